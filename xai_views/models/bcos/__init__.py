@@ -1,0 +1,12 @@
+"""B-cos layers: networks that compute ``W(x) x`` and can show ``W(x)``."""
+
+from .attention import BcosSelfAttention, DetachableGELU
+from .layers import BcosConv2d, BcosLinear, LogitLayer, add_inverse
+from .mode import Detachable, explanation_mode
+from .norms import DetachableGroupNorm, DetachableLayerNorm, PositionNorm2d, UncentredBatchNorm2d
+
+__all__ = [
+    "BcosConv2d", "BcosLinear", "BcosSelfAttention", "Detachable", "DetachableGELU", "DetachableGroupNorm",
+    "DetachableLayerNorm", "LogitLayer", "PositionNorm2d", "UncentredBatchNorm2d", "add_inverse",
+    "explanation_mode",
+]

@@ -1,0 +1,80 @@
+"""Small convolutional encoders: a B-cos one and its black-box twin with the same widths.
+
+A *plan* is a list of blocks, each ``[width, kernel, stride, pool]``: a convolution to ``width`` channels, a
+normalisation, and an average (twin: maximum) pooling by ``pool`` (1 = none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .bcos import BcosConv2d, UncentredBatchNorm2d
+
+Plan = Sequence[Sequence[int]]
+
+PLANS: dict[str, list[list[int]]] = {
+    "birds": [[48, 5, 2, 1], [64, 3, 1, 2], [128, 3, 1, 2], [128, 3, 1, 1], [192, 3, 1, 1]],
+    "digits": [[32, 3, 1, 1], [32, 3, 1, 2], [64, 3, 1, 2], [64, 3, 1, 1]],
+    "nuclei": [[32, 5, 2, 1], [48, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 1]],
+}
+
+
+class BcosCNN(nn.Module):
+    """B-cos convolutions with uncentred batch norm and average pooling, no activation function, no bias.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the image; the network sees ``2 * channels`` (the image and its inverse).
+    plan : sequence
+        Blocks ``[width, kernel, stride, pool]``.
+    b : float
+        Exponent of the B-cos layers.
+    """
+
+    def __init__(self, channels: int, plan: Plan, b: float = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = 2 * channels
+        for out, kernel, stride, pool in plan:
+            layers += [BcosConv2d(width, out, kernel, stride, kernel // 2, b=b), UncentredBatchNorm2d(out)]
+            if pool > 1:
+                layers.append(nn.AvgPool2d(pool))
+            width = out
+        self.layers = nn.Sequential(*layers)
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``[N, 2C, H, W]`` to feature maps ``[N, width, h, w]``."""
+        return self.layers(x)
+
+
+class PlainCNN(nn.Module):
+    """The black-box twin: the same plan with ordinary convolutions, batch norm, ReLU, max pooling and a linear head.
+
+    Parameters
+    ----------
+    channels, classes : int
+        Channels of the image and number of logits.
+    plan : sequence
+        Blocks ``[width, kernel, stride, pool]``.
+    """
+
+    def __init__(self, channels: int, classes: int, plan: Plan) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = channels
+        for out, kernel, stride, pool in plan:
+            layers += [nn.Conv2d(width, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            if pool > 1:
+                layers.append(nn.MaxPool2d(pool))
+            width = out
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images ``[N, C, H, W]`` in [0, 1] to logits ``[N, classes]``."""
+        return self.head(self.layers(x * 2 - 1).mean((2, 3)))
