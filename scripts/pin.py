@@ -1,6 +1,6 @@
 """Write constraints.txt and environment.yml from what is installed beside this interpreter.
 
-``python scripts/pin.py`` after a deliberate upgrade; ``tests/test_packaging.py`` holds the two files together.
+Run ``python scripts/pin.py`` after a deliberate upgrade; ``tests/test_packaging.py`` holds the two together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,148 @@
+"""The apps: found through the entry-point group ``xai_views.apps``, so that the library never imports them.
+
+An app is a class called with ``(model, samples)`` and, optionally, the first values of its state. Any
+installed package may add one::
+
+    [project.entry-points."xai_views.apps"]
+    mine = "my_package.my_app:MyApp"
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from xai_views.errors import XaiViewsError, nearest
+
+GROUP = "xai_views.apps"
+
+# Panel registers an extension for a whole process, so servers and notebooks load this one list.
+EXTENSIONS: tuple[str, ...] = ()
+
+
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """Return the installed apps by name; nothing is imported yet.
+
+    Returns
+    -------
+    dict of str to importlib.metadata.EntryPoint
+    """
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
+
+
+def load(name: str) -> Any:
+    """Import one app.
+
+    Parameters
+    ----------
+    name : str
+        As in :func:`installed`, for example ``"sic"``.
+
+    Returns
+    -------
+    class
+        Called with ``(model, samples)``.
+
+    Raises
+    ------
+    XaiViewsError
+        When no such app is installed, or when it cannot be imported.
+    """
+    known = installed()
+    if not known:
+        message = (
+            "No apps are installed, expected at least 'sic': run 'pip install -e .' in the checkout again."
+        )
+        raise XaiViewsError(message)
+    if name not in known:
+        message = f"There is no app {name!r}; the nearest of those installed: {nearest(name, known)}."
+        raise XaiViewsError(message)
+    try:
+        return known[name].load()
+    except (ImportError, AttributeError) as error:
+        message = f"The app {name!r} ({known[name].value}) cannot be imported: {error}."
+        raise XaiViewsError(message) from error
+
+
+def explore(model: Any, samples: Any = None, app: str = "sic", **state: Any) -> Any:
+    """Open an app on a model and its samples: inline in a notebook, ``.servable()`` in a script.
+
+    Parameters
+    ----------
+    model : str, pathlib.Path, torch.nn.Module or Model
+        Whatever :func:`xai_views.open_model` opens, or its result.
+    samples : str, pathlib.Path, xarray.Dataset or None
+        Whatever :func:`xai_views.open_samples` opens, or its result; None takes the samples that the model's
+        card names.
+    app : str
+        The name of an installed app.
+    **state
+        First values of the app's state, for example ``sample="…"``.
+
+    Returns
+    -------
+    app
+        With ``.state``, ``.result()`` and ``.servable()``.
+    """
+    if in_notebook() and not _loaded:
+        notebook()
+    make = load(app)
+    model, samples = opened(model, samples)
+    return make(model, samples, **state)
+
+
+def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
+    """Open what is given by name or path, and find the samples that belong to a model.
+
+    Parameters
+    ----------
+    model, samples
+        As in :func:`explore`.
+
+    Returns
+    -------
+    tuple
+        The ``Model`` and the samples as an ``xarray.Dataset``.
+    """
+    from xai_views.models import Model, open_model
+    from xai_views.samples import open_samples
+
+    if not isinstance(model, Model):
+        model = open_model(model)
+    if samples is None:
+        samples = model.card.get("samples")
+        if not samples:
+            message = (
+                f"The card of model {model.name!r} names no samples: pass some, "
+                "for example xv.open_samples('folder-of-images')."
+            )
+            raise XaiViewsError(message)
+    return model, open_samples(samples)
+
+
+_loaded = False
+
+
+def notebook() -> None:
+    """Make this notebook show apps and views, without a network.
+
+    Panel's own default in a notebook fetches its scripts from a CDN and shows nothing where that is out of
+    reach; this puts them into the notebook instead. Running the cell again is harmless.
+    """
+    global _loaded  # noqa: PLW0603
+    import holoviews as hv
+    import panel as pn
+    import panel_material_ui  # noqa: F401  its scripts are part of what the extension puts into the page
+
+    pn.extension(*EXTENSIONS, inline=True)
+    hv.extension("bokeh", inline=True, logo=False)
+    _loaded = True
+
+
+def in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this code."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and shell.has_trait("kernel")
