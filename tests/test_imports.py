@@ -100,7 +100,7 @@ def test_the_rules_catch_what_they_should(tmp_path, monkeypatch):
 
 def modules_after(statement: str) -> set[str]:
     code = (
-        f"import sys, json\n{statement}\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"  # noqa: E501
+        f"import sys, json\n{statement}\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
