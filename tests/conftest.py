@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: a browser that sees only this machine, and servers that end with the tests."""
+"""Fixtures for every test: a browser that sees only this machine, and servers that end with the tests."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def find_chromium() -> str | None:
 
 @pytest.fixture(scope="module")
 def chromium():
-    """One Chromium per test file: Playwright holds an event loop while it runs, which async tests need free."""
+    """One Chromium per test file: Playwright keeps an event loop running, which async tests need free."""
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:

@@ -1,0 +1,49 @@
+# `make serve` and `make test` do all the set-up themselves, once: a virtual environment in .venv, the pinned
+# packages of constraints.txt, and for the tests a Chromium.
+#
+#   make serve ARGS="--port 5007"      make test ARGS="tests/test_cli.py"      make JOBS=4 test
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+ARGS ?=
+BIN := $(VENV)/bin
+export PYTHON VENV
+
+.PHONY: help setup serve test lint format bench notebooks clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve      open everything in a browser         (ARGS='--model … --samples …')"
+	@echo "make test       run all tests, browser included      (ARGS='tests/test_cli.py -k list')"
+	@echo "make lint       check the source;  make format  formats it"
+	@echo "make bench      run every benchmark of the README"
+	@echo "make notebooks  run the notebooks top to bottom"
+
+setup:
+	@bash scripts/setup.sh python
+
+serve: setup
+	@$(BIN)/xai-views serve $(ARGS)
+
+# One thread per process: two test processes that both use all cores are slower than none.
+test: setup
+	@bash scripts/setup.sh browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+
+notebooks: setup
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
+
+clean:
+	rm -rf build dist test-output .pytest_cache .ruff_cache
