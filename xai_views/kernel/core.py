@@ -1,0 +1,284 @@
+"""The kernel: the one object of a process that owns the models, the device and the queue."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any, Self
+
+import numpy as np
+import param
+
+from xai_views.errors import KernelError
+from xai_views.kernel import device as devices
+from xai_views.kernel.cache import ByteCache
+from xai_views.kernel.queue import Queue
+from xai_views.kernel.requests import ExplainJob, ExplainRequest, Job, RunJob, RunRequest
+from xai_views.kernel.status import Board, Status, count_passes
+from xai_views.kernel.worker import Worker
+
+MB = 2**20
+_METHODS_KEPT = 256  # different settings of methods; each is small
+
+
+class Kernel:
+    """Compute explanations on one device, for many sessions, one batch at a time.
+
+    Parameters
+    ----------
+    device
+        ``auto`` (cuda, else mps, else cpu) or the name of a device; chosen once.
+    cache_bytes
+        Host memory for caches: one half for observations, one half for explanations.
+    frame_bytes
+        Host memory for encoded frames.
+    max_batch
+        Most samples in one call of a method's ``observe``.
+
+    Notes
+    -----
+    A function given to `run` occupies the worker until it returns, unless it is a generator. Nothing can
+    interrupt a single call into torch: what is cancelled stops at its next batch, chunk or ``progress``.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        cache_bytes: int = 512 * MB,
+        frame_bytes: int = 256 * MB,
+        max_batch: int = 64,
+    ):
+        if max_batch < 1:
+            raise KernelError(f"A batch of {max_batch} samples is not possible: use max_batch=1 or more.")
+        self.frames = ByteCache(frame_bytes)
+        self.observations = ByteCache(cache_bytes // 2)
+        self.results = ByteCache(cache_bytes - cache_bytes // 2)
+        self._models: dict[str, Any] = {}
+        self._methods: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._board = Board(devices.check_name(device))
+        self._queue = Queue(self.results, max_batch)
+        self._worker = Worker(self._queue, self.results, self.observations, self._board, self.status)
+        self._worker.thread.start()
+        _alive.add(self)
+
+    def register(self, model: Any) -> Any:
+        """Make a model known; return it, or the one with the same sha256 that came first.
+
+        The worker moves its weights to the device at its first explanation; from then on the model belongs to
+        the worker, and no other thread may call it.
+        """
+        with self._lock:
+            return self._models.setdefault(model.sha256, model)
+
+    def explain(
+        self,
+        model: Any,
+        images: np.ndarray,
+        digests: Sequence[str],
+        method: Any,
+        asks: Sequence[Hashable],
+        channel: str = "",
+        priority: int = 0,
+    ) -> Future:
+        """Ask for the explanations of some images.
+
+        Parameters
+        ----------
+        model
+            A model; registered if it was not.
+        images
+            ``[N, H, W, C]``; must not be changed afterwards.
+        digests
+            N content keys, see `xai_views.samples.digest`.
+        method
+            A method; its parameters are copied now, later changes of this object do not count.
+        asks
+            N hashable asks.
+        channel
+            Newer requests on the same non-empty channel take the place of older ones, whatever their
+            priority: prefetch needs a channel of its own.
+        priority
+            Lower is served first: 0 is in view, 10 and more is prefetch.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of a list of N Datasets with read-only arrays; ``future.request_id`` increases from call to call.
+            In a callback: ``await asyncio.wrap_future(future)``; cancelling either cancels the request.
+        """
+        images = np.asarray(images)
+        if images.ndim != 4 or not len(images) == len(digests) == len(asks):
+            raise KernelError(
+                f"Images of shape {images.shape} came with {len(digests)} digests and {len(asks)} asks: "
+                "give [N, height, width, channel] images with N of each."
+            )
+        model = self.register(model)
+        method, parameters = self._freeze(method)
+        digests, asks = tuple(digests), tuple(asks)
+        try:
+            hash(asks)
+        except TypeError as error:
+            raise KernelError(f"An ask cannot be a cache key ({error}): use hashable values.") from error
+        job = ExplainJob(ExplainRequest(channel, priority, model, method, parameters, images, digests, asks))
+        return self._submit(job)
+
+    def run(self, function: Callable, channel: str = "", priority: int = 0) -> Future:
+        """Run ``function(progress)`` on the worker and return the future of its value.
+
+        ``progress(done, total)`` updates the status and raises `Cancelled` once the request is cancelled or
+        superseded. A plain function holds up everybody until it returns. A generator function does not:
+        between its yields the worker serves whoever waits with the same or a lower priority number; what it
+        returns is the result. It must not yield inside ``torch.no_grad()``.
+        """
+        return self._submit(RunJob(RunRequest(channel, priority, function)))
+
+    def _submit(self, job: Job) -> Future:
+        # The future outlives the job in its owner's hands; a strong reference would keep the images alive.
+        weak = weakref.ref(job)
+
+        def forget(future: Future) -> None:
+            job = weak()
+            if job is not None and future.cancelled():
+                job.settle(None)
+                self._board.touch()
+                self._queue.drop(job)
+
+        future = job.future
+        future.add_done_callback(forget)
+        self._board.touch()
+        older, answered = self._queue.add(job)
+        if answered:
+            job.settle(job.answer())
+        if older is not None:
+            older.future.cancel()
+        return future
+
+    def _freeze(self, method: Any) -> tuple[Any, Hashable]:
+        """Return a copy of a method that its owner's widgets cannot change, and its key parameters.
+
+        One copy serves all requests with the same parameters: what a method prepares is prepared once.
+        """
+        parameters = method.key_parameters()
+        try:
+            hash(parameters)
+        except TypeError as error:
+            raise KernelError(
+                f"The parameters of {method.key!r} cannot be a cache key ({error}): "
+                "let key_parameters() return hashable values."
+            ) from error
+        if not isinstance(method, param.Parameterized):
+            return method, parameters
+        with self._lock:
+            key = (type(method), parameters)
+            copy = self._methods.get(key)
+            if copy is None:
+                copy = self._methods[key] = _copy(method)
+            self._methods.move_to_end(key)
+            if len(self._methods) > _METHODS_KEPT:
+                self._methods.popitem(last=False)
+        return copy, parameters
+
+    def cancel(self, channel: str) -> None:
+        """Cancel what is queued or running on a channel."""
+        job = self._queue.on_channel(channel)
+        if job is not None:
+            job.future.cancel()
+
+    def status(self) -> Status:
+        """Return what the kernel is doing at this moment."""
+        board, results = self._board, self.results.stats()
+        forward, backward = count_passes()
+        return Status(
+            device=board.device,
+            queued=self._queue.queued(),
+            running=board.running,
+            progress=board.progress,
+            hits=results.hits,
+            misses=results.misses,
+            forward=forward,
+            backward=backward,
+            error=board.error,
+            memory=results.nbytes + self.observations.nbytes + self.frames.nbytes,
+            device_memory=board.device_memory,
+        )
+
+    def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """Call ``listener(status)`` on changes, at most ten times a second; return what ends this.
+
+        The call comes from the worker thread: a listener must be quick and leave the page to the event loop.
+        """
+        return self._board.subscribe(listener)
+
+    def wait_idle(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is queued or running; raise ``TimeoutError`` after ``timeout`` seconds."""
+        if not self._queue.wait_idle(timeout):
+            raise TimeoutError(f"The kernel is still busy after {timeout} s.")
+        return True
+
+    def close(self, timeout: float | None = 5.0) -> None:
+        """Cancel everything and end the worker, waiting ``timeout`` seconds for the step that it is in."""
+        for job in self._queue.close():
+            job.future.cancel()
+        if threading.current_thread() is not self._worker.thread:
+            self._worker.thread.join(timeout)
+        _alive.discard(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._queue.closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _copy(method: param.Parameterized) -> param.Parameterized:
+    """Return a method of the same class with the same parameters, and without the watchers of a page."""
+    values = method.param.values()
+    # `name` is made up for each object, and read-only parameters belong to the class.
+    values = {name: values[name] for name in values if name != "name" and not method.param[name].readonly}
+    try:
+        return type(method)(**values)
+    except TypeError as error:
+        raise KernelError(
+            f"The method {method.key!r} cannot be copied ({error}): "
+            "let its class be made from its parameters alone."
+        ) from error
+
+
+_alive: weakref.WeakSet[Kernel] = weakref.WeakSet()
+_kernel: Kernel | None = None
+_kernel_lock = threading.Lock()
+
+
+def get_kernel() -> Kernel:
+    """Return the kernel of this process; the first call makes it, on ``XAI_VIEWS_DEVICE`` or ``auto``."""
+    global _kernel  # noqa: PLW0603 - one kernel per process is the point
+    with _kernel_lock:
+        if _kernel is None or _kernel.closed:
+            _kernel = Kernel(device=os.environ.get("XAI_VIEWS_DEVICE", "") or "auto")
+        return _kernel
+
+
+def set_kernel(kernel: Kernel | None) -> Kernel | None:
+    """Put another kernel in place, for tests; return the one that was there, not closed."""
+    global _kernel
+    with _kernel_lock:
+        previous, _kernel = _kernel, kernel
+        return previous
+
+
+@atexit.register
+def _close_all() -> None:
+    """End the workers before the interpreter takes torch apart under them."""
+    for kernel in list(_alive):
+        kernel.close(timeout=2.0)

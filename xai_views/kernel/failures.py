@@ -1,0 +1,75 @@
+"""Turn whatever went wrong into one sentence, and keep the traceback for the log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from xai_views.errors import KernelError, XaiViewsError
+
+log = logging.getLogger("xai_views.kernel")
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def attempt(function: Callable, *args: Any) -> tuple[Any, BaseException | None]:
+    """Call a function; return its value and ``None``, or ``None`` and the error.
+
+    The error comes back without its frames: they would keep the tensors of the failed call alive, and the
+    next try needs their memory.
+    """
+    try:
+        return function(*args), None
+    except BaseException as error:  # the worker outlives whatever a method or function raises
+        if not isinstance(error, XaiViewsError):
+            log.exception("A computation failed.")
+        _drop_frames(error)
+        return None, error
+
+
+def _drop_frames(error: BaseException) -> None:
+    """Let go of the local variables of all frames that an error and its causes went through."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        traceback.clear_frames(link.__traceback__)
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, on the host or on the device."""
+    if isinstance(error, MemoryError):
+        return True
+    kind = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)
+    if kind is not None and isinstance(error, kind):
+        return True
+    return isinstance(error, RuntimeError) and any(word in _text(error).lower() for word in _MEMORY_WORDS)
+
+
+def as_kernel_error(error: BaseException, title: str, device: str) -> XaiViewsError:
+    """Return the error that people see; what already is a sentence stays as it is."""
+    if isinstance(error, XaiViewsError):
+        return error
+    if is_out_of_memory(error):
+        return KernelError(
+            f"{title} ran out of memory on {device} even with the smallest batch: "
+            "use smaller images or close other programs that use this device."
+        )
+    text = " ".join(_text(error).split()).rstrip(".")
+    if len(text) > 200:
+        text = text[:199] + "…"
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return KernelError(f"{title} failed ({what}): check its input, or read the full report in the log.")
+
+
+def _text(error: BaseException) -> str:
+    """Return the error's own words, if it has any."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot even be printed must not stop the worker
+        return ""

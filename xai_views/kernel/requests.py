@@ -1,0 +1,169 @@
+"""What is asked of the kernel and what it answers: frozen requests and answers, and the jobs between them.
+
+A request captures everything at the moment it is made, so the worker never looks at a session's state.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Generator, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from xai_views.errors import KernelError
+
+PREFETCH = 10  # requests of this priority number or more are for idle time only
+
+_ids = itertools.count(1)
+
+
+class Cancelled(KernelError):  # noqa: N818 - named like the state of its future
+    """The request was cancelled or a newer one on its channel took its place."""
+
+    def __init__(self) -> None:
+        super().__init__("This computation was stopped: it was cancelled or a newer one took its place.")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Item:
+    """One sample of a request: the unit that is cached, shared and delivered."""
+
+    key: Hashable
+    observation_key: Hashable
+    image: np.ndarray
+    ask: Hashable
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainRequest:
+    """A wish for the explanations of some samples."""
+
+    channel: str
+    priority: int
+    model: Any
+    method: Any
+    parameters: Hashable
+    images: np.ndarray
+    digests: tuple[str, ...]
+    asks: tuple[Hashable, ...]
+    id: int = field(default_factory=lambda: next(_ids))
+
+    @property
+    def group(self) -> tuple:
+        """Requests with the same group can share one pass of the network."""
+        shape, kind = self.images.shape[1:], self.images.dtype.str
+        return (self.model.sha256, self.method.key, self.parameters, shape, kind)
+
+    @property
+    def title(self) -> str:
+        """Short text for the status bar."""
+        n = len(self.digests)
+        name = getattr(self.method, "title", "") or self.method.key
+        return f"{name}: {n} sample{'s' if n != 1 else ''}"
+
+    def items(self) -> list[Item]:
+        """Return one item per sample, in order."""
+        items = []
+        for image, digest, ask in zip(self.images, self.digests, self.asks, strict=True):
+            seen = (self.model.sha256, digest, self.method.key, self.parameters)
+            items.append(Item((*seen, ask), seen, image, ask))
+        return items
+
+
+@dataclass(frozen=True, eq=False)
+class RunRequest:
+    """A wish to run a function on the worker."""
+
+    channel: str
+    priority: int
+    function: Callable
+    id: int = field(default_factory=lambda: next(_ids))
+
+    @property
+    def title(self) -> str:
+        """Short text for the status bar."""
+        function = getattr(self.function, "func", self.function)
+        return getattr(function, "__name__", type(function).__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of the request with the same id: a value or an error."""
+
+    id: int
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Job:
+    """A request on its way to an answer."""
+
+    def __init__(self, request: ExplainRequest | RunRequest):
+        self.request = request
+        # The future stays pending until it is settled, so that it can be cancelled at any moment.
+        self.future: Future = Future()
+        self.future.request_id = request.id
+        self.turn = 0
+        self.settled = False
+        self._gate = threading.Lock()
+
+    @property
+    def order(self) -> tuple:
+        """Return what the queue sorts by: settled jobs are tidied up first, then by priority and turn."""
+        return (not self.settled, self.request.priority, self.turn)
+
+    def settle(self, answer: Answer | None) -> None:
+        """Resolve the future, once; ``None`` when it has been cancelled."""
+        with self._gate:
+            if self.settled:
+                return
+            self.settled = True
+        # Also wakes those who wait for a cancelled future; False means cancelled, so nothing may be set.
+        if not self.future.set_running_or_notify_cancel():
+            return
+        if answer.error is not None:
+            self.future.set_exception(answer.error)
+        else:
+            self.future.set_result(answer.value)
+
+
+class ExplainJob(Job):
+    """An explain request and the results that it has so far."""
+
+    def __init__(self, request: ExplainRequest):
+        super().__init__(request)
+        self.group = request.group
+        self.results: list[Any] = [None] * len(request.digests)
+        self.pending: dict[Hashable, Item] = {}
+        self._places: dict[Hashable, list[int]] = {}
+        for place, item in enumerate(request.items()):
+            self.pending.setdefault(item.key, item)
+            self._places.setdefault(item.key, []).append(place)
+
+    def fill(self, key: Hashable, result: Any) -> bool:
+        """Put a result in its places; return whether all results are there."""
+        self.pending.pop(key, None)
+        for place in self._places[key]:
+            self.results[place] = result
+        return not self.pending
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Different samples done and wanted."""
+        return len(self._places) - len(self.pending), len(self._places)
+
+    def answer(self) -> Answer:
+        """Return the finished results; each asker gets a Dataset object of its own over shared arrays."""
+        return Answer(self.request.id, [result.copy(deep=False) for result in self.results])
+
+
+class RunJob(Job):
+    """A function to run, and its generator once it turned out to be one."""
+
+    def __init__(self, request: RunRequest):
+        super().__init__(request)
+        self.generator: Generator | None = None
