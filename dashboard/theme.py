@@ -1,0 +1,194 @@
+"""The shell of every page: title, light and dark, a sidebar, the work, a status bar; colours and type.
+
+Everything comes from panel-material-ui's own bundle, so no page asks for a font or an icon elsewhere. Colours of
+explanations are not here but in ``xai_views.views.colour``; the shell stays neutral so that they stand out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import CustomJS
+
+NAME = "XAI Views"
+THEME_COOKIE = "xai-views-theme"
+
+_FONT = "Roboto, system-ui, -apple-system, 'Segoe UI', sans-serif"
+
+
+def _scheme(**palette: Any) -> dict[str, Any]:
+    return {
+        "palette": palette,
+        "shape": {"borderRadius": 8},
+        "typography": {
+            "fontFamily": _FONT,
+            "h1": {"fontSize": "1.75rem", "fontWeight": 700, "letterSpacing": "-0.01em", "lineHeight": 1.25},
+            "h2": {"fontSize": "1.25rem", "fontWeight": 700, "lineHeight": 1.3},
+            "h3": {"fontSize": "1.05rem", "fontWeight": 700, "lineHeight": 1.35},
+            "button": {"textTransform": "none"},
+        },
+    }
+
+
+# Text on ground has a contrast of at least 7:1 (secondary text 4.5:1) in both schemes.
+LIGHT = _scheme(
+    primary={"main": "#0b5a68", "contrastText": "#ffffff"},
+    secondary={"main": "#5a4a87", "contrastText": "#ffffff"},
+    background={"default": "#f6f7f9", "paper": "#ffffff"},
+    text={"primary": "#1b2127", "secondary": "#56606b"},
+    divider="#dfe3e8",
+)
+DARK = _scheme(
+    primary={"main": "#8fd3dc", "contrastText": "#171b20"},
+    secondary={"main": "#c3b5ee", "contrastText": "#171b20"},
+    background={"default": "#101317", "paper": "#171b20"},
+    text={"primary": "#e8ecf0", "secondary": "#a3adb8"},
+    divider="#2c333b",
+)
+THEME = {"light": LIGHT, "dark": DARK}
+
+# The header is ground, not a coloured bar: nothing on the page may outshine the pictures.
+_SX = {
+    ".MuiAppBar-root": {
+        "bgcolor": "primary.contrastText",
+        "color": "primary.main",
+        "backgroundImage": "none",
+        "boxShadow": "none",
+        "borderBottom": "1px solid",
+        "borderColor": "divider",
+    },
+    ".MuiAppBar-root .title": {
+        "color": "text.primary",
+        "fontSize": {"xs": "1rem", "sm": "1.15rem"},
+        "fontWeight": 700,
+        "whiteSpace": "nowrap",
+    },
+    ".main": {"bgcolor": "background.default"},
+    ".MuiDrawer-paper": {"bgcolor": "background.paper", "backgroundImage": "none"},
+    "a:focus-visible, button:focus-visible": {"outline": "2px solid", "outlineColor": "primary.main"},
+}
+
+_REMEMBER = f"""
+const dark = cb_obj.data ? cb_obj.data.dark_theme : cb_obj.dark_theme
+document.cookie = "{THEME_COOKIE}=" + (dark ? "dark" : "light") + "; path=/; max-age=31536000; samesite=lax"
+"""
+
+# A drawer that covers a telephone's screen starts closed; only the browser knows how wide it is.
+_NARROW = """
+for (const doc of Bokeh.documents)
+  for (const root of doc.roots())
+    if (window.innerWidth < 600 && root.data && "sidebar_open" in root.data) root.data.sidebar_open = false
+"""
+
+STATUS_CSS = """
+:host {
+  position: sticky; bottom: 0; margin-top: auto; z-index: 10; box-sizing: border-box; width: 100%;
+  padding: 2px 16px; min-height: 32px; font-size: 0.8125rem; line-height: 28px;
+  color: var(--mui-palette-text-secondary); background: var(--panel-surface-color);
+  border-top: 1px solid var(--mui-palette-divider);
+}
+"""
+
+
+def page(
+    title: str,
+    main: Any,
+    sidebar: Any = None,
+    status: Any = None,
+    header: Any = None,
+    **params: Any,
+) -> pmui.Page:
+    """Put an app into the shell that all pages share.
+
+    Parameters
+    ----------
+    title : str
+        What this page is about; the header shows it and leads back to the start page.
+    main : viewable or list of viewables
+        The work, from top to bottom.
+    sidebar : viewable or list of viewables, optional
+        Controls; on a narrow screen a drawer that starts closed.
+    status : viewable, optional
+        One line that stays at the bottom.
+    header : viewable or list of viewables, optional
+        Small things on the right of the title.
+    **params
+        Passed to ``panel_material_ui.Page``.
+
+    Returns
+    -------
+    panel_material_ui.Page
+    """
+    main = _list(main)
+    if status is not None:
+        main.append(pn.Column(status, stylesheets=[STATUS_CSS], sizing_mode="stretch_width"))
+    options: dict[str, Any] = {
+        "title": title,
+        "meta_title": title if title == NAME else f"{title} · {NAME}",
+        "main": main,
+        "sidebar": _list(sidebar),
+        "header": _list(header),
+        "sidebar_width": 332,
+        "theme_config": THEME,
+        "dark_theme": prefers_dark(),
+        "busy_indicator": "linear",
+        "sx": _SX,
+    }
+    shell = pmui.Page(**{**options, **params})
+    shell.jscallback(dark_theme=_REMEMBER)
+    if shell.sidebar and pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
+    return shell
+
+
+def prefers_dark() -> bool:
+    """Return whether this visitor chose dark before; ``?theme=dark`` in the address wins."""
+    if pn.state.curdoc is None:
+        return pn.config.theme == "dark"
+    asked = (pn.state.session_args or {}).get("theme", [b""])[0]
+    if asked in {b"dark", b"light", b"default"}:
+        return asked == b"dark"
+    return (pn.state.cookies or {}).get(THEME_COOKIE) == "dark"
+
+
+def note(text: str, kind: str = "info") -> pn.pane.HTML:
+    """One sentence in a quiet box.
+
+    Parameters
+    ----------
+    text : str
+        Plain text; it is escaped.
+    kind : {"info", "warning", "error"}
+        Errors are announced by screen readers.
+    """
+    role = "alert" if kind == "error" else "note"
+    return pn.pane.HTML(
+        f'<p class="note {kind}" role="{role}">{escape(text)}</p>',
+        stylesheets=[NOTE_CSS],
+        sizing_mode="stretch_width",
+        margin=(8, 16),
+    )
+
+
+NOTE_CSS = """
+.note {
+  box-sizing: border-box; margin: 0; max-width: 72ch; padding: 10px 14px; border-radius: 8px;
+  color: var(--panel-on-surface-color); background: var(--panel-surface-color);
+  border: 1px solid var(--mui-palette-divider); border-left: 4px solid var(--panel-primary-color);
+  font-size: 0.9375rem; line-height: 1.5; overflow-wrap: anywhere;
+}
+.note.warning { border-left-color: #b7791f; }
+.note.error { border-left-color: #c2410c; }
+"""
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, Iterable) and not isinstance(value, (str, pn.viewable.Viewable)):
+        return list(value)
+    return [value]
