@@ -1,0 +1,173 @@
+"""Choosing support samples from the evidence vectors of the training images.
+
+Source: Wolf et al., SIC (ICCV 2025): per class, k-means on z, then the training image nearest to each centre.
+Everything here works on cached vectors: no network pass is needed to choose again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import MethodError, nearest
+
+RULES = ("k-means", "compact", "diverse", "random")
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Evidence vectors of the training images.
+
+    Attributes
+    ----------
+    z : ndarray
+        ``[N, p]`` float32, not negative.
+    label : ndarray
+        ``[N]`` int64 class indices, or ``[N, C]`` 0/1 for multi-label data.
+    index : ndarray
+        ``[N]`` int64 positions of the images in the training set.
+    samples : str
+        Catalogue name of the training set, "" when it has none.
+    """
+
+    z: np.ndarray
+    label: np.ndarray
+    index: np.ndarray
+    samples: str = ""
+
+    def of_class(self, c: int) -> np.ndarray:
+        """Rows whose image is positive for class ``c``."""
+        return np.flatnonzero(self.label[:, c] > 0 if self.label.ndim == 2 else self.label == c)
+
+
+@dataclass(frozen=True, eq=False)
+class Supports:
+    """Support samples, ordered by class.
+
+    Attributes
+    ----------
+    vectors : ndarray
+        ``[S, p]`` float32 support vectors V.
+    label : ndarray
+        ``[S]`` int64 class that the sample supports.
+    index : ndarray
+        ``[S]`` int64 position in the training set.
+    image : ndarray
+        ``[S, H, W, C]`` uint8 thumbnails (the images at the network's size).
+    self_contribution : ndarray
+        ``[S, H, W]`` float32: contribution map of the support image to its own norm; sums to ``|V_s|``.
+    """
+
+    vectors: np.ndarray
+    label: np.ndarray
+    index: np.ndarray
+    image: np.ndarray
+    self_contribution: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: np.ndarray) -> Supports:
+        """The supports in ``rows`` (indices or a boolean mask)."""
+        names = ("vectors", "label", "index", "image", "self_contribution")
+        return replace(self, **{n: getattr(self, n)[rows] for n in names})
+
+
+def _distinct_nearest(points: np.ndarray, centres: np.ndarray) -> list[int]:
+    """For each centre the nearest point not taken yet, so that no image is chosen twice."""
+    distance = ((points[None] - centres[:, None]) ** 2).sum(-1)
+    chosen: list[int] = []
+    for row in distance:
+        chosen.append(next(int(i) for i in np.argsort(row, kind="stable") if int(i) not in chosen))
+    return chosen
+
+
+def _k_means(z: np.ndarray, k: int) -> list[int]:
+    from sklearn.cluster import KMeans
+
+    distinct = len(np.unique(z, axis=0))
+    fitted = KMeans(min(k, distinct), n_init=10, random_state=0).fit(z.astype(np.float64))
+    centres = np.concatenate([fitted.cluster_centers_, np.repeat(z.mean(0)[None], k - min(k, distinct), 0)])
+    return _distinct_nearest(z, centres)
+
+
+def _unit(z: np.ndarray) -> np.ndarray:
+    return z / (np.linalg.norm(z, axis=1, keepdims=True) + 1e-12)
+
+
+def _compact(z: np.ndarray, k: int) -> list[int]:
+    """The sample closest in cosine to the class mean, then greedily those most similar to the chosen."""
+    u = _unit(z)
+    score = u @ _unit(z.mean(0, keepdims=True))[0]
+    return _greedy(u, int(score.argmax()), k, similar=True)
+
+
+def _diverse(z: np.ndarray, k: int) -> list[int]:
+    """The most typical sample, then greedily those least similar to any chosen one."""
+    u = _unit(z)
+    score = u @ _unit(z.mean(0, keepdims=True))[0]
+    return _greedy(u, int(score.argmax()), k, similar=False)
+
+
+def _greedy(u: np.ndarray, first: int, k: int, similar: bool) -> list[int]:
+    chosen = [first]
+    while len(chosen) < k:
+        cosine = u @ u[chosen].T
+        value = cosine.mean(1) if similar else -cosine.max(1)
+        value[chosen] = -np.inf
+        chosen.append(int(value.argmax()))
+    return chosen
+
+
+def select(latents: Latents, per_class: int, classes: int, rule: str = "k-means", seed: int = 0,
+           exclude: frozenset[int] = frozenset()) -> tuple[np.ndarray, np.ndarray]:
+    """Choose up to ``per_class`` distinct support samples for every class.
+
+    Parameters
+    ----------
+    latents : Latents
+        Evidence vectors of the training images.
+    per_class : int
+        N_s, at least 1; a class with fewer images gives all it has.
+    classes : int
+        Number of classes.
+    rule : {"k-means", "compact", "diverse", "random"}
+        "k-means" is the paper's; "compact" and "diverse" follow the student project SIC+; "random" is a control.
+    seed : int
+        For "random".
+    exclude : frozenset of int
+        Training positions (``latents.index``) that must not be chosen.
+
+    Returns
+    -------
+    rows, label : ndarray
+        Rows of ``latents`` and the class each one supports, ordered by class.
+
+    Raises
+    ------
+    MethodError
+        For an unknown rule or ``per_class`` below 1.
+    """
+    if rule not in RULES:
+        raise MethodError(f"support rule {rule!r} is not known; use one of {nearest(rule, RULES, len(RULES))}.")
+    if per_class < 1:
+        raise MethodError(f"{per_class} supports per class were asked for; at least 1 is needed.")
+    rng = np.random.default_rng(seed)
+    rows, labels = [], []
+    for c in range(classes):
+        pool = latents.of_class(c)
+        pool = pool[~np.isin(latents.index[pool], list(exclude))] if exclude else pool
+        k = min(per_class, len(pool))
+        if k == 0:
+            continue
+        z = latents.z[pool]
+        if k == len(pool):
+            picked = list(range(k))
+        elif rule == "random":
+            picked = list(rng.choice(len(pool), k, replace=False))
+        else:
+            picked = {"k-means": _k_means, "compact": _compact, "diverse": _diverse}[rule](z, k)
+        rows.extend(pool[picked])
+        labels.extend([c] * k)
+    return np.asarray(rows, np.int64), np.asarray(labels, np.int64)

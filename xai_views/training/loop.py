@@ -1,0 +1,114 @@
+"""The fitting loop: seeded, resumable after every epoch, with a progress bar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"optimizer.{i}.{k}": torch.as_tensor(v) for i, s in state.items() for k, v in s.items()}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    full = optimizer.state_dict()
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        _, i, name = key.split(".", 2)
+        state.setdefault(int(i), {})[name] = value
+    full["state"] = state
+    optimizer.load_state_dict(full)
+
+
+def save_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict]) -> None:
+    """Write weights, optimiser state and curves; written aside and renamed, so a crash leaves the older state."""
+    tensors = {f"module.{k}": v.contiguous() for k, v in module.state_dict().items()}
+    tensors |= _optimizer_tensors(optimizer)
+    aside = folder / "progress.safetensors.part"
+    save_file(tensors, aside, metadata={"curves": json.dumps(curves)})
+    aside.replace(folder / "progress.safetensors")
+
+
+def load_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict]:
+    """Restore what :func:`save_progress` wrote; returns the curves, empty when there is nothing to resume."""
+    from safetensors import safe_open
+
+    path = folder / "progress.safetensors"
+    if not path.is_file():
+        return []
+    tensors = load_file(path)
+    module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+    _restore_optimizer(optimizer, {k: v for k, v in tensors.items() if k.startswith("optimizer.")})
+    with safe_open(path, "pt") as f:
+        return json.loads(f.metadata()["curves"])
+
+
+def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.2) -> float:
+    """Learning rate at ``step`` of ``steps``: linear up to ``peak``, then a cosine down to zero."""
+    import math
+
+    at = step / max(steps, 1)
+    if at < warmup:
+        return peak * (0.04 + 0.96 * at / warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * (at - warmup) / (1 - warmup)))
+
+
+def fit(
+    module: nn.Module, batches: Callable[[int], Iterator], loss: Callable, *, epochs: int, steps: int, rate: float,
+    folder: Path | None = None, validate: Callable[[], dict] | None = None, weight_decay: float = 0.0,
+    label: str = "training", quiet: bool = False,
+) -> list[dict]:
+    """Train with AdamW and a one-cycle rate.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Trained in place.
+    batches : callable
+        ``batches(epoch)`` yields ``steps`` batches; it must depend on the epoch number only, so that a resumed run
+        sees what an uninterrupted one would have seen.
+    loss : callable
+        ``loss(batch) -> Tensor`` scalar.
+    epochs, steps : int
+        Number of epochs and batches per epoch.
+    rate : float
+        Peak learning rate.
+    folder : Path, optional
+        Where progress is kept; without it nothing can be resumed.
+    validate : callable, optional
+        Called after each epoch in evaluation mode; its dict joins the curves.
+
+    Returns
+    -------
+    list of dict
+        One entry per epoch: ``epoch``, ``loss`` and what ``validate`` gave.
+    """
+    from tqdm import tqdm
+
+    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
+    curves = load_progress(folder, module, optimizer) if folder else []
+    for epoch in range(len(curves), epochs):
+        module.train()
+        total = 0.0
+        bar = tqdm(batches(epoch), total=steps, desc=f"{label} {epoch + 1}/{epochs}", disable=quiet, mininterval=2)
+        for i, batch in enumerate(bar):
+            for group in optimizer.param_groups:
+                group["lr"] = one_cycle(epoch * steps + i, epochs * steps, rate)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(batch)
+            value.backward()
+            optimizer.step()
+            total += float(value.detach())
+        module.eval()
+        curves.append({"epoch": epoch + 1, "loss": round(total / steps, 6)} | (validate() if validate else {}))
+        if not quiet:
+            tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in curves[-1].items()))
+        if folder:
+            save_progress(folder, module, optimizer, curves)
+    return curves

@@ -1,0 +1,241 @@
+"""Training of SIC networks and of their black-box twins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..models.bcos import add_inverse
+from ..models.encoders import PLANS, BcosCNN, PlainCNN
+from ..models.sic import SIC
+from .data import TrainingSet
+from .episodes import class_evidence, draw
+from .loop import fit
+
+
+#: Squared cosines lie in [0, 1]; as logits of the auxiliary loss they are multiplied by this.
+SHARPNESS = 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run; it is written to the card.
+
+    Attributes
+    ----------
+    latent : int
+        Size p of the evidence vector.
+    supports_per_class : int
+        N_s at test time; in training the mean score of the temporary supports counts N_s times.
+    temperature : float
+        T.
+    epochs, steps : int
+        Epochs and batches per epoch.
+    per_class, ways, extra : int
+        Clean images per class in a batch, classes in a batch (0 = all), further queries.
+    rate, weight_decay : float
+        Peak learning rate and decay of AdamW.
+    direction : float
+        Weight of the auxiliary loss on squared cosines (0 = the paper's loss alone).
+    seed : int
+        Seed of weights and batches.
+    twin_epochs : int
+        Epochs of the black-box twin.
+    """
+
+    latent: int = 64
+    supports_per_class: int = 3
+    temperature: float = 10.0
+    epochs: int = 30
+    steps: int = 50
+    per_class: int = 2
+    ways: int = 0
+    extra: int = 0
+    rate: float = 3e-3
+    weight_decay: float = 0.0
+    direction: float = 1.0
+    seed: int = 0
+    twin_epochs: int = 10
+
+
+RECIPES: dict[str, Recipe] = {
+    "birds": Recipe(epochs=40, steps=50, per_class=2, extra=20, twin_epochs=10),
+    "digits": Recipe(epochs=30, steps=40, per_class=10, latent=32, twin_epochs=15),
+    "nuclei": Recipe(epochs=40, steps=15, per_class=24, latent=32, twin_epochs=30),
+}
+
+
+def build(architecture: dict) -> SIC:
+    """Build an untrained SIC from the ``architecture`` entry of a card."""
+    encoder = BcosCNN(architecture["channels"], architecture["plan"])
+    return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
+
+
+def architecture(data: TrainingSet, recipe: Recipe) -> dict:
+    """The ``architecture`` entry of a card: what :func:`build` needs."""
+    plan = PLANS.get(data.samples.split("/")[0], PLANS["nuclei"])
+    return {
+        "family": "sic", "channels": int(data.images.shape[-1]), "size": [int(s) for s in data.images.shape[1:3]],
+        "classes": len(data.classes), "plan": plan, "latent": recipe.latent, "temperature": recipe.temperature,
+        "supports_per_class": recipe.supports_per_class,
+    }
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 100_003 + epoch)
+
+
+def episodes(data: TrainingSet, recipe: Recipe, device: torch.device, epoch: int) -> Iterator[tuple]:
+    """Batches of one epoch: images, targets, label of the supports (the first images), number of supports."""
+    g = _generator(recipe.seed, epoch)
+    label = torch.from_numpy(data.label)
+    clean = [torch.nonzero(label == c)[:, 0] for c in range(len(data.classes))]
+    rest = torch.nonzero(label < 0)[:, 0]
+    targets = torch.from_numpy(data.targets)
+    ways = recipe.ways or len(data.classes)
+    for _ in range(recipe.steps):
+        index, support_label = draw(clean, recipe.per_class, ways, g)
+        if recipe.extra and len(rest):
+            index = torch.cat([index, rest[torch.randint(len(rest), (recipe.extra,), generator=g)]])
+        images = data.augmented(index, g)
+        yield images.to(device), targets[index].to(device), support_label.to(device)
+
+
+def episode_loss(model: SIC, batch: tuple, recipe: Recipe) -> torch.Tensor:
+    """Loss of an episode, in which every image is explained by all the others.
+
+    Binary cross entropy summed over classes, as in the paper up to the constant, plus ``direction`` times the cross
+    entropy of the mean squared cosines. The second term is ours: it ranks classes by direction alone, so that a
+    network whose evidence vectors are still short learns as fast as one whose vectors are long.
+    """
+    images, targets, support_label = batch
+    z = model.latent(add_inverse(images))
+    n = len(support_label)
+    own = torch.full((len(z),), -1, device=z.device)
+    own[:n] = torch.arange(n, device=z.device)
+    score = class_evidence(model.similarity(z, z[:n]), support_label, model.classes, own)
+    logits = model.bias + recipe.supports_per_class / model.temperature * score
+    answer = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+    cosines = score / (z.norm(dim=1, keepdim=True) + 1e-6)
+    direction = F.cross_entropy(cosines * SHARPNESS, targets / targets.sum(1, keepdim=True))
+    return answer + recipe.direction * direction
+
+
+@torch.no_grad()
+def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
+    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8, in evaluation mode, on the CPU."""
+    was = model.training
+    model.eval()
+    device = model.projection.weight.device
+    out = []
+    for i in range(0, len(images), batch):
+        x = torch.from_numpy(images[i:i + batch]).permute(0, 3, 1, 2).float().div(255).to(device)
+        out.append(model.latent(add_inverse(x)).cpu())
+    model.train(was)
+    return torch.cat(out)
+
+
+def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
+    """Mean over classes of the share of right answers."""
+    return float(np.mean([(predicted[label == c] == c).mean() for c in np.unique(label)]))
+
+
+def figures(predicted: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Accuracy and balanced accuracy, rounded to four digits."""
+    return {
+        "test_accuracy": round(float((predicted == label).mean()), 4),
+        "test_balanced_accuracy": round(balanced_accuracy(predicted, label), 4),
+    }
+
+
+def _quick_validation(model: SIC, data: TrainingSet, recipe: Recipe, test: tuple[np.ndarray, np.ndarray]):
+    """Accuracy with random temporary supports from the training set; cheap enough for every epoch."""
+    g = torch.Generator().manual_seed(recipe.seed)
+    label = torch.from_numpy(data.label)
+    clean = [torch.nonzero(label == c)[:, 0] for c in range(len(data.classes))]
+    index, support_label = draw(clean, recipe.supports_per_class, len(data.classes), g)
+
+    def validate() -> dict:
+        zs, z = latents(model, data.images[index.numpy()]), latents(model, test[0])
+        with torch.no_grad():
+            evidence = class_evidence(model.similarity(z.to(model.supports), zs.to(model.supports)),
+                                      support_label.to(model.supports.device), model.classes)
+        return {"test_accuracy": round(float((evidence.argmax(1).cpu().numpy() == test[1]).mean()), 4)}
+
+    return validate
+
+
+def train_sic(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Recipe, *, device: str = "cpu",
+              folder: Path | None = None, quiet: bool = False) -> tuple[SIC, list[dict], float]:
+    """Fit a SIC; returns the network (without supports), its curves and the seconds this call took.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        Images and targets.
+    test : (ndarray, ndarray)
+        Test images ``[M, H, W, C]`` uint8 and labels ``[M]``, for the curves only: nothing is selected by them.
+    recipe : Recipe
+        What to do.
+    device : str
+        Where to train.
+    folder : Path, optional
+        Where progress is kept for resuming.
+    """
+    start = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    model = build(architecture(data, recipe)).to(device)
+    curves = fit(
+        model, lambda epoch: episodes(data, recipe, torch.device(device), epoch),
+        lambda batch: episode_loss(model, batch, recipe),
+        epochs=recipe.epochs, steps=recipe.steps, rate=recipe.rate, weight_decay=recipe.weight_decay, folder=folder,
+        validate=_quick_validation(model, data, recipe, test), label="SIC", quiet=quiet,
+    )
+    return model, curves, time.monotonic() - start
+
+
+def train_twin(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Recipe, *, device: str = "cpu",
+               folder: Path | None = None, quiet: bool = False) -> dict:
+    """Fit the black-box twin on the same images; returns its figures for the card."""
+    torch.manual_seed(recipe.seed)
+    arch = architecture(data, recipe)
+    model = PlainCNN(arch["channels"], arch["classes"], arch["plan"]).to(device)
+    batch = 64
+    steps = max(1, len(data.images) // batch)
+
+    def batches(epoch: int) -> Iterator[tuple]:
+        g = _generator(recipe.seed, epoch)
+        order = torch.randperm(len(data.images), generator=g)
+        for i in range(steps):
+            index = order[i * batch:(i + 1) * batch]
+            targets = torch.from_numpy(data.targets[index.numpy()])
+            yield data.augmented(index, g).to(device), (targets / targets.sum(1, keepdim=True)).to(device)
+
+    def loss(pair: tuple) -> torch.Tensor:
+        return F.cross_entropy(model(pair[0]), pair[1])
+
+    @torch.no_grad()
+    def predicted() -> np.ndarray:
+        x = torch.from_numpy(test[0]).permute(0, 3, 1, 2).float().div(255)
+        return torch.cat([model(b.to(device)).argmax(1).cpu() for b in x.split(256)]).numpy()
+
+    fit(model, batches, loss, epochs=recipe.twin_epochs, steps=steps, rate=recipe.rate, folder=folder,
+        validate=lambda: figures(predicted(), test[1]), label="twin", quiet=quiet)
+    return figures(predicted(), test[1]) | {"parameters": count(model), "recipe": "same widths, data and augmentation"}
+
+
+def count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def recipe_fields(recipe: Recipe) -> dict:
+    """The recipe as a plain dict for the card."""
+    return asdict(recipe)
