@@ -1,0 +1,22 @@
+"""How explanations look: the canvas for everything that is scrubbed, HoloViews for everything that is a plot.
+
+Views know explanations and frames, never torch. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_WHERE = {
+    "Canvas": "canvas", "SETTINGS": "canvas", "Filmstrip": "filmstrip", "Frame": "wire", "decode": "wire",
+    "error_frame": "wire", "stamp": "wire", "plot": "plot", "latent_map": "plot",
+}  # fmt: skip
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value

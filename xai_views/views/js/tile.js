@@ -1,0 +1,172 @@
+// A tile: one picture with its maps on its own canvas. Tiles of one link share zoom, cross-hair and region.
+const MAX_ZOOM = 40, READ_MS = 150;
+
+class Link {
+  constructor() {
+    this.view = {k: 1, x: 0, y: 0};
+    this.tiles = new Set();
+    this.region = null;
+    this.cross = null;
+  }
+
+  redraw() { for (const tile of this.tiles) tile.draw(); }
+
+  moveTo(x, y) {
+    const {k} = this.view, most = 1 - 1 / k;
+    this.view = {k, x: clamp(x, 0, most), y: clamp(y, 0, most)};
+    this.redraw();
+  }
+
+  // Zoom so that the point at stays under the hand.
+  zoomTo(k, at = {x: this.view.x + 0.5 / this.view.k, y: this.view.y + 0.5 / this.view.k}) {
+    k = clamp(k, 1, MAX_ZOOM);
+    const old = this.view;
+    this.view = {...old, k};
+    this.moveTo(at.x - ((at.x - old.x) * old.k) / k, at.y - ((at.y - old.y) * old.k) / k);
+  }
+
+  reset() { this.view = {k: 1, x: 0, y: 0}; this.redraw(); }
+
+  setCross(at, origin) {
+    const fresh = at && !this.cross;
+    this.cross = at;
+    if (!at) { clearTimeout(this.timer); this.reading = false; }
+    if (fresh) this.timer = setTimeout(() => { this.reading = true; this.showCross(); }, READ_MS);
+    this.origin = origin;
+    this.showCross();
+  }
+
+  showCross() { for (const tile of this.tiles) tile.showCross(this.cross, this.reading, tile === this.origin); }
+
+  setRegion(points) { this.region = points; this.redraw(); }
+}
+
+class Tile {
+  constructor(id, spec, host, {small = false} = {}) {
+    Object.assign(this, {id, spec, host, small, drawn: 0});
+    this.canvas = h("canvas", {role: "img", "data-tile": id, "aria-label": spec.label || id});
+    this.vertical = h("div", {class: "xv-cross xv-cross-x", hidden: true});
+    this.horizontal = h("div", {class: "xv-cross xv-cross-y", hidden: true});
+    this.read = h("div", {class: "xv-read", hidden: true});
+    this.empty = h("div", {class: "xv-empty", hidden: true});
+    this.stage = h("div", {class: "xv-stage"}, this.canvas, this.vertical, this.horizontal, this.read, this.empty);
+    this.label = h("span", {class: "xv-label"}, spec.label ?? "");
+    this.title = h("span", {class: "xv-title"});
+    this.caption = h("figcaption", {}, this.label, this.title);
+    this.element = h("figure", {class: small ? "xv-tile xv-small" : "xv-tile", style: `--size:${spec.size ?? 200}px`}, small ? null : this.caption, this.stage);
+    this.link = host.link(spec.link ?? spec.photo ?? spec.group ?? id);
+    this.link.tiles.add(this);
+    attachGestures(this);
+    host.resizes.observe(this.stage);
+  }
+
+  remove() {
+    this.link.tiles.delete(this);
+    this.host.resizes.unobserve(this.stage);
+    this.element.remove();
+  }
+
+  get maps() {
+    const all = this.host.frame?.maps.get(this.id) ?? [], {layers} = this.spec;
+    return layers ? layers.map((name) => all.find((map) => map.layer === name)).filter(Boolean) : all;
+  }
+
+  about() { return this.host.frame?.header.tiles?.[this.id] ?? {}; }
+
+  // Height and width of the picture in its own pixels.
+  get size() {
+    const about = this.about(), source = about.photo ?? this.spec.photo;
+    return about.size ?? this.host.frame?.header.tiles?.[source]?.size ?? [1, 1];
+  }
+
+  get photo() {
+    const photos = this.host.frame?.photos;
+    return photos?.get(this.id) ?? photos?.get(this.about().photo ?? this.spec.photo) ?? null;
+  }
+
+  // A new frame: words first, then pixels.
+  update() {
+    const about = this.about(), [tall, wide] = this.size;
+    setText(this.title, about.title ?? "");
+    setAttribute(this.canvas, "aria-label", about.alt ?? [this.spec.label, about.title].filter(Boolean).join(", ") ?? this.id);
+    this.element.classList.toggle("xv-wrong", about.mark === "wrong");
+    const aspect = tall && wide ? `${wide} / ${tall}` : "1";
+    if (this.aspect !== aspect) { this.stage.style.aspectRatio = this.aspect = aspect; this.measure(); }
+    const nothing = this.host.frame && !this.photo && !this.maps.length;
+    this.empty.hidden = !nothing;
+    if (nothing) setText(this.empty, about.reason ?? "Nothing to show here for this sample.");
+    this.draw();
+    if (this.link.cross) this.showCross(this.link.cross, this.link.reading, false);
+  }
+
+  measure() {
+    const ratio = window.devicePixelRatio || 1, box = this.stage.getBoundingClientRect();
+    const width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
+    this.ratio = ratio;
+    this.box = box;
+    if (!width || !height || (this.canvas.width === width && this.canvas.height === height)) return false;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    return true;
+  }
+
+  draw() {
+    const {canvas, host} = this;
+    if (!host.frame) return;
+    if (!this.ratio) this.measure();
+    if (!canvas.width || !this.box?.width) return;
+    const context = (this.context ??= canvas.getContext("2d"));
+    const {width, height} = canvas, {view, region} = this.link, ratio = this.ratio;
+    composeTile(context, width, height, {view, photo: this.photo, maps: this.maps, frame: host.frame, settings: host.settings, ratio});
+    if (region) this.drawRegion(context, width, height);
+    this.stage.classList.toggle("xv-zoomed", view.k > 1);
+    this.drawn++;
+  }
+
+  drawRegion(context, width, height) {
+    const {view, region} = this.link;
+    const path = new Path2D();
+    region.forEach(({x, y}, i) => path[i ? "lineTo" : "moveTo"]((x - view.x) * view.k * width, (y - view.y) * view.k * height));
+    path.closePath();
+    context.lineWidth = 3.5 * this.ratio;
+    context.strokeStyle = "rgba(17,24,39,.85)";
+    context.stroke(path);
+    context.lineWidth = 1.5 * this.ratio;
+    context.strokeStyle = "#ffffff";
+    context.stroke(path);
+  }
+
+  showCross(at, reading, origin) {
+    const {view} = this.link, x = at && (at.x - view.x) * view.k, y = at && (at.y - view.y) * view.k;
+    const seen = at && x >= 0 && x <= 1 && y >= 0 && y <= 1;
+    this.vertical.hidden = this.horizontal.hidden = !seen;
+    if (seen) {
+      this.vertical.style.left = `${100 * x}%`;
+      this.horizontal.style.top = `${100 * y}%`;
+    }
+    const text = seen && reading ? this.readOut(at, origin) : "";
+    this.read.hidden = !text;
+    if (text) setText(this.read, text);
+    this.read.classList.toggle("xv-read-top", seen && y > 0.7);
+  }
+
+  // The values under the hand: position in image pixels, then each layer.
+  readOut(at, origin) {
+    const [tall, wide] = this.size, brief = this.stage.clientWidth < 150;
+    const parts = this.maps.map((map) => {
+      const row = Math.min(map.rows - 1, Math.floor(at.y * map.rows)), column = Math.min(map.columns - 1, Math.floor(at.x * map.columns));
+      const value = valueAt(map, row, column), about = {...this.host.frame.header.legend?.[map.layer], ...map};
+      let text = formatNumber(value, map.kind === "signed");
+      if (map.kind === "label") text = value == null || value < 0 ? "not explained" : `${value}${about.names?.[value] ? ` ${about.names[value]}` : ""}`;
+      return brief ? text : `${about.title ?? map.layer} ${text}${about.unit && map.kind !== "label" ? ` ${about.unit}` : ""}`;
+    });
+    const place = `x ${Math.min(wide - 1, Math.floor(at.x * wide))}, y ${Math.min(tall - 1, Math.floor(at.y * tall))}`;
+    if (origin && !(brief && parts.length)) parts.unshift(place);
+    return parts.join(" · ");
+  }
+
+  click(at) {
+    const [tall, wide] = this.size;
+    this.host.select({tile: this.id, row: this.row ?? null, x: +(at.x * wide).toFixed(2), y: +(at.y * tall).toFixed(2)});
+  }
+}
