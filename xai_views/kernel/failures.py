@@ -25,7 +25,7 @@ def attempt(function: Callable, *args: Any) -> tuple[Any, BaseException | None]:
         return function(*args), None
     except BaseException as error:  # the worker outlives whatever a method or function raises
         if not isinstance(error, XaiViewsError):
-            log.exception("A computation failed.")
+            log.exception("A call on the worker failed.")
         _drop_frames(error)
         return None, error
 
@@ -60,7 +60,8 @@ def as_kernel_error(error: BaseException, title: str, device: str) -> XaiViewsEr
             f"{title} ran out of memory on {device} even with the smallest batch: "
             "use smaller images or close other programs that use this device."
         )
-    text = " ".join(_text(error).split()).rstrip(".")
+    # Foreign messages run over many lines and sentences; the first says what happened, the log has the rest.
+    text = next(iter(_text(error).strip().splitlines()), "").split(". ")[0].rstrip(".")
     if len(text) > 200:
         text = text[:199] + "…"
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__

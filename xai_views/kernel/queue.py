@@ -86,9 +86,12 @@ class Queue:
                 return None
             lead = min(self._jobs.values(), key=lambda job: job.order)
             self._step = Step((lead,)) if isinstance(lead, RunJob) else self._batch(lead)
-            for job in self._step.jobs:
-                job.turn = next(self._turns)
+            self._to_the_end_of_the_line(self._step.jobs)
             return self._step
+
+    def _to_the_end_of_the_line(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job.turn = next(self._turns)
 
     def _tidy(self) -> None:
         """Forget jobs that were cancelled a moment ago, but for generators, which the worker has to close."""
@@ -118,6 +121,8 @@ class Queue:
     def done(self) -> None:
         """Say that the step is over."""
         with self._changed:
+            # Once more, so that whoever came during the step is in front of those whom it served.
+            self._to_the_end_of_the_line(self._step.jobs)
             self._step = None
             self._changed.notify_all()
 
