@@ -60,15 +60,15 @@ class Recipe:
     extra: int = 0
     rate: float = 3e-3
     weight_decay: float = 0.0
-    direction: float = 1.0
+    direction: float = 5.0
     seed: int = 0
     twin_epochs: int = 10
 
 
 RECIPES: dict[str, Recipe] = {
-    "birds": Recipe(epochs=40, steps=50, per_class=2, extra=20, twin_epochs=10),
+    "birds": Recipe(epochs=60, steps=50, per_class=2, extra=20, twin_epochs=10),
     "digits": Recipe(epochs=30, steps=40, per_class=10, latent=32, twin_epochs=15),
-    "nuclei": Recipe(epochs=40, steps=15, per_class=24, latent=32, twin_epochs=30),
+    "nuclei": Recipe(epochs=40, steps=15, per_class=32, latent=32, twin_epochs=30),
 }
 
 
