@@ -1,7 +1,8 @@
 """The shell of every page: title, light and dark, a sidebar, the work, a status bar; colours and type.
 
-Everything comes from panel-material-ui's own bundle, so no page asks for a font or an icon elsewhere. Colours of
-explanations are not here but in ``xai_views.views.colour``; the shell stays neutral so that they stand out.
+Everything comes from panel-material-ui's own bundle, so no page asks for a font or an icon elsewhere. Colours
+of explanations are not here but in ``xai_views.views.colour``; the shell stays neutral so that these stand
+out.
 """
 
 from __future__ import annotations

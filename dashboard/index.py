@@ -1,0 +1,289 @@
+"""The start page: what can be opened here, with the figures that its cards state."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import panel as pn
+
+from dashboard.opening import Shelf
+from dashboard.previews import preview
+from dashboard.theme import NAME, page
+from xai_views import apps, catalogue
+from xai_views.errors import XaiViewsError
+
+logger = logging.getLogger("xai_views.dashboard")
+
+# What a card may state under `metrics` and `twin`, in the words of the page; the first that is there counts.
+FIGURES = {
+    "test_accuracy": "accuracy on test images",
+    "test_balanced_accuracy": "balanced accuracy on test images",
+    "test_macro_f1": "macro F1 on test images",
+}
+METHODS = {"sic": "SIC"}
+
+OWN = """\
+import xai_views as xv
+
+model = xv.open_model(my_module, classes=["cat", "dog"])
+samples = xv.open_samples("~/pictures")
+xv.explore(model, samples)"""
+
+
+def start_page(shelf: Shelf | None = None) -> Any:
+    """Return the start page.
+
+    Parameters
+    ----------
+    shelf : Shelf, optional
+        What this server offers.
+
+    Returns
+    -------
+    panel_material_ui.Page
+    """
+    shelf = shelf or Shelf()
+    folders = catalogue.samples()
+    sets = {name: _card(path) for name, path in folders.items()}
+    models = {name: _card(path) for name, path in catalogue.models().items()}
+    own = [name for name in shelf.models if name not in models]
+    parts = [
+        _hero(),
+        _section("models", "Models", [*(_own_card(n) for n in own), *_model_cards(models, sets, folders)])
+        or _empty("Models", "No model is shipped here yet."),
+        _section("samples", "Samples", [_samples_card(n, c, folders.get(n)) for n, c in sets.items()]),
+        _section("apps", "Apps", [_app_card(name, shelf.model) for name in apps.installed()]),
+        _own_model(),
+    ]
+    html = pn.pane.HTML("".join(parts), stylesheets=[CSS], sizing_mode="stretch_width", margin=0)
+    return page(
+        NAME, html, main_width=1200, meta_description="Look into a trained model and check what you see."
+    )
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """Read a card; a broken one is a line in the log, not a broken page."""
+    try:
+        card = catalogue.card(folder)
+    except (XaiViewsError, OSError, ValueError) as error:
+        logger.warning("The card in %s cannot be read: %s", folder.name, error)
+        return {}
+    return dict(card) if isinstance(card, Mapping) else {}
+
+
+def _hero() -> str:
+    return (
+        '<header class="hero"><h1>Look into a trained model and check what you see.</h1>'
+        "<p>Scrub through samples, the training examples behind an answer and the pixels that count. "
+        "The numbers add up in front of your eyes, and every picture says how far it can be trusted."
+        "</p></header>"
+    )
+
+
+def _section(name: str, title: str, cards: list[str]) -> str:
+    if not cards:
+        return ""
+    return (
+        f'<section aria-labelledby="h-{name}"><h2 id="h-{name}">{title}</h2>'
+        f'<div class="cards {name}">{"".join(cards)}</div></section>'
+    )
+
+
+def _empty(title: str, text: str) -> str:
+    return f'<section><h2>{title}</h2><p class="quiet">{text}</p></section>'
+
+
+def _model_cards(models: dict, sets: dict, folders: dict[str, Path]) -> list[str]:
+    cards = []
+    for name, card in models.items():
+        data = str(card.get("samples") or "").partition("/")[0]
+        about = sets.get(data, {})
+        tags = [METHODS.get(str(card.get("method")), str(card.get("method") or ""))]
+        picture = preview(data, folders[data]) if data in folders else ""
+        cards.append(
+            _article(
+                title=str(card.get("title") or name),
+                link=_address(name, str(card.get("method") or "")),
+                picture=picture,
+                tags=tags,
+                synthetic=bool(card.get("synthetic", about.get("synthetic"))),
+                facts=_figures(card) + _model_facts(card, about, data),
+                note=str(card.get("note") or ""),
+            )
+        )
+    return cards
+
+
+def _own_card(name: str) -> str:
+    return _article(
+        name, _address(name, ""), tags=["yours"], note="The model that this server was started with."
+    )
+
+
+def _figures(card: Mapping) -> list[tuple[str, str]]:
+    """Put the model's figure beside its black-box twin's and beside guessing."""
+    metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
+    for key, words in FIGURES.items():
+        if not isinstance(metrics, Mapping) or metrics.get(key) is None:
+            continue
+        facts = [(words.capitalize(), _percent(metrics[key]))]
+        if isinstance(twin, Mapping):
+            figure = twin.get(key, (twin.get("metrics") or {}).get(key))
+            if figure is not None:
+                facts.append(("Black-box twin", _percent(figure)))
+        classes = card.get("classes") or []
+        if "accuracy" in key and len(classes) > 1:
+            facts.append(("Guessing", _percent(1 / len(classes))))
+        return facts
+    return []
+
+
+def _model_facts(card: Mapping, about: Mapping, data: str) -> list[tuple[str, str]]:
+    facts = []
+    size = card.get("size") or (card.get("architecture") or {}).get("size")
+    if isinstance(size, (list, tuple)) and len(size) >= 2:
+        facts.append(("Image", f"{size[0]} × {size[1]}"))
+    elif isinstance(size, int):
+        facts.append(("Image", f"{size} × {size}"))
+    if card.get("classes"):
+        facts.append(("Classes", str(len(card["classes"]))))
+    if data:
+        facts.append(("Samples", str(about.get("title") or data)))
+    return facts
+
+
+def _samples_card(name: str, card: Mapping, folder: Path | None) -> str:
+    facts = []
+    splits = card.get("splits")
+    if isinstance(splits, Mapping):
+        facts += [(str(split).capitalize(), _count(n)) for split, n in list(splits.items())[:3]]
+    if card.get("classes"):
+        facts.append(("Classes", str(len(card["classes"]))))
+    if card.get("licence"):
+        facts.append(("Licence", str(card["licence"])))
+    return _article(
+        title=str(card.get("title") or name),
+        picture=preview(name, folder),
+        synthetic=bool(card.get("synthetic")),
+        facts=facts,
+        note=str(card.get("note") or ""),
+    )
+
+
+def _app_card(name: str, model: str) -> str:
+    try:
+        words = (inspect.getdoc(apps.load(name)) or "").split("\n\n")[0].replace("\n", " ")
+    except XaiViewsError as error:
+        words = str(error)
+    address = f"{quote(name)}?model={quote(model)}" if model else quote(name)
+    return _article(METHODS.get(name, name), address, note=words, picture=None)
+
+
+def _address(model: str, method: str) -> str:
+    installed = apps.installed()
+    app = method if method in installed else next(iter(installed), "")
+    return f"{quote(app)}?model={quote(model)}" if app else ""
+
+
+def _article(
+    title: str,
+    link: str = "",
+    picture: str | None = "",
+    tags: list[str] | None = None,
+    synthetic: bool = False,
+    facts: list[tuple[str, str]] | None = None,
+    note: str = "",
+) -> str:
+    """One card; everything but the picture is text from a card file and escaped."""
+    head = f'<a href="{escape(link)}">{escape(title)}</a>' if link else escape(title)
+    image = ""
+    if picture is not None:
+        image = f'<img alt="" src="{picture}">' if picture else '<div class="blank"></div>'
+    labels = "".join(f'<span class="tag">{escape(tag)}</span>' for tag in tags or [] if tag)
+    if synthetic:
+        labels += '<span class="tag synthetic">synthetic data</span>'
+    rows = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts or [])
+    return (
+        f'<article class="card{" link" if link else ""}">{image}<div class="body"><h3>{head}</h3>'
+        + (f'<p class="tags">{labels}</p>' if labels else "")
+        + (f"<dl>{rows}</dl>" if rows else "")
+        + (f"<p>{escape(note)}</p>" if note else "")
+        + "</div></article>"
+    )
+
+
+def _own_model() -> str:
+    command = "xai-views serve --model my_model.py:load --samples ~/pictures"
+    return (
+        '<section aria-labelledby="h-own"><h2 id="h-own">Your own model</h2>'
+        '<p class="quiet">Any <code>torch.nn.Module</code>, in a notebook or a script:</p>'
+        f'<pre tabindex="0">{escape(OWN)}</pre>'
+        f'<p class="quiet">or from the command line:</p><pre tabindex="0">{escape(command)}</pre></section>'
+    )
+
+
+def _percent(value: Any) -> str:
+    return f"{float(value) * 100:.1f} %"
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+CSS = """
+:host { font-family: Roboto, system-ui, sans-serif; color: var(--panel-on-background-color); }
+* { box-sizing: border-box; }
+.hero { padding: 40px 20px 8px; max-width: 800px; }
+h1 {
+  font-size: clamp(1.5rem, 3.4vw, 2.125rem); line-height: 1.2; letter-spacing: -0.015em; margin: 0 0 12px;
+}
+.hero p { font-size: 1.0625rem; line-height: 1.6; color: var(--mui-palette-text-secondary); margin: 0; }
+section { padding: 28px 20px 4px; }
+section:last-child { padding-bottom: 48px; }
+h2 { font-size: 1.125rem; margin: 0 0 14px; }
+h3 { font-size: 1.0625rem; line-height: 1.35; margin: 0; overflow-wrap: anywhere; }
+a { color: var(--panel-primary-color); text-decoration: none; }
+a:hover { text-decoration: underline; }
+a:focus-visible, pre:focus-visible { outline: 2px solid var(--panel-primary-color); outline-offset: 3px; }
+.cards { display: grid; gap: 20px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
+.card {
+  position: relative; display: flex; flex-direction: column; overflow: hidden; border-radius: 10px;
+  background: var(--panel-surface-color); border: 1px solid var(--mui-palette-divider);
+  transition: border-color 120ms, box-shadow 120ms;
+}
+.card.link:hover { border-color: var(--panel-primary-color); box-shadow: 0 2px 14px rgb(0 0 0 / 0.08); }
+.card.link h3 a::after { content: ""; position: absolute; inset: 0; }
+.card.link h3 a:focus-visible { outline: none; }
+.card.link:focus-within { outline: 2px solid var(--panel-primary-color); outline-offset: 2px; }
+.card img, .blank { display: block; width: 100%; aspect-ratio: 5 / 2; object-fit: cover; }
+.blank {
+  background: repeating-linear-gradient(45deg, transparent 0 11px, var(--mui-palette-divider) 11px 12px);
+}
+.body { padding: 14px 16px 16px; display: flex; flex-direction: column; gap: 10px; flex: 1; }
+.body p { margin: 0; font-size: 0.875rem; line-height: 1.5; color: var(--mui-palette-text-secondary); }
+.tags { display: flex; flex-wrap: wrap; gap: 6px; }
+.tag {
+  font-size: 0.75rem; line-height: 1; padding: 5px 8px; border-radius: 99px;
+  border: 1px solid var(--mui-palette-divider); color: var(--panel-on-surface-color);
+}
+.tag.synthetic { border-style: dashed; border-color: var(--mui-palette-text-secondary); }
+dl { margin: 0; font-size: 0.875rem; line-height: 1.45; }
+dl div { display: flex; justify-content: space-between; gap: 12px; padding: 3px 0; }
+dl div + div { border-top: 1px solid var(--mui-palette-divider); }
+dt { color: var(--mui-palette-text-secondary); }
+dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.quiet { color: var(--mui-palette-text-secondary); margin: 0 0 8px; font-size: 0.9375rem; }
+pre {
+  margin: 0 0 16px; padding: 14px 16px; border-radius: 10px; overflow-x: auto; font-size: 0.8125rem;
+  line-height: 1.6; background: var(--panel-surface-color); border: 1px solid var(--mui-palette-divider);
+  max-width: 760px; color: var(--panel-on-surface-color);
+}
+pre, code { font-family: ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace; }
+@media (prefers-reduced-motion: reduce) { .card { transition: none; } }
+"""

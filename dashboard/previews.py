@@ -1,0 +1,90 @@
+"""Small pictures of sample sets for the start page, as data URIs: no route, no file name from a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("xai_views.dashboard")
+
+WIDTH, HEIGHT = 640, 288
+COLUMNS, ROWS = 5, 2
+
+_pool = ThreadPoolExecutor(1, thread_name_prefix="previews")
+_drawn: dict[str, Future] = {}
+
+
+def preview(name: str, folder: Path | None) -> str:
+    """Return the picture of a sample set, or "" while it is being drawn.
+
+    Parameters
+    ----------
+    name : str
+        As in the catalogue.
+    folder : pathlib.Path, optional
+        Where ``preview.png`` may lie; without it the picture is drawn from the samples, once, in the
+        background.
+
+    Returns
+    -------
+    str
+        A ``data:`` URI or "".
+    """
+    file = folder / "preview.png" if folder is not None else None
+    if file is not None and file.is_file():
+        return _of_file(file, file.stat().st_mtime_ns)
+    if name not in _drawn:
+        _drawn[name] = _pool.submit(_of_samples, name)
+    return _drawn[name].result() if _drawn[name].done() else ""
+
+
+def wait(timeout: float = 30) -> None:
+    """Wait for everything that is being drawn, for tests."""
+    for future in list(_drawn.values()):
+        future.result(timeout)
+
+
+@lru_cache(maxsize=64)
+def _of_file(file: Path, _changed: int) -> str:
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return _encoded(picture.convert("RGB"))
+
+
+def _of_samples(name: str) -> str:
+    try:
+        import numpy as np
+        from PIL import Image
+
+        from xai_views.samples import images, open_samples
+
+        samples = open_samples(name)
+        count = min(COLUMNS * ROWS, samples.sizes["sample"])
+        chosen = np.linspace(0, samples.sizes["sample"] - 1, count).astype(int)
+        tiles = images(samples, chosen)
+        if tiles.dtype != np.uint8:
+            tiles = (np.clip(tiles, 0, 1) * 255).astype(np.uint8)
+        side = WIDTH // COLUMNS
+        sheet = Image.new("RGB", (WIDTH, side * -(-count // COLUMNS)))
+        for i, tile in enumerate(tiles):
+            picture = Image.fromarray(tile[..., 0] if tile.shape[-1] == 1 else tile).convert("RGB")
+            sheet.paste(picture.resize((side, side)), (i % COLUMNS * side, i // COLUMNS * side))
+        return _encoded(sheet)
+    except Exception:
+        logger.exception("The preview of %s could not be drawn.", name)
+        return ""
+
+
+def _encoded(picture: Any) -> str:
+    from PIL import Image
+
+    picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    picture.save(sink, "JPEG", quality=82, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(sink.getvalue()).decode()}"
