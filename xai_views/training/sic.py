@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models.bcos import add_inverse
-from ..models.encoders import PLANS, BcosCNN, PlainCNN
+from ..models.checkpoint import build
+from ..models.encoders import PLANS, PlainCNN
 from ..models.sic import SIC
 from .data import TrainingSet
 from .episodes import class_evidence, draw
@@ -72,14 +73,8 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def build(architecture: dict) -> SIC:
-    """Build an untrained SIC from the ``architecture`` entry of a card."""
-    encoder = BcosCNN(architecture["channels"], architecture["plan"])
-    return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
-
-
 def architecture(data: TrainingSet, recipe: Recipe) -> dict:
-    """The ``architecture`` entry of a card: what :func:`build` needs."""
+    """The ``architecture`` entry of a card: what :func:`xai_views.models.checkpoint.build` needs."""
     plan = PLANS.get(data.samples.split("/")[0], PLANS["nuclei"])
     return {
         "family": "sic", "channels": int(data.images.shape[-1]), "size": [int(s) for s in data.images.shape[1:3]],

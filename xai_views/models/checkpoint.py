@@ -1,0 +1,175 @@
+"""Checkpoint folders: ``model.safetensors``, ``supports.safetensors``, ``latents.safetensors`` and ``card.yaml``.
+
+Nothing here unpickles anything: weights are safetensors, cards are read with the safe YAML loader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import ModelError, nearest
+from .model import Model
+from .sic import SIC
+from .supports import Latents, Supports
+
+WEIGHTS, SUPPORTS, LATENTS, CARD = "model.safetensors", "supports.safetensors", "latents.safetensors", "card.yaml"
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+
+
+def build(architecture: dict) -> SIC:
+    """Build an untrained network from the ``architecture`` entry of a card.
+
+    Raises
+    ------
+    ModelError
+        For an unknown family or a missing entry.
+    """
+    from .encoders import BcosCNN
+
+    family = architecture.get("family")
+    if family != "sic":
+        raise ModelError(f"the card names the architecture family {family!r}; this version knows 'sic'.")
+    try:
+        encoder = BcosCNN(architecture["channels"], architecture["plan"])
+        return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
+    except KeyError as missing:
+        raise ModelError(f"the card's architecture lacks the entry {missing}; write the card again.") from None
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ModelError(f"checkpoint {path.parent.name!r} has no file {path.name}; train it again or restore the file.")
+    try:
+        return load_file(path)
+    except SafetensorError as e:
+        raise ModelError(
+            f"{path.name} in checkpoint {path.parent.name!r} is not a complete safetensors file ({e}); restore it from "
+            "its source."
+        ) from None
+
+
+def _check_sha256(folder: Path, card: dict) -> None:
+    for name, expected in (card.get("sha256") or {}).items():
+        path = folder / Path(name).name
+        if path.is_file() and file_sha256(path) != expected:
+            raise ModelError(
+                f"{path.name} in checkpoint {folder.name!r} has another sha256 than its card says; restore the file, or "
+                "train again to write a new card."
+            )
+
+
+def _load_weights(module: SIC, weights: dict[str, torch.Tensor], name: str) -> None:
+    own = {k: v for k, v in module.state_dict().items() if k not in ("supports", "support_class")}
+    unknown, missing = sorted(weights.keys() - own.keys()), sorted(own.keys() - weights.keys())
+    if unknown:
+        raise ModelError(
+            f"checkpoint {name!r} has the unknown key {unknown[0]!r}; the network has {nearest(unknown[0], own)}."
+        )
+    if missing:
+        raise ModelError(f"checkpoint {name!r} lacks the key {missing[0]!r}; its card describes another network.")
+    for key, value in weights.items():
+        if value.shape != own[key].shape:
+            raise ModelError(
+                f"checkpoint {name!r} has {key!r} of shape {list(value.shape)} and its card describes "
+                f"{list(own[key].shape)}; card and weights belong to different networks."
+            )
+    module.load_state_dict(weights, strict=False)
+
+
+def read_card(folder: Path) -> dict:
+    """Read ``card.yaml``.
+
+    Raises
+    ------
+    ModelError
+        When it is missing or not a YAML mapping.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        found = [p.name for p in sorted(folder.iterdir())][:4] if folder.is_dir() else []
+        pickled = next((n for n in found if n.endswith(PICKLES)), None)
+        if pickled:
+            raise ModelError(
+                f"{folder.name!r} holds the pickle {pickled!r}, which can run code when opened; build the module yourself, "
+                "load it with torch.load(weights_only=True) and give open_model the module."
+            )
+        raise ModelError(f"{str(folder)!r} is not a checkpoint folder: it has no {CARD} (found: {found or 'nothing'}).")
+    try:
+        card = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        card = None
+    if not isinstance(card, dict) or not isinstance(card.get("architecture"), dict):
+        raise ModelError(f"the card of checkpoint {folder.name!r} is not YAML with an 'architecture'; restore the file.")
+    return card
+
+
+def load(folder: Path) -> Model:
+    """Open a checkpoint folder.
+
+    Raises
+    ------
+    ModelError
+        In one sentence: no card, a pickle, a truncated file, a wrong sha256, unknown keys, wrong shapes.
+    """
+    card = read_card(folder)
+    _check_sha256(folder, card)
+    architecture = card["architecture"]
+    module = build(architecture)
+    _load_weights(module, _read(folder / WEIGHTS), folder.name)
+    supports = _load_supports(folder, module)
+    latents = _load_latents(folder, card)
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, SUPPORTS):
+        digest.update(file_sha256(folder / name).encode())
+    size = architecture.get("size")
+    return Model(
+        card.get("name", folder.name), digest.hexdigest(), module, [str(c) for c in card["classes"]],
+        architecture["channels"], tuple(size) if size else None, card, supports, latents,
+    )
+
+
+def _load_supports(folder: Path, module: SIC) -> Supports:
+    t = _read(folder / SUPPORTS)
+    expected = {"vectors", "label", "index", "image", "self_contribution"}
+    if set(t) != expected or t["vectors"].ndim != 2 or t["vectors"].shape[1] != module.latent_size:
+        raise ModelError(
+            f"{SUPPORTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold {sorted(expected)} with vectors of "
+            f"size {module.latent_size}; select the supports again."
+        )
+    supports = Supports(**{k: v.numpy() for k, v in t.items()})
+    module.set_supports(t["vectors"], t["label"])
+    return supports
+
+
+def _load_latents(folder: Path, card: dict) -> Latents | None:
+    if not (folder / LATENTS).is_file():
+        return None
+    t = {k: v.numpy() for k, v in _read(folder / LATENTS).items()}
+    return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))
+
+
+def save(folder: Path, module: SIC, supports: Supports, latents: Latents, card: dict) -> None:
+    """Write a checkpoint folder; the card is written last and carries the sha256 of the other files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.cpu().contiguous() for k, v in module.state_dict().items() if k not in ("supports", "support_class")}
+    save_file(weights, folder / WEIGHTS)
+    names = ("vectors", "label", "index", "image", "self_contribution")
+    save_file({n: torch.from_numpy(np.ascontiguousarray(getattr(supports, n))) for n in names}, folder / SUPPORTS)
+    save_file({n: torch.from_numpy(np.ascontiguousarray(getattr(latents, n))) for n in ("z", "label", "index")},
+              folder / LATENTS)
+    card = card | {"training_samples": latents.samples,
+                   "sha256": {n: file_sha256(folder / n) for n in (WEIGHTS, SUPPORTS, LATENTS)}}
+    (folder / CARD).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), "utf-8")
