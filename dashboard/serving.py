@@ -157,7 +157,7 @@ def serve(
     show: bool = False,
     basic_auth: str | None = None,
     shelf: Shelf | None = None,
-    started: Callable[[str], None] | None = None,
+    started: Callable[..., None] | None = None,
 ) -> None:
     """Serve apps until interrupted.
 
@@ -180,7 +180,7 @@ def serve(
     shelf : Shelf, optional
         What the installed apps may open.
     started : callable, optional
-        Called with the URL once the server answers.
+        Called with the URLs once the server answers.
 
     Raises
     ------
@@ -216,12 +216,24 @@ def serve(
         unused_session_lifetime_milliseconds=60_000,
     )
     server.start()
-    url = f"http://{'localhost' if address in {'127.0.0.1', '0.0.0.0', ''} else address}:{port}"  # noqa: S104
-    (started or print)(url)
+    (started or print)(*urls(address, port))
     if apps is None:
         server.io_loop.call_later(0.5, shelf.warm)
     server.io_loop.start()
     server.stop()
+
+
+def serve_catalogue(model: Any = None, samples: Any = None, name: str = "", **options: Any) -> None:
+    """Serve what is shipped and, first, what the command line named.
+
+    Parameters
+    ----------
+    model, samples, name
+        As for :class:`dashboard.opening.Shelf`.
+    **options
+        As for :func:`serve`.
+    """
+    serve(shelf=Shelf(model, samples, name), **options)
 
 
 def reachable(address: str, port: int, origins: Iterable[str] = ()) -> list[str]:
@@ -246,6 +258,13 @@ def reachable(address: str, port: int, origins: Iterable[str] = ()) -> list[str]
             )
             raise XaiViewsError(message) from error
     return list(dict.fromkeys([*(f"{host}:{port}" for host in hosts), *origins]))
+
+
+def urls(address: str, port: int) -> list[str]:
+    """Return the addresses to tell people: this machine's, and the network's when it is served."""
+    if address in {"0.0.0.0", ""}:  # noqa: S104
+        return [f"http://{host}:{port}" for host in ("localhost", *own_addresses())]
+    return [f"http://{'localhost' if address == '127.0.0.1' else address}:{port}"]
 
 
 def own_addresses() -> list[str]:

@@ -20,8 +20,8 @@ BASE = {"errors", "catalogue", "explanation"}
 LAYERS = {
     "errors": set(),
     "catalogue": set(),
-    "explanation": {"catalogue"},
-    "samples": BASE,
+    "samples": {"catalogue"},
+    "explanation": {"catalogue", "samples"},
     "models": {*BASE, "samples"},
     "methods": {*BASE, "samples", "models"},
     "scores": {*BASE, "samples", "models", "methods"},

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from xai_views.errors import XaiViewsError, nearest
+from xai_views.own import OwnModel
 
 GROUP = "xai_views.apps"
 
@@ -110,6 +111,8 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
     from xai_views.models import Model, open_model
     from xai_views.samples import open_samples
 
+    if isinstance(model, OwnModel):
+        model = model.load()
     if not isinstance(model, Model):
         model = open_model(model)
     if samples is None:
