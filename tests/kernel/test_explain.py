@@ -11,6 +11,8 @@ import xarray as xr
 
 from xai_views.errors import KernelError
 from xai_views.kernel import PREFETCH
+from xai_views.kernel.batches import explain_items
+from xai_views.kernel.requests import Item
 
 
 def test_results_come_in_order_and_as_datasets(bench, method):
@@ -86,13 +88,24 @@ def test_what_arrives_during_a_batch_shares_the_next_one(bench, fake, method):
     assert method.calls == [[0], [1, 2, 3]]
 
 
-def test_other_shapes_do_not_share(bench, method):
+def test_other_shapes_do_not_share(bench, method, caplog):
     release = bench.hold()
     futures = [bench.ask(method, 1, size=2), bench.ask(method, 1, size=3)]
     release()
     wait(futures, 20)
     assert method.calls == [[1], [1]]
     assert futures[1].result()[0]["contribution"].shape == (1, 1, 3, 3)
+    assert not caplog.records, "they were never tried together"
+
+
+def test_what_the_cache_got_while_a_sample_waited_is_not_computed(bench, method):
+    result = bench.ask(method, 1).result(20)[0]
+    key, seen = next(iter(bench.kernel.results._entries)), next(iter(bench.kernel.observations._entries))
+    item = Item(key, seen, bench.images([1])[0], 0)
+    caches = (bench.kernel.results, bench.kernel.observations)
+    outcomes = list(explain_items(method, bench.model, [item], *caches, wanted=lambda item: True))
+    assert outcomes[0][1].identical(result)
+    assert (len(method.calls), len(method.interpreted)) == (1, 1)
 
 
 def test_the_same_wish_of_two_is_computed_once_even_without_a_cache(make_bench, method):

@@ -153,6 +153,29 @@ def test_a_generator_that_is_cancelled_between_chunks_is_closed_on_the_worker(be
     assert not bench.kernel._queue._jobs
 
 
+def test_a_generator_that_comes_after_its_cancellation_is_closed(bench):
+    closed = []
+
+    def chunks():
+        try:
+            while True:
+                yield
+        finally:
+            closed.append(threading.current_thread().name)
+
+    def start(progress):
+        bench.kernel.cancel("s")
+        generator = chunks()
+        next(generator)
+        made.append(generator)
+        return generator
+
+    made = []
+    bench.kernel.run(start, channel="s")
+    bench.kernel.wait_idle(20)
+    assert closed == ["xai-views-kernel"]
+
+
 def test_a_generator_that_is_superseded_stops(bench):
     chunks_run = []
 

@@ -109,10 +109,7 @@ def test_eight_sessions_drag_at_once(make_bench, fake, cache_bytes):
 
 
 def test_a_held_future_does_not_hold_the_images(bench, method):
-    class Images(np.ndarray):
-        """An array that can be watched."""
-
-    images = bench.images([1]).view(Images)
+    images = bench.images([1])
     watched = weakref.ref(images)
     future = bench.kernel.explain(bench.model, images, ["d"], method, [0])
     future.result(20)
