@@ -1,0 +1,208 @@
+"""The start page and failing pages in a real browser: quiet, linked, dark on request, usable at 390 px."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboard import serving
+from xai_views import catalogue
+
+pytestmark = pytest.mark.browser
+
+FAILING = """
+import panel as pn
+import panel_material_ui as pmui
+from xai_views.errors import XaiViewsError
+from dashboard.theme import page, note
+
+def known():
+    raise XaiViewsError("The <b>layer</b> 'conv9' has no maps.")
+
+def unknown():
+    return 1 / 0
+
+def half():
+    pn.pane.Markdown("half a page").servable()
+    raise KeyError("x")
+
+def button():
+    press = pmui.Button(label="Press")
+    press.on_click(lambda event: 1 / 0)
+    select = pmui.Select(label="Method", options=["a", "b"])
+    return page("Buttons", [note("All is well."), press], sidebar=select, status=pn.pane.HTML("cpu, idle"))
+
+apps = {"known": known, "unknown": unknown, "half": half, "button": button}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app([])
+
+
+@pytest.fixture(scope="module")
+def failing(serve_app):
+    return serve_app(FAILING)
+
+
+def opened(page, url: str):
+    page.goto(url)
+    page.get_by_role("heading", name="Look into a trained model").wait_for()
+    return page
+
+
+def width(page) -> int:
+    """How far anything on the page reaches to the right, shadow roots included."""
+    return page.evaluate(
+        """() => {
+          let right = document.documentElement.scrollWidth
+          const visit = root => root.querySelectorAll("*").forEach(e => {
+            if (e.closest("pre")) return
+            right = Math.max(right, Math.round(e.getBoundingClientRect().right))
+            if (e.shadowRoot) visit(e.shadowRoot)
+          })
+          visit(document)
+          return right
+        }"""
+    )
+
+
+def ground(page) -> tuple[int, ...]:
+    colour = page.locator("main").evaluate("e => getComputedStyle(e).backgroundColor")
+    return tuple(int(float(c)) for c in colour.strip("rgba()").split(",")[:3])
+
+
+def test_it_lists_what_is_shipped_and_every_link_leads_somewhere(page, server):
+    opened(page, server.url)
+    assert page.title() == "XAI Views"
+    links = page.get_by_role("article").get_by_role("link")
+    targets = [link.get_attribute("href") for link in links.all()]
+    for name in catalogue.models():
+        assert f"sic?model={name}" in targets
+    for target in dict.fromkeys(targets):
+        assert server.get(f"/{target}", timeout=60)[0] == 200
+    assert page.get_by_role("article").count() >= len(catalogue.models()) + len(catalogue.samples())
+
+
+def test_synthetic_data_are_labelled(page, server):
+    opened(page, server.url)
+    synthetic = [n for n, p in catalogue.samples().items() if catalogue.card(p).get("synthetic")]
+    assert page.get_by_text("synthetic data", exact=True).count() >= len(synthetic)
+
+
+def test_a_link_opens_the_app(page, server):
+    name = next(iter(catalogue.models()), None)
+    if name is None:
+        pytest.skip("No model is shipped yet.")
+    opened(page, server.url)
+    page.locator(f'a[href="sic?model={name}"]').first.click()
+    page.wait_for_url(f"**/sic?model={name}*")
+    page.locator("canvas").first.wait_for(timeout=60_000)
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_dark_is_one_click_and_stays_over_pages(page, server):
+    opened(page, server.url)
+    assert min(ground(page)) > 200
+    page.get_by_label("Toggle theme").click()
+    page.wait_for_function("getComputedStyle(document.querySelector('body')).backgroundColor !== ''")
+    page.wait_for_timeout(400)
+    assert max(ground(page)) < 60
+    opened(page, server.url)
+    assert max(ground(page)) < 60
+    opened(page, f"{server.url}/?theme=light")
+    assert min(ground(page)) > 200
+
+
+def test_everything_fits_on_a_telephone(page, server):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, server.url)
+    assert width(page) <= 390
+
+
+def test_it_can_be_walked_with_the_tab_key(page, server):
+    opened(page, server.url)
+    seen = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.evaluate(
+                """() => {
+                  let e = document.activeElement
+                  while (e && e.shadowRoot && e.shadowRoot.activeElement) e = e.shadowRoot.activeElement
+                  return e ? e.getAttribute("href") || e.getAttribute("aria-label") || e.tagName : ""
+                }"""
+            )
+        )
+    assert "Toggle theme" in seen
+    for name in list(catalogue.models())[:3]:
+        assert f"sic?model={name}" in seen
+
+
+def test_an_unknown_model_is_one_sentence(page, server):
+    page.goto(f"{server.url}/sic?model=../../etc/passwd")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text().startswith("There is no model '../../etc/passwd' here")
+    page.get_by_role("link", name="All apps, models and samples").click()
+    page.get_by_role("heading", name="Look into a trained model").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("known", "The <b>layer</b> 'conv9' has no maps."),
+        ("unknown", serving.FAILED),
+        ("half", serving.FAILED),
+    ],
+)
+def test_a_page_that_fails_shows_one_sentence(page, failing, path, sentence):
+    page.goto(f"{failing.url}/{path}")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == sentence
+    assert page.get_by_text("Traceback").count() == 0
+    assert page.get_by_text("half a page").count() == 0
+
+
+def test_a_callback_that_fails_shows_one_sentence(page, failing):
+    page.goto(f"{failing.url}/button")
+    page.get_by_role("button", name="Press").click()
+    page.get_by_text(serving.FAILED_LATER).wait_for()
+
+
+def test_the_drawer_starts_closed_on_a_telephone_only(page, failing):
+    page.goto(f"{failing.url}/button")
+    page.get_by_text("All is well.").wait_for()
+    page.get_by_role("combobox", name="Method").wait_for()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{failing.url}/button")
+    page.get_by_text("All is well.").wait_for()
+    page.get_by_label("Open drawer").wait_for()
+    page.wait_for_timeout(400)
+    assert width(page) <= 390
+    page.get_by_label("Open drawer").click()
+    page.get_by_role("combobox", name="Method").wait_for()
+
+
+def test_the_status_line_is_at_the_bottom(page, failing):
+    page.goto(f"{failing.url}/button")
+    box = page.get_by_text("cpu, idle").bounding_box()
+    assert box["y"] + box["height"] > 860
+
+
+def test_other_origins_are_refused(page, failing):
+    page.goto(f"{failing.url}/button")
+    page.get_by_text("All is well.").wait_for()
+    refused = page.evaluate(
+        """() => new Promise(done => {
+          document.addEventListener("securitypolicyviolation", e => done(e.blockedURI))
+          const link = document.createElement("link")
+          link.rel = "stylesheet"
+          link.href = "https://fonts.googleapis.com/css?family=Open+Sans"
+          document.head.append(link)
+        })"""
+    )
+    assert "fonts.googleapis.com" in refused
+    assert any("fonts.googleapis.com" in problem for problem in page.problems)
+    page.problems.clear()
