@@ -6,7 +6,9 @@ Everything here works on cached vectors: no network pass is needed to choose aga
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -56,7 +58,8 @@ class Supports:
     image : ndarray
         ``[S, H, W, C]`` uint8 thumbnails (the images at the network's size).
     self_contribution : ndarray
-        ``[S, H, W]`` float32: contribution map of the support image to its own norm; sums to ``|V_s|``.
+        ``[S, H, W]`` float32: contribution map of the support image to its own norm; sums to ``|V_s|``. Not a number
+        where it has not been computed yet (a support that was just added).
     """
 
     vectors: np.ndarray
@@ -67,6 +70,31 @@ class Supports:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Content key of every support vector."""
+        return tuple(hashlib.blake2b(v.tobytes(), digest_size=12).hexdigest() for v in self.vectors)
+
+    @cached_property
+    def key(self) -> str:
+        """Content key of the whole set: vectors, classes and order."""
+        return hashlib.blake2b("".join(self.keys).encode() + self.label.tobytes(), digest_size=12).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Supports) and self.key == other.key
+
+    def of_class(self, c: int) -> np.ndarray:
+        """Rows that support class ``c``."""
+        return np.flatnonzero(self.label == c)
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Rows whose self-contribution map has not been computed."""
+        return np.flatnonzero(np.isnan(self.self_contribution[:, 0, 0]))
 
     def take(self, rows: np.ndarray) -> Supports:
         """The supports in ``rows`` (indices or a boolean mask)."""

@@ -67,7 +67,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "birds": Recipe(epochs=60, steps=50, per_class=2, extra=20, twin_epochs=10),
+    "birds": Recipe(epochs=50, steps=50, per_class=2, extra=20, twin_epochs=10),
     "digits": Recipe(epochs=30, steps=40, per_class=10, latent=32, twin_epochs=15),
     "nuclei": Recipe(epochs=40, steps=15, per_class=32, latent=32, twin_epochs=30),
 }

@@ -1,0 +1,133 @@
+"""The schema of an explanation: one ``xarray.Dataset`` whose names mean the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import XaiViewsError
+
+#: Dimensions of every variable; a name in brackets may be replaced as shown in the second tuple.
+VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "logit": (("sample", "class"),),
+    "probability": (("sample", "class"),),
+    "bias": (("class",),),
+    "evidence": (("sample", "support"),),
+    "latent": (("sample", "dimension"),),
+    "latent_evidence": (("sample", "match", "dimension"),),
+    "contribution": (("sample", "target", "y", "x"),),
+    "rendering": (("sample", "target", "y", "x", "rgba"),),
+    "support_contribution": (("sample", "match", "y", "x"),),
+    "self_contribution": (("support", "y", "x"),),
+    "residual": (("sample", "target"),),
+    "norm": (("sample",),),
+    "best_cosine": (("sample",),),
+    "attribution": (("sample", "y", "x"), ("sample", "lead", "time")),
+    "uncertainty": (("sample", "y", "x"), ("sample", "lead", "time")),
+    "segment": (("sample", "y", "x"),),
+    "cluster": (("sample", "time"), ("sample", "y", "x")),
+    "entropy": (("sample", "time"), ("sample", "y", "x")),
+    "proportion": (("sample", "cluster"),),
+    "cluster_contribution": (("sample", "target", "cluster"),),
+}
+PROVENANCE = ("method", "parameters", "model", "model_sha256", "samples_sha256", "version", "seed", "device", "exact")
+
+
+def validate(ds: xr.Dataset) -> xr.Dataset:
+    """Return ``ds`` when it follows the schema.
+
+    Raises
+    ------
+    XaiViewsError
+        In one sentence, for an unknown variable, wrong dimensions, a value that is not finite, or missing provenance.
+    """
+    for name, variable in ds.data_vars.items():
+        if name not in VARIABLES:
+            raise XaiViewsError(f"an explanation has no variable {name!r}; known are {', '.join(VARIABLES)}.")
+        if variable.dims not in VARIABLES[name]:
+            raise XaiViewsError(
+                f"{name!r} has dimensions {list(variable.dims)} and should have {list(VARIABLES[name][0])}; transpose it."
+            )
+        if variable.dtype.kind == "f" and not bool(np.isfinite(variable.values).all()):
+            raise XaiViewsError(f"{name!r} holds values that are not finite; the explanation cannot be trusted.")
+    missing = [a for a in PROVENANCE if a not in ds.attrs]
+    if missing:
+        raise XaiViewsError(f"the explanation does not say its {missing[0]!r}; explanations carry {', '.join(PROVENANCE)}.")
+    return ds
+
+
+def combine(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join explanations of single samples; what does not depend on the sample is taken from the first."""
+    first = parts[0]
+    shared = [n for n in [*first.data_vars, *first.coords] if "sample" not in first[n].dims]
+    joined = xr.concat([p.drop_vars(shared) for p in parts], "sample")
+    return joined.assign({n: first[n] for n in shared if n in first.data_vars}).assign_coords(
+        {n: first[n] for n in shared if n in first.coords}
+    )
+
+
+def provenance(model: Any, method: Any, samples_sha256: str, exact: bool = True) -> dict[str, Any]:
+    """The attributes that say how an explanation was made."""
+    from . import __version__
+
+    parameters = {k: v for k, v in method.key_parameters()}
+    return {
+        "method": method.key, "parameters": json.dumps(parameters, default=str), "model": model.name,
+        "model_sha256": model.sha256, "samples_sha256": samples_sha256, "version": __version__,
+        "seed": int(parameters.get("seed", 0)), "device": str(model.device), "exact": int(exact),
+    }
+
+
+def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Any) -> xr.Dataset:
+    """Join single explanations, name the samples, add the provenance and validate."""
+    from .samples import digest, images
+
+    ds = combine(parts)
+    names = samples["name"].values if "name" in samples else [f"sample-{i}" for i in range(samples.sizes["sample"])]
+    content = hashlib.sha256()
+    for i in range(samples.sizes["sample"]):
+        content.update(digest(images(samples, [i])[0]).encode())
+    ds = ds.assign_coords(sample=np.asarray(names, dtype=str))
+    if "label" in samples:
+        ds = ds.assign_coords(label=("sample", samples["label"].values)) if samples["label"].ndim == 1 else ds
+    return validate(ds.assign_attrs(provenance(model, method, content.hexdigest())))
+
+
+def save(ds: xr.Dataset, path: str | Path) -> Path:
+    """Write an explanation to a Zarr folder; an existing one is replaced only when the new one is complete."""
+    import shutil
+
+    path = Path(path)
+    aside = path.with_name(path.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    validate(ds).to_zarr(aside, mode="w", zarr_format=2, consolidated=True)
+    if path.exists():
+        if not (path / ".zgroup").is_file():
+            raise XaiViewsError(f"{str(path)!r} exists and is not a Zarr folder; choose another name.")
+        shutil.rmtree(path)
+    aside.rename(path)
+    return path
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Open an explanation that :func:`save` wrote.
+
+    Raises
+    ------
+    XaiViewsError
+        When there is none, or it does not follow the schema.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise XaiViewsError(f"there is no explanation {str(path)!r}; explanations are Zarr folders written by save.")
+    try:
+        ds = xr.open_zarr(path, consolidated=True)
+    except (KeyError, ValueError, FileNotFoundError, OSError) as e:
+        raise XaiViewsError(f"{str(path)!r} is not a Zarr folder that can be read ({str(e)[:80]}).") from None
+    return validate(ds.load())

@@ -1,0 +1,61 @@
+"""Methods: torch in, explanation out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import Ask, Method, available, get
+
+__all__ = ["Ask", "Method", "available", "explain", "get"]
+
+
+def explain(model: Any, samples: Any, method: str = "sic", *, ask: Any = None, batch: int = 32, **parameters: Any):
+    """Explain samples without a kernel.
+
+    Parameters
+    ----------
+    model : Model, str, Path or nn.Module
+        Anything that :func:`xai_views.open_model` takes.
+    samples : xarray.Dataset or anything that :func:`xai_views.open_samples` takes
+        What to explain.
+    method : str or Method
+        Name of the method.
+    ask : Ask, optional
+        What is wanted; the method's default otherwise.
+    batch : int
+        Images per pass.
+    **parameters
+        Parameters of the method.
+
+    Returns
+    -------
+    xarray.Dataset
+        The explanation, with the schema of :mod:`xai_views.explanation`.
+
+    Raises
+    ------
+    XaiViewsError
+        In one sentence, when model, samples and method do not fit.
+    """
+    import numpy as np
+    import xarray as xr
+
+    from ..errors import MethodError
+    from ..explanation import finish
+    from ..models import open_model
+    from ..samples import images, open_samples
+
+    model = open_model(model)
+    samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
+    chosen = get(method, **parameters)
+    reason = chosen.fits(model)
+    if reason:
+        raise MethodError(reason)
+    ask = chosen.default_ask() if ask is None else ask
+    parts = []
+    n = samples.sizes["sample"]
+    for start in range(0, n, batch):
+        x = images(samples, np.arange(start, min(start + batch, n)))
+        observed = chosen.observe(model, x, [ask] * len(x), [None] * len(x))
+        parts += [chosen.interpret(model, o, ask) for o in observed]
+    return finish(parts, model, samples, chosen)

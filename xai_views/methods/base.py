@@ -1,0 +1,94 @@
+"""What every method is: two stages, declared parameters, no caching, no threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import param
+import xarray as xr
+
+from ..errors import MethodError, nearest
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of one sample; methods extend it. Asks are hashable: they are part of the cache keys."""
+
+
+class Method(param.Parameterized):
+    """One explanation system.
+
+    ``observe`` is the only stage that runs the network; ``interpret`` turns what was observed into an explanation
+    without any pass, so that a change of view costs none.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    cost: ClassVar[str]
+
+    def fits(self, model: Any) -> str:
+        """"" when the method fits ``model``, else the reason in one sentence."""
+        raise NotImplementedError
+
+    def default_ask(self) -> Ask:
+        """What is wanted when nothing is asked for."""
+        return Ask()
+
+    def observe(self, model: Any, images: np.ndarray, asks: Sequence[Ask], known: Sequence[Any]) -> list[Any]:
+        """Run the network on ``images [N, H, W, C]``; one observation per image, adding to ``known`` ones."""
+        raise NotImplementedError
+
+    def covers(self, model: Any, observation: Any, ask: Ask) -> bool:
+        """Whether ``interpret`` can answer ``ask`` from ``observation`` alone."""
+        return True
+
+    def interpret(self, model: Any, observation: Any, ask: Ask) -> xr.Dataset:
+        """The explanation of one sample: a Dataset whose dimension ``sample`` has length 1."""
+        raise NotImplementedError
+
+    def key_parameters(self) -> tuple[tuple[str, Hashable], ...]:
+        """Parameters that change what is observed or interpreted, as a hashable key."""
+        values = {k: v for k, v in self.param.values().items() if k != "name"}
+        return tuple(sorted((k, v if isinstance(v, Hashable) else json.dumps(v)) for k, v in values.items()))
+
+
+REGISTRY = {"sic": "xai_views.methods.sic:SICMethod"}
+
+
+def get(method: str | Method, **parameters: Any) -> Method:
+    """The method called ``method``, with its parameters set.
+
+    Raises
+    ------
+    MethodError
+        For an unknown method or parameter, or a value out of bounds.
+    """
+    if isinstance(method, Method):
+        return method
+    if method not in REGISTRY:
+        raise MethodError(f"method {method!r} is not known; there is {nearest(method, REGISTRY)}.")
+    from importlib import import_module
+
+    module, name = REGISTRY[method].split(":")
+    kind = getattr(import_module(module), name)
+    known = [p for p in kind.param if p != "name"]
+    for p in parameters:
+        if p not in known:
+            raise MethodError(f"method {method!r} has no parameter {p!r}; it has {nearest(p, known)}.")
+    try:
+        return kind(**parameters)
+    except ValueError as e:
+        raise MethodError(f"method {method!r} cannot take these parameters: {e}") from None
+
+
+def available(model: Any) -> dict[str, dict[str, str]]:
+    """The methods, whether each fits ``model`` ("" or the reason why not), and what each costs."""
+    found = {}
+    for key in REGISTRY:
+        method = get(key)
+        found[key] = {"title": method.title, "fits": method.fits(model), "cost": method.cost}
+    return found

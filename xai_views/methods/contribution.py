@@ -1,0 +1,98 @@
+"""Contribution maps of B-cos networks: one functional vector-Jacobian product per target.
+
+Source: Boehle et al., B-cos networks v2 (TPAMI 2024), section 3. ``.grad`` is never touched, so neither an earlier
+result nor the caller's tensors can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..models.bcos import explanation_mode
+from . import passes
+
+
+def pull_back(module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor,
+              vectors: Callable[[torch.Tensor], torch.Tensor],
+              keep: Callable[[int, torch.Tensor], torch.Tensor] = lambda t, w: w) -> tuple[torch.Tensor, list]:
+    """Dynamic linear weights of targets ``vectors . function(x)``, for a batch, with one forward pass.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network that ``function`` runs; in explanation mode while this runs, and as before afterwards.
+    function : callable
+        Maps encoded images ``[N, C, H, W]`` to ``[N, p]``. Samples must not influence one another.
+    x : Tensor
+        ``[N, C, H, W]`` encoded images (``C`` = 6 for RGB with its inverse).
+    vectors : callable
+        Given the values ``[N, p]``, returns constants ``[N, T, p]``: target t of image n is ``vectors[n, t] . value[n]``.
+    keep : callable, optional
+        ``keep(t, weights)`` says what to keep of the weights of target t, by default the weights themselves.
+
+    Returns
+    -------
+    value : Tensor
+        ``[N, p]``, without graph.
+    kept : list
+        One entry per target. The weights of a target are ``[N, C, H, W]``, its gradient; ``(weights * x).sum((1, 2, 3))``
+        is the target's value for a network without biases.
+    """
+    leaf = x.detach().clone().requires_grad_()
+    with torch.enable_grad(), explanation_mode(module):
+        value = function(leaf)
+        passes.count_forward(len(leaf))
+        v = vectors(value.detach())
+        kept = []
+        for t in range(v.shape[1]):
+            weights = torch.autograd.grad(value, leaf, v[:, t], retain_graph=t + 1 < v.shape[1])[0]
+            passes.count_backward(len(leaf))
+            kept.append(keep(t, weights))
+    return value.detach(), kept
+
+
+def contribution(weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Signed contribution maps ``[N, H, W]``: weights ``[N, C, H, W]`` times the image, summed over channels."""
+    return (weights * x).sum(1)
+
+
+def smooth(alpha: torch.Tensor, size: int) -> torch.Tensor:
+    """Average over ``size x size`` pixels, zeros beyond the border; an even size is made odd by adding one."""
+    size += 1 - size % 2
+    return F.avg_pool2d(alpha[None, None], size, 1, size // 2)[0, 0] if size > 1 else alpha
+
+
+def colour_rendering(x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9, percentile: float = 99.9
+                     ) -> torch.Tensor:
+    """Show which colours, where, speak for a target: the RGBA rendering of B-cos networks.
+
+    Hue is the direction of the weights, opacity their norm where the contribution is positive. Opacity is relative
+    to this picture alone and must not be compared between pictures.
+
+    Parameters
+    ----------
+    x, weights : Tensor
+        ``[2C, H, W]`` image with its inverse, and dynamic weights of one target; C is 1 or 3.
+    smoothing : int
+        Side of the averaging window over opacity in pixels; 0 or 1 = none.
+    percentile : float
+        Opacity at this percentile is 1.
+
+    Returns
+    -------
+    Tensor
+        ``[H, W, 4]`` in [0, 1]. Fully transparent when nothing contributes positively (the reference shows black).
+    """
+    c = x.shape[0] // 2
+    positive = (weights / (weights.abs().amax(0, keepdim=True) + 1e-12)).clamp(min=0)
+    rgb = positive[:c] / (positive[:c] + positive[c:] + 1e-12)
+    rgb = rgb.expand(3, -1, -1) if c == 1 else rgb
+    gated = weights.norm(dim=0) * ((weights * x).sum(0) > 0)
+    alpha = smooth(gated, smoothing)
+    top = torch.quantile(alpha.flatten().double(), percentile / 100).to(alpha)
+    alpha = (alpha / top).clamp(0, 1) if top > 0 else (alpha > 0).to(alpha)
+    return torch.cat([rgb, alpha[None]]).permute(1, 2, 0)

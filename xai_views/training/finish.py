@@ -1,0 +1,133 @@
+"""From a fitted network to a checkpoint: evidence vectors, supports, their maps, figures, card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import ModelError
+from ..methods.contribution import contribution, pull_back
+from ..models import evidence
+from ..models.bcos import add_inverse
+from ..models.checkpoint import save
+from ..models.sic import SIC
+from ..models.supports import Latents, Supports, select
+from .data import TrainingSet
+from .sic import figures, latents
+
+
+def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """Contribution map of each image to the norm of its own evidence vector; one forward and backward pass each.
+
+    Parameters
+    ----------
+    module : SIC
+        Left as it was found.
+    images : ndarray
+        ``[S, H, W, C]`` uint8.
+
+    Returns
+    -------
+    ndarray
+        ``[S, H, W]`` float32; each sums to ``|V_s|``.
+    """
+    like = module.projection.weight
+    maps = []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start:start + batch]).permute(0, 3, 1, 2).to(like).div(255)
+        x = add_inverse(x)
+
+        def keep(_: int, weights: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
+            return contribution(weights, x)
+
+        _, kept = pull_back(module, module.latent, x, lambda z: (z / (z.norm(dim=1, keepdim=True) + 1e-12))[:, None], keep)
+        maps.append(kept[0].float().cpu().numpy())
+    return np.concatenate(maps) if maps else np.zeros((0, *images.shape[1:3]), np.float32)
+
+
+def choose_supports(module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means") -> Supports:
+    """Select supports by ``rule`` and compute their maps; ``images`` is ``[N, H, W, C]``, in the order of ``stored``."""
+    rows, label = select(stored, per_class, module.classes, rule)
+    image = images[rows]
+    return Supports(stored.z[rows], label, stored.index[rows], image, self_contributions(module, image))
+
+
+def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
+    """Give your own SIC network its supports from labelled training samples; returns the same model.
+
+    Parameters
+    ----------
+    model : Model
+        An opened SIC network.
+    samples : xarray.Dataset
+        Labelled training samples of the size that the network takes.
+    per_class, rule
+        As in :func:`xai_views.models.select`.
+
+    Raises
+    ------
+    ModelError
+        When the samples carry no labels.
+    """
+    from ..samples import images
+
+    if "label" not in samples:
+        raise ModelError("the samples carry no labels, and supports are chosen per class; open them with labels.")
+    image = images(samples, np.arange(samples.sizes["sample"]))
+    model.check(image)
+    label = np.asarray(samples["label"].values)
+    z = latents(model.module, image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)).numpy()
+    model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
+    model.supports = choose_supports(model.module, model.latents, image, per_class, rule)
+    model.module.set_supports(torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label))
+    return model
+
+
+@torch.no_grad()
+def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarray) -> float:
+    """Scale the evidence vectors by the factor with the least cross entropy on the training images.
+
+    The network is homogeneous: scaling its last gain scales every z and every score, and changes no cosine and no
+    ranking. This is temperature scaling inside the network.
+
+    Returns
+    -------
+    float
+        The factor that was applied.
+    """
+    score = evidence.scores(z, supports.vectors)
+    best = (np.inf, 1.0)
+    for factor in np.geomspace(0.5, 20, 60):
+        logit = evidence.logits(score * factor, supports.label, module.classes, module.temperature, module.bias)
+        loss = np.mean(np.logaddexp(0, logit) - targets * logit)
+        best = min(best, (float(loss), float(factor)))
+    gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
+    gains[-1].mul_(best[1])
+    return best[1]
+
+
+def checkpoint(folder: Path, module: SIC, data: TrainingSet, test: tuple[np.ndarray, np.ndarray], per_class: int,
+               card: dict) -> dict:
+    """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics."""
+    clean = np.flatnonzero(data.label >= 0) if data.label.ndim == 1 else np.arange(len(data.images))
+    image = data.images[clean]
+    label = data.label[clean]
+
+    def observed() -> Latents:
+        return Latents(latents(module, image).numpy(), label.astype(np.int64), clean.astype(np.int64), data.samples)
+
+    stored = observed()
+    supports = choose_supports(module, stored, image, per_class)
+    factor = calibrate(module, stored.z, supports, data.targets[clean])
+    stored = observed()
+    supports = choose_supports(module, stored, image, per_class)
+    module.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(supports.label))
+    z = latents(module, test[0]).numpy()
+    logit = evidence.logits(evidence.scores(z, supports.vectors), supports.label, module.classes, module.temperature,
+                            module.bias)
+    metrics = figures(logit.argmax(1), test[1]) | {"calibration_factor": round(factor, 3)}
+    save(folder, module, supports, replace(stored, z=stored.z.astype(np.float32)), card | {"metrics": metrics})
+    return metrics
