@@ -1,7 +1,7 @@
 """A small page of synthetic samples on the canvas: served by the browser tests and looked at by people.
 
-``python tests/views/canvas_app.py PORT``. Every picture carries a block whose colour encodes the sample's index; the
-maps are closed formulas, so that a test can compute what a read-out must say.
+``python tests/views/canvas_app.py PORT``. Every picture carries a block whose colour encodes the sample's
+index; the maps are closed formulas, so that a test can compute what a read-out must say.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import panel as pn
 from PIL import Image, ImageDraw, ImageFilter
 
 from xai_views.errors import MethodError
-from xai_views.views import Canvas, Frame
+from xai_views.views import Canvas, Filmstrip, Frame
 
 N, SIDE, CELLS, SUPPORTS = 40, 128, 32, 6
 CLASS = "laysan albatross"
@@ -38,8 +38,22 @@ def photo(index: int, side: int = SIDE) -> np.ndarray:
     body, wing = tuple(rng.integers(30, 230, 3)), tuple(rng.integers(30, 230, 3))
     draw.ellipse([x - 0.28 * side, y - 0.14 * side, x + 0.2 * side, y + 0.16 * side], fill=body)
     draw.ellipse([x + 0.1 * side, y - 0.24 * side, x + 0.3 * side, y - 0.04 * side], fill=body)
-    draw.polygon([(x + 0.28 * side, y - 0.16 * side), (x + 0.42 * side, y - 0.12 * side), (x + 0.28 * side, y - 0.09 * side)], fill=(230, 160, 40))
-    draw.polygon([(x - 0.2 * side, y - 0.06 * side), (x + 0.1 * side, y - 0.02 * side), (x - 0.12 * side, y + 0.14 * side)], fill=wing)
+    draw.polygon(
+        [
+            (x + 0.28 * side, y - 0.16 * side),
+            (x + 0.42 * side, y - 0.12 * side),
+            (x + 0.28 * side, y - 0.09 * side),
+        ],
+        fill=(230, 160, 40),
+    )
+    draw.polygon(
+        [
+            (x - 0.2 * side, y - 0.06 * side),
+            (x + 0.1 * side, y - 0.02 * side),
+            (x - 0.12 * side, y + 0.14 * side),
+        ],
+        fill=wing,
+    )
     draw.ellipse([x + 0.2 * side, y - 0.18 * side, x + 0.24 * side, y - 0.14 * side], fill=(15, 15, 20))
     out = np.array(image.filter(ImageFilter.GaussianBlur(side / 160)))
     grain = rng.normal(0, 5, out.shape)
@@ -74,7 +88,9 @@ def frame(key: str) -> bytes:
     sample, _, context = key.partition("|")
     index = int(sample[1:])
     target = context or CLASS
-    out = Frame(key, text=f"Sample {index} is called {target}: logit 2.31, six support samples carry 2.19 of it.")
+    out = Frame(
+        key, text=f"Sample {index} is called {target}: logit 2.31, six support samples carry 2.19 of it."
+    )
     supports = [(7 * index + 3 * k + 1) % N for k in range(SUPPORTS)]
     out.photo([photo(index), *map(photo, supports)], ["sample", *(f"support-{k}" for k in range(SUPPORTS))])
     about = {"target": target, "unit": "logit", "title": "contribution"}
@@ -83,7 +99,9 @@ def frame(key: str) -> bytes:
     out.signed_map("target", "contribution", contribution(index, 9) * 0.4)
     if index != 3:
         out.label_map("clusters", "cluster", clusters(index), NAMES)
-    out.tile("sample", title=f"{target}, sample {index}", alt=f"Sample {index} with its contribution to {target}")
+    out.tile(
+        "sample", title=f"{target}, sample {index}", alt=f"Sample {index} with its contribution to {target}"
+    )
     out.tile("target", title="against sooty tern")
     out.tile("clusters", title="ten clusters", reason="No clusters: fewer than four positions were active.")
     rows = []
@@ -91,13 +109,31 @@ def frame(key: str) -> bytes:
         value = float(np.random.default_rng(100 * index + k).normal(0.2, 0.5))
         out.signed_map(f"support-{k}", "contribution", contribution(other, 2))
         out.signed_map(f"match-{k}", "contribution", contribution(index, 10 + k))
-        out.tile(f"match-{k}", photo="sample", size=[SIDE, SIDE], alt=f"Where sample {index} matches support {k}")
+        out.tile(
+            f"match-{k}", photo="sample", size=[SIDE, SIDE], alt=f"Where sample {index} matches support {k}"
+        )
         out.tile(f"support-{k}", alt=f"Support sample {other}")
-        rows.append({"id": f"support-{k}", "tiles": [f"match-{k}", f"support-{k}"], "cells": [f"s{other}", "0.82"], "value": value})
+        rows.append(
+            {
+                "id": f"support-{k}",
+                "tiles": [f"match-{k}", f"support-{k}"],
+                "cells": [f"s{other}", "0.82"],
+                "value": value,
+            }
+        )
     total = sum(row["value"] for row in rows)
-    out.table(["sample", "similarity"], rows, caption=f"What the logit of {target} consists of",
-              tile_columns=["match", "support"], value_column="evidence",
-              footer=[["bias", "+0.120"], ["sum of the evidence", f"{total:+.3f}"], ["logit", f"{total + 0.12:+.3f}"]])
+    out.table(
+        ["sample", "similarity"],
+        rows,
+        caption=f"What the logit of {target} consists of",
+        tile_columns=["match", "support"],
+        value_column="evidence",
+        footer=[
+            ["bias", "+0.120"],
+            ["sum of the evidence", f"{total:+.3f}"],
+            ["logit", f"{total + 0.12:+.3f}"],
+        ],
+    )
     return out.to_bytes()
 
 
@@ -114,7 +150,13 @@ async def provider(key: str) -> bytes:
 
 LAYOUT = {
     "tiles": {
-        "sample": {"group": "main", "size": 320, "label": "Sample", "layers": ["contribution"], "link": "image"},
+        "sample": {
+            "group": "main",
+            "size": 320,
+            "label": "Sample",
+            "layers": ["contribution"],
+            "link": "image",
+        },
         "target": {"group": "side", "size": 154, "label": "Other class", "photo": "sample", "link": "image"},
         "clusters": {"group": "side", "size": 154, "label": "Clusters", "photo": "sample", "link": "image"},
     },
@@ -125,13 +167,25 @@ LAYOUT = {
 
 def page(**params):
     """Return the page; ``canvas.log`` holds what the callbacks were told."""
-    canvas = Canvas(provider, order=[f"s{i}" for i in range(N)], layout=LAYOUT, sizing_mode="stretch_width",
-                    keys={"[": "previous cluster", "]": "next cluster"}, **params)
-    told = pn.pane.Str("", css_classes=["told"], sizing_mode="stretch_width", styles={"font-size": "9px", "overflow": "hidden"})
+    canvas = Canvas(
+        provider,
+        order=[f"s{i}" for i in range(N)],
+        layout=LAYOUT,
+        sizing_mode="stretch_width",
+        keys={"[": "previous cluster", "]": "next cluster"},
+        **params,
+    )
+    told = pn.pane.Str(
+        "",
+        css_classes=["told"],
+        sizing_mode="stretch_width",
+        styles={"font-size": "9px", "overflow": "hidden"},
+    )
 
     def tell(kind):
         def function(value):
             told.object = f"{kind} {value}"
+
         return function
 
     for kind in ("select", "region", "key", "position"):
@@ -144,10 +198,38 @@ def page(**params):
     jump.on_click(lambda _: setattr(canvas, "position", 10))
     half = pn.widgets.Button(name="half")
     half.on_click(lambda _: canvas.compose(opacity=0.5))
-    return pn.Column(canvas, pn.FlexBox(dark, other, jump, half, styles={"margin-top": "24px"}), told, sizing_mode="stretch_width")
+    return pn.Column(
+        canvas,
+        pn.FlexBox(dark, other, jump, half, styles={"margin-top": "24px"}),
+        told,
+        sizing_mode="stretch_width",
+    )
+
+
+def film(mode="strip", count=10_000, **params):
+    """Return a filmstrip of a large population, every seventh of it marked."""
+    few = np.stack([photo(i, 48) for i in range(N)])
+    strip = Filmstrip(
+        lambda indices: few[indices % N],
+        count=count,
+        mode=mode,
+        captions=[f"sample s{i}" for i in range(count)],
+        marks=["wrong" if i % 7 == 3 else "" for i in range(count)],
+        current=0,
+        **params,
+    )
+    told = pn.pane.Str("", css_classes=["told"])
+    strip.on_select(lambda index: setattr(told, "object", f"select {index}"))
+    return pn.Column(strip, told, sizing_mode="stretch_width")
 
 
 if __name__ == "__main__":
     port = int(sys.argv[1])
-    apps = {"app": page, "dark": lambda: page(dark=True)}
-    pn.serve(apps, port=port, address="127.0.0.1", show=False, websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"])
+    apps = {"app": page, "dark": lambda: page(dark=True), "strip": film, "grid": lambda: film("grid")}
+    pn.serve(
+        apps,
+        port=port,
+        address="127.0.0.1",
+        show=False,
+        websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
+    )

@@ -1,7 +1,8 @@
-"""The canvas: every picture of a page in one component that scrubs, composes, zooms and brushes in the browser."""
+"""The canvas: every picture of a page in one component that scrubs, composes and brushes in the browser."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +17,20 @@ from .protocol import Answerer, Wish
 
 JS = Path(__file__).parent / "js"
 #: Order matters: later files use earlier ones, the last one exports ``render``.
-SCRIPTS = ("dom", "wire", "scrub", "colour", "contour", "gesture", "tile", "legend", "table", "toolbar", "keys", "main")
+SCRIPTS = (
+    "dom",
+    "wire",
+    "scrub",
+    "colour",
+    "contour",
+    "gesture",
+    "tile",
+    "legend",
+    "table",
+    "toolbar",
+    "keys",
+    "main",
+)
 
 #: What the browser composes without a round trip, and what it starts with.
 SETTINGS: dict[str, Any] = {
@@ -30,7 +44,7 @@ SETTINGS: dict[str, Any] = {
     "smooth": True,  # smooth or cells
     "grey": False,  # photos without colour, so that the overlay's colours stand out
     "limits": "shared",  # "shared" | "per panel"
-    "percentile": 100,  # of |value|: what lies above is drawn with the strongest colour
+    "percentile": 99.5,  # of |value|: what lies above is drawn with the strongest colour
     "limit": None,  # a fixed limit instead of the percentile
     "toolbar": True,
     "legend": True,
@@ -38,7 +52,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def esm(*names: str, css: str = "canvas") -> str:
-    """Join the plain JavaScript files into one ES module, with the style sheet and the colour tables as constants."""
+    """Join plain JavaScript files into one ES module, with the style sheet and the colour tables."""
     style = f"const CSS = {json.dumps((JS / f'{css}.css').read_text(encoding='utf-8'))};"
     code = (f"// {name}.js\n{(JS / f'{name}.js').read_text(encoding='utf-8')}" for name in names)
     return "\n".join((style, colour.for_browser(), *code))
@@ -50,9 +64,9 @@ class Canvas(JSComponent):
     Parameters
     ----------
     provider : async callable
-        ``provider(key) -> bytes`` answers a wish ``"<sample>|<context>"`` with a frame (see ``Frame``). A keyword
-        ``priority`` (0 in view, 10 neighbour) is passed when it is accepted. What it raises becomes one sentence on
-        the page.
+        ``provider(key) -> bytes`` answers a wish ``"<sample>|<context>"`` with a frame (see ``Frame``). A
+        keyword ``priority`` (0 in view, 10 neighbour) is passed when it is accepted. What it raises becomes
+        one sentence on the page.
     order : list of str
         The samples that left and right step through.
     layout : dict
@@ -75,9 +89,13 @@ class Canvas(JSComponent):
     settings = param.Dict({}, doc="What the browser composes without a round trip.")
     order = param.List([], item_type=str, doc="Sample keys in the order of the left and right keys.")
     context = param.String("", doc="What a frame depends on besides the sample.")
-    keys = param.Dict({}, doc="Further keys to forward, with the words for the help: {'[': 'previous cluster'}.")
+    keys = param.Dict(
+        {}, doc="Further keys to forward, with the words for the help: {'[': 'previous cluster'}."
+    )
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
-    report_settings = param.Boolean(False, doc="Whether the browser tells changed settings (see on_settings).")
+    report_settings = param.Boolean(
+        False, doc="Whether the browser tells changed settings (see on_settings)."
+    )
     jump = param.Dict({}, doc="Where code (not the hand) wants the browser to go; set by the canvas itself.")
     position = param.Integer(0, bounds=(0, None), doc="Index into order of the sample in view.")
     row = param.String("", doc="Id of the selected row of the table.")
@@ -88,6 +106,7 @@ class Canvas(JSComponent):
     def __init__(self, provider: Callable[..., Awaitable[bytes]], **params):
         params["settings"] = SETTINGS | dict(params.get("settings") or {})
         self._callbacks: dict[str, list[Callable]] = {}
+        self._tasks: set[asyncio.Future] = set()
         self._from_browser = False
         super().__init__(**params)
         self._answerer = Answerer(provider, self.push)
@@ -123,15 +142,15 @@ class Canvas(JSComponent):
         self.frame = frame
 
     def on_select(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
-        """Call ``function({"tile", "row", "x", "y"})`` on a click, or on a row chosen by key (x, y in image pixels)."""
+        """Call ``function({"tile", "row", "x", "y"})`` on a click or a row chosen by key (image pixels)."""
         self._callbacks.setdefault("select", []).append(function)
 
     def on_region(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
-        """Call ``function({"tile", "polygon", "sample"})`` when a region was drawn; [] when it was cleared."""
+        """Call ``function({"tile", "polygon", "sample"})`` when a region was drawn ([] = cleared)."""
         self._callbacks.setdefault("region", []).append(function)
 
     def on_key(self, function: Callable[[str], Any]) -> None:
-        """Call ``function(key)`` for forwarded keys: the digits 1 to 9, ``keys``, and up/down without a table."""
+        """Call ``function(key)`` for forwarded keys: the digits 1 to 9 and those of ``keys``."""
         self._callbacks.setdefault("key", []).append(function)
 
     def on_position(self, function: Callable[[int], Any]) -> None:
@@ -172,9 +191,9 @@ class Canvas(JSComponent):
         for function in self._callbacks.get(kind, ()):
             result = function(value)
             if inspect.isawaitable(result):
-                import asyncio
-
-                asyncio.ensure_future(result)
+                task = asyncio.ensure_future(result)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     def _quietly(self, **params) -> None:
         """Set what the browser itself reported, without sending the hand back to it."""
@@ -184,7 +203,7 @@ class Canvas(JSComponent):
         finally:
             self._from_browser = False
 
-    def _jump(self, *events) -> None:
+    def _jump(self, *_) -> None:
         if not self._from_browser:
             self.jump = {"n": self.jump.get("n", 0) + 1, "position": self.position, "row": self.row}
 

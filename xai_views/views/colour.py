@@ -1,8 +1,8 @@
 """Colour tables of the views. Signed values: diverging, zero neutral, symmetric. Never red-green, never jet.
 
-Signed tables have 255 entries so that index 127 is exactly zero; unsigned ones have 256. Categorical colours are the
-eight of Okabe and Ito (grey instead of black); from the ninth on they repeat under a hatching, and every region
-carries its number, so that colour is never the only channel.
+Signed tables have 255 entries so that index 127 is exactly zero; unsigned ones have 256. Categorical colours
+are the eight of Okabe and Ito (grey instead of black); from the ninth on they repeat under a hatching, and
+every region carries its number, so that colour is never the only channel.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from functools import cache
 
 import numpy as np
 
-from ..errors import XaiViewsError, nearest
+from xai_views.errors import XaiViewsError, nearest
 
-SIGNED = {"CET_D1A": "blue to red (default)", "CET_D1": "blue to red, soft", "managua": "cyan to amber, dark zero"}
+SIGNED = {
+    "CET_D1A": "blue to red (default)",
+    "CET_D1": "blue to red, soft",
+    "managua": "cyan to amber, dark zero",
+}
 SEQUENTIAL = ("viridis", "cividis", "inferno", "gray")
 #: Eight hues that stay apart for colour-blind eyes (Okabe & Ito 2008, black replaced by grey).
 CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
@@ -54,9 +58,9 @@ def _raw(name: str) -> np.ndarray:
 
         palette = colorcet.palette[name]
         return np.array([[int(str(c)[i : i + 2], 16) for i in (1, 3, 5)] for c in palette]) / 255
-    import matplotlib
+    import matplotlib as mpl
 
-    rgb = matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3]
+    rgb = mpl.colormaps[name](np.linspace(0, 1, 256))[:, :3]
     return rgb[::-1] if name == "managua" else rgb  # warm speaks for, cold against, in every table
 
 
@@ -89,7 +93,7 @@ def alpha(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def category(index: int) -> tuple[str, str]:
-    """Return the colour (``"#RRGGBB"``) and the hatching of cluster ``index``; it never changes between samples."""
+    """Return the colour (``"#RRGGBB"``) and the hatching of cluster ``index``, the same in every sample."""
     return CATEGORICAL[index % 8], HATCHES[index // 8 % len(HATCHES)]
 
 
@@ -99,7 +103,7 @@ def palette(name: str) -> list[str]:
 
 
 def for_browser() -> str:
-    """Return the tables as one JavaScript statement (base64), so that the component needs nothing but itself."""
+    """Return the tables as one JavaScript statement, so that the component needs nothing but itself."""
     encoded = {name: base64.b64encode(table(name).tobytes()).decode() for name in (*SIGNED, *SEQUENTIAL)}
     data = {"tables": encoded, "signed": SIGNED, "sequential": SEQUENTIAL, "categorical": CATEGORICAL}
     return f"const COLOURS = {json.dumps(data)};"

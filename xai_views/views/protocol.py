@@ -8,7 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..errors import XaiViewsError
+from xai_views.errors import XaiViewsError
+
 from . import wire
 
 log = logging.getLogger("xai_views.views")
@@ -17,7 +18,7 @@ UNKNOWN = "This view could not be computed ({kind}); the details are in the serv
 
 @dataclass(frozen=True)
 class Wish:
-    """What one browser wants now: ``key`` ("" = nothing new) and then, with less hurry, the keys of ``prefetch``."""
+    """What one browser wants: ``key`` now ("" = nothing new), the keys of ``prefetch`` with less hurry."""
 
     seq: int
     key: str
@@ -30,8 +31,8 @@ class Answerer:
     Parameters
     ----------
     provider : async callable
-        ``provider(key) -> bytes``. If it takes ``priority``, it is called with 0 for what is in view and 10 for
-        neighbours. It is cancelled when a newer wish makes its answer useless.
+        ``provider(key) -> bytes``. If it takes ``priority``, it is called with 0 for what is in view and 10
+        for neighbours. It is cancelled when a newer wish makes its answer useless.
     send : callable
         Called with the bytes of each answer, on the event loop.
     """
@@ -69,7 +70,9 @@ class Answerer:
             for key in dict.fromkeys(filter(None, (wish.key, *wish.prefetch))):
                 data = await self._answer(key, priority=0 if key == wish.key else 10)
                 newest = self._wish
-                if newest is not wish:  # superseded while computing: useful only if it is just what is wanted now
+                if (
+                    newest is not wish
+                ):  # superseded while computing: useful only if it is just what is wanted now
                     if newest is not None and data is not None and key == newest.key:
                         self._deliver(data, newest.seq)
                         self._wish = Wish(newest.seq, "", newest.prefetch)
@@ -99,7 +102,9 @@ class Answerer:
             return None
         except XaiViewsError as error:
             return wire.error_frame(key, str(error))
-        except Exception as error:  # whatever a provider raises, the person gets a sentence and the log the rest
+        except (
+            Exception
+        ) as error:  # whatever a provider raises, the person gets a sentence and the log the rest
             log.exception("the provider failed for %r", key)
             return wire.error_frame(key, UNKNOWN.format(kind=type(error).__name__))
         finally:

@@ -1,9 +1,9 @@
-"""The wire format of one frame: everything the canvas needs to draw one sample, in one byte string.
+r"""The wire format of one frame: everything the canvas needs to draw one sample, in one byte string.
 
-A frame is ``b"XV1\\0"``, a little-endian uint32 with the length of the header, the header (JSON in UTF-8, padded
-with spaces to a multiple of 4) and the blobs, each padded with zeros to a multiple of 4. Photographs travel as one
-JPEG sprite, maps as small integer arrays that the browser colours, so that opacity, colours, limits, signs and
-thresholds need no round trip.
+A frame is ``b"XV1\0"``, a little-endian uint32 with the length of the header, the header (JSON in UTF-8,
+padded with spaces to a multiple of 4) and the blobs, each padded with zeros to a multiple of 4. Photographs
+travel as one JPEG sprite, maps as small integer arrays that the browser colours, so that opacity, colours,
+limits, signs and thresholds need no round trip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import XaiViewsError
+from xai_views.errors import XaiViewsError
 
 MAGIC = b"XV1\0"
 MISSING = -128  # the int8 code of "no value here" (NaN) in a signed map
@@ -31,7 +31,7 @@ _SEQ_WIDTH = 10
 
 
 def area_mean(array: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
-    """Shrink a map so that no side has more than ``side`` cells; each cell is the mean of the pixels under it.
+    """Shrink a map to at most ``side`` cells a side; each cell is the mean of the pixels under it.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def area_mean(array: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        At most ``[side, side]`` float64, in whole pixels a cell where that costs little detail. Cells that straddle pixels weigh them by the overlap, so
-        ``cells.mean() == array.mean()`` and ``cells.sum() * y * x / cells.size == array.sum()``. A cell with any
-        NaN under it is NaN.
+        At most ``[side, side]`` float64, in whole pixels a cell where that costs little detail. Cells that
+        straddle pixels weigh them by the overlap, so ``cells.mean() == array.mean()`` and ``cells.sum() * y *
+        x / cells.size == array.sum()``. A cell with any NaN under it is NaN.
     """
     array = np.asarray(array, dtype=np.float64)
     rows, columns = (_overlap(n, _cells(n, side)) for n in array.shape)
@@ -57,7 +57,7 @@ def area_mean(array: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
 
 
 def _cells(n: int, side: int) -> int:
-    """Return how many cells ``n`` pixels become: a whole number of pixels each where that costs little detail."""
+    """Return how many cells ``n`` pixels become, of whole pixels where that costs little detail."""
     whole = [d for d in range(max(1, int(0.6 * side)), min(n, side) + 1) if n % d == 0]
     return max(whole) if whole else min(n, side)
 
@@ -82,7 +82,7 @@ def _contract(weights: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 
 def quantise(array: np.ndarray, limit: float | None = None) -> tuple[np.ndarray, float]:
-    """Turn signed values into int8 with one scale: ``value = code * scale``, zero is exact, NaN is ``MISSING``.
+    """Turn signed values into int8 with one scale: ``value = code * scale``; zero is exact, NaN ``MISSING``.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def quantise(array: np.ndarray, limit: float | None = None) -> tuple[np.ndarray,
 
 
 def as_uint8(image: np.ndarray) -> np.ndarray:
-    """Return an ``[y, x, 1 or 3]`` uint8 picture of a uint8 or float (0 to 1) picture, with or without channels."""
+    """Return an ``[y, x, 1 or 3]`` uint8 picture of a uint8 or float (0 to 1) picture."""
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
@@ -183,17 +183,24 @@ class Frame:
     def photo(self, image, tiles: str | Sequence[str], quality: int = 88) -> Frame:
         """Add photographs: one ``[y, x(, c)]`` picture for one tile, or equally sized ones for several tiles.
 
-        ``image`` is uint8 or float in [0, 1]; several come as a list or ``[n, y, x, c]``. They share one sprite.
+        ``image`` is uint8 or float in [0, 1]; several come as a list or ``[n, y, x, c]``. They share one
+        sprite.
         """
         single = isinstance(tiles, str)
         pictures = [as_uint8(picture) for picture in ([image] if single else image)]
         names = [tiles] if single else list(tiles)
         if len(names) != len(pictures) or not names:
-            raise XaiViewsError(f"{len(pictures)} photos were given for {len(names)} tiles; give one for each")
+            raise XaiViewsError(
+                f"{len(pictures)} photos were given for {len(names)} tiles; give one for each"
+            )
         if len({picture.shape[:2] for picture in pictures}) > 1:
-            raise XaiViewsError("the photos of one sprite must have one size; call photo() once for each size")
+            raise XaiViewsError(
+                "the photos of one sprite must have one size; call photo() once for each size"
+            )
         data, kind, rects = sprite(pictures, quality)
-        self._header["photos"].append({"blob": self._blob(data), "type": kind, "tiles": names, "rects": rects})
+        self._header["photos"].append(
+            {"blob": self._blob(data), "type": kind, "tiles": names, "rects": rects}
+        )
         for name in names:
             self._header["tiles"].setdefault(name, {}).setdefault("size", list(pictures[0].shape[:2]))
         return self
@@ -202,9 +209,10 @@ class Frame:
                    **about) -> Frame:  # fmt: skip
         """Add a signed map ``[y, x]`` (for > 0, against < 0) as int8 with one scale; zero is exact.
 
-        Maps of more than ``side`` cells a side are shrunk by area mean: a value is the MEAN per pixel of its cell,
-        and the number of pixels under a cell is in the header (``cell``), so that sums stay honest. ``limit`` clips.
-        ``about`` (such as ``target="laysan albatross"``, ``unit="logit"``, ``title=...``) is shown in the legend.
+        Maps of more than ``side`` cells a side are shrunk by area mean: a value is the MEAN per pixel of its
+        cell, and the number of pixels under a cell is in the header (``cell``), so that sums stay honest.
+        ``limit`` clips. ``about`` (such as ``target="laysan albatross"``, ``unit="logit"``, ``title=...``) is
+        shown in the legend.
         """
         array = self._map(array)
         cells = area_mean(array, side)
@@ -213,7 +221,7 @@ class Frame:
 
     def sequential(self, tile: str, layer: str, array, limit: float | None = None, side: int = MAX_SIDE,
                    **about) -> Frame:  # fmt: skip
-        """Add an unsigned map ``[y, x]`` with values in ``[0, limit]`` as uint8 (cells are means, as above)."""
+        """Add an unsigned map ``[y, x]`` with values in ``[0, limit]`` as uint8 (cells are means)."""
         array = self._map(array)
         cells = np.nan_to_num(area_mean(array, side))
         if cells.min(initial=0) < 0:
@@ -236,11 +244,16 @@ class Frame:
         small = ids.size and ids.min() >= 0 and ids.max() < 255
         if names is not None:
             about["names"] = [str(name) for name in names]
-        return self._add_map(tile, layer, ids.astype(np.uint8 if small else "<i2"), "label", ids.shape, **about)
+        return self._add_map(
+            tile, layer, ids.astype(np.uint8 if small else "<i2"), "label", ids.shape, **about
+        )
 
     def tile(self, tile: str, **about) -> Frame:
-        """Say something about a tile: ``title``, ``alt`` (text for screen readers), ``size`` (height, width),
-        ``reason`` (why it is empty), ``mark`` ("" or "wrong")."""
+        """Say something about a tile.
+
+        ``title``, ``alt`` (text for screen readers), ``size`` (height, width), ``reason`` (why it is
+        empty), ``mark`` ("wrong" or ""), ``photo`` (the tile whose photo it shows).
+        """
         self._header["tiles"].setdefault(tile, {}).update(about)
         return self
 
@@ -258,7 +271,7 @@ class Frame:
         return self
 
     def legend(self, layer: str, **about) -> Frame:
-        """Say what a layer's colours mean: ``title``, ``target`` (the class that values speak for), ``unit``."""
+        """Say what a layer's colours mean: ``title``, ``target`` (the class they speak for), ``unit``."""
         self._header.setdefault("legend", {}).setdefault(layer, {}).update(about)
         return self
 
@@ -273,7 +286,9 @@ class Frame:
         for blob in self._blobs:
             blobs.append([position, len(blob)])
             position += -(-len(blob) // 4) * 4
-        body = json.dumps(self._header | {"blobs": blobs}, default=_plain, ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(
+            self._header | {"blobs": blobs}, default=_plain, ensure_ascii=False, separators=(",", ":")
+        )
         text = (_SEQ.decode() + str(int(seq)).rjust(_SEQ_WIDTH) + "," + body[1:]).encode()
         text += b" " * (-len(text) % 4)
         padded = (blob + b"\0" * (-len(blob) % 4) for blob in self._blobs)
@@ -314,7 +329,9 @@ def _plain(value):
 
 def error_frame(key: str, sentence: str, seq: int = 0) -> bytes:
     """Return a frame that carries nothing but one sentence about what went wrong."""
-    return Frame(key, text=sentence).header(error=" ".join(str(sentence).split())).to_bytes(seq)
+    sentence = " ".join(str(sentence).split())
+    sentence = sentence[:1].upper() + sentence[1:]
+    return Frame(key, text=sentence).header(error=sentence).to_bytes(seq)
 
 
 def stamp(data: bytes, seq: int) -> bytes:
@@ -335,7 +352,7 @@ def decode_header(data: bytes) -> dict[str, Any]:
 
 @dataclass
 class Decoded:
-    """A frame read back: ``header``, ``photos[tile]`` (uint8 ``[y, x(, c)]``), ``maps[tile, layer]`` (values)."""
+    """A frame read back: ``header``, ``photos[tile]`` (uint8), ``maps[tile, layer]`` (values)."""
 
     header: dict[str, Any]
     photos: dict[str, np.ndarray] = field(default_factory=dict)
@@ -348,8 +365,8 @@ def decode(data: bytes) -> Decoded:
     Returns
     -------
     Decoded
-        Signed and sequential maps as float64 values (``code * scale``, NaN where nothing is known), label maps as
-        integer ids.
+        Signed and sequential maps as float64 values (``code * scale``, NaN where nothing is known), label
+        maps as integer ids.
     """
     out = Decoded(decode_header(data))
     start = 8 + struct.unpack_from("<I", data, 4)[0]

@@ -52,3 +52,17 @@ function icon(name) {
 function bytesOfBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
+
+// Keep data-theme of an element in step with model.dark or, where that is null, with the page.
+function watchTheme(element, model) {
+  const update = () => {
+    const page = [document.documentElement, document.body], {dataset} = document.body;
+    const marks = page.map((node) => `${node.className} ${node.dataset.theme ?? ""} ${node.dataset.colorScheme ?? ""}`).join(" ");
+    const dark = dataset.jpThemeLight === "false" || dataset.vscodeThemeKind?.includes("dark") || /(^|[\s-])dark(\s|$)/.test(marks);
+    element.dataset.theme = (model.dark ?? dark) ? "dark" : "light";
+  };
+  const observer = new MutationObserver(update);
+  for (const node of [document.documentElement, document.body]) observer.observe(node, {attributes: true});
+  update();
+  return {update, disconnect: () => observer.disconnect()};
+}

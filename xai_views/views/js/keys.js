@@ -2,7 +2,7 @@
 // somebody types or works a control; inside a notebook only with the focus, and then the notebook does not see them.
 const KEYS = [
   ["← →", "previous, next sample"], ["Shift ← →", "ten samples back, on"], ["↑ ↓", "row above, below"],
-  ["o", "overlay on or off"], ["+ −", "zoom in, out"], ["0 Home", "whole picture"], ["1 – 9", "choose by number"],
+  ["o", "overlay on or off"], ["+ −", "zoom in, out"], ["0 Home", "whole picture"], ["1…9", "choose by number"],
   ["Esc", "clear the region, close this"], ["?", "these keys"],
 ];
 const BUSY = "input, textarea, select, summary, [contenteditable=''], [contenteditable='true'], [role=slider], [role=listbox], [role=combobox], [role=menu], [role=menuitem], [role=tab], [role=radio], [role=spinbutton], [role=grid], [role=tree], [role=textbox]";

@@ -42,9 +42,11 @@ class Legend {
     const {frame, settings} = this.host, own = settings.limits === "per panel" && !(settings.limit > 0);
     const limit = limitOf(frame, map, settings), signed = map.kind === "signed";
     setText(bar.title, `${about.title ?? map.layer}${about.unit ? ` (${about.unit})` : ""}`);
-    setText(bar.low, own ? (signed ? "− own limit" : "0") : signed ? formatNumber(-limit, true) : "0");
+    const clipped = settings.limit > 0 || settings.percentile < 100; // the ends stand for more than the number
+    setText(bar.low, own ? (signed ? "− own limit" : "0") : signed ? `${clipped ? "≤ " : ""}${formatNumber(-limit, true)}` : "0");
     setText(bar.middle, signed ? "0" : "");
-    setText(bar.high, own ? (signed ? "+ own limit" : "own limit") : formatNumber(limit, signed));
+    setText(bar.high, own ? (signed ? "+ own limit" : "own limit") : `${clipped ? "≥ " : ""}${formatNumber(limit, signed)}`);
+    setAttribute(bar.element, "title", settings.limit > 0 ? "Fixed limit" : `Limit: ${settings.percentile < 100 ? `${settings.percentile}th percentile of the size` : "largest size"}${own ? " in each panel" : ", shared by all panels"}`);
     setText(bar.against, signed ? `against${about.target ? ` ${about.target}` : ""}` : "");
     setText(bar.speaksFor, signed ? `for${about.target ? ` ${about.target}` : ""}` : "");
     const name = signed ? settings.map : settings.sequential;

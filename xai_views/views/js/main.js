@@ -13,6 +13,7 @@ class CanvasApp {
       state: (state, error = "") => this.setState(state, error),
     });
     this.resizes = new ResizeObserver((entries) => {
+      this.fit();
       for (const {target} of entries) for (const tile of this.allTiles()) if (tile.stage === target && tile.measure()) tile.draw();
     });
     this.legend = new Legend(this);
@@ -25,8 +26,9 @@ class CanvasApp {
     this.root = h("div", {class: "xv", tabindex: "0", role: "region", "aria-label": "Pictures and explanations", "data-state": "waiting", "data-key": "", "data-seq": "0"},
       h("style", {}, CSS), h("div", {class: "xv-top"}, this.toolbar.element, this.legend.element), this.legend.warning,
       this.error, h("div", {class: "xv-body"}, this.groups, this.ledger.element), this.live, this.help.element);
+    this.resizes.observe(this.root);
     this.detachKeys = attachKeys(this);
-    this.watchTheme();
+    this.themes = watchTheme(this.root, model);
     this.build();
     this.listen();
   }
@@ -39,7 +41,7 @@ class CanvasApp {
     model.on("order", () => { this.scrubber.order = model.order ?? []; this.scrubber.refresh(); this.toolbar.update(); });
     model.on("context", () => { this.scrubber.context = model.context; this.scrubber.refresh(); });
     model.on("jump", () => this.takeJump());
-    model.on("dark", () => this.theme());
+    model.on("dark", () => this.themes.update());
     model.on("remove", () => this.close());
     this.scrubber.order = model.order ?? [];
     this.scrubber.context = model.context ?? "";
@@ -78,6 +80,15 @@ class CanvasApp {
       this.told = {...this.settings};
       this.model.send_msg({type: "settings", settings: {...this.settings}});
     }, REPORT_MS);
+  }
+
+  // Narrow is what the component is given, not what the window has.
+  fit() {
+    const width = this.root.clientWidth, narrow = width > 0 && width < 600;
+    if (narrow === this.narrow) return;
+    this.narrow = narrow;
+    this.root.classList.toggle("xv-narrow", narrow);
+    this.toolbar.fit(narrow);
   }
 
   link(name) {
@@ -125,7 +136,7 @@ class CanvasApp {
   sampleOf(frame) { return frame.key.split("|", 1)[0]; }
 
   redraw() {
-    for (const tile of this.allTiles()) tile.draw();
+    for (const tile of this.allTiles()) { tile.draw(); tile.showTitle(); }
     this.legend.update();
     this.toolbar.update();
   }
@@ -196,18 +207,6 @@ class CanvasApp {
       this.region = null;
     }
     return any;
-  }
-
-  watchTheme() {
-    this.themes = new MutationObserver(() => this.theme());
-    for (const element of [document.documentElement, document.body]) this.themes.observe(element, {attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light", "data-vscode-theme-kind", "data-color-scheme", "data-theme-managed"]});
-    this.theme();
-  }
-
-  theme() {
-    const marks = [document.documentElement, document.body].map((element) => `${element.className} ${element.dataset.theme ?? ""} ${element.dataset.colorScheme ?? ""} ${element.dataset.vscodeThemeKind ?? ""}`).join(" ");
-    const page = document.body.dataset.jpThemeLight === "false" || /(^|[\s-])dark(\s|$)/.test(marks);
-    this.root.dataset.theme = (this.model.dark ?? page) ? "dark" : "light";
   }
 
   close() {

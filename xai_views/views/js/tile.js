@@ -87,7 +87,7 @@ class Tile {
   // A new frame: words first, then pixels.
   update() {
     const about = this.about(), [tall, wide] = this.size;
-    setText(this.title, about.title ?? "");
+    this.showTitle();
     setAttribute(this.canvas, "aria-label", about.alt ?? [this.spec.label, about.title].filter(Boolean).join(", ") ?? this.id);
     this.element.classList.toggle("xv-wrong", about.mark === "wrong");
     const aspect = tall && wide ? `${wide} / ${tall}` : "1";
@@ -97,6 +97,14 @@ class Tile {
     if (nothing) setText(this.empty, about.reason ?? "Nothing to show here for this sample.");
     this.draw();
     if (this.link.cross) this.showCross(this.link.cross, this.link.reading, false);
+  }
+
+  // The title; where every panel has its own limits, they stand beside it.
+  showTitle() {
+    const {settings, frame} = this.host, map = this.maps.find((other) => other.kind !== "label");
+    const own = map && settings.limits === "per panel" ? `limit ${formatNumber(limitOf(frame, map, settings))}` : "";
+    setText(this.title, [own, this.about().title].filter(Boolean).join(" · "));
+    if (this.small) setAttribute(this.stage, "title", own);
   }
 
   measure() {
@@ -152,7 +160,7 @@ class Tile {
 
   // The values under the hand: position in image pixels, then each layer.
   readOut(at, origin) {
-    const [tall, wide] = this.size, brief = this.stage.clientWidth < 150;
+    const [tall, wide] = this.size, brief = this.stage.clientWidth < 180;
     const parts = this.maps.map((map) => {
       const row = Math.min(map.rows - 1, Math.floor(at.y * map.rows)), column = Math.min(map.columns - 1, Math.floor(at.x * map.columns));
       const value = valueAt(map, row, column), about = {...this.host.frame.header.legend?.[map.layer], ...map};

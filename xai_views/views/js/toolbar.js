@@ -12,21 +12,29 @@ class Toolbar {
       button(tool, tool === "lasso" ? "Draw a lasso (or alt-drag)" : "Draw a rectangle (or shift-drag)",
         () => { host.setTool(host.tool === tool ? "pan" : tool); }, {"aria-pressed": "false", "data-tool": tool}));
     this.stepper = h("div", {class: "xv-cluster"}, this.previous, this.place, this.next);
-    this.basic = h("div", {class: "xv-cluster xv-grow"},
-      this.check("overlay", "Overlay"), this.range("opacity", "Opacity", 0, 1, 0.01),
+    this.often = [
       this.choice("sign", "Show", [["both", "for and against"], ["for", "for only"], ["against", "against only"]]),
-      this.range("threshold", "Hide below", 0, 1, 0.01));
-    this.more = h("details", {class: "xv-more"}, h("summary", {}, "Display"), h("div", {class: "xv-panel"},
+      this.range("threshold", "Hide below", 0, 1, 0.01)];
+    this.basic = h("div", {class: "xv-cluster xv-grow"}, this.check("overlay", "Overlay"),
+      this.range("opacity", "Opacity", 0, 1, 0.01), this.often);
+    this.panel = h("div", {class: "xv-panel"},
       this.choice("map", "Signed colours", Object.entries(COLOURS.signed)),
       this.choice("sequential", "Unsigned colours", COLOURS.sequential.map((name) => [name, name])),
       this.choice("limits", "Colour limits", [["shared", "shared by all panels"], ["per panel", "each panel its own"]]),
       this.choice("percentile", "Limits at", [[100, "largest value"], [99.5, "99.5th percentile"], [99, "99th percentile"], [95, "95th percentile"]]),
-      this.check("outline", "Outline"), this.check("smooth", "Smooth"), this.check("grey", "Grey photo")));
-    this.zoom = h("div", {class: "xv-cluster"}, ...this.tools, button("minus", "Zoom out (−)", () => host.zoom(1 / 1.5)),
+      this.check("outline", "Outline"), this.check("smooth", "Smooth"), this.check("grey", "Grey photo"));
+    this.more = h("details", {class: "xv-more"}, h("summary", {}, "Display"), this.panel);
+    this.zoom = h("div", {class: "xv-cluster xv-zoomers"}, ...this.tools, button("minus", "Zoom out (−)", () => host.zoom(1 / 1.5)),
       button("plus", "Zoom in (+)", () => host.zoom(1.5)), button("reset", "Whole picture (0 or Home)", () => host.resetZoom()),
       h("button", {type: "button", class: "xv-icon", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => host.help.toggle()}, "?"));
     this.element = h("div", {class: "xv-toolbar", role: "toolbar", "aria-label": "Display"}, this.stepper, this.basic, this.more, this.zoom);
     this.more.addEventListener("focusout", (event) => { if (event.relatedTarget && !this.more.contains(event.relatedTarget)) this.more.open = false; });
+  }
+
+  // Where there is little room, all but the overlay and its opacity move into the panel.
+  fit(narrow) {
+    if (narrow) this.panel.prepend(...this.often);
+    else this.basic.append(...this.often);
   }
 
   check(name, label) {

@@ -1,0 +1,199 @@
+// The filmstrip: one canvas over a scrolled strip or grid; thumbnails arrive in chunks when they come into view.
+const CHUNK = 256, KEPT = 24, FILM_GAP = 6;
+
+class Film {
+  constructor(model) {
+    Object.assign(this, {model, chunks: new Map(), asked: new Set(), hover: -1, current: model.jump?.current ?? -1});
+    this.canvas = h("canvas", {"aria-hidden": true});
+    this.spacer = h("div", {class: "xf-spacer"}, this.canvas);
+    this.option = h("div", {role: "option", id: `xf-${Math.random().toString(36).slice(2)}`, class: "xf-hidden", "aria-selected": "true"});
+    this.scroll = h("div", {class: "xf-scroll", role: "listbox", tabindex: "0", "aria-label": model.label, "aria-activedescendant": this.option.id}, this.spacer, this.option);
+    this.tip = h("div", {class: "xf-tip", hidden: true});
+    this.text = h("p", {class: "xf-text"});
+    this.root = h("div", {class: "xf", "data-state": "waiting"}, h("style", {}, CSS), this.scroll, this.text, this.tip);
+    this.themes = watchTheme(this.root, model);
+    this.listen();
+  }
+
+  listen() {
+    const {model, scroll} = this, layout = () => { this.layout(); this.reveal(); };
+    model.on("sprite", () => this.take());
+    model.on(["items", "mode", "size", "rows", "captions"], layout);
+    model.on("marks", () => this.draw());
+    model.on("jump", () => { this.current = model.jump.current; this.reveal(); this.draw(); });
+    model.on("generation", () => { this.forget(); layout(); });
+    model.on("dark", () => { this.themes.update(); this.draw(); });
+    model.on("remove", () => { this.themes.disconnect(); this.resizes.disconnect(); this.forget(); });
+    scroll.addEventListener("scroll", () => this.draw());
+    scroll.addEventListener("pointermove", (event) => this.setHover(this.hit(event), event));
+    scroll.addEventListener("pointerleave", () => this.setHover(-1));
+    scroll.addEventListener("click", (event) => { const at = this.hit(event); if (at >= 0) this.choose(at); });
+    scroll.addEventListener("keydown", (event) => this.key(event));
+    this.resizes = new ResizeObserver(() => { this.layout(); if (!this.revealed) { this.revealed = true; this.reveal(); } });
+    this.resizes.observe(scroll);
+    if (model.sprite?.byteLength) this.take();
+  }
+
+  forget() {
+    for (const chunk of this.chunks.values()) chunk.close();
+    this.chunks.clear();
+    this.asked.clear();
+  }
+
+  async take() {
+    const frame = await decodeFrame(this.model.sprite);
+    if (!frame || frame.header.generation !== this.model.generation) return;
+    this.chunks.delete(frame.header.chunk);
+    this.chunks.set(frame.header.chunk, frame);
+    this.asked.delete(frame.header.chunk);
+    for (const [index, chunk] of this.chunks) {
+      if (this.chunks.size <= KEPT) break;
+      this.chunks.delete(index);
+      chunk.close();
+    }
+    this.root.dataset.state = "idle";
+    this.draw();
+  }
+
+  get pitch() { return this.model.size + FILM_GAP; }
+
+  layout() {
+    const {model, pitch, scroll} = this, count = model.items.length, grid = model.mode === "grid";
+    this.columns = grid ? Math.max(1, Math.floor((scroll.clientWidth - FILM_GAP) / pitch)) : Math.max(1, count);
+    const lines = Math.ceil(count / this.columns);
+    this.root.dataset.mode = model.mode;
+    this.spacer.style.width = grid ? "100%" : `${count * pitch + FILM_GAP}px`;
+    this.spacer.style.height = `${Math.max(1, lines) * pitch + FILM_GAP}px`;
+    scroll.style.maxHeight = grid ? `${model.rows * pitch + FILM_GAP}px` : "";
+    this.draw();
+  }
+
+  // Position in items under the pointer, -1 when between or outside.
+  hit(event) {
+    const box = this.spacer.getBoundingClientRect(), {pitch, columns} = this;
+    const x = event.clientX - box.left - FILM_GAP / 2, y = event.clientY - box.top - FILM_GAP / 2;
+    const column = Math.floor(x / pitch), at = Math.floor(y / pitch) * columns + column;
+    return x >= 0 && y >= 0 && column < columns && at < this.model.items.length ? at : -1;
+  }
+
+  place(at) { return {x: FILM_GAP + (at % this.columns) * this.pitch, y: FILM_GAP + Math.floor(at / this.columns) * this.pitch}; }
+
+  draw() {
+    const {scroll, canvas, model, pitch, columns, current} = this, {items, size, marks} = model;
+    const width = scroll.clientWidth, height = scroll.clientHeight, ratio = window.devicePixelRatio || 1;
+    if (!width || !height || !columns) return;
+    const left = scroll.scrollLeft, top = scroll.scrollTop;
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+      Object.assign(canvas.style, {width: `${width}px`, height: `${height}px`});
+    }
+    canvas.style.transform = `translate(${left}px, ${top}px)`;
+    const context = canvas.getContext("2d"), style = getComputedStyle(this.root);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    context.setTransform(ratio, 0, 0, ratio, -left * ratio, -top * ratio);
+    context.clearRect(left, top, width, height);
+    const firstRow = Math.max(0, Math.floor((top - FILM_GAP) / pitch)), lastRow = Math.floor((top + height) / pitch);
+    const firstColumn = Math.max(0, Math.floor((left - FILM_GAP) / pitch)), lastColumn = Math.min(columns - 1, Math.floor((left + width) / pitch));
+    const missing = new Set();
+    let drawn = 0;
+    for (let row = firstRow; row <= lastRow; row++)
+      for (let column = firstColumn; column <= lastColumn; column++) {
+        const at = row * columns + column, index = items[at];
+        if (index === undefined) break;
+        const {x, y} = this.place(at), chunk = Math.floor(index / CHUNK), photo = this.chunks.get(chunk)?.photos.get(String(index));
+        if (photo) context.drawImage(photo.bitmap, ...photo.rect, x, y, size, size);
+        else { context.fillStyle = colour("--well"); context.fillRect(x, y, size, size); missing.add(chunk); }
+        if (marks[index]) this.drawMark(context, x, y, size, colour);
+        if (index === current || at === this.hover) this.drawFrame(context, x, y, size, colour(index === current ? "--accent" : "--faint"), colour("--ground"));
+        drawn++;
+      }
+    this.root.dataset.drawn = drawn;
+    for (const chunk of missing) if (!this.asked.has(chunk)) { this.asked.add(chunk); model.send_msg({type: "chunk", index: chunk}); }
+    this.say();
+  }
+
+  // A frame AND a cross in the corner: never colour alone.
+  drawMark(context, x, y, size, colour) {
+    const side = clamp(size / 4, 10, 16);
+    context.lineWidth = 2;
+    context.strokeStyle = colour("--mark");
+    context.strokeRect(x + 1, y + 1, size - 2, size - 2);
+    context.fillStyle = colour("--mark");
+    context.fillRect(x + size - side, y, side, side);
+    context.strokeStyle = "#fff";
+    context.lineWidth = 1.75;
+    const inset = side * 0.28;
+    context.beginPath();
+    context.moveTo(x + size - side + inset, y + inset); context.lineTo(x + size - inset, y + side - inset);
+    context.moveTo(x + size - inset, y + inset); context.lineTo(x + size - side + inset, y + side - inset);
+    context.stroke();
+  }
+
+  drawFrame(context, x, y, size, colour, ground) {
+    context.lineWidth = 1.5;
+    context.strokeStyle = ground;
+    context.strokeRect(x - 0.25, y - 0.25, size + 0.5, size + 0.5);
+    context.lineWidth = 2.5;
+    context.strokeStyle = colour;
+    context.strokeRect(x - 1.75, y - 1.75, size + 3.5, size + 3.5);
+  }
+
+  describe(index) {
+    const {captions, marks} = this.model;
+    return [captions[index] ?? `sample ${index}`, marks[index]].filter(Boolean).join(", ");
+  }
+
+  say() {
+    const {items, marks} = this.model, {current} = this, at = items.indexOf(current), wrong = items.filter((index) => marks[index]).length;
+    const where = at >= 0 ? `${this.describe(current)} (${at + 1} of ${items.length})` : `${items.length} shown`;
+    setText(this.text, `${where}${wrong ? ` · ${wrong} marked` : ""}`);
+    setText(this.option, where);
+  }
+
+  setHover(at, event) {
+    if (event && at >= 0) {
+      const box = this.root.getBoundingClientRect();
+      this.tip.style.left = `${clamp(event.clientX - box.left, 60, Math.max(60, box.width - 60))}px`;
+      this.tip.style.top = `${this.scroll.offsetTop + this.place(at).y - this.scroll.scrollTop + this.pitch}px`;
+    }
+    if (at === this.hover) return;
+    this.hover = at;
+    this.tip.hidden = at < 0;
+    if (at >= 0) setText(this.tip, this.describe(this.model.items[at]));
+    this.draw();
+  }
+
+  choose(at) {
+    const index = this.model.items[at];
+    this.current = index;
+    this.reveal();
+    this.draw();
+    this.model.send_msg({type: "select", index});
+  }
+
+  // Scroll the current sample into view, and no further.
+  reveal() {
+    const at = this.model.items.indexOf(this.current), {scroll, pitch} = this;
+    if (at < 0 || !scroll.clientWidth) return;
+    const {x, y} = this.place(at);
+    if (x - FILM_GAP < scroll.scrollLeft || x + pitch > scroll.scrollLeft + scroll.clientWidth) scroll.scrollLeft = x - (scroll.clientWidth - pitch) / 2;
+    if (y - FILM_GAP < scroll.scrollTop || y + pitch > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = y - (scroll.clientHeight - pitch) / 2;
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const {items, mode} = this.model, last = items.length - 1, at = items.indexOf(this.current);
+    const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: mode === "grid" ? this.columns : 1, ArrowUp: mode === "grid" ? -this.columns : -1, PageDown: 10, PageUp: -10}[event.key];
+    let next = event.key === "Home" ? 0 : event.key === "End" ? last : step === undefined ? null : at < 0 ? 0 : at + step;
+    if (next === null || last < 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    next = clamp(next, 0, last);
+    if (next !== at) this.choose(next);
+  }
+}
+
+export function render({model}) {
+  return new Film(model).root;
+}
