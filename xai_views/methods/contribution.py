@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.bcos import explanation_mode
+from ..models.bcos import add_inverse, explanation_mode
 from . import passes
 
 
@@ -96,3 +97,32 @@ def colour_rendering(x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9,
     top = torch.quantile(alpha.flatten().double(), percentile / 100).to(alpha)
     alpha = (alpha / top).clamp(0, 1) if top > 0 else (alpha > 0).to(alpha)
     return torch.cat([rgb, alpha[None]]).permute(1, 2, 0)
+
+
+def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """Contribution map of each image to the norm of its own evidence vector; one forward and backward pass each.
+
+    Parameters
+    ----------
+    module : SIC
+        Left as it was found.
+    images : ndarray
+        ``[S, H, W, C]`` uint8.
+
+    Returns
+    -------
+    ndarray
+        ``[S, H, W]`` float32; each sums to ``|V_s|``.
+    """
+    like = module.projection.weight
+    maps = []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start:start + batch]).permute(0, 3, 1, 2).to(like).div(255)
+        x = add_inverse(x)
+
+        def keep(_: int, weights: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
+            return contribution(weights, x)
+
+        _, kept = pull_back(module, module.latent, x, lambda z: (z / (z.norm(dim=1, keepdim=True) + 1e-12))[:, None], keep)
+        maps.append(kept[0].float().cpu().numpy())
+    return np.concatenate(maps) if maps else np.zeros((0, *images.shape[1:3]), np.float32)

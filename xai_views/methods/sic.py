@@ -7,7 +7,7 @@ evidence of its class' supports; the evidence of a support is the sum of a map o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -56,6 +56,8 @@ class SICObservation:
     ----------
     z : ndarray
         ``[p]`` evidence vector.
+    logit : ndarray
+        ``[classes]``: the network's own answer, with its own supports.
     maps : dict
         ``[H, W]`` contribution map to the score of a set of supports, by the set of their keys.
     basis : ndarray or None
@@ -65,6 +67,7 @@ class SICObservation:
     """
 
     z: np.ndarray
+    logit: np.ndarray
     maps: dict[frozenset, np.ndarray] = field(default_factory=dict)
     basis: np.ndarray | None = None
     renderings: dict[frozenset, np.ndarray] = field(default_factory=dict)
@@ -152,8 +155,9 @@ class SICMethod(Method):
         plans: list[_Plan] = []
 
         def vectors(z: torch.Tensor) -> torch.Tensor:
-            for row, ask, old in zip(z.cpu().numpy(), asks, known, strict=True):
-                plans.append(self._plan(model, old or SICObservation(row), ask))
+            logit = model.module.logits(model.module.scores(z)).cpu().numpy()
+            for i, (ask, old) in enumerate(zip(asks, known, strict=True)):
+                plans.append(self._plan(model, old or SICObservation(z[i].cpu().numpy(), logit[i]), ask))
             longest = max(len(p.vectors) for p in plans)
             padded = np.zeros((len(plans), longest, z.shape[1]), np.float64)
             for out, p in zip(padded, plans, strict=True):
@@ -206,7 +210,8 @@ class SICMethod(Method):
         z = observation.z
         supports, classes = self._targets(model, z, ask)
         score = evidence.scores(z[None], supports.vectors.astype(z.dtype))[0]
-        logit = self._logit(model, z[None], supports)[0]
+        own = supports == model.supports
+        logit = observation.logit if own else self._logit(model, z[None], supports)[0]
         pull = evidence.pull_vectors(z[None], supports.vectors)[0]
         t = z.dtype.type(model.module.temperature)
         shape = supports.self_contribution.shape[1:]
@@ -296,11 +301,36 @@ class _Plan:
         if self.basis:
             n = len(o.active)
             basis = np.stack(maps[:n]) if n else np.zeros((0, *self._shape(maps)), o.z.dtype)
-        return SICObservation(o.z, o.maps | dict(zip(self.keys, maps, strict=False)), basis, renderings)
+        return SICObservation(o.z, o.logit, o.maps | dict(zip(self.keys, maps, strict=False)), basis, renderings)
 
     @staticmethod
     def _shape(maps: list[np.ndarray]) -> tuple[int, ...]:
         return maps[0].shape if maps else (0, 0)
+
+
+def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
+    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]``: one forward pass, no graph."""
+    import torch
+
+    from ..models.bcos import add_inverse
+    from . import passes
+
+    with torch.no_grad():
+        x = add_inverse(model.tensor(images))
+        passes.count_forward(len(x))
+        return model.module.latent(x).cpu().numpy()
+
+
+def complete(model: Any, supports: Supports) -> Supports:
+    """Compute the self-contribution maps that an edited support set lacks; needs the network."""
+    from .contribution import self_contributions
+
+    rows = supports.missing
+    if not len(rows):
+        return supports
+    maps = supports.self_contribution.copy()
+    maps[rows] = self_contributions(model.module, supports.image[rows])
+    return replace(supports, self_contribution=maps)
 
 
 def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: float) -> xr.DataArray:

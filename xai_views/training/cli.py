@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     command += [x for k, v in wanted.items() if v is not None and v != default.get(k)
                 for x in (f"--{k.replace('_', '-')}", str(v))]
     card = {
-        "name": folder.name, "title": f"SIC on {args.samples}", "method": "sic", "samples": args.samples,
+        "name": folder.name, "title": f"SIC on {args.samples}", "method": "sic", "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
         "classes": data.classes, "architecture": architecture(data, recipe), "command": shlex.join(command),
         "seed": recipe.seed, "recipe": recipe_fields(recipe), "parameters": count(module), "twin": twin,
         "device": device, "torch": torch.__version__.split("+")[0], "licence": LICENCE, "note": NOTES.get(args.samples, ""),

@@ -9,43 +9,13 @@ import numpy as np
 import torch
 
 from ..errors import ModelError
-from ..methods.contribution import contribution, pull_back
+from ..methods.contribution import self_contributions
 from ..models import evidence
-from ..models.bcos import add_inverse
 from ..models.checkpoint import save
 from ..models.sic import SIC
 from ..models.supports import Latents, Supports, select
 from .data import TrainingSet
 from .sic import figures, latents
-
-
-def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Contribution map of each image to the norm of its own evidence vector; one forward and backward pass each.
-
-    Parameters
-    ----------
-    module : SIC
-        Left as it was found.
-    images : ndarray
-        ``[S, H, W, C]`` uint8.
-
-    Returns
-    -------
-    ndarray
-        ``[S, H, W]`` float32; each sums to ``|V_s|``.
-    """
-    like = module.projection.weight
-    maps = []
-    for start in range(0, len(images), batch):
-        x = torch.from_numpy(images[start:start + batch]).permute(0, 3, 1, 2).to(like).div(255)
-        x = add_inverse(x)
-
-        def keep(_: int, weights: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
-            return contribution(weights, x)
-
-        _, kept = pull_back(module, module.latent, x, lambda z: (z / (z.norm(dim=1, keepdim=True) + 1e-12))[:, None], keep)
-        maps.append(kept[0].float().cpu().numpy())
-    return np.concatenate(maps) if maps else np.zeros((0, *images.shape[1:3]), np.float32)
 
 
 def choose_supports(module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means") -> Supports:
