@@ -9,7 +9,7 @@ import importlib
 
 _WHERE = {
     "Canvas": "canvas", "SETTINGS": "canvas", "Filmstrip": "filmstrip", "Frame": "wire", "decode": "wire",
-    "error_frame": "wire", "stamp": "wire", "plot": "plot", "latent_map": "plot",
+    "error_frame": "wire", "stamp": "wire", "plot": "plots", "latent_map": "plots",
 }  # fmt: skip
 __all__ = list(_WHERE)
 

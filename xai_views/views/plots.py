@@ -232,8 +232,16 @@ def latent_map(xy: np.ndarray, labels: Sequence[int], names: Sequence[str], thum
     if pictured:
         points["thumb"] = [data_uri(image) for image in thumbs]
     source = ColumnDataSource(points, name="points")
-    out = figure(height=size, sizing_mode="stretch_width", name="latent_map",
-                 tools="pan,wheel_zoom,tap,lasso_select,reset", toolbar_location="above", active_scroll="wheel_zoom", x_axis_label="first axis", y_axis_label="second axis")  # fmt: skip
+    out = figure(
+        height=size,
+        sizing_mode="stretch_width",
+        name="latent_map",
+        tools="pan,wheel_zoom,tap,lasso_select,reset",
+        toolbar_location="above",
+        active_scroll="wheel_zoom",
+        x_axis_label="first axis",
+        y_axis_label="second axis",
+    )
     colours = [colour.CATEGORICAL[i % 8] for i in range(len(factors))]
     shapes = [MARKERS[(i + i // 8) % 8] for i in range(len(factors))]
     out.scatter("x", "y", source=source, size=8, fill_alpha=0.75, line_color="white", line_width=0.5,

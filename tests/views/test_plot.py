@@ -1,0 +1,74 @@
+"""The static twins: symmetric limits, colour bars, words; thumbnails that need no server."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xai_views.errors import XaiViewsError
+from xai_views.views import latent_map, plot
+
+
+@pytest.fixture
+def result():
+    rng = np.random.default_rng(0)
+    return xr.Dataset(
+        {
+            "contribution": (("sample", "target", "y", "x"), rng.normal(size=(2, 2, 8, 8))),
+            "evidence": (("sample", "support"), rng.normal(size=(2, 20))),
+            "segment": (("sample", "y", "x"), rng.integers(-1, 10, (2, 8, 8))),
+        },
+        coords={"class": ["tern", "gull"], "target_class": (("sample", "target"), [[0, 1], [1, 0]])},
+        attrs={"method": "sic"},
+    )
+
+
+def test_signed_maps_share_symmetric_limits_and_say_the_words(result):
+    layout = plot(result, 1, ["contribution"])
+    assert len(layout) == 2
+    top = float(np.abs(result.contribution.values[1]).max())
+    for element, name in zip(layout, ["gull", "tern"], strict=True):
+        options = element.opts.get().kwargs
+        assert options["clim"] == pytest.approx((-top, top))
+        assert options["colorbar"]
+        assert name in element.label
+        assert "for" in element.label
+        assert "against" in element.label
+
+
+def test_everything_that_is_there_is_drawn(result):
+    import holoviews as hv
+
+    layout = plot(result, images=np.zeros((2, 8, 8, 3), np.uint8))
+    kinds = [type(element).__name__ for element in layout]
+    assert kinds == ["RGB", "Image", "Image", "Image", "Bars"]
+    assert len(layout.Bars.Evidence) == 12
+    hv.render(layout, backend="bokeh")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [({"variables": ["contributon"]}, "contribution"), ({"sample": 5}, "2 samples")],
+)
+def test_mistakes_are_answered_in_a_sentence(result, arguments, match):
+    with pytest.raises(XaiViewsError, match=match):
+        plot(result, **arguments)
+
+
+def test_nothing_to_draw(result):
+    with pytest.raises(XaiViewsError, match="logit"):
+        plot(xr.Dataset({"logit": (("sample", "class"), np.zeros((1, 2)))}))
+
+
+def test_latent_map_has_offline_thumbnails_and_reports_taps():
+    rng = np.random.default_rng(0)
+    chosen = []
+    figure = latent_map(
+        rng.normal(size=(30, 2)), rng.integers(-1, 3, 30), ["a", "b", "c"], rng.random((30, 16, 16, 3)),
+        on_select=chosen.append,
+    )  # fmt: skip
+    source = figure.select_one({"name": "points"}) or figure.renderers[0].data_source
+    assert all(thumb.startswith("data:image/jpeg;base64,") for thumb in source.data["thumb"])
+    source.selected.indices = [3, 4]
+    assert chosen == [[3, 4]]
+    with pytest.raises(XaiViewsError, match="labels"):
+        latent_map(np.zeros((3, 2)), [0], ["a"])
