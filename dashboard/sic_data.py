@@ -1,0 +1,267 @@
+"""What the SIC app knows: a population shared by all sessions, and one session's samples and support set."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_views.errors import SamplesError, XaiViewsError
+from xai_views.kernel import PREFETCH, get_kernel
+from xai_views.methods import get
+from xai_views.models import evidence
+from xai_views.models.supports import Supports, select
+from xai_views.samples import digest, images
+
+CHUNK = 32
+
+
+class Population:
+    """The samples of a page with the evidence vector of each; one per process for the same model and samples.
+
+    Attributes
+    ----------
+    z : ndarray
+        ``[N, p]``; rows of samples that were not observed yet are not a number.
+    ready : Future
+        Done when every sample was observed.
+    """
+
+    _all: dict[tuple[str, str], Population] = {}  # noqa: RUF012 - the registry is shared on purpose
+    _lock = threading.Lock()
+
+    def __init__(self, model: Any, samples: xr.Dataset) -> None:
+        self.model, self.samples = model, samples
+        self.n = samples.sizes["sample"]
+        self.names = [str(n) for n in samples["name"].values]
+        label = samples["label"].values if "label" in samples else np.full(self.n, -1)
+        self.label = np.asarray(label if label.ndim == 1 else label.argmax(1), np.int64)
+        self.z = np.full((self.n, model.module.latent_size), np.nan, np.float32)
+        self._digests: dict[int, str] = {}
+        self.ready: Future = get_kernel().run(self._observe, priority=PREFETCH)
+
+    @classmethod
+    def of(cls, model: Any, samples: xr.Dataset) -> Population:
+        """The population of ``model`` and ``samples``; made once."""
+        key = (model.sha256, f"{samples.attrs.get('title', '')}/{id(samples) if not samples.attrs.get('title') else ''}")
+        with cls._lock:
+            if key not in cls._all or cls._all[key].n != samples.sizes["sample"]:
+                cls._all[key] = cls(model, samples)
+            return cls._all[key]
+
+    def image(self, i: int) -> np.ndarray:
+        """Image ``[H, W, C]`` of sample ``i``."""
+        return images(self.samples, [i])[0]
+
+    def digest(self, i: int) -> str:
+        """Content key of sample ``i``."""
+        if i not in self._digests:
+            self._digests[i] = digest(self.image(i))
+        return self._digests[i]
+
+    def _observe(self, progress: Any):
+        from xai_views.methods.sic import latent_vectors
+
+        for start in range(0, self.n, CHUNK):
+            rows = np.arange(start, min(start + CHUNK, self.n))
+            self.z[rows] = latent_vectors(self.model, images(self.samples, rows))
+            progress(rows[-1] + 1, self.n)
+            yield
+
+    def truth(self, i: int) -> tuple[np.ndarray, list[str]] | None:
+        """Known regions of sample ``i``: ids ``[y, x]`` (-1 = nothing) and their names; None when nothing is known."""
+        if "part" in self.samples:
+            part = self.samples["part"].isel(sample=i).values.astype(np.int16)
+            return np.where(part > 0, part, -1), list(self.samples.attrs.get("parts", ()))
+        if "mask" in self.samples:
+            mask = self.samples["mask"].isel(sample=i).values
+            return np.where(mask, 1, -1).astype(np.int16), ["", "outline"]
+        return None
+
+
+def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the population table for a support set; matrix products only.
+
+    Returns
+    -------
+    dict
+        ``logit [N, C]``, ``predicted``, ``confidence`` (sigmoid of the largest logit), ``margin`` (largest minus second),
+        ``concentration`` (largest share of one support in the predicted class' evidence), ``distance`` (1 - best cosine
+        with a support), ``right`` (1, 0, or -1 without a label).
+    """
+    m = model.module
+    score = evidence.scores(z, supports.vectors)
+    logit = evidence.logits(score, supports.label, m.classes, m.temperature, m.bias)
+    top = np.sort(logit, 1)
+    predicted = logit.argmax(1)
+    own = score * (supports.label[None] == predicted[:, None])
+    total = own.sum(1)
+    return {
+        "logit": logit, "predicted": predicted, "confidence": evidence.probability(logit.max(1)),
+        "margin": top[:, -1] - top[:, -2] if logit.shape[1] > 1 else top[:, -1],
+        "concentration": own.max(1, initial=0) / np.where(total > 0, total, 1),
+        "distance": 1 - evidence.cosines(z, supports.vectors).max(1, initial=0),
+        "right": np.where(label < 0, -1, (predicted == label).astype(int)),
+    }
+
+
+class Session:
+    """One visitor's view of a population: uploads, an edited support set, and explanations through the kernel."""
+
+    def __init__(self, model: Any, samples: xr.Dataset) -> None:
+        self.kernel = get_kernel()
+        self.model = self.kernel.register(model)
+        self.method = get("sic")
+        reason = self.method.fits(self.model)
+        if reason:
+            raise XaiViewsError(reason)
+        if samples.sizes["sample"]:
+            self.model.check(images(samples, [0]))
+        self.population = Population.of(self.model, samples)
+        self.uploads: list[tuple[str, np.ndarray, str]] = []
+        self.supports: Supports = self.model.supports
+        self._channel = f"sic-{id(self):x}"
+
+    # -- samples ------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of the population's samples and then of the uploads."""
+        return self.population.names + [name for name, _, _ in self.uploads]
+
+    def __len__(self) -> int:
+        return self.population.n + len(self.uploads)
+
+    def image(self, i: int) -> np.ndarray:
+        """Image ``[H, W, C]`` of sample ``i``."""
+        return self.population.image(i) if i < self.population.n else self.uploads[i - self.population.n][1]
+
+    def digest(self, i: int) -> str:
+        """Content key of sample ``i``."""
+        return self.population.digest(i) if i < self.population.n else self.uploads[i - self.population.n][2]
+
+    def label(self, i: int) -> int:
+        """Known class of sample ``i``, -1 = unknown."""
+        return int(self.population.label[i]) if i < self.population.n else -1
+
+    def truth(self, i: int) -> tuple[np.ndarray, list[str]] | None:
+        """Known regions of sample ``i``; nothing is known of uploads."""
+        return self.population.truth(i) if i < self.population.n else None
+
+    def add(self, image: np.ndarray) -> int:
+        """Add an uploaded image ``[H, W, C]`` that fits the model; returns its position."""
+        self.model.check(image[None])
+        if len(self.uploads) >= 50:
+            raise SamplesError("this page already holds 50 uploaded images; reload it to start again.")
+        self.uploads.append((f"upload-{len(self.uploads) + 1}", image, digest(image)))
+        return len(self) - 1
+
+    # -- supports -----------------------------------------------------------------------------------------------
+
+    def edit(self, per_class: int = 0, rule: str = "model", excluded: list | tuple = (), added: list | tuple = ()) -> Supports:
+        """Choose the support set from cached evidence vectors; no pass of the network.
+
+        Self-contribution maps of supports that the checkpoint does not hold are missing until :meth:`completed`.
+        """
+        own, latents = self.model.supports, self.model.latents
+        if rule == "model" and not per_class:
+            chosen = own.take(~np.isin(own.index, list(excluded)))
+        else:
+            if latents is None:
+                raise XaiViewsError(f"model {self.model.name!r} holds no vectors of its training set to choose supports from.")
+            rows, label = _selected(self.model, per_class or _per_class(own), "k-means" if rule == "model" else rule,
+                                    frozenset(int(i) for i in excluded))
+            chosen = self._assemble(rows, label)
+        if added and latents is not None:
+            position = {int(p): r for r, p in enumerate(latents.index)}
+            pairs = [(position[int(i)], int(c)) for i, c in added
+                     if int(i) in position and 0 <= int(c) < self.model.module.classes]
+            taken = set(zip(chosen.index.tolist(), chosen.label.tolist(), strict=True))
+            pairs = [(r, c) for r, c in dict.fromkeys(pairs) if (int(latents.index[r]), c) not in taken]
+            if pairs:
+                more = self._assemble(np.array([r for r, _ in pairs]), np.array([c for _, c in pairs]))
+                chosen = _joined(chosen, more)
+        self.supports = chosen
+        return chosen
+
+    def _assemble(self, rows: np.ndarray, label: np.ndarray) -> Supports:
+        """Supports from rows of the cached vectors; images from the training samples, known maps from the checkpoint."""
+        own, latents = self.model.supports, self.model.latents
+        known = {(int(i), int(c)): r for r, (i, c) in enumerate(zip(own.index, own.label, strict=True))}
+        index = latents.index[rows]
+        have = [known.get((int(i), int(c)), -1) for i, c in zip(index, label, strict=True)]
+        shape = own.image.shape[1:]
+        image = np.zeros((len(rows), *shape), np.uint8)
+        maps = np.full((len(rows), *shape[:2]), np.nan, np.float32)
+        missing = [k for k, r in enumerate(have) if r < 0]
+        for k, r in enumerate(have):
+            if r >= 0:
+                image[k], maps[k] = own.image[r], own.self_contribution[r]
+        if missing:
+            image[missing] = training_images(latents.samples, tuple(int(i) for i in index[missing]), shape)
+        return Supports(latents.z[rows], np.asarray(label, np.int64), index, image, maps)
+
+    def completed(self, supports: Supports) -> Future:
+        """Future of the same set with all self-contribution maps."""
+        from xai_views.methods.sic import complete
+
+        if not len(supports.missing):
+            done: Future = Future()
+            done.set_result(supports)
+            return done
+        return self.kernel.run(lambda progress: complete(self.model, supports))  # noqa: ARG005
+
+    # -- explanations -------------------------------------------------------------------------------------------
+
+    def ask(self, target: int = -1, against: int = -1, colours: bool = False, supports: Supports | None = None) -> Any:
+        """The request for one sample: target class first, then the class to compare with."""
+        from xai_views.methods.sic import SICAsk
+
+        chosen = self.supports if supports is None else supports
+        classes = (target,) if against < 0 else (target, against)
+        return SICAsk(classes, None if chosen == self.model.supports else chosen, True, colours)
+
+    async def explain(self, i: int, ask: Any, priority: int = 0) -> xr.Dataset:
+        """The explanation of sample ``i``; cached by the kernel."""
+        image = await asyncio.to_thread(self.image, i)
+        channel = "" if priority else self._channel
+        future = self.kernel.explain(self.model, image[None], [self.digest(i)], self.method, [ask], channel=channel,
+                                     priority=priority)
+        return (await asyncio.wrap_future(future))[0]
+
+    def explain_now(self, i: int, ask: Any) -> xr.Dataset:
+        """The explanation of sample ``i``; waits for it (for notebooks, never for a page)."""
+        return self.kernel.explain(self.model, self.image(i)[None], [self.digest(i)], self.method, [ask]).result(120)[0]
+
+
+def _per_class(supports: Supports) -> int:
+    return int(np.bincount(supports.label).max(initial=1))
+
+
+def _joined(a: Supports, b: Supports) -> Supports:
+    """Both sets, ordered by class."""
+    names = ("vectors", "label", "index", "image", "self_contribution")
+    both = replace(a, **{n: np.concatenate([getattr(a, n), getattr(b, n)]) for n in names})
+    return both.take(np.argsort(both.label, kind="stable"))
+
+
+@lru_cache(maxsize=64)
+def _selected(model: Any, per_class: int, rule: str, exclude: frozenset) -> tuple[np.ndarray, np.ndarray]:
+    return select(model.latents, per_class, model.module.classes, rule, exclude=exclude)
+
+
+@lru_cache(maxsize=64)
+def training_images(samples: str, index: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Images of training positions ``index``; grey where the training samples are not at hand."""
+    from xai_views.samples import open_samples
+
+    try:
+        return images(open_samples(samples), np.asarray(index))
+    except XaiViewsError:
+        return np.full((len(index), *shape), 128, np.uint8)
