@@ -24,6 +24,10 @@ def direct() -> list[Requirement]:
     return [found[name] for name in sorted(found)]
 
 
+# Debian's own pip cannot resolve extras against constraints; scripts/setup.sh brings this one first.
+INSTALLER = Requirement("pip")
+
+
 def tree(requirements: list[Requirement]) -> dict[str, str]:
     """Names and versions of the requirements and of all that they require here."""
     pins: dict[str, str] = {}
@@ -49,7 +53,7 @@ def tree(requirements: list[Requirement]) -> dict[str, str]:
 
 def main() -> None:
     wanted = direct()
-    pins = tree(wanted)
+    pins = tree([*wanted, INSTALLER])
     by_key = {canonicalize_name(name): (name, version) for name, version in pins.items()}
     lines = [
         "# Exact versions that XAI Views is tested with; written by scripts/pin.py.",

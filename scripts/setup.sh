@@ -39,6 +39,8 @@ python_environment() {
     if [ "$(cat "$STAMP" 2>/dev/null)" != "$now" ]; then
         say "Installing XAI Views and what it needs (some minutes the first time; torch is large)."
         rm -f "$STAMP"
+        # An old pip cannot resolve extras against constraints.
+        "$VENV/bin/python" -m pip install --disable-pip-version-check --quiet -c constraints.txt pip
         "$VENV/bin/python" -m pip install --disable-pip-version-check ${CI:+--quiet --progress-bar off} \
             -c constraints.txt -e '.[all,test]'
         echo "$now" >"$STAMP"

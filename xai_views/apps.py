@@ -108,6 +108,8 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
     tuple
         The ``Model`` and the samples as an ``xarray.Dataset``.
     """
+    import xarray as xr
+
     from xai_views.models import Model, open_model
     from xai_views.samples import open_samples
 
@@ -123,7 +125,9 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
                 "for example xv.open_samples('folder-of-images')."
             )
             raise XaiViewsError(message)
-    return model, open_samples(samples)
+    if not isinstance(samples, xr.Dataset):
+        samples = open_samples(samples)
+    return model, samples
 
 
 _loaded = False

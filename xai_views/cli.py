@@ -200,8 +200,11 @@ def explain(arguments: argparse.Namespace) -> None:
     from xai_views import apps
     from xai_views import explain as explain_
     from xai_views.explanation import save
+    from xai_views.kernel.device import start
 
+    device = start(os.environ.get("XAI_VIEWS_DEVICE") or "auto")
     model, samples = apps.opened(model, arguments.samples)
+    model.to(device)
     if arguments.first is not None:
         samples = samples.isel(sample=slice(max(arguments.first, 1)))
     result = explain_(model, samples, arguments.method, **parameters)

@@ -51,11 +51,11 @@ def _about(folder: Path) -> str:
 
 
 def _methods() -> Iterator[tuple[str, str]]:
-    from xai_views import methods
+    from xai_views.methods import base
 
-    for key, method in getattr(methods, "METHODS", {}).items():
-        words = (inspect.getdoc(method) or "").split("\n\n")[0].replace("\n", " ")
-        yield key, str(getattr(method, "title", "") or words)
+    for key in base.REGISTRY:
+        method = base.get(key)
+        yield key, ", ".join(words for words in (method.title, method.cost) if words)
 
 
 def _app(name: str) -> str:
