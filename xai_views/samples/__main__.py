@@ -1,0 +1,5 @@
+"""``python -m xai_views.samples``."""
+
+from .build import main
+
+raise SystemExit(main())
