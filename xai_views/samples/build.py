@@ -48,12 +48,12 @@ def build_birds(out: Path) -> None:
     drawn = [draw("test", i) for i in range(n)]
     image, part = (np.stack([d[k] for d in drawn]) for k in (0, 1))
     card = {
-        "name": "birds-test", "title": "Procedural birds, test set", "classes": birds.class_names(), "parts": birds.PART_NAMES,
+        "name": "birds-test", "title": "Procedural birds, test set", "classes": birds.class_names(),
+        "parts": list(birds.PART_NAMES),
         "samples": n, "synthetic": True, "note": NOTE, "seed": seed, "licence": "BSD-3-Clause",
         "origin": "xai_views.samples.birds, modelled after FunnyBirds (Hesse et al., ICCV 2023)",
         "command": "python -m xai_views.samples build birds --out data/samples",
     }
-    card["parts"] = list(birds.PART_NAMES)
     _write(out / "birds-test", card, image, image=image, part=part, label=np.arange(n) % birds.N_CLASSES,
            name=np.asarray([f"bird-test-{i:05d}" for i in range(n)]),
            scene=np.asarray([birds.scene(seed, i).to_json() for i in range(n)]))

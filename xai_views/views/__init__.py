@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 
 _WHERE = {
-    "Canvas": "canvas", "SETTINGS": "canvas", "Filmstrip": "filmstrip", "Frame": "wire", "decode": "wire",
+    "Canvas": "canvas", "Listing": "listing", "SETTINGS": "canvas", "Filmstrip": "filmstrip", "Frame": "wire", "decode": "wire",
     "error_frame": "wire", "stamp": "wire", "plot": "plots", "latent_map": "plots",
 }  # fmt: skip
 __all__ = list(_WHERE)

@@ -1,0 +1,269 @@
+"""The SIC app: a test sample, the support samples its logit consists of, and the pixels that carry them.
+
+``panel serve dashboard/sic.py`` serves it alone; ``xai-views serve`` serves it at ``/sic``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+import param
+import xarray as xr
+
+from dashboard import sic_frame
+from dashboard.sic_data import Session
+from dashboard.sic_panels import AnswerPanel, RegionPanel, about
+from dashboard.sic_population import PopulationPanel
+from dashboard.sic_supports import SupportPanel
+from dashboard.sic_upload import UploadPanel
+from dashboard.state import NONE, PREDICTED, SicState
+from dashboard.status import StatusLine
+from dashboard.theme import note, page
+from xai_views.errors import XaiViewsError
+from xai_views.explanation import finish
+from xai_views.views import SETTINGS, Canvas
+
+CAPTION = (
+    "Red pixels raise the logit of the asked class, blue ones lower it; the rows below are the training images that the logit "
+    "consists of. It shows what this network computed, not whether that is medically or biologically right."
+)
+
+
+class SicApp(pn.viewable.Viewer):
+    """Explore a SIC network.
+
+    Parameters
+    ----------
+    model : Model
+        An opened SIC network with supports.
+    samples : xarray.Dataset
+        Samples that fit it.
+    **state
+        First values of :class:`dashboard.state.SicState`; ``sample`` may be an id.
+
+    Attributes
+    ----------
+    state : SicState
+        What is selected; may be read and written.
+    """
+
+    problem = param.String("", doc="The last thing that went wrong, in one sentence; shown on the page.")
+
+    def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
+        super().__init__()
+        self.session = Session(model, samples)
+        self.model, self.samples = self.session.model, samples
+        if isinstance(state.get("sample"), str):
+            state["sample"] = self.session.names.index(state["sample"])
+        self.state = SicState(**state)
+        self._asks: dict[str, tuple] = {}
+        self.canvas = Canvas(
+            self._frame, order=self.session.names, layout=self._layout(), position=self.state.sample,
+            context=self._context(), settings=dict(self.state.look), sizing_mode="stretch_width",
+            keys={"u": "undo the last change of the support set"},
+        )
+        self.population = PopulationPanel(self)
+        self.answer = AnswerPanel(self)
+        self.supports = SupportPanel(self)
+        self.region = RegionPanel(self)
+        self.upload = UploadPanel(self)
+        self.status = StatusLine(self.session.kernel)
+        self._link()
+        self._edited()
+
+    # -- what the page consists of ------------------------------------------------------------------------------
+
+    def __panel__(self) -> Any:
+        tabs = pmui.Tabs(
+            ("All classes", self.answer), ("Supports", self.supports), ("Region", self.region),
+            ("Population", self.population.tab), ("Your image", self.upload), ("About", about(self)),
+            sizing_mode="stretch_width", dynamic=False,
+        )
+        self._problem = pn.Column(sizing_mode="stretch_width")
+        self.param.watch(self._show_problem, "problem")
+        return pn.Column(
+            *self._notes(), self._problem, self.population.strip, self.controls(), self.canvas,
+            pn.pane.Markdown(f"{CAPTION} [What this method shows](./docs/sic)".split(" [What")[0], margin=(0, 16),
+                             styles={"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "90ch"}),
+            tabs, sizing_mode="stretch_width",
+        )
+
+    def controls(self) -> pn.viewable.Viewable:
+        """The two class choices and the colour switch, each linked to the state."""
+        classes = self.model.classes
+        target = pmui.Select(label="Explain class", options={"the predicted class": PREDICTED} | _numbered(classes),
+                             value=self.state.target, width=220)
+        against = pmui.Select(label="Compare with class", options={"no other class": NONE} | _numbered(classes),
+                              value=self.state.against, width=220)
+        colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
+        for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
+            widget.link(self.state, value=name, bidirectional=True)
+        return pn.FlexBox(target, against, colours, align_items="center", gap="12px", margin=(4, 12))
+
+    def _notes(self) -> list:
+        words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]
+        return [note(" ".join(dict.fromkeys(w for w in words if w)))] if any(words) else []
+
+    def _layout(self) -> dict:
+        layout = {**sic_frame.LAYOUT, "tiles": dict(sic_frame.LAYOUT["tiles"])}
+        if not ({"part", "mask"} & set(self.samples.data_vars)):
+            layout["tiles"].pop("truth")
+        return layout
+
+    def _show_problem(self, *_: Any) -> None:
+        self._problem.objects = [note(self.problem, "error")] if self.problem else []
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def _link(self) -> None:
+        state, canvas = self.state, self.canvas
+        canvas.on_position(lambda position: self.show_position(position))
+        canvas.on_select(self._selected)
+        canvas.on_key(self._key)
+        canvas.on_settings(lambda settings: setattr(
+            state, "look", {k: v for k, v in settings.items() if SETTINGS.get(k) != v}))
+        canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
+        state.param.watch(self._moved, "sample")
+        state.param.watch(self._asked, ["target", "against", "colours"])
+        state.param.watch(lambda *_: self._edited(), list(state.EDITS))
+        state.param.watch(lambda e: setattr(canvas, "row", str(e.new) if e.new >= 0 else ""), "support")
+        state.param.watch(lambda e: canvas.compose(**{**SETTINGS, **e.new}), "look")
+
+    def show_position(self, position: int) -> None:
+        """Go to a position of the canvas' order, which is the population's order after sorting and filtering."""
+        if position < len(self.canvas.order):
+            self.state.sample = self.session.names.index(self.canvas.order[position])
+
+    def _moved(self, *_: Any) -> None:
+        if self.state.sample >= len(self.session):
+            self.state.sample = len(self.session) - 1
+            return
+        name = self.session.names[self.state.sample]
+        if name not in self.canvas.order:  # chosen from outside of the filter
+            self.canvas.order = [name, *self.canvas.order]
+        self.canvas.sample = name
+        self.state.region = []
+
+    def _asked(self, *_: Any) -> None:
+        for name in ("target", "against"):
+            if getattr(self.state, name) >= len(self.model.classes):
+                setattr(self.state, name, -1)
+                return
+        self.canvas.context = self._context()
+
+    def _edited(self) -> None:
+        try:
+            self.session.edit(**self.state.edits())
+        except XaiViewsError as e:
+            self.problem = str(e)
+            self.state.undo()
+            return
+        self.problem = ""
+        self.canvas.context = self._context()
+        self.population.refresh()
+        self.supports.refresh()
+
+    def _selected(self, message: Any) -> None:
+        row = message.get("row")
+        if row is not None and str(row).lstrip("-").isdigit():
+            self.state.support = int(row)
+
+    def _key(self, key: str) -> None:
+        if key.isdigit() and key != "0":
+            order = np.argsort(-self.result()["logit"].values[0], kind="stable")
+            if int(key) <= len(order):
+                self.state.target = int(order[int(key) - 1])
+        elif key == "u":
+            self.state.undo()
+
+    # -- frames -------------------------------------------------------------------------------------------------
+
+    def _context(self) -> str:
+        """Everything that a frame depends on besides the sample."""
+        s = self.state
+        context = f"{s.target}.{s.against}.{int(s.colours)}.{self.session.supports.key}"
+        self._asks[context] = (s.target, s.against, s.colours, self.session.supports)
+        return context
+
+    async def _frame(self, key: str, priority: int = 0) -> bytes:
+        """Answer one wish of the canvas; encoded frames are shared by all sessions."""
+        import asyncio
+
+        name, _, context = key.partition("|")
+        session = self.session
+        if context not in self._asks or name not in session.names:
+            raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
+        i = session.names.index(name)
+        cached = ("sic", session.model.sha256, session.population.samples.attrs.get("title", ""), session.digest(i), key)
+        frame = session.kernel.frames.get(cached)
+        if frame is None:
+            target, against, colours, supports = self._asks[context]
+            result = await session.explain(i, session.ask(target, against, colours, supports), priority)
+            full = await asyncio.wrap_future(session.completed(supports))
+            frame = await asyncio.to_thread(
+                sic_frame.build, key, name, session.image(i), session.label(i), result, full, self.model.classes,
+                session.truth(i))
+            session.kernel.frames.put(cached, frame)
+        return frame
+
+    # -- for people who write Python ----------------------------------------------------------------------------
+
+    def result(self) -> xr.Dataset:
+        """The explanation of the sample in view, with its provenance; the same numbers that the page shows."""
+        s, session = self.state, self.session
+        one = session.explain_now(s.sample, session.ask(s.target, s.against, s.colours))
+        samples = xr.Dataset({"image": (("sample", "y", "x", "channel"), session.image(s.sample)[None]),
+                              "name": ("sample", [session.names[s.sample]]),
+                              "label": ("sample", [session.label(s.sample)])})
+        return finish([one], self.model, samples, session.method)
+
+    def servable(self, title: str = "", **params: Any) -> SicApp:
+        """Put the app into the page that is being served, with its state in the address."""
+        location = pn.state.location
+        if location is not None:
+            self._follow(location)
+        page(title or self.model.card.get("title") or f"SIC: {self.model.name}", [self], status=self.status,
+             **params).servable()
+        return self
+
+    def _follow(self, location: Any) -> None:
+        """Restore the state from the address, then keep the address in step with it."""
+        query = {k: v[0].decode("utf-8", "replace") for k, v in (pn.state.session_args or {}).items()}
+        problems = self.state.restore(query, self.session.names)
+        self.problem = " ".join(problems)
+        kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
+
+        def write(*_: Any) -> None:
+            location.search = self.state.search(self.session.names, **kept)
+
+        self.state.param.watch(write, [n for n in self.state.param if n != "name"])
+
+
+def _numbered(classes: list[str]) -> dict[str, int]:
+    return {c: i for i, c in enumerate(classes)}
+
+
+def main() -> None:
+    """What ``panel serve dashboard/sic.py`` runs for each visitor."""
+    from dashboard.serving import guarded, patch
+    from xai_views.apps import opened
+
+    def make() -> None:
+        query = {k: v[0].decode("utf-8", "replace").strip('"') for k, v in (pn.state.session_args or {}).items()}
+        from xai_views import catalogue
+
+        names = catalogue.models()
+        model = query.get("model", next(iter(names), ""))
+        if model not in names:
+            raise XaiViewsError(f"there is no shipped model {model!r}; there is {', '.join(names) or 'none'}.")
+        SicApp(*pn.state.as_cached(f"xai-views-{model}", lambda: opened(model))).servable()
+
+    patch()
+    guarded(make)()
+
+
+if pn.state.served and __name__.startswith("bokeh_app"):
+    main()
