@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Mapping
 from html import escape
@@ -20,12 +19,8 @@ from xai_views.errors import XaiViewsError
 
 logger = logging.getLogger("xai_views.dashboard")
 
-# What a card may state under `metrics` and `twin`, in the words of the page; the first that is there counts.
-FIGURES = {
-    "test_accuracy": "accuracy on test images",
-    "test_balanced_accuracy": "balanced accuracy on test images",
-    "test_macro_f1": "macro F1 on test images",
-}
+# What a card may state under `metrics` and `twin`, in the words of the page.
+FIGURES = {"test_accuracy": "Accuracy", "test_balanced_accuracy": "Balanced accuracy"}
 METHODS = {"sic": "SIC"}
 
 OWN = """\
@@ -50,14 +45,17 @@ def start_page(shelf: Shelf | None = None) -> Any:
     """
     shelf = shelf or Shelf()
     folders = catalogue.samples()
-    sets = {name: _card(path) for name, path in folders.items()}
+    cards = {name: _card(path) for name, path in folders.items()}
+    families: dict[str, list[str]] = {}
+    for name in folders:
+        families.setdefault(name.partition("/")[0], []).append(name)
     models = {name: _card(path) for name, path in catalogue.models().items()}
     own = [name for name in shelf.models if name not in models]
     parts = [
         _hero(),
-        _section("models", "Models", [*(_own_card(n) for n in own), *_model_cards(models, sets, folders)])
+        _section("models", "Models", [*(_own_card(n) for n in own), *_model_cards(models, cards, folders)])
         or _empty("Models", "No model is shipped here yet."),
-        _section("samples", "Samples", [_samples_card(n, c, folders.get(n)) for n, c in sets.items()]),
+        _section("samples", "Samples", [_samples_card(names, cards, folders) for names in families.values()]),
         _section("apps", "Apps", [_app_card(name, shelf.model) for name in apps.installed()]),
         _own_model(),
     ]
@@ -99,10 +97,10 @@ def _empty(title: str, text: str) -> str:
     return f'<section><h2>{title}</h2><p class="quiet">{text}</p></section>'
 
 
-def _model_cards(models: dict, sets: dict, folders: dict[str, Path]) -> list[str]:
+def _model_cards(models: dict, sets: dict[str, dict], folders: dict[str, Path]) -> list[str]:
     cards = []
     for name, card in models.items():
-        data = str(card.get("samples") or "").partition("/")[0]
+        data = str(card.get("samples") or "")
         about = sets.get(data, {})
         tags = [METHODS.get(str(card.get("method")), str(card.get("method") or ""))]
         picture = preview(data, folders[data]) if data in folders else ""
@@ -113,7 +111,8 @@ def _model_cards(models: dict, sets: dict, folders: dict[str, Path]) -> list[str
                 picture=picture,
                 tags=tags,
                 synthetic=bool(card.get("synthetic", about.get("synthetic"))),
-                facts=_figures(card) + _model_facts(card, about, data),
+                table=_figures(card),
+                facts=_model_facts(card, about, data),
                 note=str(card.get("note") or ""),
             )
         )
@@ -126,22 +125,28 @@ def _own_card(name: str) -> str:
     )
 
 
-def _figures(card: Mapping) -> list[tuple[str, str]]:
-    """Put the model's figure beside its black-box twin's and beside guessing."""
-    metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
+def _figures(card: Mapping) -> str:
+    """Put the model's figures beside its black-box twin's and beside guessing."""
+    metrics, twin = card.get("metrics"), card.get("twin")
+    if not isinstance(metrics, Mapping):
+        return ""
+    twin = twin if isinstance(twin, Mapping) else {}
+    classes = card.get("classes") or []
+    rows = ""
     for key, words in FIGURES.items():
-        if not isinstance(metrics, Mapping) or metrics.get(key) is None:
+        if metrics.get(key) is None:
             continue
-        facts = [(words.capitalize(), _percent(metrics[key]))]
-        if isinstance(twin, Mapping):
-            figure = twin.get(key, (twin.get("metrics") or {}).get(key))
-            if figure is not None:
-                facts.append(("Black-box twin", _percent(figure)))
-        classes = card.get("classes") or []
-        if "accuracy" in key and len(classes) > 1:
-            facts.append(("Guessing", _percent(1 / len(classes))))
-        return facts
-    return []
+        cells = [
+            _percent(metrics[key]),
+            _percent(twin.get(key)),
+            _percent(1 / len(classes) if classes else None),
+        ]
+        rows += f'<tr><th scope="row">{words}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    if not rows:
+        return ""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("this", "black-box twin", "guessing"))
+    head = f'<tr><th scope="col">on test images</th>{heads}</tr>'
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
 def _model_facts(card: Mapping, about: Mapping, data: str) -> list[tuple[str, str]]:
@@ -154,35 +159,48 @@ def _model_facts(card: Mapping, about: Mapping, data: str) -> list[tuple[str, st
     if card.get("classes"):
         facts.append(("Classes", str(len(card["classes"]))))
     if data:
-        facts.append(("Samples", str(about.get("title") or data)))
+        facts.append(("Samples", _family(about, data)))
     return facts
 
 
-def _samples_card(name: str, card: Mapping, folder: Path | None) -> str:
-    facts = []
-    splits = card.get("splits")
-    if isinstance(splits, Mapping):
-        facts += [(str(split).capitalize(), _count(n)) for split, n in list(splits.items())[:3]]
+def _samples_card(names: list[str], cards: Mapping[str, Mapping], folders: Mapping[str, Path]) -> str:
+    """Show one family, such as birds/test and birds/train."""
+    card = cards[names[0]]
+    facts = [(name, _size(name, cards[name])) for name in names]
     if card.get("classes"):
         facts.append(("Classes", str(len(card["classes"]))))
     if card.get("licence"):
         facts.append(("Licence", str(card["licence"])))
     return _article(
-        title=str(card.get("title") or name),
-        picture=preview(name, folder),
+        title=_family(card, names[0]),
+        picture=preview(names[0], folders[names[0]]),
         synthetic=bool(card.get("synthetic")),
         facts=facts,
         note=str(card.get("note") or ""),
     )
 
 
+def _family(card: Mapping, name: str) -> str:
+    """Return the title of a card without the set that it is about."""
+    return str(card.get("title") or name.partition("/")[0]).removesuffix(" set").removesuffix(", test")
+
+
+def _size(name: str, card: Mapping) -> str:
+    """Say how many images a set has, as far as its card says."""
+    split = name.partition("/")[2]
+    number = card.get("samples")
+    if isinstance(number, Mapping):
+        number = number.get(split)
+    elif split and not str(card.get("name", split)).endswith(split):
+        return "drawn on request"
+    if isinstance(number, (list, tuple)):
+        number = sum(number)
+    return f"{_count(number)} images" if number is not None else ""
+
+
 def _app_card(name: str, model: str) -> str:
-    try:
-        words = (inspect.getdoc(apps.load(name)) or "").split("\n\n")[0].replace("\n", " ")
-    except XaiViewsError as error:
-        words = str(error)
     address = f"{quote(name)}?model={quote(model)}" if model else quote(name)
-    return _article(METHODS.get(name, name), address, note=words, picture=None)
+    return _article(METHODS.get(name, name), address, note=apps.describe(name), picture=None)
 
 
 def _address(model: str, method: str) -> str:
@@ -199,6 +217,7 @@ def _article(
     synthetic: bool = False,
     facts: list[tuple[str, str]] | None = None,
     note: str = "",
+    table: str = "",
 ) -> str:
     """One card; everything but the picture is text from a card file and escaped."""
     head = f'<a href="{escape(link)}">{escape(title)}</a>' if link else escape(title)
@@ -212,6 +231,7 @@ def _article(
     return (
         f'<article class="card{" link" if link else ""}">{image}<div class="body"><h3>{head}</h3>'
         + (f'<p class="tags">{labels}</p>' if labels else "")
+        + table
         + (f"<dl>{rows}</dl>" if rows else "")
         + (f"<p>{escape(note)}</p>" if note else "")
         + "</div></article>"
@@ -229,7 +249,7 @@ def _own_model() -> str:
 
 
 def _percent(value: Any) -> str:
-    return f"{float(value) * 100:.1f} %"
+    return "–" if value is None else f"{float(value) * 100:.1f} %"
 
 
 def _count(value: Any) -> str:
@@ -261,7 +281,7 @@ a:focus-visible, pre:focus-visible { outline: 2px solid var(--panel-primary-colo
 .card.link h3 a::after { content: ""; position: absolute; inset: 0; }
 .card.link h3 a:focus-visible { outline: none; }
 .card.link:focus-within { outline: 2px solid var(--panel-primary-color); outline-offset: 2px; }
-.card img, .blank { display: block; width: 100%; aspect-ratio: 5 / 2; object-fit: cover; }
+.card img, .blank { display: block; width: 100%; aspect-ratio: 2 / 1; object-fit: cover; }
 .blank {
   background: repeating-linear-gradient(45deg, transparent 0 11px, var(--mui-palette-divider) 11px 12px);
 }
@@ -278,6 +298,13 @@ dl div { display: flex; justify-content: space-between; gap: 12px; padding: 3px 
 dl div + div { border-top: 1px solid var(--mui-palette-divider); }
 dt { color: var(--mui-palette-text-secondary); }
 dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; font-size: 0.875rem; line-height: 1.45; }
+th { font-weight: 400; color: var(--mui-palette-text-secondary); text-align: left; padding: 3px 0; }
+thead th { font-size: 0.75rem; }
+th[scope="col"]:not(:first-child), td { text-align: right; padding-left: 10px; white-space: nowrap; }
+td { font-variant-numeric: tabular-nums; }
+td:nth-child(2) { font-weight: 700; }
+tbody tr { border-top: 1px solid var(--mui-palette-divider); }
 .quiet { color: var(--mui-palette-text-secondary); margin: 0 0 8px; font-size: 0.9375rem; }
 pre {
   margin: 0 0 16px; padding: 14px 16px; border-radius: 10px; overflow-x: auto; font-size: 0.8125rem;

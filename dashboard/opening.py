@@ -6,10 +6,9 @@ A browser can only choose among the names that are offered; nothing that it send
 from __future__ import annotations
 
 import logging
-import re
 import time
 from concurrent.futures import Future
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import panel as pn
@@ -21,8 +20,6 @@ logger = logging.getLogger("xai_views.dashboard")
 
 # A failure is shown to whoever asks within this time; after it, asking again tries again.
 RETRY_S = 5.0
-
-_SPLIT = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class Shelf:
@@ -69,9 +66,8 @@ class Shelf:
         if model not in self.models:
             message = f"There is no model {model!r} here; the nearest: {nearest(model, self.models)}."
             raise XaiViewsError(message)
-        base, _, split = samples.partition("/")
-        if samples and (base not in self.samples or (split and not _SPLIT.fullmatch(split))):
-            message = f"There are no samples {samples!r} here; the nearest: {nearest(base, self.samples)}."
+        if samples and samples not in self.samples:
+            message = f"There are no samples {samples!r} here; the nearest: {nearest(samples, self.samples)}."
             raise XaiViewsError(message)
         return model, samples
 
@@ -109,9 +105,18 @@ class Shelf:
         return get_kernel().run(open_both)
 
     def warm(self) -> None:
-        """Start opening what most visitors will ask for first."""
+        """Start importing the apps and opening what most visitors will ask for first."""
+        Thread(target=_import_apps, name="import-apps", daemon=True).start()
         if self.model:
             self.open(self.model)
+
+
+def _import_apps() -> None:
+    for name in apps.installed():
+        try:
+            apps.load(name)
+        except Exception:
+            logger.exception("The app %s cannot be imported.", name)
 
 
 def waiting(model: str) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 
 logger = logging.getLogger("xai_views.dashboard")
 
-WIDTH, HEIGHT = 640, 288
-COLUMNS, ROWS = 5, 2
+WIDTH = 640
+COLUMNS, ROWS = 4, 2
 
 _pool = ThreadPoolExecutor(1, thread_name_prefix="previews")
 _drawn: dict[str, Future] = {}
@@ -53,8 +53,18 @@ def wait(timeout: float = 30) -> None:
 def _of_file(file: Path, _changed: int) -> str:
     from PIL import Image
 
-    with Image.open(file) as picture:
-        return _encoded(picture.convert("RGB"))
+    with Image.open(file) as opened:
+        strip = opened.convert("RGB")
+    side, count = strip.height, round(strip.width / strip.height)
+    if count < 5:
+        return _encoded(strip)
+    pitch = (strip.width - side) / (count - 1)  # a row of tiles, with or without gaps, becomes two rows
+    columns = -(-count // 2)
+    sheet = Image.new("RGB", (columns * side, 2 * side))
+    for i in range(count):
+        left = round(i * pitch)
+        sheet.paste(strip.crop((left, 0, left + side, side)), (i % columns * side, i // columns * side))
+    return _encoded(sheet)
 
 
 def _of_samples(name: str) -> str:

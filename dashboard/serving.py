@@ -35,6 +35,9 @@ FAILED_LATER = "Something failed while answering; the server log has the details
 # How long a page may keep the browser waiting for a model before it shows a sentence instead.
 PATIENCE_S = 6.0
 
+# Importing torch slows everything else down for a moment: the start page goes first.
+WARM_AFTER_S = 2.0
+
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 
@@ -218,7 +221,7 @@ def serve(
     server.start()
     (started or print)(*urls(address, port))
     if apps is None:
-        server.io_loop.call_later(0.5, shelf.warm)
+        server.io_loop.call_later(WARM_AFTER_S, shelf.warm)
     server.io_loop.start()
     server.stop()
 

@@ -9,9 +9,12 @@ installed package may add one::
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from xai_views.errors import XaiViewsError, nearest
@@ -66,6 +69,29 @@ def load(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         message = f"The app {name!r} ({known[name].value}) cannot be imported: {error}."
         raise XaiViewsError(message) from error
+
+
+def describe(name: str) -> str:
+    """Return the first sentence of an app's own words, read from its source: nothing is imported.
+
+    Parameters
+    ----------
+    name : str
+        As in :func:`installed`.
+
+    Returns
+    -------
+    str
+        "" when there are none.
+    """
+    module, _, kind = installed()[name].value.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    except (ImportError, AttributeError, TypeError, OSError, SyntaxError):
+        return ""
+    words = next((ast.get_docstring(n) for n in body if isinstance(n, ast.ClassDef) and n.name == kind), None)
+    return " ".join((words or "").split("\n\n")[0].split())
 
 
 def explore(model: Any, samples: Any = None, app: str = "sic", **state: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ def lines() -> Iterator[str]:
     yield from _table("Models", {name: _about(path) for name, path in catalogue.models().items()})
     yield from _table("Samples", {name: _about(path) for name, path in catalogue.samples().items()})
     yield from _table("Methods", dict(_methods()))
-    yield from _table("Apps", {name: _app(name) for name in apps.installed()})
+    yield from _table("Apps", {name: apps.describe(name) for name in apps.installed()})
 
 
 def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:
@@ -56,10 +55,3 @@ def _methods() -> Iterator[tuple[str, str]]:
     for key in base.REGISTRY:
         method = base.get(key)
         yield key, ", ".join(words for words in (method.title, method.cost) if words)
-
-
-def _app(name: str) -> str:
-    try:
-        return (inspect.getdoc(apps.load(name)) or "").split("\n\n")[0].replace("\n", " ")
-    except XaiViewsError as error:
-        return f"({error})"
