@@ -165,11 +165,11 @@ LAYOUT = {
 }
 
 
-def page(**params):
+def page(order=None, **params):
     """Return the page; ``canvas.log`` holds what the callbacks were told."""
     canvas = Canvas(
         provider,
-        order=[f"s{i}" for i in range(N)],
+        order=order or [f"s{i}" for i in range(N)],
         layout=LAYOUT,
         sizing_mode="stretch_width",
         keys={"[": "previous cluster", "]": "next cluster"},
@@ -194,8 +194,8 @@ def page(**params):
     dark.link(canvas, value="dark")
     other = pn.widgets.Button(name="other class")
     other.on_click(lambda _: setattr(canvas, "context", "" if canvas.context else "sooty tern"))
-    jump = pn.widgets.Button(name="jump to 10")
-    jump.on_click(lambda _: setattr(canvas, "position", 10))
+    jump = pn.widgets.Button(name="jump to 29")
+    jump.on_click(lambda _: setattr(canvas, "position", 29))
     half = pn.widgets.Button(name="half")
     half.on_click(lambda _: canvas.compose(opacity=0.5))
     return pn.Column(
@@ -223,13 +223,14 @@ def film(mode="strip", count=10_000, **params):
     return pn.Column(strip, told, sizing_mode="stretch_width")
 
 
+APPS = {
+    "app": page,
+    "dark": lambda: page(dark=True),
+    "few": lambda: page(order=[f"s{i}" for i in range(5)]),
+    "strip": film,
+    "grid": lambda: film("grid"),
+}
+
 if __name__ == "__main__":
     port = int(sys.argv[1])
-    apps = {"app": page, "dark": lambda: page(dark=True), "strip": film, "grid": lambda: film("grid")}
-    pn.serve(
-        apps,
-        port=port,
-        address="127.0.0.1",
-        show=False,
-        websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
-    )
+    pn.serve(APPS, port=port, address="127.0.0.1", show=False, websocket_origin=[f"127.0.0.1:{port}"])

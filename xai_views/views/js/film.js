@@ -1,9 +1,9 @@
 // The filmstrip: one canvas over a scrolled strip or grid; thumbnails arrive in chunks when they come into view.
-const CHUNK = 256, KEPT = 24, FILM_GAP = 6;
+const CHUNK = 256, KEPT = 24, FILM_GAP = 6, AGAIN_MS = 2000;
 
 class Film {
   constructor(model) {
-    Object.assign(this, {model, chunks: new Map(), asked: new Set(), hover: -1, current: model.jump?.current ?? -1});
+    Object.assign(this, {model, chunks: new Map(), asked: new Map(), hover: -1, current: model.jump?.current ?? -1});
     this.canvas = h("canvas", {"aria-hidden": true});
     this.spacer = h("div", {class: "xf-spacer"}, this.canvas);
     this.option = h("div", {role: "option", id: `xf-${Math.random().toString(36).slice(2)}`, class: "xf-hidden", "aria-selected": "true"});
@@ -23,7 +23,7 @@ class Film {
     model.on("jump", () => { this.current = model.jump.current; this.reveal(); this.draw(); });
     model.on("generation", () => { this.forget(); layout(); });
     model.on("dark", () => { this.themes.update(); this.draw(); });
-    model.on("remove", () => { this.themes.disconnect(); this.resizes.disconnect(); this.forget(); });
+    model.on("remove", () => { this.themes.disconnect(); this.resizes.disconnect(); clearTimeout(this.again); this.forget(); });
     scroll.addEventListener("scroll", () => this.draw());
     scroll.addEventListener("pointermove", (event) => this.setHover(this.hit(event), event));
     scroll.addEventListener("pointerleave", () => this.setHover(-1));
@@ -109,8 +109,20 @@ class Film {
         drawn++;
       }
     this.root.dataset.drawn = drawn;
-    for (const chunk of missing) if (!this.asked.has(chunk)) { this.asked.add(chunk); model.send_msg({type: "chunk", index: chunk}); }
+    this.ask(missing);
     this.say();
+  }
+
+  // Ask for chunks in view, and again when nothing came: what is sent before the page is ready may be lost.
+  ask(missing) {
+    const now = performance.now();
+    clearTimeout(this.again);
+    if (missing.size) this.again = setTimeout(() => this.draw(), AGAIN_MS + 50);
+    for (const chunk of missing) {
+      if (now - (this.asked.get(chunk) ?? -1e9) < AGAIN_MS) continue;
+      this.asked.set(chunk, now);
+      this.model.send_msg({type: "chunk", index: chunk});
+    }
   }
 
   // A frame AND a cross in the corner: never colour alone.

@@ -1,6 +1,6 @@
 // The scrubber: draws at once what the browser has, keeps one request in flight, remembers only the newest wish,
 // and asks for the neighbours in small portions, so that a slow network never queues pictures nobody waits for.
-const AHEAD = 8, PORTION = 4, OVERTAKE_MS = 300, GIVE_UP_MS = 8000, BUDGET = 64e6, REST_MS = 150;
+const AHEAD = 8, PORTION = 4, OVERTAKE_MS = 300, GIVE_UP_MS = 8000, EARLY_MS = 1000, BUDGET = 64e6, REST_MS = 150;
 
 class Scrubber {
   constructor({send, show, state}) {
@@ -55,16 +55,18 @@ class Scrubber {
       this.timer = setTimeout(() => this.request(), OVERTAKE_MS - (now - this.flight.time) + 1);
       return;
     }
-    if (this.flight?.key === this.target && now - this.flight.time < GIVE_UP_MS) return;
+    const patience = this.heard ? GIVE_UP_MS : EARLY_MS; // what is sent before the page is ready may be lost
+    if (this.flight?.key === this.target && now - this.flight.time < patience) return;
     this.asked.clear(); // the kernel drops the neighbours when a wish comes
     this.flight = {seq: ++this.seq, key: this.target, time: now};
     this.send({type: "want", seq: this.seq, key: this.target, prefetch: []});
-    this.timer = setTimeout(() => { if (this.flight && this.target !== this.shown?.key) this.request(); }, GIVE_UP_MS + 50);
+    this.timer = setTimeout(() => { if (this.flight && this.target !== this.shown?.key) this.request(); }, patience + 50);
   }
 
   async take(raw) {
     const frame = await decodeFrame(raw);
     if (!frame) return;
+    this.heard = true;
     this.asked.delete(frame.key);
     const answersFlight = this.flight && (frame.key === this.flight.key || frame.seq > this.flight.seq);
     if (answersFlight && frame.final) this.flight = null;

@@ -44,8 +44,8 @@ class Toolbar {
   }
 
   range(name, label, min, max, step) {
-    const input = h("input", {type: "range", name, min, max, step, oninput: () => this.host.set({[name]: +input.value})});
-    const output = h("output", {class: "xv-percent"});
+    const input = h("input", {type: "range", name, "aria-label": label, min, max, step, oninput: () => this.host.set({[name]: +input.value})});
+    const output = h("output", {class: "xv-percent", "aria-hidden": true});
     this.inputs[name] = (value) => { input.value = value; setText(output, `${Math.round(100 * value)}%`); };
     return h("label", {class: "xv-field"}, h("span", {}, label), input, output);
   }

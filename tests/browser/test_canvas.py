@@ -1,0 +1,402 @@
+"""The canvas in a real Chromium: what is seen, what is sent, what is said."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xai_views.views import decode
+
+pytestmark = pytest.mark.browser
+
+APP = Path(__file__).parent.parent / "views" / "canvas_app.py"
+spec = importlib.util.spec_from_file_location("canvas_app", APP)
+app = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(app)
+
+PIXEL = """(canvas, [x, y]) => {
+  const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1];
+  return [...canvas.getContext("2d").getImageData(...at).data];
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app(
+        f"import sys\nsys.path.insert(0, {str(APP.parent)!r})\nfrom canvas_app import APPS as apps"
+    )
+
+
+class View:
+    """A page with the canvas: its root, its tiles and what it sent."""
+
+    def __init__(self, page, url, width=1440):
+        self.page, self.sent = page, []
+        page.on("websocket", lambda socket: socket.on("framesent", lambda data: self.sent.append(data)))
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(url)
+        self.root = page.locator(".xv")
+        self.shows("s0|")
+
+    def shows(self, key):
+        self.page.wait_for_selector(f'.xv[data-key="{key}"][data-state=idle]')
+
+    def settle(self):
+        """Wait until nothing is sent any more: the neighbours are there."""
+        count = -1
+        while count != len(self.sent):
+            count = len(self.sent)
+            self.page.wait_for_timeout(400)
+
+    def tile(self, name):
+        return self.page.locator(f'canvas[data-tile="{name}"]')
+
+    def pixel(self, tile, x, y):
+        return np.array(self.tile(tile).evaluate(PIXEL, [x, y]))[:3]
+
+    def image(self, tile):
+        return self.tile(tile).evaluate("canvas => canvas.toDataURL()")
+
+    def index(self, tile="sample"):
+        """The sample that the pixels of a tile show (with the overlay off)."""
+        red, green, _ = self.pixel(tile, 0.05, 0.95)
+        return round((red - 8) / 16) + 16 * round((green - 8) / 16)
+
+    def at(self, tile, x, y):
+        box = self.tile(tile).bounding_box()
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    def drag(self, tile, points, key):
+        self.page.keyboard.down(key)
+        self.page.mouse.move(*self.at(tile, *points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(tile, *point), steps=2)
+        self.page.mouse.up()
+        self.page.keyboard.up(key)
+
+    def told(self, kind):
+        pre = self.page.locator(".told pre").filter(has_text=re.compile(f"^{kind} "))
+        return ast.literal_eval(pre.inner_text().removeprefix(f"{kind} "))
+
+    def set(self, name, value):
+        self.page.locator(f"input[name={name}]").evaluate(
+            "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value
+        )
+
+
+@pytest.fixture
+def view(page, server):
+    return View(page, f"{server.url}/app")
+
+
+def place_of(values, pick):
+    """The position (shares of the picture) of a cell, and its value."""
+    row, column = np.unravel_index(pick(values), values.shape)
+    return ((column + 0.5) / values.shape[1], (row + 0.5) / values.shape[0]), values[row, column]
+
+
+def test_keys_scrub_and_the_pixels_follow(view):
+    view.page.keyboard.press("o")
+    assert view.index() == 0
+    for step in (1, 2, 3):
+        view.page.keyboard.press("ArrowRight")
+        view.shows(f"s{step}|")
+        assert view.index() == step
+        assert view.index("clusters") == step
+    view.page.keyboard.press("ArrowLeft")
+    view.shows("s2|")
+    view.page.keyboard.press("Shift+ArrowRight")
+    view.shows("s12|")
+    assert view.told("position") == 12
+
+
+def test_a_cached_neighbour_is_drawn_without_a_message(page, server):
+    view = View(page, f"{server.url}/few")
+    page.keyboard.press("o")
+    view.settle()
+    before = len(view.sent)
+    shown = page.evaluate("""() => {
+      const inside = (e) => (e.shadowRoot ? all(e.shadowRoot) : []);
+      const all = (node) => [...node.querySelectorAll("*")].flatMap((e) => [e, ...inside(e)]);
+      const root = all(document).find((e) => e.matches(".xv")), keys = [];
+      for (let i = 0; i < 4; i++) {
+        root.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true, composed: true}));
+        keys.push(root.dataset.key);
+      }
+      return keys;
+    }""")  # drawn within the very event
+    assert shown == ["s1|", "s2|", "s3|", "s4|"]
+    assert view.index() == 4
+    assert len(view.sent) == before
+    assert view.told("position") == 4  # reported once, when the hand rests
+
+
+def test_opacity_and_colours_need_no_message(view):
+    place, _ = place_of(app.contribution(0), np.argmax)
+    view.settle()
+    before, strong = len(view.sent), view.pixel("sample", *place)
+    view.set("opacity", 0.1)
+    weak = view.pixel("sample", *place)
+    view.page.locator(".xv-more summary").click()
+    view.page.select_option("select[name=map]", "managua")
+    view.set("opacity", 1)
+    other = view.pixel("sample", *place)
+    assert np.abs(strong - weak).max() > 20
+    assert np.abs(strong - other).max() > 20
+    view.page.keyboard.press("o")
+    assert np.abs(view.pixel("sample", *place) - other).max() > 20
+    view.page.wait_for_timeout(300)
+    assert len(view.sent) == before
+
+
+def test_sign_and_threshold(view):
+    values = app.contribution(0)
+    positive, _ = place_of(values, np.argmax)
+    negative, _ = place_of(values, np.argmin)
+    weak, _ = place_of(np.abs(np.abs(values) - 0.2 * np.abs(values).max()), np.argmin)
+    places = {"for": positive, "against": negative, "weak": weak}
+    with_map = {name: view.pixel("sample", *place) for name, place in places.items()}
+    view.page.keyboard.press("o")
+    plain = {name: view.pixel("sample", *place) for name, place in places.items()}
+    view.page.keyboard.press("o")
+    for sign, other in (("for", "against"), ("against", "for")):
+        view.page.select_option("select[name=sign]", sign)
+        np.testing.assert_allclose(view.pixel("sample", *places[sign]), with_map[sign], atol=3)
+        np.testing.assert_allclose(view.pixel("sample", *places[other]), plain[other], atol=3)
+    view.page.select_option("select[name=sign]", "both")
+    view.page.locator(".xv-more summary").click()
+    view.page.select_option("select[name=limits]", "per panel")
+    view.set("threshold", 0.5)
+    np.testing.assert_allclose(view.pixel("sample", *weak), plain["weak"], atol=3)
+    assert np.abs(view.pixel("sample", *positive) - plain["for"]).max() > 10
+
+
+def test_legend_has_numbers_words_and_warns(view):
+    maps = decode(app.frame("s0|")).maps
+    top = max(np.abs(values).max() for (_, layer), values in maps.items() if layer == "contribution")
+    view.page.locator(".xv-more summary").click()
+    view.page.select_option("select[name=percentile]", "100")
+    bar = view.page.locator(".xv-scale").first
+    assert float(bar.get_attribute("data-limit")) == pytest.approx(top, rel=1e-6)
+    text = bar.inner_text()
+    assert f"against {app.CLASS}" in text
+    assert f"for {app.CLASS}" in text
+    assert f"{top:.4f}" in text
+    assert "logit" in text
+    warning = view.page.locator(".xv-warning")
+    assert not warning.is_visible()
+    view.page.select_option("select[name=limits]", "per panel")
+    assert warning.is_visible()
+    assert "limit" in view.page.locator("figcaption").first.inner_text()
+
+
+def test_zoom_is_shared_and_comes_back(view):
+    before = {name: view.image(name) for name in ("sample", "clusters", "support-0")}
+    view.page.mouse.move(*view.at("sample", 0.5, 0.5))
+    view.page.mouse.wheel(0, -300)
+    view.page.wait_for_function("() => true")
+    for name, same in (("sample", False), ("clusters", False), ("support-0", True)):
+        assert (view.image(name) == before[name]) is same
+    view.page.mouse.dblclick(*view.at("sample", 0.5, 0.5))
+    assert view.image("sample") == before["sample"]
+    view.page.keyboard.press("+")
+    assert view.image("sample") != before["sample"]
+    view.page.keyboard.press("0")
+    assert view.image("sample") == before["sample"]
+
+
+def test_cross_hair_and_read_out(view):
+    values = decode(app.frame("s0|")).maps["sample", "contribution"]
+    place, value = place_of(values, np.argmin)
+    view.page.mouse.move(*view.at("sample", *place))
+    other = view.page.locator("figure", has=view.tile("target"))
+    line = other.locator(".xv-cross-x")
+    assert line.is_visible()
+    assert float(line.evaluate("e => parseFloat(e.style.left)")) == pytest.approx(100 * place[0], abs=1)
+    read = view.page.locator("figure", has=view.tile("sample")).locator(".xv-read")
+    read.wait_for(state="visible")
+    text = read.inner_text().replace("−", "-")
+    x, y, shown = re.search(r"x (\d+), y (\d+) · contribution ([-+.\d]+) logit", text).groups()
+    assert (int(x), int(y)) == (int(place[0] * app.SIDE), int(place[1] * app.SIDE))
+    assert float(shown) == pytest.approx(value, rel=6e-3)
+    assert float(shown) == pytest.approx(app.contribution(0).min(), abs=np.abs(values).max() / 254 + 1e-4)
+    cluster = view.page.locator("figure", has=view.tile("clusters")).locator(".xv-read").inner_text()
+    number = app.clusters(0)[int(place[1] * app.CELLS), int(place[0] * app.CELLS)]
+    assert f"{number} {app.NAMES[number]}" in cluster
+
+
+def test_regions_in_image_pixels(view):
+    view.drag("sample", [(0.25, 0.25), (0.5, 0.6), (0.75, 0.5)], "Shift")
+    event = view.told("region")
+    assert event["tile"] == "sample"
+    corners = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.5], [0.25, 0.5]]) * app.SIDE
+    np.testing.assert_allclose(event["polygon"], corners, atol=0.6)
+    marked = view.image("clusters")
+    view.page.keyboard.press("Escape")
+    view.page.wait_for_timeout(200)
+    assert view.told("region")["polygon"] == []
+    assert view.image("clusters") != marked
+    view.drag("sample", [(0.2, 0.2), (0.8, 0.3), (0.5, 0.9)], "Alt")
+    view.page.wait_for_timeout(200)
+    polygon = np.array(view.told("region")["polygon"])
+    for corner in ((0.2, 0.2), (0.8, 0.3), (0.5, 0.9)):
+        assert np.abs(polygon - np.array(corner) * app.SIDE).sum(1).min() < 1.5
+
+
+def test_table_says_what_the_frame_says(view):
+    table = decode(app.frame("s0|")).header["table"]
+    ledger = view.page.locator(".xv-ledger")
+    assert ledger.locator("caption").inner_text() == table["caption"]
+    rows = ledger.locator("tbody tr")
+    assert rows.count() == app.SUPPORTS
+    for i, row in enumerate(table["rows"]):
+        text = rows.nth(i).inner_text().replace("−", "-")
+        assert row["cells"][0] in text
+        assert float(re.search(r"[-+][.\d]+", text).group()) == pytest.approx(row["value"], rel=6e-3)
+        assert rows.nth(i).locator("canvas").count() == 2
+    footer = ledger.locator("tfoot tr").all_inner_texts()
+    assert [line.split("\t") for line in footer] == table["footer"]
+
+
+def test_rows_by_key_and_by_click(view):
+    view.page.keyboard.press("ArrowDown")
+    view.page.keyboard.press("ArrowDown")
+    selected = view.page.locator("tr.xv-selected")
+    view.page.wait_for_timeout(300)
+    assert selected.get_attribute("data-row") == "support-1"
+    assert view.told("select")["row"] == "support-1"
+    view.page.locator("tbody tr").nth(4).locator("td").nth(3).click()
+    view.page.wait_for_timeout(200)
+    assert view.told("select")["row"] == "support-4"
+    view.page.mouse.click(*view.at("sample", 0.5, 0.25))
+    view.page.wait_for_timeout(200)
+    event = view.told("select")
+    assert event["tile"] == "sample"
+    assert event["x"] == pytest.approx(app.SIDE / 2, abs=0.6)
+
+
+def test_python_moves_the_canvas(view):
+    view.page.get_by_role("button", name="half").click()
+    view.page.wait_for_function("() => true")
+    view.page.wait_for_timeout(300)
+    assert view.page.locator("input[name=opacity]").input_value() == "0.5"
+    view.page.get_by_role("button", name="other class").click()
+    view.shows("s0|sooty tern")
+    view.page.get_by_role("button", name="jump to 29").click()
+    view.shows("s29|sooty tern")
+
+
+def test_slow_sample_keeps_the_old_picture_and_errors_are_a_sentence(view):
+    view.page.get_by_role("button", name="jump to 29").click()
+    view.shows("s29|")
+    view.page.keyboard.press("ArrowRight")
+    error = view.page.locator(".xv-error")
+    error.wait_for(state="visible")
+    assert "4 channels, the model expects 3" in error.inner_text()
+    view.page.keyboard.press("ArrowRight")
+    error.get_by_text("RuntimeError").wait_for()
+    assert "secret" not in view.page.content()
+    assert "Traceback" not in error.inner_text()
+    view.page.keyboard.press("ArrowRight")
+    view.shows("s32|")
+    assert not error.is_visible()
+    for _ in range(11):
+        view.page.keyboard.press("ArrowLeft")
+        view.page.wait_for_timeout(30)
+    view.shows("s21|")
+
+
+def test_waiting_is_shown_and_ends(page, server):
+    view = View(page, f"{server.url}/app")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector(".xv.xv-dim[data-state=waiting]")
+    assert view.root.get_attribute("data-key") in {"s0|", "s10|"}
+    view.shows("s20|")
+    page.wait_for_selector(".xv:not(.xv-dim)")
+
+
+def test_empty_tile_says_why(view):
+    for _ in range(3):
+        view.page.keyboard.press("ArrowRight")
+    view.shows("s3|")
+    view.page.get_by_text("Sample 3").first.wait_for(state="attached")
+    assert "Nothing" not in view.root.inner_text()
+
+
+def test_text_twin_and_names(view):
+    assert view.tile("sample").get_attribute("role") == "img"
+    assert view.tile("sample").get_attribute("aria-label") == f"Sample 0 with its contribution to {app.CLASS}"
+    live = view.page.locator(".xv-live")
+    assert live.get_attribute("aria-live") == "polite"
+    view.page.wait_for_function("() => true")
+    view.page.wait_for_timeout(100)
+    assert live.text_content().startswith("Sample 0 is called")
+    for control in ("Opacity", "Show", "Hide below"):
+        assert view.page.get_by_label(control, exact=True).count() == 1
+
+
+def test_help_and_foreign_keys(view):
+    view.page.keyboard.press("?")
+    dialog = view.page.get_by_role("dialog", name="Keys")
+    assert "previous cluster" in dialog.inner_text()
+    view.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    view.page.keyboard.press("[")
+    view.page.wait_for_timeout(200)
+    assert view.page.locator(".told pre").inner_text() == "key ["
+    prevented = view.page.evaluate("""() => ["x", "PageDown", "Tab"].map((key) => {
+      const event = new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true, composed: true});
+      document.body.dispatchEvent(event);
+      return event.defaultPrevented;
+    })""")
+    assert prevented == [False, False, False]
+    view.page.locator("input[name=opacity]").focus()
+    view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_timeout(100)
+    assert view.root.get_attribute("data-key") == "s0|"
+
+
+def test_dark(page, server):
+    view = View(page, f"{server.url}/dark")
+    assert view.root.get_attribute("data-theme") == "dark"
+    ground = view.root.evaluate("e => getComputedStyle(e).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", ground)[:3])) < 60
+    view.page.evaluate("() => document.documentElement.classList.add('dark')")
+    other = View(page, f"{server.url}/app")
+    assert other.root.get_attribute("data-theme") == "light"
+    page.evaluate("() => document.documentElement.classList.add('dark')")
+    page.wait_for_selector('.xv[data-theme="dark"]')
+
+
+def test_a_narrow_screen_does_not_overflow(page, server):
+    view = View(page, f"{server.url}/app", width=390)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    for canvas in page.locator(".xv canvas[data-tile]").all():
+        box = canvas.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    page.locator(".xv-more summary").click()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Next sample").click()
+    view.shows("s1|")
+
+
+@pytest.mark.parametrize("mode", ["strip", "grid"])
+def test_filmstrip(page, server, mode):
+    page.goto(f"{server.url}/{mode}")
+    page.wait_for_selector(".xf[data-state=idle]")
+    assert int(page.locator(".xf").get_attribute("data-drawn")) < 200
+    box = page.locator(".xf-scroll").bounding_box()
+    page.mouse.click(box["x"] + 6 + 62 * 3 + 20, box["y"] + 20)
+    page.locator(".told pre").get_by_text("select 3").wait_for()
+    assert "sample s3, wrong (4 of 10000)" in page.locator(".xf-text").inner_text()
+    assert page.locator(".xf-tip").inner_text() == "sample s3, wrong"
+    page.keyboard.press("End")
+    page.locator(".told pre").get_by_text("select 9999").wait_for()
+    assert "10000 of 10000" in page.locator(".xf-text").inner_text()
