@@ -120,7 +120,8 @@ class BcosConv2d(Detachable):
         """Norm of every patch, ``[N, 1 or out_channels, H', W']``; in explanation mode outside the graph."""
         a = self.frozen(a)
         energy = a.square().unflatten(1, (self.groups, -1)).sum(2)
-        if self.dilation == (1, 1):
+        pooled = self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True))
+        if pooled:  # pooling pads by half a kernel at most
             area = self.kernel_size[0] * self.kernel_size[1]
             total = F.avg_pool2d(energy, self.kernel_size, self.stride, self.padding) * area
         else:

@@ -7,8 +7,11 @@ produced it (Boehle et al., B-cos networks, 2022 and 2024).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -22,6 +25,19 @@ class Detachable(nn.Module):
     def frozen(self, factor: torch.Tensor) -> torch.Tensor:
         """Return ``factor``, cut from the graph when explanation mode is on."""
         return factor.detach() if self.detached else factor
+
+
+@dataclass
+class _Held:
+    """The flags of a module before the first of ``count`` entered the mode."""
+
+    training: bool
+    detached: bool | None
+    count: int = 0
+
+
+_held: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
+_lock = threading.RLock()
 
 
 @contextmanager
@@ -40,18 +56,28 @@ def explanation_mode(module: nn.Module) -> Iterator[nn.Module]:
 
     Notes
     -----
-    The flags belong to the module, so one module must not be explained in one thread and trained in another.
+    The flags belong to the module, so one module must not be explained in one thread and trained in another. Several
+    threads may explain it at once: the flags are put back when the last one leaves.
     """
     modules = list(module.modules())
-    before = [(m, m.training, getattr(m, "detached", None)) for m in modules]
+    entered: list[nn.Module] = []
     try:
-        module.eval()
-        for m in modules:
-            if isinstance(m, Detachable):
-                m.detached = True
+        with _lock:
+            for m in modules:
+                _held.setdefault(m, _Held(m.training, getattr(m, "detached", None))).count += 1
+                entered.append(m)
+            module.eval()
+            for m in modules:
+                if isinstance(m, Detachable):
+                    m.detached = True
         yield module
     finally:
-        for m, training, detached in before:
-            m.training = training
-            if detached is not None:
-                m.detached = detached
+        with _lock:
+            for m in entered:
+                held = _held[m]
+                held.count -= 1
+                if held.count == 0:
+                    del _held[m]
+                    m.training = held.training
+                    if held.detached is not None:
+                        m.detached = held.detached
