@@ -51,9 +51,11 @@ def explain(model: Any, samples: Any, method: str = "sic", *, ask: Any = None, b
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
-    ask = chosen.default_ask() if ask is None else ask
+    ask = chosen.default_ask() if ask is None else chosen.ready(model, ask)
     parts = []
     n = samples.sizes["sample"]
+    if n == 0:
+        raise MethodError("no sample was given to explain; select at least one.")
     for start in range(0, n, batch):
         x = images(samples, np.arange(start, min(start + batch, n)))
         observed = chosen.observe(model, x, [ask] * len(x), [None] * len(x))

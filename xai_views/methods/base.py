@@ -38,6 +38,10 @@ class Method(param.Parameterized):
         """What is wanted when nothing is asked for."""
         return Ask()
 
+    def ready(self, model: Any, ask: Ask) -> Ask:
+        """Complete an ask with what depends on the model alone; may run the network."""
+        return ask
+
     def observe(self, model: Any, images: np.ndarray, asks: Sequence[Ask], known: Sequence[Any]) -> list[Any]:
         """Run the network on ``images [N, H, W, C]``; one observation per image, adding to ``known`` ones."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ result nor the caller's tensors can change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import nn
 
 from ..models.bcos import add_inverse, explanation_mode
 from . import passes
+
+if TYPE_CHECKING:
+    from ..models.sic import SIC
 
 
 def pull_back(module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor,
@@ -43,8 +47,10 @@ def pull_back(module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor
         One entry per target. The weights of a target are ``[N, C, H, W]``, its gradient; ``(weights * x).sum((1, 2, 3))``
         is the target's value for a network without biases.
     """
-    leaf = x.detach().clone().requires_grad_()
-    with torch.enable_grad(), explanation_mode(module):
+    # whatever the caller is in the middle of: no-grad and inference mode forbid a graph, autocast rounds the maps
+    exact = torch.autocast(x.device.type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), exact, explanation_mode(module):
+        leaf = x.detach().clone().requires_grad_()
         value = function(leaf)
         passes.count_forward(len(leaf))
         v = vectors(value.detach())
@@ -94,7 +100,7 @@ def colour_rendering(x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9,
     rgb = rgb.expand(3, -1, -1) if c == 1 else rgb
     gated = weights.norm(dim=0) * ((weights * x).sum(0) > 0)
     alpha = smooth(gated, smoothing)
-    top = torch.quantile(alpha.flatten().double(), percentile / 100).to(alpha)
+    top = torch.quantile(alpha.flatten(), percentile / 100)
     alpha = (alpha / top).clamp(0, 1) if top > 0 else (alpha > 0).to(alpha)
     return torch.cat([rgb, alpha[None]]).permute(1, 2, 0)
 

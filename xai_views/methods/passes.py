@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
+_lock = threading.Lock()
+
 #: Images that went forward, and calls of the network.
 forward = 0
 forward_calls = 0
@@ -13,15 +17,17 @@ backward_calls = 0
 def count_forward(images: int) -> None:
     """Note one call of the network with ``images`` images."""
     global forward, forward_calls
-    forward += images
-    forward_calls += 1
+    with _lock:
+        forward += images
+        forward_calls += 1
 
 
 def count_backward(images: int) -> None:
     """Note one vector-Jacobian product of ``images`` images."""
     global backward, backward_calls
-    backward += images
-    backward_calls += 1
+    with _lock:
+        backward += images
+        backward_calls += 1
 
 
 def snapshot() -> dict[str, int]:

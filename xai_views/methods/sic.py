@@ -15,12 +15,16 @@ import numpy as np
 import param
 import xarray as xr
 
+from ..errors import MethodError
 from ..models import evidence
-from ..models.supports import Supports
+from ..models.supports import Latents, Supports
 from .base import Ask, Method
 
 #: Stands for "the class with the largest logit" in an ask.
 PREDICTED = -1
+
+#: Keys of the supports that a map belongs to, sorted. A key may occur twice: two supports with equal vectors.
+Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class SICAsk(Ask):
     matches : bool
         Whether each support of the asked classes gets its own map.
     rendering : bool
-        Whether the colour rendering of the first class is wanted.
+        Whether the colour rendering of each asked class is wanted.
     everything : bool
         Observe the latent basis, so that every other class and support costs no further pass.
     """
@@ -59,18 +63,18 @@ class SICObservation:
     logit : ndarray
         ``[classes]``: the network's own answer, with its own supports.
     maps : dict
-        ``[H, W]`` contribution map to the score of a set of supports, by the set of their keys.
+        ``[H, W]`` contribution map to the score of a group of supports, by their sorted keys.
     basis : ndarray or None
         ``[K, H, W]`` maps of the active latent dimensions.
     renderings : dict
-        ``[H, W, 4]`` uint8, by the set of the supports' keys.
+        ``[H, W, 4]`` uint8, by the sorted keys of the class' supports.
     """
 
     z: np.ndarray
     logit: np.ndarray
-    maps: dict[frozenset, np.ndarray] = field(default_factory=dict)
+    maps: dict[Group, np.ndarray] = field(default_factory=dict)
     basis: np.ndarray | None = None
-    renderings: dict[frozenset, np.ndarray] = field(default_factory=dict)
+    renderings: dict[Group, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -82,6 +86,10 @@ class SICObservation:
     def active(self) -> np.ndarray:
         """Latent dimensions that are not zero; the others carry nothing."""
         return np.flatnonzero(self.z > 0)
+
+    def has(self, group: Group) -> bool:
+        """Whether the map of a group is known, or the maps that it is the sum of."""
+        return self.basis is not None or group in self.maps or (len(group) > 1 and all((k,) in self.maps for k in group))
 
 
 class SICMethod(Method):
@@ -109,37 +117,40 @@ class SICMethod(Method):
         """The predicted class with the maps of its supports."""
         return SICAsk()
 
+    def ready(self, model: Any, ask: SICAsk) -> SICAsk:
+        """Compute the self-contribution maps that an edited support set lacks."""
+        return ask if ask.supports is None else replace(ask, supports=complete(model, ask.supports))
+
     # -- what is needed -----------------------------------------------------------------------------------------
 
-    def _targets(self, model: Any, z: np.ndarray, ask: SICAsk) -> tuple[Supports, list[int]]:
+    def _targets(self, model: Any, observation: SICObservation, ask: SICAsk) -> tuple[Supports, list[int], np.ndarray]:
+        """Supports, asked classes and logits; the network's own logits unless the supports were edited."""
         supports = model.supports if ask.supports is None else ask.supports
-        if PREDICTED not in ask.classes:
-            return supports, list(ask.classes)
-        top = int(self._logit(model, z[None], supports)[0].argmax())
-        return supports, [top if c == PREDICTED else c for c in ask.classes]
+        own = supports == model.supports
+        logit = observation.logit if own else self._logit(model, observation.z[None], supports)[0]
+        wrong = [c for c in ask.classes if c != PREDICTED and not 0 <= c < len(logit)]
+        if wrong or not ask.classes:
+            what = f"class {wrong[0]} was" if wrong else "no class was"
+            raise MethodError(f"{what} asked for and {model.name!r} has the classes 0 to {len(logit) - 1}; ask for those.")
+        top = int(logit.argmax())
+        return supports, [top if c == PREDICTED else c for c in ask.classes], logit
 
-    def _wanted(self, model: Any, z: np.ndarray, ask: SICAsk) -> dict[frozenset, np.ndarray]:
-        """Sets of supports whose maps are wanted, each with its pull-back vector ``[p]``."""
-        supports, classes = self._targets(model, z, ask)
-        vectors = evidence.pull_vectors(z[None], supports.vectors)[0]
-        wanted = {}
-        for c in classes:
-            rows = supports.of_class(c)
-            groups = [[r] for r in rows] if ask.matches else ([rows] if len(rows) else [])
-            wanted |= {frozenset(supports.keys[r] for r in g): vectors[g].sum(0) for g in groups}
-        return wanted
-
-    def _rendered(self, model: Any, z: np.ndarray, ask: SICAsk) -> frozenset:
-        supports, classes = self._targets(model, z, ask)
-        return frozenset(supports.keys[r] for r in supports.of_class(classes[0]))
+    def _wanted(self, model: Any, observation: SICObservation, ask: SICAsk) -> tuple[dict[Group, np.ndarray], list[Group]]:
+        """Return the pull-back vector ``[p]`` of each group whose map is wanted, and the groups to be rendered."""
+        supports, classes, _ = self._targets(model, observation, ask)
+        vectors = evidence.pull_vectors(observation.z[None], supports.vectors)[0]
+        rows = [supports.of_class(c) for c in classes]
+        groups = [[r] for own in rows for r in own] if ask.matches else [own for own in rows if len(own)]
+        wanted = {_group(supports, g): vectors[g].sum(0) for g in groups}
+        rendered = [_group(supports, own) for own in rows] if ask.rendering else []
+        return wanted, rendered
 
     def covers(self, model: Any, observation: SICObservation, ask: SICAsk) -> bool:
         """Whether every wanted map can be had without another pass."""
-        if ask.rendering and self._rendered(model, observation.z, ask) not in observation.renderings:
+        if ask.everything and observation.basis is None:
             return False
-        if observation.basis is not None:
-            return True
-        return not ask.everything and self._wanted(model, observation.z, ask).keys() <= observation.maps.keys()
+        wanted, rendered = self._wanted(model, observation, ask)
+        return all(map(observation.has, wanted)) and all(g in observation.renderings for g in rendered)
 
     # -- the network --------------------------------------------------------------------------------------------
 
@@ -157,7 +168,8 @@ class SICMethod(Method):
         def vectors(z: torch.Tensor) -> torch.Tensor:
             logit = model.module.logits(model.module.scores(z)).cpu().numpy()
             for i, (ask, old) in enumerate(zip(asks, known, strict=True)):
-                plans.append(self._plan(model, old or SICObservation(z[i].cpu().numpy(), logit[i]), ask))
+                new = SICObservation(z[i].cpu().numpy().copy(), logit[i].copy())
+                plans.append(self._plan(model, old or new, ask))
             longest = max(len(p.vectors) for p in plans)
             padded = np.zeros((len(plans), longest, z.shape[1]), np.float64)
             for out, p in zip(padded, plans, strict=True):
@@ -166,28 +178,33 @@ class SICMethod(Method):
 
         def keep(t: int, weights: torch.Tensor) -> np.ndarray:
             for i, p in enumerate(plans):
-                if t == p.rendered:
+                if t in p.rendered:
                     rgba = colour_rendering(x[i], weights[i], self.smoothing, self.percentile)
-                    p.rgba = (rgba * 255).round().to(torch.uint8).cpu().numpy()
+                    p.pictures[p.rendered[t]] = (rgba * 255).round().to(torch.uint8).cpu().numpy()
             return contribution(weights, x).cpu().numpy()
 
         _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
-        return [p.observation([m[i] for m in maps]) for i, p in enumerate(plans)]
+        # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
+        return [p.observation([m[i].copy() for m in maps[: len(p.vectors)]], x.shape[-2:]) for i, p in enumerate(plans)]
 
     def _plan(self, model: Any, old: SICObservation, ask: SICAsk) -> _Plan:
         """Which vectors to pull back for one image, given what is known of it."""
-        wanted = {k: v for k, v in self._wanted(model, old.z, ask).items() if k not in old.maps}
+        supports, classes, _ = self._targets(model, old, ask)
+        every, rendered = self._wanted(model, old, ask)
+        wanted = {g: v for g, v in every.items() if not old.has(g)}
         active = old.active
         basis = old.basis is None and (ask.everything or len(wanted) > len(active))
-        if old.basis is not None:
-            wanted = {}
-        rows = list(np.eye(len(old.z))[active]) if basis else list(wanted.values())
-        plan = _Plan(old, basis, [] if basis else list(wanted), rows)
-        if ask.rendering and (key := self._rendered(model, old.z, ask)) not in old.renderings:
-            supports, classes = self._targets(model, old.z, ask)
-            pull = evidence.pull_vectors(old.z[None], supports.vectors)[0]
-            plan.rendered, plan.rendered_key = len(rows), key
-            rows.append(pull[supports.of_class(classes[0])].sum(0))
+        plan = _Plan(old, basis, [] if basis else list(wanted))
+        plan.vectors = list(np.eye(len(old.z))[active]) if basis else list(wanted.values())
+        pull = evidence.pull_vectors(old.z[None], supports.vectors)[0]
+        for c, group in zip(classes, rendered, strict=False):
+            if group in old.renderings or group in plan.rendered.values():
+                continue
+            if group in plan.keys:
+                plan.rendered[plan.keys.index(group)] = group
+            else:
+                plan.rendered[len(plan.vectors)] = group
+                plan.vectors.append(pull[supports.of_class(c)].sum(0))
         return plan
 
     # -- the explanation ----------------------------------------------------------------------------------------
@@ -197,29 +214,27 @@ class SICMethod(Method):
         score = evidence.scores(z, supports.vectors.astype(z.dtype))
         return evidence.logits(score, supports.label, m.classes, m.temperature, m.bias)
 
-    def _map(self, observation: SICObservation, keys: frozenset, vector: np.ndarray) -> np.ndarray:
-        if keys in observation.maps:
-            return observation.maps[keys]
+    def _map(self, observation: SICObservation, group: Group, vector: np.ndarray) -> np.ndarray:
+        if group in observation.maps:
+            return observation.maps[group]
         if observation.basis is not None:
             return np.tensordot(vector[observation.active].astype(observation.basis.dtype), observation.basis, 1)
-        singles = [observation.maps[frozenset([k])] for k in keys]
-        return np.sum(singles, 0)
+        return np.sum([observation.maps[k,] for k in group], 0)
 
     def interpret(self, model: Any, observation: SICObservation, ask: SICAsk) -> xr.Dataset:
         """Evidence, logits and maps of one image from what was observed; products and sums only."""
         z = observation.z
-        supports, classes = self._targets(model, z, ask)
+        supports, classes, logit = self._targets(model, observation, ask)
         score = evidence.scores(z[None], supports.vectors.astype(z.dtype))[0]
-        own = supports == model.supports
-        logit = observation.logit if own else self._logit(model, z[None], supports)[0]
         pull = evidence.pull_vectors(z[None], supports.vectors)[0]
         t = z.dtype.type(model.module.temperature)
         shape = supports.self_contribution.shape[1:]
 
         def class_map(c: int) -> np.ndarray:
             rows = supports.of_class(c)
-            keys = frozenset(supports.keys[r] for r in rows)
-            return self._map(observation, keys, pull[rows].sum(0)) / t if len(rows) else np.zeros(shape, z.dtype)
+            if not len(rows):
+                return np.zeros(shape, z.dtype)
+            return self._map(observation, _group(supports, rows), pull[rows].sum(0)) / t
 
         contribution = np.stack([class_map(c) for c in classes])
         bias = np.full(len(logit), model.module.bias, z.dtype)
@@ -247,8 +262,8 @@ class SICMethod(Method):
         if ask.matches:
             ds = ds.merge(self._matches(observation, supports, classes, pull, t))
         if ask.rendering:
-            key = self._rendered(model, z, ask)
-            ds["rendering"] = (("sample", "target", "y", "x", "rgba"), observation.renderings[key][None, None])
+            pictures = [observation.renderings[_group(supports, supports.of_class(c))] for c in classes]
+            ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
         return ds
 
     def _matches(self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
@@ -263,7 +278,7 @@ class SICMethod(Method):
                 rows.append(r)
                 blank = r < 0
                 maps.append(np.zeros(shape, observation.z.dtype) if blank
-                            else self._map(observation, frozenset([supports.keys[r]]), pull[r]))
+                            else self._map(observation, (supports.keys[r],), pull[r]))
                 parts.append(np.zeros_like(observation.z) if blank else (pull[r] * observation.z / t))
         return xr.Dataset(
             {"support_contribution": (("sample", "match", "y", "x"), np.stack(maps)[None].astype(observation.z.dtype)),
@@ -279,33 +294,30 @@ class SICMethod(Method):
         return norm, float(evidence.cosines(z[None], model.latents.z).max(initial=0))
 
 
+def _group(supports: Supports, rows: Sequence[int]) -> Group:
+    return tuple(sorted(supports.keys[r] for r in rows))
+
+
 @dataclass
 class _Plan:
     """The vectors to pull back for one image, and where the results go."""
 
     old: SICObservation
     basis: bool
-    keys: list[frozenset]
-    vectors: list[np.ndarray]
-    rendered: int = -1
-    rendered_key: frozenset = frozenset()
-    rgba: np.ndarray | None = None
+    keys: list[Group]
+    vectors: list[np.ndarray] = field(default_factory=list)
+    rendered: dict[int, Group] = field(default_factory=dict)
+    pictures: dict[Group, np.ndarray] = field(default_factory=dict)
 
-    def observation(self, maps: list[np.ndarray]) -> SICObservation:
+    def observation(self, maps: list[np.ndarray], shape: tuple[int, int]) -> SICObservation:
         """What is now known of the image; the old observation stays as it was."""
         o = self.old
-        renderings = dict(o.renderings)
-        if self.rgba is not None:
-            renderings[self.rendered_key] = self.rgba
         basis = o.basis
         if self.basis:
             n = len(o.active)
-            basis = np.stack(maps[:n]) if n else np.zeros((0, *self._shape(maps)), o.z.dtype)
-        return SICObservation(o.z, o.logit, o.maps | dict(zip(self.keys, maps, strict=False)), basis, renderings)
-
-    @staticmethod
-    def _shape(maps: list[np.ndarray]) -> tuple[int, ...]:
-        return maps[0].shape if maps else (0, 0)
+            basis = np.stack(maps[:n]) if n else np.zeros((0, *shape), o.z.dtype)
+        new = dict(zip(self.keys, maps, strict=False))
+        return SICObservation(o.z, o.logit, o.maps | new, basis, o.renderings | self.pictures)
 
 
 def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
@@ -354,7 +366,11 @@ def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: fl
     return inside.sum(("y", "x")) / temperature
 
 
-@lru_cache(maxsize=16)
 def typical_of(model: Any) -> evidence.Typical | None:
     """How the training images of ``model`` look in latent space; None without cached vectors."""
-    return None if model.latents is None else evidence.typical(model.latents.z)
+    return None if model.latents is None else _typical(model.latents)
+
+
+@lru_cache(maxsize=16)
+def _typical(latents: Latents) -> evidence.Typical:
+    return evidence.typical(latents.z)
