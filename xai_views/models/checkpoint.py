@@ -6,6 +6,7 @@ Nothing here unpickles anything: weights are safetensors, cards are read with th
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,9 @@ def build(architecture: dict) -> SIC:
         return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
     except KeyError as missing:
         raise ModelError(f"the card's architecture lacks the entry {missing}; write the card again.") from None
+    except (TypeError, ValueError, RuntimeError) as e:
+        said = str(e).partition("\n")[0][:120]
+        raise ModelError(f"the card's architecture cannot be built ({said}); restore the card.") from None
 
 
 def file_sha256(path: Path) -> str:
@@ -113,6 +117,12 @@ def read_card(folder: Path) -> dict:
         card = None
     if not isinstance(card, dict) or not isinstance(card.get("architecture"), dict):
         raise ModelError(f"the card of checkpoint {folder.name!r} is not YAML with an 'architecture'; restore the file.")
+    names, n = card.get("classes"), card["architecture"].get("classes")
+    if not isinstance(names, list) or len(names) != n:
+        got = f"{len(names)} class names" if isinstance(names, list) else "no list of class names"
+        raise ModelError(f"the card of checkpoint {folder.name!r} has {got} and a network with {n}; restore the file.")
+    if not isinstance(card.get("sha256", {}), dict):
+        raise ModelError(f"the card of checkpoint {folder.name!r} has a 'sha256' that is no mapping; restore the file.")
     return card
 
 
@@ -131,7 +141,7 @@ def load(folder: Path) -> Model:
     _load_weights(module, _read(folder / WEIGHTS), folder.name)
     supports = _load_supports(folder, module)
     latents = _load_latents(folder, card)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
     for name in (WEIGHTS, SUPPORTS):
         digest.update(file_sha256(folder / name).encode())
     size = architecture.get("size")
@@ -149,6 +159,12 @@ def _load_supports(folder: Path, module: SIC) -> Supports:
             f"{SUPPORTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold {sorted(expected)} with vectors of "
             f"size {module.latent_size}; select the supports again."
         )
+    sizes = sorted({len(v) for v in t.values()})
+    if len(sizes) > 1 or not ((t["label"] >= 0) & (t["label"] < module.classes)).all():
+        raise ModelError(
+            f"{SUPPORTS} in checkpoint {folder.name!r} holds lists of {sizes} supports or labels beyond {module.classes} "
+            "classes; select the supports again."
+        )
     supports = Supports(**{k: v.numpy() for k, v in t.items()})
     module.set_supports(t["vectors"], t["label"])
     return supports
@@ -158,6 +174,11 @@ def _load_latents(folder: Path, card: dict) -> Latents | None:
     if not (folder / LATENTS).is_file():
         return None
     t = {k: v.numpy() for k, v in _read(folder / LATENTS).items()}
+    if set(t) != {"z", "label", "index"} or len({len(v) for v in t.values()}) > 1:
+        raise ModelError(
+            f"{LATENTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold z, label and index of one length; "
+            "restore the file."
+        )
     return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))
 
 

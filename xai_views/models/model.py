@@ -50,6 +50,8 @@ class Model:
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
+        if self.size is None and self.supports is not None and len(self.supports):
+            self.size = tuple(self.supports.image.shape[1:3])  # maps of image and supports share their pixels
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
@@ -87,7 +89,12 @@ class Model:
             )
         if images.dtype != np.uint8:
             low, high = float(images.min(initial=0)), float(images.max(initial=0))
-            if not np.isfinite([low, high]).all() or low < 0 or high > 1:
+            if not np.isfinite([low, high]).all():
+                raise ModelError(
+                    f"model {self.name!r} got images with values that are not finite; replace them, for instance with "
+                    "numpy.nan_to_num."
+                )
+            if low < 0 or high > 1:
                 raise ModelError(
                     f"model {self.name!r} expects uint8 images or floats in [0, 1] and got {images.dtype} in "
                     f"[{low:.3g}, {high:.3g}]; divide by the largest possible value."

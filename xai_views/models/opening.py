@@ -15,8 +15,8 @@ from .model import Model
 
 
 def module_sha256(module: nn.Module) -> str:
-    """Content key of a module: its class and the bytes of its state."""
-    digest = hashlib.sha256(type(module).__qualname__.encode())
+    """Content key of a module: how it prints and the bytes of its state."""
+    digest = hashlib.sha256(f"{type(module).__qualname__} {module!r}".encode())
     for key, value in sorted(module.state_dict().items()):
         digest.update(key.encode())
         digest.update(str((value.dtype, tuple(value.shape))).encode())
@@ -74,25 +74,22 @@ def open_model(spec: str | Path | nn.Module | Model, *, classes: Sequence[str] |
 
 def _own(module: nn.Module, classes: Sequence[str] | None, channels: int, size: tuple[int, int] | None,
          name: str | None) -> Model:
-    from .sic import SIC
-
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    if isinstance(module, SIC):
-        n = module.classes
-    else:
-        module.eval()
-        try:
-            with torch.no_grad():
-                out = module(torch.zeros(1, channels, *(size or (64, 64)), device=device))
-        except Exception as e:
-            raise ModelError(
-                f"{type(module).__name__} could not be asked with an image of shape {[1, channels, *(size or (64, 64))]} "
-                f"({type(e).__name__}: {str(e).splitlines()[0][:120]}); give open_model its channels= and size=."
-            ) from None
-        if not isinstance(out, torch.Tensor) or out.ndim != 2:
-            got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            raise ModelError(f"{type(module).__name__} returned {got} and logits [N, classes] are needed; wrap it.")
-        n = out.shape[1]
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    shape = [1, channels, *(size or (64, 64))]
+    module.eval()
+    try:
+        with torch.no_grad():
+            out = module(torch.zeros(shape, device=like.device, dtype=like.dtype))
+    except Exception as e:
+        said = f"{type(e).__name__}: {e}".partition("\n")[0][:120]
+        raise ModelError(
+            f"{type(module).__name__} could not be asked with an image of shape {shape} ({said}); give open_model its "
+            "channels= and size=."
+        ) from None
+    if not isinstance(out, torch.Tensor) or out.ndim != 2:
+        got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise ModelError(f"{type(module).__name__} returned {got} and logits [N, classes] are needed; wrap it.")
+    n = out.shape[1]
     names = [str(c) for c in classes] if classes is not None else [f"class {i}" for i in range(n)]
     if len(names) != n:
         raise ModelError(f"{len(names)} class names were given and {type(module).__name__} has {n} logits; give {n}.")

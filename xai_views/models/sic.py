@@ -62,6 +62,10 @@ class SIC(nn.Module):
         self.register_buffer("supports", torch.zeros(0, latent))
         self.register_buffer("support_class", torch.zeros(0, dtype=torch.long))
 
+    def extra_repr(self) -> str:
+        """Show what the weights do not say."""
+        return f"classes={self.classes}, temperature={self.temperature}"
+
     @property
     def latent_size(self) -> int:
         """Size p of the evidence vector."""

@@ -181,7 +181,6 @@ def select(latents: Latents, per_class: int, classes: int, rule: str = "k-means"
         raise MethodError(f"support rule {rule!r} is not known; use one of {nearest(rule, RULES, len(RULES))}.")
     if per_class < 1:
         raise MethodError(f"{per_class} supports per class were asked for; at least 1 is needed.")
-    rng = np.random.default_rng(seed)
     rows, labels = [], []
     for c in range(classes):
         pool = latents.of_class(c)
@@ -193,6 +192,7 @@ def select(latents: Latents, per_class: int, classes: int, rule: str = "k-means"
         if k == len(pool):
             picked = list(range(k))
         elif rule == "random":
+            rng = np.random.default_rng([seed, c])  # one class changed leaves the others as they were
             picked = list(rng.choice(len(pool), k, replace=False))
         else:
             picked = {"k-means": _k_means, "compact": _compact, "diverse": _diverse}[rule](z, k)
