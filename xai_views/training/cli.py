@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import XaiViewsError
+from ..errors import SamplesError, XaiViewsError
 
 LICENCE = "BSD-3-Clause"
 
@@ -43,15 +43,22 @@ def _test_set(name: str | None, family: str, data):
     import numpy as np
 
     from ..samples import images, open_samples
+    from .data import in_bytes, single_label
 
     if name is None and family not in ("birds", "digits", "nuclei"):
+        if len(data.images) < 5:
+            raise SamplesError(
+                f"{len(data.images)} labelled images were given; a fifth of them is held out for testing, so give at "
+                "least 5, or test samples with --test."
+            )
         order = np.random.default_rng(0).permutation(len(data.images))
         cut, rest = order[: len(order) // 5], np.sort(order[len(order) // 5:])
         held = (data.images[cut], data.label[cut])
         parts = {f: getattr(data, f)[rest] for f in ("images", "targets", "label")}
-        return replace(data, **parts), held
+        return replace(data, **parts, index=rest), held
     ds = open_samples(name or f"{family}/test")
-    return data, (images(ds, np.arange(ds.sizes["sample"])), np.asarray(ds["label"].values))
+    shown = in_bytes(images(ds, np.arange(ds.sizes["sample"])))
+    return data, (shown, single_label(np.asarray(ds["label"].values)))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = RECIPES.get(args.samples, Recipe())
     wanted = {"epochs": args.epochs, "seed": args.seed, "supports_per_class": args.supports_per_class}
     recipe = replace(recipe, **{k: v for k, v in wanted.items() if v is not None})
+    if recipe.supports_per_class < 1 or recipe.epochs < 1:
+        raise XaiViewsError("training needs at least 1 epoch and 1 support per class; raise --epochs or --supports-per-class.")
     data, test = _test_set(args.test, args.samples, training_set(args.samples))
     folder: Path = args.out
     progress, twin_progress = folder / "progress", folder / "progress-twin"
@@ -75,10 +84,11 @@ def run(args: argparse.Namespace) -> int:
         f.mkdir(parents=True, exist_ok=True)
     module, curves, seconds = train_sic(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
     twin = {} if args.no_twin else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
-    default = {f.name: f.default for f in fields(Recipe)}
     command = ["xai-views", "train", "sic", "--samples", args.samples, "--out", folder.as_posix()]
-    command += [x for k, v in wanted.items() if v is not None and v != default.get(k)
+    command += [x for k, v in wanted.items() if v is not None
                 for x in (f"--{k.replace('_', '-')}", str(v))]
+    command += ["--test", args.test] if args.test else []
+    command += ["--no-twin"] if args.no_twin else []
     card = {
         "name": folder.name, "title": f"SIC on {args.samples}", "method": "sic", "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
         "classes": data.classes, "architecture": architecture(data, recipe), "command": shlex.join(command),

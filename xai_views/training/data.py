@@ -31,6 +31,8 @@ class TrainingSet:
         Symmetries the data allows: "x", "y" mirror, "t" transposes (with both: all eight orientations).
     shift : int
         Largest shift in pixels that keeps the label.
+    index : ndarray, optional
+        ``[N]`` positions of the images in ``samples``; 0 to N - 1 when not given.
     """
 
     images: np.ndarray
@@ -40,6 +42,7 @@ class TrainingSet:
     samples: str
     flips: tuple[str, ...] = ()
     shift: int = 0
+    index: np.ndarray | None = None
 
     def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] at ``index``, randomly mirrored and shifted with repeated borders."""
@@ -64,6 +67,16 @@ def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Te
     return padded[torch.arange(n)[:, None, None], :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
+def in_bytes(images: np.ndarray) -> np.ndarray:
+    """Images as uint8: unchanged, or rounded from floats in [0, 1]."""
+    return images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
+
+
+def single_label(label: np.ndarray) -> np.ndarray:
+    """One class per image: ``[N]`` unchanged; of 0/1 rows ``[N, C]`` the only class, -1 where there are several."""
+    return label if label.ndim == 1 else np.where(label.sum(1) == 1, label.argmax(1), -1)
+
+
 def training_set(name: str) -> TrainingSet:
     """Build the training set of the catalogue family ``name`` ("birds", "digits", "nuclei", or a samples path).
 
@@ -84,11 +97,8 @@ def training_set(name: str) -> TrainingSet:
         raise SamplesError(f"samples {name!r} have no label for every image; training needs labels and class names.")
     targets = label if label.ndim == 2 else np.eye(n_classes)[label]
     image = images(ds, np.arange(ds.sizes["sample"]))
-    if image.dtype != np.uint8:
-        image = np.round(image * 255).astype(np.uint8)
     flips, shift = {"digits": ((), 2), "nuclei": (("x", "y", "t"), 4)}.get(name, (("x",), 2))
-    single = label if label.ndim == 1 else np.where(label.sum(1) == 1, label.argmax(1), -1)
-    return TrainingSet(image, targets.astype(np.float32), single, list(ds.attrs["classes"]),
+    return TrainingSet(in_bytes(image), targets.astype(np.float32), single_label(label), list(ds.attrs["classes"]),
                        f"{name}/train" if known else name, flips, shift)
 
 

@@ -12,9 +12,10 @@ from ..errors import ModelError
 from ..methods.contribution import self_contributions
 from ..models import evidence
 from ..models.checkpoint import save
+from ..models.opening import module_sha256
 from ..models.sic import SIC
 from ..models.supports import Latents, Supports, select
-from .data import TrainingSet
+from .data import TrainingSet, in_bytes
 from .sic import figures, latents
 
 
@@ -44,15 +45,23 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     """
     from ..samples import images
 
+    if not isinstance(model.module, SIC):
+        raise ModelError(
+            f"{model.name!r} is a {type(model.module).__name__} and supports belong to a SIC network; train one with "
+            "xai-views train sic."
+        )
     if "label" not in samples:
         raise ModelError("the samples carry no labels, and supports are chosen per class; open them with labels.")
     image = images(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
+    image = in_bytes(image)
     label = np.asarray(samples["label"].values)
-    z = latents(model.module, image if image.dtype == np.uint8 else np.round(image * 255).astype(np.uint8)).numpy()
+    z = latents(model.module, image).numpy()
     model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
     model.supports = choose_supports(model.module, model.latents, image, per_class, rule)
     model.module.set_supports(torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label))
+    model.size = tuple(image.shape[1:3])  # maps of image and supports share their pixels
+    model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
     return model
 
 
@@ -85,9 +94,10 @@ def checkpoint(folder: Path, module: SIC, data: TrainingSet, test: tuple[np.ndar
     clean = np.flatnonzero(data.label >= 0) if data.label.ndim == 1 else np.arange(len(data.images))
     image = data.images[clean]
     label = data.label[clean]
+    position = clean if data.index is None else data.index[clean]
 
     def observed() -> Latents:
-        return Latents(latents(module, image).numpy(), label.astype(np.int64), clean.astype(np.int64), data.samples)
+        return Latents(latents(module, image).numpy(), label.astype(np.int64), position.astype(np.int64), data.samples)
 
     stored = observed()
     supports = choose_supports(module, stored, image, per_class)

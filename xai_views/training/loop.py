@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..errors import ModelError
+
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     state = optimizer.state_dict()["state"]
@@ -26,27 +28,40 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torc
     optimizer.load_state_dict(full)
 
 
-def save_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict]) -> None:
+def save_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict],
+                  stamp: str = "") -> None:
     """Write weights, optimiser state and curves; written aside and renamed, so a crash leaves the older state."""
     tensors = {f"module.{k}": v.contiguous() for k, v in module.state_dict().items()}
     tensors |= _optimizer_tensors(optimizer)
     aside = folder / "progress.safetensors.part"
-    save_file(tensors, aside, metadata={"curves": json.dumps(curves)})
+    save_file(tensors, aside, metadata={"curves": json.dumps(curves), "stamp": stamp})
     aside.replace(folder / "progress.safetensors")
 
 
-def load_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict]:
-    """Restore what :func:`save_progress` wrote; returns the curves, empty when there is nothing to resume."""
+def load_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, stamp: str = "") -> list[dict]:
+    """Restore what :func:`save_progress` wrote; returns the curves, empty when there is nothing to resume.
+
+    Raises
+    ------
+    ModelError
+        When the progress there has another stamp: it would end as a network that its card does not describe.
+    """
     from safetensors import safe_open
 
     path = folder / "progress.safetensors"
     if not path.is_file():
         return []
+    with safe_open(path, "pt") as f:
+        metadata = f.metadata()
+    if stamp and metadata.get("stamp", stamp) != stamp:
+        raise ModelError(
+            f"{str(folder)!r} holds the progress of a run with other samples or another recipe; choose another --out or "
+            "delete that folder."
+        )
     tensors = load_file(path)
     module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
     _restore_optimizer(optimizer, {k: v for k, v in tensors.items() if k.startswith("optimizer.")})
-    with safe_open(path, "pt") as f:
-        return json.loads(f.metadata()["curves"])
+    return json.loads(metadata["curves"])
 
 
 def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.2) -> float:
@@ -61,7 +76,7 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.2) -> float:
 
 def fit(
     module: nn.Module, batches: Callable[[int], Iterator], loss: Callable, *, epochs: int, steps: int, rate: float,
-    folder: Path | None = None, validate: Callable[[], dict] | None = None, weight_decay: float = 0.0,
+    folder: Path | None = None, stamp: str = "", validate: Callable[[], dict] | None = None, weight_decay: float = 0.0,
     label: str = "training", quiet: bool = False,
 ) -> list[dict]:
     """Train with AdamW and a one-cycle rate.
@@ -81,6 +96,8 @@ def fit(
         Peak learning rate.
     folder : Path, optional
         Where progress is kept; without it nothing can be resumed.
+    stamp : str
+        What identifies the run; progress with another one is not resumed.
     validate : callable, optional
         Called after each epoch in evaluation mode; its dict joins the curves.
 
@@ -92,7 +109,7 @@ def fit(
     from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
-    curves = load_progress(folder, module, optimizer) if folder else []
+    curves = load_progress(folder, module, optimizer, stamp) if folder else []
     for epoch in range(len(curves), epochs):
         module.train()
         total = 0.0
@@ -110,5 +127,5 @@ def fit(
         if not quiet:
             tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in curves[-1].items()))
         if folder:
-            save_progress(folder, module, optimizer, curves)
+            save_progress(folder, module, optimizer, curves, stamp)
     return curves

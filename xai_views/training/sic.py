@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -83,6 +84,14 @@ def architecture(data: TrainingSet, recipe: Recipe) -> dict:
     }
 
 
+def stamp(data: TrainingSet, recipe: Recipe) -> str:
+    """What must be equal for a run to be resumed: the recipe, the architecture and the images."""
+    content = hashlib.sha256(repr((asdict(recipe), architecture(data, recipe), data.flips, data.shift)).encode())
+    for array in (data.images, data.targets, data.label):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
 def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 100_003 + epoch)
 
@@ -128,10 +137,10 @@ def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
     """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8, in evaluation mode, on the CPU."""
     was = model.training
     model.eval()
-    device = model.projection.weight.device
+    like = model.projection.weight
     out = []
     for i in range(0, len(images), batch):
-        x = torch.from_numpy(images[i:i + batch]).permute(0, 3, 1, 2).float().div(255).to(device)
+        x = torch.from_numpy(images[i:i + batch]).permute(0, 3, 1, 2).to(like).div(255)
         out.append(model.latent(add_inverse(x)).cpu())
     model.train(was)
     return torch.cat(out)
@@ -143,7 +152,8 @@ def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
 
 
 def figures(predicted: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Accuracy and balanced accuracy, rounded to four digits."""
+    """Accuracy and balanced accuracy over the images with one known class (label >= 0), rounded to four digits."""
+    predicted, label = predicted[label >= 0], label[label >= 0]
     return {
         "test_accuracy": round(float((predicted == label).mean()), 4),
         "test_balanced_accuracy": round(balanced_accuracy(predicted, label), 4),
@@ -191,7 +201,7 @@ def train_sic(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Re
         model, lambda epoch: episodes(data, recipe, torch.device(device), epoch),
         lambda batch: episode_loss(model, batch, recipe),
         epochs=recipe.epochs, steps=recipe.steps, rate=recipe.rate, weight_decay=recipe.weight_decay, folder=folder,
-        validate=_quick_validation(model, data, recipe, test), label="SIC", quiet=quiet,
+        stamp=stamp(data, recipe), validate=_quick_validation(model, data, recipe, test), label="SIC", quiet=quiet,
     )
     return model, curves, time.monotonic() - start
 
@@ -222,7 +232,7 @@ def train_twin(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: R
         return torch.cat([model(b.to(device)).argmax(1).cpu() for b in x.split(256)]).numpy()
 
     fit(model, batches, loss, epochs=recipe.twin_epochs, steps=steps, rate=recipe.rate, folder=folder,
-        validate=lambda: figures(predicted(), test[1]), label="twin", quiet=quiet)
+        stamp=stamp(data, recipe), validate=lambda: figures(predicted(), test[1]), label="twin", quiet=quiet)
     return figures(predicted(), test[1]) | {"parameters": count(model), "recipe": "same widths, data and augmentation"}
 
 
