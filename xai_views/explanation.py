@@ -104,12 +104,12 @@ def save(ds: xr.Dataset, path: str | Path) -> Path:
     import shutil
 
     path = Path(path)
+    if path.exists() and not (path / ".zgroup").is_file():
+        raise XaiViewsError(f"{str(path)!r} exists and is not a Zarr folder; choose another name.")
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     validate(ds).to_zarr(aside, mode="w", zarr_format=2, consolidated=True)
     if path.exists():
-        if not (path / ".zgroup").is_file():
-            raise XaiViewsError(f"{str(path)!r} exists and is not a Zarr folder; choose another name.")
         shutil.rmtree(path)
     aside.rename(path)
     return path
@@ -129,5 +129,5 @@ def load(path: str | Path) -> xr.Dataset:
     try:
         ds = xr.open_zarr(path, consolidated=True)
     except (KeyError, ValueError, FileNotFoundError, OSError) as e:
-        raise XaiViewsError(f"{str(path)!r} is not a Zarr folder that can be read ({str(e)[:80]}).") from None
+        raise XaiViewsError(f"{str(path)!r} is not a Zarr folder that can be read ({str(e).partition(chr(10))[0][:80]}).") from None
     return validate(ds.load())
