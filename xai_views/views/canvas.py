@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "limits": "shared",  # "shared" | "per panel"
     "percentile": 99.5,  # of |value|: what lies above is drawn with the strongest colour
     "limit": None,  # a fixed limit instead of the percentile
+    "prefetch": True,  # ask for the neighbours ahead of time
     "toolbar": True,
     "legend": True,
 }

@@ -16,7 +16,7 @@ from PIL import Image
 from xai_views.errors import XaiViewsError
 
 from .canvas import esm
-from .wire import Frame, as_uint8
+from .wire import Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
@@ -58,6 +58,7 @@ class Filmstrip(JSComponent):
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
         self._callbacks: list[Callable[[int], Any]] = []
+        self._sent = 0
         self._open(images, count)
         params.setdefault("items", list(range(self._count)))
         params.setdefault("sizing_mode", "stretch_width")
@@ -105,7 +106,8 @@ class Filmstrip(JSComponent):
             log.exception("thumbnails %d could not be made", chunk)
             return
         if generation == self.generation:
-            self.sprite = data
+            self._sent += 1  # the same chunk again must be another value, or it would not be sent
+            self.sprite = stamp(data, self._sent)
 
     def _handle_msg(self, message: Any) -> None:
         if not isinstance(message, Mapping):

@@ -33,7 +33,9 @@ class Listing(JSComponent):
     selected = param.String("", doc="Id of the chosen row; '' = none.")
     label = param.String("Table", doc="Caption of the table.")
     page = param.Integer(50, bounds=(1, None), doc="Rows shown at first.")
-    height_limit = param.Integer(420, bounds=(80, None), doc="Height in CSS pixels beyond which the table scrolls.")
+    height_limit = param.Integer(
+        420, bounds=(80, None), doc="Height in CSS pixels beyond which the table scrolls."
+    )
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
     jump = param.Dict({}, doc="Which row code (not the hand) chose; set by the listing itself.")
 

@@ -70,12 +70,11 @@ class Answerer:
             for key in dict.fromkeys(filter(None, (wish.key, *wish.prefetch))):
                 data = await self._answer(key, priority=0 if key == wish.key else 10)
                 newest = self._wish
-                if (
-                    newest is not wish
-                ):  # superseded while computing: useful only if it is just what is wanted now
-                    if newest is not None and data is not None and key == newest.key:
+                if newest is not wish:  # superseded while computing: of use only if the newer wish has it too
+                    if newest is not None and data is not None and key in (newest.key, *newest.prefetch):
                         self._deliver(data, newest.seq)
-                        self._wish = Wish(newest.seq, "", newest.prefetch)
+                        rest = tuple(other for other in newest.prefetch if other != key)
+                        self._wish = Wish(newest.seq, "" if key == newest.key else newest.key, rest)
                     break
                 if data is not None:
                     self._deliver(data, wish.seq)

@@ -43,6 +43,7 @@ class CanvasApp {
     model.on("jump", () => this.takeJump());
     model.on("dark", () => this.themes.update());
     model.on("remove", () => this.close());
+    this.scrubber.prefetch = this.settings.prefetch !== false;
     this.scrubber.order = model.order ?? [];
     this.scrubber.context = model.context ?? "";
     const {position = 0, row = ""} = model.jump ?? {};

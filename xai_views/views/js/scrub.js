@@ -110,7 +110,7 @@ class Scrubber {
     portion.forEach((key) => this.asked.add(key));
     this.send({type: "want", seq: ++this.seq, key: "", prefetch: portion});
     clearTimeout(this.patience);
-    this.patience = setTimeout(() => this.asked.clear(), 4 * GIVE_UP_MS);
+    this.patience = setTimeout(() => this.asked.clear(), GIVE_UP_MS);
   }
 
   close() {
