@@ -115,6 +115,8 @@ def _import_apps() -> None:
     for name in apps.installed():
         try:
             apps.load(name)
+        except XaiViewsError as error:
+            logger.error("%s", error)  # noqa: TRY400 - the sentence names the cause
         except Exception:
             logger.exception("The app %s cannot be imported.", name)
 

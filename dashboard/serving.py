@@ -15,11 +15,13 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import panel as pn
 import panel_material_ui  # noqa: F401 - registers its models before the first page
 from bokeh.server.util import create_hosts_allowlist
+from panel.auth import BasicLoginHandler
 from panel.io.server import DocHandler, RootHandler, WSHandler, get_server
 
 from dashboard.opening import Shelf, app_page
@@ -31,6 +33,8 @@ logger = logging.getLogger("xai_views.dashboard")
 
 FAILED = "Something failed while opening this page; the server log has the details."
 FAILED_LATER = "Something failed while answering; the server log has the details."
+
+LOGIN = Path(__file__).with_name("login.html")
 
 # How long a page may keep the browser waiting for a model before it shows a sentence instead.
 PATIENCE_S = 6.0
@@ -61,8 +65,8 @@ def _set_default_headers(self: Any) -> None:
 @functools.cache
 def patch() -> None:
     """Set headers and TCP_NODELAY on everything that Panel serves from now on."""
-    DocHandler.set_default_headers = _set_default_headers
-    RootHandler.set_default_headers = _set_default_headers
+    for handler in (DocHandler, RootHandler, BasicLoginHandler):
+        handler.set_default_headers = _set_default_headers
     opened = WSHandler.open
 
     @functools.wraps(opened)
@@ -212,6 +216,7 @@ def serve(
         title=dict.fromkeys(routes, NAME),
         liveness=True,
         basic_auth=basic_auth,
+        login_template=str(LOGIN) if basic_auth else None,  # Panel's own asks its CDN for a logo
         cookie_secret=secrets.token_hex(32) if basic_auth else None,
         show=show,
         start=False,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from xai_views import __version__, catalogue, cli, cli_doctor
@@ -216,3 +217,62 @@ def test_a_password_is_asked_for(serve_app):
     _, _, text = server.get("/")
     assert "password" in text.lower()
     assert "Look into a trained model" not in text
+
+
+OWN_SIC = """
+import numpy as np
+import torch
+import xai_views as xv
+from xai_views.models.encoders import BcosCNN
+from xai_views.models.sic import SIC
+from xai_views.training.finish import attach_supports
+
+def load():
+    torch.manual_seed(0)
+    module = SIC(BcosCNN(3, [[8, 3, 1, 2], [8, 3, 1, 1]]), 2, 8)
+    model = xv.open_model(module, classes=["a", "b"], size=(16, 16))
+    return attach_supports(model, xv.open_samples({samples!r}), per_class=2)
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A tiny SIC in a file of one's own, and samples that fit it."""
+    samples = tmp_path / "samples.npz"
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    np.savez(samples, image=image, label=np.array([0, 0, 0, 1, 1, 1]))
+    (tmp_path / "tiny.py").write_text(OWN_SIC.format(samples=str(samples)))
+    return f"{tmp_path}/tiny.py:load", str(samples)
+
+
+def test_explain_writes_a_file_that_says_how_it_was_made(capsys, tmp_path, tiny):
+    from xai_views.explanation import load
+
+    out = tmp_path / "out.zarr"
+    code, words, err = run(capsys, "explain", *tiny, "--out", str(out), "--first", "3", "--device", "cpu")
+    assert code == 0, err
+    assert "3 samples explained by sic" in words
+    result = load(out)
+    assert result.sizes["sample"] == 3
+    assert result.attrs["method"] == "sic"
+    assert float(abs(result["residual"]).max()) < 1e-3
+    assert "exists" in refusal(capsys, "explain", *tiny, "--out", str(out))
+    assert run(capsys, "explain", *tiny, "--out", str(out), "--first", "2", "--overwrite")[0] == 0
+    assert load(out).sizes["sample"] == 2
+
+
+def test_explain_refuses_in_words(capsys, tmp_path, tiny):
+    out = str(tmp_path / "out.zarr")
+    model, samples = tiny
+    assert "'sik'" in refusal(capsys, "explain", model, samples, "--method", "sik", "--out", out)
+    assert "'nothing'" in refusal(capsys, "explain", model, samples, "--set", "nothing=1", "--out", out)
+    assert "no samples" in refusal(capsys, "explain", model, f"{tmp_path}/none", "--out", out)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_serve_opens_ones_own_model_first(serve_app, tiny):
+    server = serve_app(["--model", tiny[0], "--samples", tiny[1], "--device", "cpu"])
+    assert server.get("/sic?model=tiny", timeout=60)[0] == 200
+    assert server.get("/sic", timeout=60)[0] == 200
+    assert "Traceback" not in server.log(), server.log()
