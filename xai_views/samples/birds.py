@@ -1,9 +1,7 @@
 """A generator of two-dimensional birds: every pixel's part is known, and any part can be left out.
 
-The scene is data; :func:`render` is a pure function of it, so an image without a tail is the same image in every
-other pixel. Modelled after FunnyBirds (Hesse, Schaub-Meyer, Roth, ICCV 2023), drawn with polygons.
-
-Bird coordinates: origin at the body's centre, x towards the head, y up, unit = image width.
+The scene is data; :func:`render` is a pure function of it, so an image without a tail is the same image in
+every other pixel. Modelled after FunnyBirds (Hesse, Schaub-Meyer, Roth, ICCV 2023), drawn with polygons.
 """
 
 from __future__ import annotations
@@ -15,63 +13,33 @@ from functools import cache
 from math import cos, pi, sin
 
 import numpy as np
+import xarray as xr
 from PIL import Image, ImageDraw
 
-from ..errors import SamplesError
+from xai_views.errors import SamplesError
+
+from .bird_shapes import BACKGROUND, BODY_SHAPES, OBJECT_COLOURS, VARIANTS, box, ellipse, shapes
 
 PARTS = ("beak", "eye", "foot", "tail", "wing")
 #: Names by id of the index map; 100 + i is background object i.
 PART_NAMES = ("nothing", "body", *PARTS)
 OBJECT_ID = 100
+OBJECT_KINDS = ("rectangle", "triangle", "circle", "ellipse", "octagon")
 N_CLASSES = 50
 SUPERSAMPLE = 4
-
-BACKGROUND = (85, 85, 153)
-BODY = (170, 170, 170)
-COLOURS = {"red": (220, 0, 0), "green": (0, 170, 0), "blue": (0, 60, 255)}
-OBJECT_COLOURS = {"red": (220, 0, 0), "green": (0, 170, 0), "blue": (0, 60, 255), "yellow": (255, 230, 0)}
-YELLOW = (255, 230, 0)
-FOOT_COLOUR = (230, 120, 0)
-OBJECT_KINDS = ("rectangle", "triangle", "circle", "ellipse", "octagon")
-
-TAILS = {
-    "fan": ((-.24, .06), (-.46, .20), (-.50, .06), (-.46, -.08), (-.24, -.04)),
-    "stick": ((-.24, .05), (-.52, .02), (-.52, -.04), (-.24, -.03)),
-    "fork": ((-.24, .06), (-.50, .22), (-.36, .03), (-.50, -.14), (-.24, -.04)),
-}
-BEAKS = {
-    "cone": ((.37, .26), (.37, .14), (.49, .20)),
-    "needle": ((.37, .225), (.37, .175), (.62, .20)),
-    "hook": ((.36, .27), (.46, .25), (.50, .10), (.43, .16), (.37, .15)),
-    "duck": ((.37, .25), (.55, .24), (.55, .16), (.37, .15)),
-}
-POINTED_WING = ((.10, .08), (-.04, .13), (-.24, -.10), (-.02, -.06), (.08, -.02))
-EYES = ("small", "large", "slit")
-FEET = ("toes", "web", "claw", "block")
-WINGS = ("round", "pointed")
-
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "beak": tuple(BEAKS),
-    "eye": EYES,
-    "foot": FEET,
-    "tail": tuple(f"{shape} {colour}" for shape in TAILS for colour in COLOURS),
-    "wing": tuple(f"{shape} {colour}" for shape in WINGS for colour in COLOURS),
-}
-
-
-def _ellipse(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, n: int = 36) -> tuple:
-    c, s = cos(tilt), sin(tilt)
-    points = ((rx * cos(t), ry * sin(t)) for t in (2 * pi * k / n for k in range(n)))
-    return tuple((x + c * u - s * v, y + s * u + c * v) for u, v in points)
-
-
-def _box(x0: float, y0: float, x1: float, y1: float) -> tuple:
-    return ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+#: Number of birds and seed of the sets in the catalogue.
+SETS = {"train": (5000, 1), "test": (200, 2)}
 
 
 @cache
 def classes(n: int = N_CLASSES, seed: int = 0) -> tuple[dict[str, str], ...]:
-    """Draw ``n`` distinct classes, each one variant per part; the same for the same seed."""
+    """Draw ``n`` distinct classes, each one variant per part; the same for the same seed.
+
+    Raises
+    ------
+    SamplesError
+        When there are not that many different birds.
+    """
     rng = np.random.default_rng(seed)
     limit = int(np.prod([len(v) for v in VARIANTS.values()]))
     if not 1 <= n <= limit:
@@ -83,13 +51,13 @@ def classes(n: int = N_CLASSES, seed: int = 0) -> tuple[dict[str, str], ...]:
 
 
 def class_names(n: int = N_CLASSES) -> list[str]:
-    """Short names "bird 00" ... of the classes."""
+    """Return the short names "bird 00" ... of the classes."""
     return [f"bird {i:02d}" for i in range(n)]
 
 
 @dataclass(frozen=True)
 class BackgroundObject:
-    """One object; position, half sizes and rotation in image widths and radians; ``front`` draws it over the bird."""
+    """One object; lengths in image widths, rotation in radians; ``front`` draws it over the bird."""
 
     kind: str
     colour: str
@@ -132,19 +100,32 @@ class Scene:
     objects: tuple[BackgroundObject, ...] = ()
 
     def to_json(self) -> str:
-        """The scene as JSON text."""
+        """Write the scene as JSON text."""
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Scene:
-        """The scene that :meth:`to_json` wrote."""
-        fields = json.loads(text)
-        fields["objects"] = tuple(BackgroundObject(**o) for o in fields["objects"])
-        return Scene(**fields)
+        """Read a scene that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SamplesError
+            When the text is not the JSON of a scene.
+        """
+        try:
+            fields = json.loads(text)
+            fields["objects"] = tuple(BackgroundObject(**o) for o in fields["objects"])
+            return Scene(**fields)
+        except (ValueError, TypeError, KeyError):
+            raise SamplesError("the text is not the JSON of a bird scene; write it with Scene.to_json.") \
+                from None
 
 
-def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CLASSES, occlude: bool = False) -> Scene:
-    """Draw the scene of sample ``index``; it depends on ``(seed, index)`` alone, so any one can be drawn by itself.
+def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CLASSES,
+          occlude: bool = False) -> Scene:
+    """Decide the scene of sample ``index``.
+
+    Pose and background depend on ``(seed, index)`` alone, so any bird can be drawn without the others.
 
     Parameters
     ----------
@@ -156,14 +137,29 @@ def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CL
         Number of classes.
     occlude : bool
         Let some background objects stand in front of the bird.
+
+    Returns
+    -------
+    Scene
+        What :func:`render` draws.
+
+    Raises
+    ------
+    SamplesError
+        For a class that does not exist, or a negative seed or index.
     """
-    rng = np.random.default_rng([seed, index])
     label = index % n_classes if label is None else label
+    if min(seed, index) < 0 or not 0 <= label < n_classes:
+        raise SamplesError(f"bird {index} of seed {seed} with class {label} was asked for; seed and index "
+                           "start at "
+                           f"0 and there are {n_classes} classes.")
+    rng = np.random.default_rng([seed, index])
     u = rng.uniform
+    # The order of these draws is part of what is shipped: another order would be other birds.
     pose = {
         "mirror": bool(rng.random() < 0.5), "rotation": float(np.radians(u(-20, 20))),
-        "scale": float(0.92 * u(0.85, 1.1)), "shift_x": float(u(-0.05, 0.05)), "shift_y": float(u(-0.05, 0.05)),
-        "brightness": float(u(0.85, 1.1)),
+        "scale": float(0.92 * u(0.85, 1.1)), "shift_x": float(u(-0.05, 0.05)),
+        "shift_y": float(u(-0.05, 0.05)), "brightness": float(u(0.85, 1.1)),
     }
     objects = tuple(
         BackgroundObject(
@@ -173,58 +169,15 @@ def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CL
         )
         for _ in range(rng.integers(0, 13))
     )
-    return Scene(label, classes(n_classes)[label], **pose, objects=objects)
-
-
-@cache
-def _foot(kind: str) -> tuple:
-    shapes: list[tuple] = []
-    for x in (-.07, .08):
-        shapes.append(_box(x - .012, -.14, x + .012, -.32))
-        if kind == "toes":
-            shapes += [((x - .01, -.31), (x + .01, -.31), (x + d + .012, -.38), (x + d - .012, -.38))
-                       for d in (-.05, .0, .05)]
-        elif kind == "web":
-            shapes.append(((x, -.29), (x + .08, -.38), (x - .06, -.38)))
-        elif kind == "claw":
-            shapes.append(((x - .012, -.30), (x + .09, -.33), (x + .10, -.38), (x + .06, -.35), (x - .012, -.345)))
-        else:
-            shapes.append(_box(x - .045, -.31, x + .055, -.375))
-    return tuple(shapes)
-
-
-def _eye(kind: str) -> tuple:
-    if kind == "small":
-        return ((_ellipse(.29, .23, .035, .035), (255, 255, 255)), (_ellipse(.29, .23, .016, .016), (0, 0, 0)))
-    if kind == "large":
-        return ((_ellipse(.29, .23, .062, .062), (255, 255, 255)), (_ellipse(.31, .23, .022, .022), (0, 0, 0)))
-    return ((_ellipse(.29, .23, .062, .028), (0, 0, 0)), (_ellipse(.29, .23, .025, .012), (255, 255, 255)))
-
-
-@cache
-def _shapes(part: str, variant: str) -> tuple:
-    """Polygons and colours of one part, in bird coordinates."""
-    if part == "beak":
-        return ((BEAKS[variant], YELLOW),)
-    if part == "eye":
-        return _eye(variant)
-    if part == "foot":
-        return tuple((shape, FOOT_COLOUR) for shape in _foot(variant))
-    shape, colour = variant.split()
-    if part == "tail":
-        return ((TAILS[shape], COLOURS[colour]),)
-    return ((_ellipse(-.04, .03, .15, .085, -.25) if shape == "round" else POINTED_WING, COLOURS[colour]),)
-
-
-BODY_SHAPES = ((_ellipse(0, 0, .27, .17), BODY), (_ellipse(.27, .19, .125, .125), BODY))
+    return Scene(int(label), classes(n_classes)[label], **pose, objects=objects)
 
 
 def _object_polygon(o: BackgroundObject) -> np.ndarray:
     w, h = o.half_width, o.half_height
     points = {
-        "rectangle": lambda: _box(-w, -h, w, h), "triangle": lambda: ((-w, -h), (w, -h), (0, h)),
-        "circle": lambda: _ellipse(0, 0, w, w), "ellipse": lambda: _ellipse(0, 0, w, h),
-        "octagon": lambda: _ellipse(0, 0, w, w, pi / 8, n=8),
+        "rectangle": lambda: box(-w, -h, w, h), "triangle": lambda: ((-w, -h), (w, -h), (0, h)),
+        "circle": lambda: ellipse(0, 0, w, w), "ellipse": lambda: ellipse(0, 0, w, h),
+        "octagon": lambda: ellipse(0, 0, w, w, pi / 8, n=8),
     }[o.kind]()
     c, s = cos(o.rotation), sin(o.rotation)
     return np.asarray(points) @ np.array([[c, s], [-s, c]]) + (o.x, o.y)
@@ -284,12 +237,15 @@ def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Itera
     Raises
     ------
     SamplesError
-        For an unknown part.
+        For an unknown part or background object.
     """
-    kept = set(PARTS if keep is None else keep)
-    if kept - set(PARTS):
-        raise SamplesError(f"bird part {sorted(kept - set(PARTS))[0]!r} is not known; the parts are {', '.join(PARTS)}.")
-    gone = set(range(len(s.objects))) if remove_background is True else set(remove_background or ())
+    kept = _known(PARTS if keep is None else keep)
+    n = len(s.objects)
+    gone = set(range(n)) if remove_background is True else set(remove_background or ())
+    if not gone <= set(range(n)):
+        raise SamplesError(f"background objects {sorted(gone)} were to be removed and the scene has {n}, "
+                           "counted "
+                           "from 0.")
     painter = _Painter(size)
     matrix, shift = _pose(s)
 
@@ -298,7 +254,7 @@ def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Itera
             if o.front == front and i not in gone:
                 painter.polygon(_object_polygon(o), OBJECT_COLOURS[o.colour], OBJECT_ID + i)
 
-    def shapes(polygons: tuple, index: int) -> None:
+    def draw(polygons: tuple, index: int) -> None:
         for points, colour in polygons:
             lit = tuple(min(255, round(v * s.brightness)) for v in colour)
             painter.polygon(np.asarray(points) @ matrix + shift, lit, index)
@@ -306,23 +262,66 @@ def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Itera
     objects(front=False)
     for part in ("tail", "foot", "body", "wing", "beak", "eye"):
         if part == "body":
-            shapes(BODY_SHAPES, 1)
+            draw(BODY_SHAPES, 1)
         elif part in kept:
-            shapes(_shapes(part, s.variants[part]), PART_NAMES.index(part))
+            draw(shapes(part, s.variants[part]), PART_NAMES.index(part))
     objects(front=True)
     return painter.result()
 
 
+def _known(keep: Iterable[str]) -> frozenset[str]:
+    kept = frozenset((keep,) if isinstance(keep, str) else keep)
+    if kept - set(PARTS):
+        raise SamplesError(f"bird part {min(kept - set(PARTS), key=str)!r} is not known; the parts are "
+                           f"{', '.join(PARTS)}.")
+    return kept
+
+
 def compatible(keep: Iterable[str], label: int, n_classes: int = N_CLASSES) -> np.ndarray:
-    """Classes that agree with class ``label`` in all parts of ``keep``: ``[n_classes]`` float32, 0 or 1."""
+    """Find the classes that a bird with only these parts left may belong to (as FunnyBirds trains).
+
+    Parameters
+    ----------
+    keep : iterable of str
+        Parts that are left.
+    label : int
+        Class of the bird.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray
+        ``[n_classes]`` float32: 1 for every class that agrees with ``label`` in all parts of ``keep``.
+
+    Raises
+    ------
+    SamplesError
+        For an unknown part or class.
+    """
+    if not 0 <= label < n_classes:
+        raise SamplesError(f"bird class {label} was asked for; there are {n_classes}, counted from 0.")
+    return np.array(_compatible(_known(keep), int(label), n_classes), np.float32)
+
+
+@cache
+def _compatible(keep: frozenset[str], label: int, n_classes: int) -> tuple[bool, ...]:
     wanted = classes(n_classes)[label]
-    keep = tuple(keep)
-    return np.array([all(c[p] == wanted[p] for p in keep) for c in classes(n_classes)], np.float32)
+    return tuple(all(c[p] == wanted[p] for p in keep) for c in classes(n_classes))
 
 
-def training_arrays(n: int, seed: int, parts_dropped: float = 0.5, n_classes: int = N_CLASSES, size: int = 64
-                    ) -> tuple[np.ndarray, np.ndarray]:
-    """Birds for training of which a share ``parts_dropped`` lacks a random, non-empty set of parts.
+def training_arrays(n: int, seed: int, parts_dropped: float = 0.5, n_classes: int = N_CLASSES,
+                    size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Draw birds for training of which some lack parts, so that removing a part is nothing new to a network.
+
+    Parameters
+    ----------
+    n, seed : int
+        Number of birds and which ones; classes take turns.
+    parts_dropped : float
+        Share of birds that lack a random, non-empty set of parts.
+    n_classes, size : int
+        Number of classes; width and height in pixels.
 
     Returns
     -------
@@ -343,3 +342,26 @@ def training_arrays(n: int, seed: int, parts_dropped: float = 0.5, n_classes: in
         images[i] = render(s, keep, size=size)[0]
         targets[i] = compatible(keep, s.label, n_classes)
     return images, targets
+
+
+def scene_of(ds: xr.Dataset, i: int) -> Scene:
+    """Return the scene that sample ``i`` of ``birds/train`` or ``birds/test`` was drawn from.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        One of the two, or a selection of it.
+    i : int
+        Position in ``ds``.
+
+    Raises
+    ------
+    SamplesError
+        When the sample is not a bird of the catalogue.
+    """
+    name = str(ds["name"].values[i])
+    family, split, number = (*name.split("-"), "", "", "")[:3]
+    if family != "bird" or split not in SETS or not number.isdigit():
+        raise SamplesError(f"sample {name!r} is not a bird of the catalogue; open 'birds/train' or "
+                           "'birds/test'.")
+    return scene(SETS[split][1], int(number))

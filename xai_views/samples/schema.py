@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..errors import SamplesError
+from xai_views.errors import SamplesError
 
 IMAGE_DIMS = ("sample", "y", "x", "channel")
+TRUTH_DIMS = ("sample", "y", "x")
+#: Characters that a URL carries as they are (RFC 3986, "unreserved").
+SAFE_NAME = re.compile(r"[A-Za-z0-9._~-]+")
+WORDS = {"title": "", "synthetic": 0, "note": "", "licence": "", "origin": ""}
 
 
-def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None, classes: Sequence[str] | None = None,
-            part: Any = None, parts: Sequence[str] | None = None, mask: Any = None, **attrs: Any) -> xr.Dataset:
+def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None,
+            classes: Sequence[str] | None = None, part: Any = None, parts: Sequence[str] | None = None,
+            mask: Any = None, **attrs: Any) -> xr.Dataset:
     """Put images and what is known of them into the schema.
 
     Parameters
     ----------
     image : array
-        ``[N, H, W, C]`` or ``[N, H, W]`` uint8, or float in [0, 1]; numpy or dask.
+        ``[N, H, W, C]`` or ``[N, H, W]`` uint8, or float in [0, 1]; numpy, dask or what numpy takes.
     label : array, optional
-        ``[N]`` class indices (-1 = unknown) or ``[N, classes]`` 0/1.
+        ``[N]`` class indices (-1 = unknown) or class names, or ``[N, classes]`` 0/1 for several at once.
     name : sequence of str, optional
-        Unique ids; numbered when not given.
+        Unique ids of letters, digits and ``. _ ~ -``; numbered when not given.
     classes : sequence of str, optional
-        Class names; numbered when labels are given without.
+        Class names; when not given, those in ``label`` in alphabetical order, or numbers.
     part, parts : array, sequence of str, optional
-        ``[N, H, W]`` part ids (0 = nothing) and the name of every id.
+        ``[N, H, W]`` part ids (0 = nothing) and the name of every id, the first being that of 0.
     mask : array, optional
-        ``[N, H, W]`` bool: the object.
+        ``[N, H, W]`` bool or 0/1: the object.
     **attrs
         ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
 
@@ -45,39 +51,117 @@ def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None, cl
     SamplesError
         In one sentence.
     """
-    image = image[..., None] if getattr(image, "ndim", 0) == 3 else image
-    if getattr(image, "ndim", 0) != 4:
-        raise SamplesError(f"images have shape {list(np.shape(image))} and should be [samples, height, width, channels].")
+    image = _pictures(image)
     n = image.shape[0]
     variables: dict[str, Any] = {"image": (IMAGE_DIMS, image)}
-    names = [f"sample-{i:05d}" for i in range(n)] if name is None else [str(s) for s in name]
+    names = numbered(n) if name is None else [str(s) for s in name]
     variables["name"] = ("sample", np.asarray(names, dtype=str))
+    if len(names) != n:
+        raise SamplesError(f"{len(names)} names were given for {n} images; give one each.")
+    classes = None if classes is None else [str(c) for c in classes]
     if label is not None:
-        label = np.asarray(label)
-        if label.dtype.kind not in "iub":
-            raise SamplesError(f"labels are {label.dtype} and should be class indices; number the classes from 0.")
-        variables["label"] = (("sample", "class")[: label.ndim], label.astype(np.int64))
-        if classes is None:
-            count = label.shape[1] if label.ndim == 2 else int(label.max(initial=-1)) + 1
-            classes = [f"class {i}" for i in range(count)]
-    if part is not None:
-        variables["part"] = (("sample", "y", "x"), part)
-    if mask is not None:
-        variables["mask"] = (("sample", "y", "x"), mask)
-    known = {"title": "", "synthetic": 0, "note": "", "licence": "", "origin": ""}
+        label, classes = _labels(label, classes, n)
+        variables["label"] = (("sample", "class")[: label.ndim], label)
+    known: dict[str, Any] = {**WORDS, "classes": classes or []}
+    for key, truth in (("part", part), ("mask", mask)):
+        if truth is not None:
+            truth = truth if hasattr(truth, "dtype") else np.asarray(truth)
+            if truth.shape != image.shape[:3]:
+                raise SamplesError(f"{key!r} has shape {list(truth.shape)} and should have "
+                                   f"{list(image.shape[:3])}, as the images.")
+            whole = truth.dtype.kind in "iub"
+            as_type = {"part": np.int16, "mask": bool}[key] if whole else truth.dtype
+            variables[key] = (TRUTH_DIMS, truth.astype(as_type))
     if parts is not None:
-        known["parts"] = list(parts)
+        known["parts"] = [str(p) for p in parts]
+    return validate(xr.Dataset(variables, attrs={**known, **attrs}))
+
+
+def numbered(n: int) -> list[str]:
+    """Return the names of ``n`` samples that came without."""
+    return [f"sample-{i:05d}" for i in range(n)]
+
+
+def _pictures(image: Any) -> Any:
+    """Images as a numpy or dask array of four dimensions, or the reason why they are not."""
+    if isinstance(image, xr.DataArray):
+        image = image.data
+    if not hasattr(image, "__dask_graph__") and not isinstance(image, np.ndarray):
+        try:
+            image = np.asarray(image)
+        except (ValueError, TypeError, RuntimeError):
+            image = np.asarray(None)
+    if image.dtype.kind not in "uifb":
+        raise SamplesError("the images are not one array of numbers (do they differ in size?); give "
+                           "[samples, height, width, channels] as uint8, or as float in [0, 1].")
+    if image.ndim == 3 and image.shape[2] in (1, 3, 4) and min(image.shape[:2]) > 4:
+        raise SamplesError(f"an array of shape {list(image.shape)} looks like one picture and samples are "
+                           "[samples, height, width, channels]; give image[None].")
+    if image.ndim == 3:
+        image = image[..., None]
+    if image.ndim != 4:
+        raise SamplesError(f"images have shape {list(image.shape)} and should have "
+                           "[samples, height, width, channels]; reshape them.")
+    return image
+
+
+def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, list[str]]:
     try:
-        ds = xr.Dataset(variables, attrs={**known, "classes": [str(c) for c in classes or ()], **attrs})
-    except ValueError as e:
-        raise SamplesError(f"images, labels, names and truth do not belong together ({str(e).splitlines()[0][:120]}).") from None
-    return validate(ds)
+        label = np.asarray(label)
+    except ValueError:
+        label = np.asarray(None)
+    if label.ndim not in (1, 2):
+        raise SamplesError(f"labels have shape {list(label.shape)} and should be one class per image, or 0/1 "
+                           "[samples, classes].")
+    if len(label) != n:
+        raise SamplesError(f"{len(label)} labels were given for {n} images; give one each.")
+    if label.dtype.kind in "UST" and label.ndim == 1:
+        return from_names([str(c) for c in label], classes)
+    if label.dtype.kind not in "iub":
+        raise SamplesError(f"labels are {label.dtype} and should be class indices or class names; number the "
+                           "classes from 0.")
+    if classes is None:
+        count = label.shape[1] if label.ndim == 2 else int(label.max(initial=-1)) + 1
+        classes = [f"class {i}" for i in range(count)]
+    return label.astype(np.int64), classes
+
+
+def from_names(label: Sequence[str], classes: list[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Turn class names into indices, in alphabetical order when ``classes`` are not given.
+
+    Returns
+    -------
+    label, classes : ndarray, list of str
+        ``[N]`` int64 and the class names.
+
+    Raises
+    ------
+    SamplesError
+        For a label that is none of ``classes``.
+    """
+    classes = sorted(set(label)) if classes is None else classes
+    index = {c: i for i, c in enumerate(classes)}
+    strange = next((c for c in label if c not in index), None)
+    if strange is not None:
+        raise SamplesError(f"the label {strange!r} is none of the {len(classes)} classes; add it to classes.")
+    return np.asarray([index[c] for c in label], np.int64), classes
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema.
+    """Return ``ds`` when it follows the schema, with names and attributes it may lack.
 
-    Values of lazy images are not looked at; those in memory are.
+    Values in memory are looked at; those of lazy images only when :func:`images` computes them. Floats
+    become float32.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        At least ``image [sample, y, x, channel]``.
+
+    Returns
+    -------
+    xarray.Dataset
+        As in ``docs/architecture.md``.
 
     Raises
     ------
@@ -85,53 +169,139 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         In one sentence: what came, what was expected, what to do.
     """
     if not isinstance(ds, xr.Dataset) or "image" not in ds:
-        raise SamplesError("samples need a variable 'image' [sample, y, x, channel]; build them with xv.samples.dataset.")
-    image = ds["image"]
-    if image.dims != IMAGE_DIMS:
-        raise SamplesError(f"'image' has dimensions {list(image.dims)} and should have {list(IMAGE_DIMS)}; transpose it.")
-    n, h, w, c = image.shape
-    if not n or not h or not w:
-        raise SamplesError(f"'image' has shape {list(image.shape)}, which holds no picture; give at least one.")
-    if c not in (1, 3):
-        hint = "transpose it to [samples, height, width, channels]" if h in (1, 3) else "keep 1 (grey) or 3 (RGB)"
-        raise SamplesError(f"'image' has shape {list(image.shape)} with {c} channels; {hint}.")
-    if image.dtype != np.uint8 and image.dtype.kind != "f":
-        raise SamplesError(f"'image' is {image.dtype} and should be uint8 or float in [0, 1]; divide by its largest value.")
-    if image.dtype.kind == "f" and isinstance(image.variable._data, np.ndarray):
-        low, high = float(image.values.min()), float(image.values.max())
-        if not np.isfinite([low, high]).all():
-            raise SamplesError("'image' holds values that are not a number or not finite; replace them before opening.")
-        if low < 0 or high > 1:
-            raise SamplesError(f"'image' holds floats in [{low:.3g}, {high:.3g}] and should be in [0, 1]; rescale it.")
-    _validate_label(ds)
+        came = f"variables {sorted(map(str, ds))}" if isinstance(ds, xr.Dataset) else type(ds).__name__
+        raise SamplesError(f"samples came as {came} and need a variable 'image' [sample, y, x, channel]; "
+                           "build "
+                           "them with xai_views.samples.dataset.")
+    _check_image(ds["image"])
+    if ds["image"].dtype.kind == "f" and ds["image"].dtype != np.float32:
+        ds = ds.assign(image=ds["image"].astype(np.float32))
+    words = {k: ds.attrs.get(k, v) for k, v in WORDS.items()}
+    classes = ds.attrs.get("classes", [])
+    classes = [classes] if isinstance(classes, str) else [str(c) for c in classes]
+    ds = ds.assign_attrs({**words, "classes": classes})
+    if len(set(classes)) < len(classes):
+        twice = next(c for c in classes if classes.count(c) > 1)
+        raise SamplesError(f"the class name {twice!r} is used twice; class names must be unique.")
     if "name" not in ds:
-        ds = ds.assign(name=("sample", np.asarray([f"sample-{i:05d}" for i in range(n)])))
-    names = ds["name"].values
-    if len(set(names.tolist())) != n:
-        values, counts = np.unique(names, return_counts=True)
-        raise SamplesError(f"the name {str(values[counts.argmax()])!r} is used {counts.max()} times; names must be unique.")
+        ds = ds.assign(name=("sample", np.asarray(numbered(ds.sizes["sample"]))))
+    _check_names(ds["name"])
+    if "label" in ds:
+        _check_label(ds["label"], classes)
     for truth in ("part", "mask"):
-        if truth in ds and ds[truth].shape != (n, h, w):
-            raise SamplesError(f"{truth!r} has shape {list(ds[truth].shape)} and should have {[n, h, w]}, as the images.")
+        if truth in ds:
+            _check_truth(ds, truth)
     return ds
 
 
-def _validate_label(ds: xr.Dataset) -> None:
-    if "label" not in ds:
-        return
-    label, classes = ds["label"], ds.attrs.get("classes", [])
+def in_memory(variable: xr.DataArray) -> bool:
+    """Whether looking at the values costs neither reading nor computing."""
+    # Not `.data`: of a file opened without dask that would read the whole file.
+    return isinstance(variable.variable._data, np.ndarray)
+
+
+def _check_image(image: xr.DataArray) -> None:
+    if image.dims != IMAGE_DIMS:
+        raise SamplesError(f"'image' has dimensions {list(image.dims)} and should have {list(IMAGE_DIMS)}; "
+                           "transpose or rename them.")
+    n, h, w, c = image.shape
+    if not n or not h or not w:
+        raise SamplesError(f"'image' has shape {list(image.shape)}, which holds no picture; give at least "
+                           "one.")
+    if c not in (1, 3):
+        hint = "keep 1 (grey) or 3 (RGB)"
+        if h in (1, 3):
+            hint = "transpose it to [samples, height, width, channels] with .transpose(0, 2, 3, 1)"
+        elif c in (2, 4):
+            hint = "drop the transparency with image[..., :-1]"
+        raise SamplesError(f"'image' has shape {list(image.shape)} with {c} channels in the last place; "
+                           f"{hint}.")
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise SamplesError(f"'image' is {image.dtype} and should be uint8 or float in [0, 1]; use "
+                           ".astype('uint8') "
+                           "when it holds 0 to 255, else divide it by its largest possible value.")
+    if image.dtype.kind == "f" and in_memory(image):
+        _check_range(image.values)
+
+
+def _check_range(image: np.ndarray) -> None:
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite([low, high]).all():
+        raise SamplesError("'image' holds values that are not finite numbers; replace them before opening.")
+    if low < 0 or high > 1:
+        hint = "divide it by 255" if low >= 0 and high <= 255 else "give the pixels before any normalisation"
+        raise SamplesError(f"'image' holds floats in [{low:.3g}, {high:.3g}] and should lie in [0, 1]; "
+                           f"{hint}.")
+
+
+def _check_names(name: xr.DataArray) -> None:
+    if name.dims != ("sample",):
+        raise SamplesError(f"'name' has dimensions {list(name.dims)} and should have ['sample'].")
+    seen: set[str] = set()
+    for text in map(str, name.values.tolist()):
+        if not SAFE_NAME.fullmatch(text):
+            raise SamplesError(f"the name {text[:80]!r} cannot stand in a URL; use letters, digits and . _ ~ "
+                               "- only.")
+        if text in seen:
+            raise SamplesError(f"the name {text!r} is used more than once; names must be unique.")
+        seen.add(text)
+
+
+def _check_label(label: xr.DataArray, classes: list[str]) -> None:
+    if label.dims[:1] != ("sample",) or label.ndim > 2 or label.dtype.kind not in "iub":
+        raise SamplesError(f"'label' is {label.dtype} {list(label.dims)} and should be integers ['sample'], "
+                           "or 0/1 "
+                           "['sample', 'class'].")
+    low, high = int(label.min()), int(label.max())
     if label.ndim == 2:
         if label.shape[1] != len(classes):
-            raise SamplesError(f"labels have {label.shape[1]} columns and there are {len(classes)} class names; name each.")
+            raise SamplesError(f"labels have {label.shape[1]} columns and there are {len(classes)} class "
+                               "names; "
+                               "name each.")
+        if low < 0 or high > 1:
+            raise SamplesError(f"labels [samples, classes] hold values in [{low}, {high}] and should be 0 or "
+                               "1.")
+    elif low < -1 or high >= max(len(classes), 0):
+        raise SamplesError(f"labels lie in [{low}, {high}] and there are {len(classes)} class names; number "
+                           "the "
+                           "classes from 0 and use -1 for unknown.")
+
+
+def _check_truth(ds: xr.Dataset, key: str) -> None:
+    truth, shape = ds[key], list(ds["image"].shape[:3])
+    if truth.dims != TRUTH_DIMS or list(truth.shape) != shape:
+        raise SamplesError(f"{key!r} has shape {list(truth.shape)} of {list(truth.dims)} and should have "
+                           f"{shape} of "
+                           f"{list(TRUTH_DIMS)}, as the images.")
+    if key == "mask":
+        if truth.dtype != bool:
+            raise SamplesError(f"'mask' is {truth.dtype} and should be bool; compare it with a threshold.")
         return
-    low, high = int(label.min()), int(label.max())
-    if low < -1 or high >= len(classes):
-        raise SamplesError(f"labels lie in [{low}, {high}] and should lie in [-1, {len(classes) - 1}], one of {len(classes)} "
-                           "classes or -1 for unknown.")
+    if truth.dtype.kind not in "iu":
+        raise SamplesError(f"'part' is {truth.dtype} and should be integer ids of parts, 0 for nothing.")
+    parts = list(ds.attrs.get("parts", []))
+    if not parts:
+        raise SamplesError("'part' holds ids without names; give parts, the name of each id from 0 "
+                           "('nothing') on.")
+    if in_memory(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < len(parts):
+        raise SamplesError(f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] and {len(parts)} "
+                           "parts are "
+                           "named; name each id from 0 on.")
 
 
 def digest(array: np.ndarray) -> str:
-    """Content key of one image: 32 hexadecimal digits of the sha256 over dtype, shape and bytes."""
+    """Return the content key of one image: it changes when a pixel, the shape or the type does.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any shape and type.
+
+    Returns
+    -------
+    str
+        First 32 hexadecimal digits of the sha256 over dtype, shape and bytes.
+    """
     array = np.ascontiguousarray(array)
     content = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     content.update(array.tobytes())
@@ -139,9 +309,37 @@ def digest(array: np.ndarray) -> str:
 
 
 def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
-    """Compute the images at ``indices`` only: ``[n, H, W, C]``."""
-    indices = np.atleast_1d(np.asarray(indices, np.int64))
-    data = ds["image"].variable._data
-    if isinstance(data, np.ndarray):
-        return data[indices]
-    return np.asarray(ds["image"].isel(sample=indices).values)
+    """Compute the wanted images and no others.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Samples.
+    indices : int, sequence of int, slice or bool array
+        Which samples; negative ones count from the end.
+
+    Returns
+    -------
+    ndarray
+        ``[n, H, W, C]``, uint8 or float32 in [0, 1].
+
+    Raises
+    ------
+    SamplesError
+        When there is no such sample, or a lazy image turns out not to lie in [0, 1].
+    """
+    n = ds.sizes["sample"]
+    wanted = np.arange(n)[indices] if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
+    if wanted.dtype == bool:
+        if len(wanted) != n:
+            raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
+        wanted = np.flatnonzero(wanted)
+    if wanted.size and (wanted.dtype.kind not in "iu" or wanted.min() < -n or wanted.max() >= n):
+        raise SamplesError(f"sample {wanted.max()} was asked for and there are {n}, counted from 0.")
+    wanted = wanted.astype(np.int64)
+    if in_memory(ds["image"]):
+        return ds["image"].variable._data[wanted]
+    computed = np.asarray(ds["image"].isel(sample=wanted).values)
+    if computed.dtype.kind == "f" and computed.size:
+        _check_range(computed)
+    return computed
