@@ -1,4 +1,4 @@
-"""Measure in a real Chromium: from the keydown event to the frame on which every picture shows the new sample."""
+"""Measure in a real Chromium: from the keydown event to the frame that shows the new sample everywhere."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ PROBE = """(wanted) => {
   const decode = (d) => Math.abs(d[2] - 128) > 20 || d[3] < 200 ? -1
     : Math.round((d[0] - 8) / 16) + 16 * Math.round((d[1] - 8) / 16);
   const middle = (canvas) => {
-    const context = canvas.getContext("2d"), at = [Math.floor(canvas.width / 2), Math.floor(canvas.height / 2)];
+    const context = canvas.getContext("2d");
+    const at = [Math.floor(canvas.width / 2), Math.floor(canvas.height / 2)];
     return decode(context.getImageData(...at, 1, 1).data);
   };
   let canvases = null;
@@ -101,7 +102,7 @@ class Scrubbed:
         self.page.wait_for_timeout(2000)
 
     def steps(self, count: int, pause: int = 120) -> list[dict[str, Any]]:
-        """Press a key ``count`` times, waiting for the pixels of each; steps that never come count as None."""
+        """Press a key ``count`` times, waiting for the pixels of each; None where they never come."""
         self.page.bring_to_front()
         self.page.locator(self.focus).first.focus()
         out = []

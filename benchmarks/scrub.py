@@ -2,9 +2,9 @@
 
 python benchmarks/scrub.py [--steps 100] [--holoviews-steps 30] [--rounds 4] [--json out.json]
 
-The designs are interleaved in rounds. Every picture carries a block whose colour encodes the sample; the clock
-starts at the keydown event's own time stamp and stops at the first animation frame on which all 12 pictures show
-the new sample. The server is on this machine: add the network's time.
+The designs are interleaved in rounds. Every picture carries a block whose colour encodes the sample; the
+clock starts at the keydown event's own time stamp and stops at the first animation frame on which all 12
+pictures show the new sample. The server is on this machine: add the network's time.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def bokeh_page():
     control, figures, sources = slider(), [], []
     for values in packed(0):
         sources.append(ColumnDataSource({"image": [values]}))
-        plot = figure(width=200, height=200, x_range=(0, SIDE), y_range=(0, SIDE), toolbar_location=None, tools="",
-                      min_border=0)  # fmt: skip
+        square = {"width": 200, "height": 200, "x_range": (0, SIDE), "y_range": (0, SIDE)}
+        plot = figure(**square, toolbar_location=None, tools="", min_border=0)
         plot.axis.visible = False
         plot.image_rgba("image", x=0, y=0, dw=SIDE, dh=SIDE, source=sources[-1])
         figures.append(plot)
@@ -206,6 +206,21 @@ def summary(steps: list) -> dict[str, float]:
     }
 
 
+def report(rows: dict[str, dict[str, float]]) -> None:
+    """Print the table; the ratio is to the first design that was measured."""
+    least = next((row["p50_ms"] for row in rows.values() if row["n"]), 1.0)
+    heads = ("n", "p50 ms", "p95 ms", "ratio", "KiB down", "ws frames", "bytes up", "lost")
+    print(f"{'design':26}" + "".join(f"{head:>10}" for head in heads))
+    for name, row in rows.items():
+        if row["n"]:
+            numbers = (row["p50_ms"], row["p95_ms"], row["p50_ms"] / least, row["kib_down"])
+            cells = "".join(f"{number:10.1f}" for number in numbers)
+            print(f"{PEERS[name][0]:26}{row['n']:10}{cells}{row['frames_down']:10.0f}{row['bytes_up']:10.0f}"
+                  f"{row['lost']:10}")  # fmt: skip
+        else:
+            print(f"{PEERS[name][0]:26}{0:10}   nothing was shown in {row['lost']} steps")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -240,14 +255,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
-    least = rows["browser"].get("p50_ms")
-    print(
-        f"{'design':26} {'n':>4} {'p50 ms':>8} {'p95 ms':>8} {'ratio':>6} {'KiB down':>9} {'ws frames':>9} {'bytes up':>8} {'lost':>4}"
-    )
-    for name, row in rows.items():
-        if row["n"]:
-            print(f"{PEERS[name][0]:26} {row['n']:4} {row['p50_ms']:8.1f} {row['p95_ms']:8.1f} {row['p50_ms'] / least:6.1f} "
-                  f"{row['kib_down']:9.1f} {row['frames_down']:9.0f} {row['bytes_up']:8.0f} {row['lost']:4}")  # fmt: skip
+    report(rows)
     if options.json:
         about = {"machine": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
         options.json.write_text(json.dumps({"about": about, "designs": rows}, indent=2), encoding="utf-8")

@@ -35,7 +35,7 @@ class View:
 
     def __init__(self, page, url, width=1440):
         self.page, self.sent = page, []
-        page.on("websocket", lambda socket: socket.on("framesent", lambda data: self.sent.append(data)))
+        page.on("websocket", lambda socket: socket.on("framesent", lambda data: self.sent.append(len(data))))
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(url)
         self.root = page.locator(".xv")
@@ -147,7 +147,7 @@ def test_opacity_and_colours_need_no_message(view):
     other = view.pixel("sample", *place)
     assert np.abs(strong - weak).max() > 20
     assert np.abs(strong - other).max() > 20
-    view.page.keyboard.press("o")
+    view.page.get_by_label("Overlay").uncheck()
     assert np.abs(view.pixel("sample", *place) - other).max() > 20
     view.page.wait_for_timeout(300)
     assert len(view.sent) == before

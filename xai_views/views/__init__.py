@@ -8,9 +8,17 @@ from __future__ import annotations
 import importlib
 
 _WHERE = {
-    "Canvas": "canvas", "Listing": "listing", "SETTINGS": "canvas", "Filmstrip": "filmstrip", "Frame": "wire", "decode": "wire",
-    "error_frame": "wire", "stamp": "wire", "plot": "plots", "latent_map": "plots",
-}  # fmt: skip
+    "Canvas": "canvas",
+    "SETTINGS": "canvas",
+    "Filmstrip": "filmstrip",
+    "Listing": "listing",
+    "Frame": "wire",
+    "decode": "wire",
+    "error_frame": "wire",
+    "stamp": "wire",
+    "plot": "plots",
+    "latent_map": "plots",
+}
 __all__ = list(_WHERE)
 
 

@@ -5,7 +5,7 @@ const KEYS = [
   ["o", "overlay on or off"], ["+ −", "zoom in, out"], ["0 Home", "whole picture"], ["1…9", "choose by number"],
   ["Esc", "clear the region, close this"], ["?", "these keys"],
 ];
-const BUSY = "input, textarea, select, summary, [contenteditable=''], [contenteditable='true'], [role=slider], [role=listbox], [role=combobox], [role=menu], [role=menuitem], [role=tab], [role=radio], [role=spinbutton], [role=grid], [role=tree], [role=textbox]";
+const BUSY = "input:not([type=checkbox]), textarea, select, summary, [contenteditable=''], [contenteditable='true'], [role=slider], [role=listbox], [role=combobox], [role=menu], [role=menuitem], [role=tab], [role=radio], [role=spinbutton], [role=grid], [role=tree], [role=textbox]";
 
 const inNotebook = () => Boolean(document.body.dataset.jpThemeName || document.body.dataset.vscodeThemeKind || window.jupyterapp || window.Jupyter || window.google?.colab || document.querySelector(".jp-Notebook"));
 

@@ -44,14 +44,14 @@ class Toolbar {
   }
 
   range(name, label, min, max, step) {
-    const input = h("input", {type: "range", name, "aria-label": label, min, max, step, oninput: () => this.host.set({[name]: +input.value})});
+    const input = h("input", {type: "range", name, "aria-label": label, min, max, step, onpointerup: () => this.host.root.focus({preventScroll: true}), oninput: () => this.host.set({[name]: +input.value})});
     const output = h("output", {class: "xv-percent", "aria-hidden": true});
     this.inputs[name] = (value) => { input.value = value; setText(output, `${Math.round(100 * value)}%`); };
     return h("label", {class: "xv-field"}, h("span", {}, label), input, output);
   }
 
   choice(name, label, options) {
-    const select = h("select", {name, onchange: () => this.host.set({[name]: name === "percentile" ? +select.value : select.value})},
+    const select = h("select", {name, "aria-label": label, onchange: () => this.host.set({[name]: name === "percentile" ? +select.value : select.value})},
       options.map(([value, text]) => h("option", {value}, text)));
     this.inputs[name] = (value) => { select.value = String(value); };
     return h("label", {class: "xv-field"}, h("span", {}, label), select);
