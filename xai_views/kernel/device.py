@@ -29,6 +29,9 @@ def start(name: str) -> str:
         name = next(kind for kind in ("cuda", "mps", "cpu") if has[kind])
     if not has[name.split(":")[0]]:
         raise KernelError(f"The device {name!r} is not available on this machine: use 'auto' or 'cpu'.")
+    if name == "cpu":
+        # The event loop serves every page of the process: it keeps a core to itself.
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
     if name.startswith("cuda"):
         index = int(name.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
