@@ -173,7 +173,8 @@ class SICMethod(Method):
             longest = max(len(p.vectors) for p in plans)
             padded = np.zeros((len(plans), longest, z.shape[1]), np.float64)
             for out, p in zip(padded, plans, strict=True):
-                out[: len(p.vectors)] = p.vectors
+                if p.vectors:
+                    out[: len(p.vectors)] = p.vectors
             return torch.from_numpy(padded).to(z)
 
         def keep(t: int, weights: torch.Tensor) -> np.ndarray:
