@@ -8,10 +8,12 @@ class Toolbar {
     this.place = h("output", {class: "xv-place", "aria-label": "Sample"});
     this.previous = button("previous", "Previous sample (left arrow)", () => host.step(-1, true));
     this.next = button("next", "Next sample (right arrow)", () => host.step(1, true));
+    this.slider = h("input", {type: "range", class: "xv-scrubber", "aria-label": "Sample", min: 0, step: 1, value: 0,
+      oninput: () => host.go(+this.slider.value), onpointerup: () => host.root.focus({preventScroll: true})});
     this.tools = ["rectangle", "lasso"].map((tool) =>
       button(tool, tool === "lasso" ? "Draw a lasso (or alt-drag)" : "Draw a rectangle (or shift-drag)",
         () => { host.setTool(host.tool === tool ? "pan" : tool); }, {"aria-pressed": "false", "data-tool": tool}));
-    this.stepper = h("div", {class: "xv-cluster"}, this.previous, this.place, this.next);
+    this.stepper = h("div", {class: "xv-cluster"}, this.previous, this.place, this.next, this.slider);
     this.often = [
       this.choice("sign", "Show", [["both", "for and against"], ["for", "for only"], ["against", "against only"]]),
       this.range("threshold", "Hide below", 0, 1, 0.01)];
@@ -64,6 +66,9 @@ class Toolbar {
     const count = scrubber.order.length;
     this.stepper.hidden = count < 2;
     setText(this.place, `${count ? scrubber.position + 1 : 0} / ${count}`);
+    setAttribute(this.slider, "max", String(Math.max(0, count - 1)));
+    if (+this.slider.value !== scrubber.position) this.slider.value = scrubber.position;
+    setAttribute(this.slider, "aria-valuetext", `${count ? scrubber.position + 1 : 0} of ${count}`);
     this.previous.disabled = scrubber.position <= 0;
     this.next.disabled = scrubber.position >= count - 1;
     for (const button of this.tools) setAttribute(button, "aria-pressed", String(button.dataset.tool === tool));
