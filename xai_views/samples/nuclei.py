@@ -1,7 +1,7 @@
 """Real H&E nuclei: crops of a shipped slide region, cut around each nucleus when they are opened.
 
-The region, the outlines and the classes come from the package histolytics (BSD-3-Clause). Training and test crops come
-from different blocks of the region and share no pixel.
+The region, the outlines and the classes come from the package histolytics (BSD-3-Clause). Training and test
+crops come from different blocks of the region and share no pixel.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def centres(instance: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     ids, centre, types : ndarray
-        ``[n]`` ids, ``[n, 2]`` row and column of the bounding box' middle in pixels, ``[n]`` most frequent type
-        inside. A nucleus without a type is left out.
+        ``[n]`` ids, ``[n, 2]`` row and column of the bounding box' middle in pixels, ``[n]`` most frequent
+        type inside. A nucleus without a type is left out.
     """
     from scipy import ndimage
 
@@ -56,8 +56,9 @@ def split_blocks(centre: np.ndarray, label: np.ndarray, shape: tuple[int, int],
                  test_blocks: int = TEST_BLOCKS) -> np.ndarray:
     """Assign every nucleus to training (0) or test (1), or to neither (-1) when its crop leaves its part.
 
-    Neighbouring nuclei look alike and their crops overlap, so a random split would test on what was trained on.
-    The ``test_blocks`` blocks are those whose share of every class is closest to their share of all blocks.
+    Neighbouring nuclei look alike and their crops overlap, so a random split would test on what was trained
+    on. The ``test_blocks`` blocks are those whose share of every class is closest to their share of all
+    blocks.
 
     Parameters
     ----------
@@ -104,8 +105,8 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
     Parameters
     ----------
     folder : Path
-        Holds ``region.jpg`` and ``nuclei.npz`` (``instance [H, W]``, and ``id``, ``centre``, ``label``, ``split``
-        per nucleus).
+        Holds ``region.jpg`` and ``nuclei.npz`` (``instance [H, W]``, and ``id``, ``centre``, ``label``,
+        ``split`` per nucleus).
     split : {"train", "test"}
         Which crops.
     card : dict
@@ -118,7 +119,8 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
     """
     region = np.asarray(Image.open(folder / "region.jpg").convert("RGB"))
     with np.load(folder / "nuclei.npz", allow_pickle=False) as file:
-        instance, ids, centre, label, where = (file[k] for k in ("instance", "id", "centre", "label", "split"))
+        instance, ids, centre = file["instance"], file["id"], file["centre"]
+        label, where = file["label"], file["split"]
     chosen = np.flatnonzero(where == (split == "test"))
     corners = centre[chosen] - SIDE // 2
     crop = [(slice(y, y + SIDE), slice(x, x + SIDE)) for y, x in corners]

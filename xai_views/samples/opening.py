@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,28 +11,32 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import SamplesError, nearest
+from xai_views.errors import SamplesError, nearest
+
 from .folder import open_folder
 from .schema import dataset, validate
 
 ARRAYS = ("image", "label", "name", "part", "mask")
 
 
-def open_samples(spec: Any, *, labels: Any = None, size: tuple[int, int] | None = None, classes: Any = None) -> xr.Dataset:
+def open_samples(spec: Any, *, labels: Any = None, split: str | None = None,
+                 size: tuple[int, int] | None = None, classes: Any = None) -> xr.Dataset:
     """Open samples.
 
     Parameters
     ----------
     spec : str, Path, Dataset, ndarray, tuple or mapping
-        A catalogue name (``"birds/test"``), an image folder (a subfolder per class, or a CSV of labels), a ``.npz`` or
-        ``.zarr``, a Dataset, an array ``[N, H, W(, C)]``, a pair ``(images, labels)``, or a mapping of arrays named
-        as in the schema.
+        A catalogue name (``"birds/test"``), an image folder (a subfolder per class, or a CSV of labels), a
+        ``.npz``, ``.npy`` or ``.zarr``, a Dataset, an array ``[N, H, W(, C)]``, a pair ``(images, labels)``,
+        or a mapping of arrays named as in the schema.
     labels : array, str or Path, optional
-        Class indices of an array, or the CSV file with the labels of a folder.
+        Class indices or names, one for each image; or the CSV with the labels of a folder.
+    split : str, optional
+        ``"birds"`` with ``split="test"`` is ``"birds/test"``; of a folder it is the subfolder of this name.
     size : (int, int), optional
         Height and width to resize the images of a folder to; needed when they differ.
     classes : sequence of str, optional
-        Class names of arrays.
+        Class names.
 
     Returns
     -------
@@ -49,40 +54,34 @@ def open_samples(spec: Any, *, labels: Any = None, size: tuple[int, int] | None 
         spec, labels = spec
     if isinstance(spec, Mapping):
         return _arrays(dict(spec), "the mapping", labels, classes)
-    if hasattr(spec, "ndim") and hasattr(spec, "shape"):
+    if isinstance(spec, list) or (hasattr(spec, "ndim") and hasattr(spec, "shape")):
         return dataset(spec, labels, classes=classes)
     if not isinstance(spec, str | Path):
-        raise SamplesError(f"samples were given as {type(spec).__name__}; give a name, a path, an array or a Dataset.")
-    found = _catalogue(str(spec))
-    if found is not None:
-        return found
-    path = Path(spec).expanduser()
-    if not path.exists():
-        from .. import catalogue
-
-        raise SamplesError(f"there are no samples and no path {str(spec)!r}; the catalogue has "
-                           f"{nearest(str(spec), catalogue.samples())}.")
-    if path.suffix == ".npz":
-        return _npz(path, labels, classes)
-    if path.suffix == ".zarr" or (path / "zarr.json").is_file() or (path / ".zgroup").is_file():
-        return _zarr(path)
-    if path.is_dir():
-        return open_folder(path, labels, size)
-    raise SamplesError(f"{path.name!r} is neither a folder of images nor .npz nor .zarr; put images into a folder.")
+        raise SamplesError(f"samples were given as {type(spec).__name__}; give a name, a path, an array or a "
+                           "Dataset.")
+    if _is_name(str(spec), split):
+        return _named(str(spec), split)
+    return _path(spec, split, labels, size, classes)
 
 
-def _catalogue(name: str) -> xr.Dataset | None:
-    """The catalogue's samples of this name, None when it has none."""
-    from .. import catalogue
+def _is_name(spec: str, split: str | None) -> bool:
+    from xai_views import catalogue
 
-    if name == "birds/train":
+    name = f"{spec}/{split}" if split else spec
+    return name in catalogue.samples() or name in ("birds/train", "birds/test")
+
+
+def _named(spec: str, split: str | None) -> xr.Dataset:
+    """Open the catalogue's samples of a name that it has."""
+    from xai_views import catalogue
+
+    name = f"{spec}/{split}" if split else spec
+    folder = catalogue.samples().get(name)
+    if name == "birds/train" or folder is None:
         from .birds_samples import bird_samples
 
-        return bird_samples("train")
-    entries = catalogue.samples()
-    if name not in entries:
-        return None
-    folder, card = entries[name], catalogue.card(entries[name])
+        return bird_samples(name.split("/")[1])
+    card = catalogue.card(folder)
     if name.startswith("nuclei/"):
         from .nuclei import nuclei_samples
 
@@ -91,42 +90,102 @@ def _catalogue(name: str) -> xr.Dataset | None:
 
 
 def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
-    """Open ``samples.npz`` of a shipped folder with the words of its card."""
-    with np.load(folder / "samples.npz", allow_pickle=False) as file:
-        arrays = {k: file[k] for k in ARRAYS if k in file}
+    """Open ``samples.npz`` of a shipped folder with the words of its card.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``samples.npz``.
+    name : str
+        Title of the set.
+    card : dict
+        Classes, parts and words.
+
+    Raises
+    ------
+    SamplesError
+        When the file is damaged.
+    """
+    arrays = load_npz(folder / "samples.npz")
+    if "image" not in arrays:
+        raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
     words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
     return dataset(
-        arrays["image"], arrays.get("label"), arrays.get("name"), card["classes"], arrays.get("part"), card.get("parts"),
-        arrays.get("mask"), title=name, synthetic=int(bool(card.get("synthetic"))), **words,
+        **{k: arrays[k] for k in ARRAYS if k in arrays}, classes=card.get("classes"), parts=card.get("parts"),
+        title=name, synthetic=int(bool(card.get("synthetic"))), **words,
     )
+
+
+def load_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a ``.npz``, never a pickle.
+
+    Raises
+    ------
+    SamplesError
+        When the file is damaged, is not a ``.npz`` or holds Python objects.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            return {"image": file}
+        with file:
+            return {k: file[k] for k in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        raise SamplesError(f"{path.name!r} is not a complete .npz of plain arrays ({why}); save it again "
+                           "with "
+                           "numpy.savez_compressed.") from None
+
+
+def _path(spec: str | Path, split: str | None, labels: Any, size: tuple[int, int] | None,
+          classes: Any) -> xr.Dataset:
+    path = Path(spec).expanduser()
+    try:
+        exists = bool(str(spec).strip()) and path.exists()
+    except OSError:  # a name that is too long for a path
+        exists = False
+    if not exists:
+        from xai_views import catalogue
+
+        name = f"{spec}/{split}" if split else str(spec)
+        raise SamplesError(f"there are no samples and no path {name[:200]!r}; the nearest names in the "
+                           "catalogue are "
+                           f"{nearest(name, catalogue.samples())}.")
+    if path.suffix == ".zarr" or any((path / f).is_file() for f in ("zarr.json", ".zgroup", ".zmetadata")):
+        return _zarr(path)
+    if path.is_dir():
+        if split and not (path / split).is_dir():
+            raise SamplesError(f"folder {path.name!r} has no subfolder {split!r}; leave split away to open "
+                               "all of it.")
+        return open_folder(path / split if split else path, labels, size, classes)
+    if path.suffix in (".npz", ".npy"):
+        return _arrays(load_npz(path), repr(path.name), labels, classes).assign_attrs(title=path.stem)
+    raise SamplesError(f"{path.name!r} is neither a folder of images nor .npz, .npy or .zarr; put images "
+                       "into a folder "
+                       "and give that.")
 
 
 def _arrays(arrays: dict[str, Any], what: str, labels: Any, classes: Any) -> xr.Dataset:
     image = arrays.get("image", arrays.get("images"))
     if image is None:
-        raise SamplesError(f"{what} holds {sorted(arrays)} and needs an array 'image' [samples, height, width, channels].")
+        raise SamplesError(f"{what} holds {sorted(map(str, arrays))[:8]} and needs an array 'image' "
+                           "[samples, height, width, channels].")
     label = arrays.get("label", arrays.get("labels")) if labels is None else labels
     names = arrays.get("classes") if classes is None else classes
     names = None if names is None else [str(c) for c in np.atleast_1d(names)]
-    return dataset(image, label, arrays.get("name"), names, arrays.get("part"), arrays.get("parts"), arrays.get("mask"))
-
-
-def _npz(path: Path, labels: Any, classes: Any) -> xr.Dataset:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as e:
-        raise SamplesError(f"{path.name!r} is not a complete .npz of plain arrays ({str(e)[:80]}); save it with numpy.savez.") \
-            from None
-    ds = _arrays(arrays, repr(path.name), labels, classes)
-    return ds.assign_attrs(title=path.stem)
+    parts = arrays.get("parts")
+    parts = None if parts is None else [str(p) for p in np.atleast_1d(parts)]
+    return dataset(image, label, arrays.get("name"), names, arrays.get("part"), parts, arrays.get("mask"))
 
 
 def _zarr(path: Path) -> xr.Dataset:
     try:
         ds = xr.open_zarr(path)
     except Exception as e:  # noqa: BLE001 - zarr raises many kinds for a folder that is none
-        raise SamplesError(f"{path.name!r} is not a Zarr folder that can be read ({str(e).splitlines()[0][:80]}).") from None
+        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        raise SamplesError(f"{path.name!r} is not a Zarr folder that can be read ({why}); save samples with "
+                           "Dataset.to_zarr.") from None
+    # Names and labels are small and wanted at once; images stay where they are until they are looked at.
     if "name" in ds:
         ds = ds.assign(name=("sample", np.asarray(ds["name"].values, dtype=str)))
     if "label" in ds:

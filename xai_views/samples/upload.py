@@ -8,13 +8,14 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from ..errors import SamplesError
+from xai_views.errors import SamplesError
+
 from .folder import plain
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
-def decode_upload(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 50_000_000) -> np.ndarray:
+def decode_upload(data: bytes, *, max_bytes: float = 10e6, max_pixels: float = 50e6) -> np.ndarray:
     """Decode an uploaded image safely.
 
     Size and number of pixels are checked before anything is decoded; only the named formats are tried.
@@ -23,7 +24,7 @@ def decode_upload(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int =
     ----------
     data : bytes
         The file.
-    max_bytes, max_pixels : int
+    max_bytes, max_pixels : float
         Bounds.
 
     Returns
@@ -36,26 +37,37 @@ def decode_upload(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int =
     SamplesError
         In one sentence: empty, too large, not an image, damaged.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise SamplesError(f"the upload came as {type(data).__name__}; give the bytes of an image file.")
+    data = bytes(data)
     if not data:
         raise SamplesError("the upload is empty; choose an image file.")
     if len(data) > max_bytes:
-        raise SamplesError(f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB are taken; make the "
-                           "image smaller.")
+        raise SamplesError(f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB "
+                           "are taken; "
+                           "make the image smaller.")
+    most = f"at most {max_pixels / 1e6:.0f} million pixels are taken; make the image smaller."
     try:
         with warnings.catch_warnings():
+            # Ours is the stricter bound, and a warning would only reach the server's log.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         w, h = image.size
+    except Image.DecompressionBombError:
+        raise SamplesError(f"the upload claims more pixels than can be decoded safely and {most}") from None
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is not an image
-        raise SamplesError(f"the upload is not an image that can be read; {', '.join(FORMATS)} are.") from None
+        raise SamplesError(f"the upload is not an image that can be read; choose {', '.join(FORMATS[:-1])} "
+                           "or "
+                           f"{FORMATS[-1]}.") from None
     if w * h > max_pixels:
-        raise SamplesError(f"the image has {w}x{h} pixels and at most {max_pixels / 1e6:.0f} million are taken; make it smaller.")
+        raise SamplesError(f"the image has {w}x{h} pixels and {most}")
     try:
         with image:
             image.seek(0)
             return np.asarray(plain(image))
-    except Exception:  # noqa: BLE001
-        raise SamplesError("the image is damaged or cut off and cannot be decoded; save it again and retry.") from None
+    except Exception:  # noqa: BLE001 - as above
+        raise SamplesError("the image is damaged or cut off and cannot be decoded; save it again and "
+                           "retry.") from None
 
 
 def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
