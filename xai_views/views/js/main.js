@@ -11,6 +11,7 @@ class CanvasApp {
       send: (message) => model.send_msg(message),
       show: (frame) => this.show(frame),
       state: (state, error = "") => this.setState(state, error),
+      kept: (count) => { this.root.dataset.cached = count; },
     });
     this.resizes = new ResizeObserver((entries) => {
       this.fit();

@@ -3,8 +3,8 @@
 const AHEAD = 8, PORTION = 4, OVERTAKE_MS = 300, GIVE_UP_MS = 8000, EARLY_MS = 1000, BUDGET = 64e6, REST_MS = 150;
 
 class Scrubber {
-  constructor({send, show, state}) {
-    Object.assign(this, {send, show, state, order: [], context: "", position: 0, seq: 0, used: 0, direction: 1});
+  constructor({send, show, state, kept}) {
+    Object.assign(this, {send, show, state, kept, order: [], context: "", position: 0, seq: 0, used: 0, direction: 1});
     this.frames = new Map(); // key -> frame, least recently used first
     this.failed = new Set();
     this.asked = new Set(); // neighbours on their way
@@ -95,6 +95,7 @@ class Scrubber {
       this.used -= other.bytes;
       other.close();
     }
+    this.kept(this.frames.size);
   }
 
   fetchNeighbours() {
