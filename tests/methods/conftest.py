@@ -31,7 +31,7 @@ def coloured(n: int, channels: int = 3, size: int = 10, seed: int = 0) -> tuple[
     label = np.arange(n) % CLASSES
     images = rng.integers(0, 120, (n, size, size, channels))
     for image, c in zip(images, label, strict=True):
-        image[3 * c:3 * c + 3, 2:7, c % channels] += 130
+        image[3 * c : 3 * c + 3, 2:7, c % channels] += 130
     return images.astype(np.uint8), label
 
 
@@ -69,7 +69,9 @@ def with_supports(net: SIC, images: np.ndarray, label: np.ndarray, per_class: in
         z = net.latent(add_inverse(tensor(images, dtype))).numpy()
     stored = Latents(z, label, np.arange(len(z)) + 100)
     rows, support_class = select(stored, per_class, CLASSES)
-    supports = Supports(z[rows], support_class, stored.index[rows], images[rows], self_contributions(net, images[rows]))
+    supports = Supports(
+        z[rows], support_class, stored.index[rows], images[rows], self_contributions(net, images[rows])
+    )
     net.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(support_class))
     model = open_model(net, channels=images.shape[-1], size=images.shape[1:3], name="toy", **options)
     model.supports, model.latents = supports, stored
@@ -94,7 +96,10 @@ def samples():
 
     def build(n=4, channels=3, images=None):
         shown, label = coloured(n, channels, seed=5)
-        return dataset(shown if images is None else images, label[: len(images)] if images is not None else label,
-                       classes=[f"class {c}" for c in range(CLASSES)])
+        return dataset(
+            shown if images is None else images,
+            label[: len(images)] if images is not None else label,
+            classes=[f"class {c}" for c in range(CLASSES)],
+        )
 
     return build

@@ -21,7 +21,13 @@ def test_an_image_without_evidence_has_the_bias_for_a_logit_and_empty_maps(make,
         inner = model.module.encoder
         model.module.encoder = torch.nn.Sequential(inner, torch.nn.ReLU())
         model.module.encoder.width = inner.width
-    for ask in (SICAsk(), SICAsk(rendering=True), SICAsk(everything=True), SICAsk(matches=False), SICAsk(classes=(0, 1))):
+    for ask in (
+        SICAsk(),
+        SICAsk(rendering=True),
+        SICAsk(everything=True),
+        SICAsk(matches=False),
+        SICAsk(classes=(0, 1)),
+    ):
         result = explain(model, samples(1), ask=ask)
         assert not result["latent"].any()
         np.testing.assert_allclose(result["logit"], model.module.bias, rtol=1e-6)
@@ -35,7 +41,9 @@ def test_an_image_without_evidence_has_the_bias_for_a_logit_and_empty_maps(make,
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_constant_image_adds_up_too(make, samples, value):
-    result = explain(make(), samples(images=np.full((1, 10, 10, 3), value, np.uint8)), ask=SICAsk(rendering=True))
+    result = explain(
+        make(), samples(images=np.full((1, 10, 10, 3), value, np.uint8)), ask=SICAsk(rendering=True)
+    )
     assert abs(float(result["residual"][0, 0])) < 1e-4 * float(np.abs(result["contribution"]).sum())
 
 
@@ -43,8 +51,11 @@ def test_one_support_per_class(make, samples):
     model = make(per_class=1)
     result = explain(model, samples(3))
     assert result.sizes["match"] == 1
-    np.testing.assert_allclose(result["contribution"].values[:, 0],
-                               result["support_contribution"].values[:, 0] / model.module.temperature, rtol=1e-6)
+    np.testing.assert_allclose(
+        result["contribution"].values[:, 0],
+        result["support_contribution"].values[:, 0] / model.module.temperature,
+        rtol=1e-6,
+    )
 
 
 def ragged(make):
@@ -66,8 +77,10 @@ def test_classes_with_fewer_supports_are_padded_and_without_any_have_the_bias(ma
         blank = result["match_support"].values == -1
         assert not result["support_contribution"].values[blank].any()
         assert not result["latent_evidence"].values[blank].any()
-    assert [list(r) for r in explain(model, samples(1), ask=SICAsk((0, 1, 2), few))["match_support"]
-            .values.reshape(3, 3)] == [[0, 1, 2], [3, -1, -1], [-1, -1, -1]]
+    assert [
+        list(r)
+        for r in explain(model, samples(1), ask=SICAsk((0, 1, 2), few))["match_support"].values.reshape(3, 3)
+    ] == [[0, 1, 2], [3, -1, -1], [-1, -1, -1]]
 
 
 def test_without_any_support_there_is_only_the_bias(make, samples):
@@ -91,7 +104,9 @@ def test_supports_with_equal_vectors_count_each(make, samples, order):
     result = method.interpret(model, known[0], ask)
     maps = result["support_contribution"].values[0]
     np.testing.assert_array_equal(maps[0], maps[1])
-    np.testing.assert_allclose(result["contribution"].values[0, 0] * model.module.temperature, maps.sum(0), atol=1e-6)
+    np.testing.assert_allclose(
+        result["contribution"].values[0, 0] * model.module.temperature, maps.sum(0), atol=1e-6
+    )
     assert abs(float(result["residual"][0, 0])) < 1e-5 * np.abs(maps).sum()
     np.testing.assert_allclose(maps[0].sum(), result["evidence"][0, 0] * model.module.temperature, rtol=1e-3)
 
@@ -103,9 +118,14 @@ def test_several_labels_per_image(make, samples):
     stored = Latents(model.latents.z, both, model.latents.index)
     rows, label = select(stored, 3, 3)
     assert all(both[r, c] for r, c in zip(rows, label, strict=True))
-    shared = replace(model.supports, vectors=stored.z[[0, 1, 1, 2]], label=np.array([0, 0, 1, 2]),
-                     index=stored.index[[0, 1, 1, 2]], image=model.supports.image[:4],
-                     self_contribution=model.supports.self_contribution[:4])
+    shared = replace(
+        model.supports,
+        vectors=stored.z[[0, 1, 1, 2]],
+        label=np.array([0, 0, 1, 2]),
+        index=stored.index[[0, 1, 1, 2]],
+        image=model.supports.image[:4],
+        self_contribution=model.supports.self_contribution[:4],
+    )
     result = explain(model, samples(2), ask=SICAsk(classes=(0, 1, 2), supports=shared))
     maps = result["support_contribution"].values  # class 0: rows 0 and 1, class 1: row 2, class 2: row 3
     np.testing.assert_array_equal(maps[:, 1], maps[:, 2])
@@ -156,7 +176,9 @@ def test_an_explanation_says_how_it_was_made(make, samples):
     assert result.attrs["model_sha256"] == model.sha256
     assert '"smoothing": 5' in result.attrs["parameters"]
     assert result.attrs["device"] == "cpu"
-    assert result.attrs["samples_sha256"] != explain(model, shown.isel(sample=[0]))["logit"].attrs.get("samples_sha256")
+    assert result.attrs["samples_sha256"] != explain(model, shown.isel(sample=[0]))["logit"].attrs.get(
+        "samples_sha256"
+    )
     assert result["logit"].dtype == np.float32
     predicted = result["logit"].values.argmax(1)
     np.testing.assert_array_equal(result["target_class"].values[:, 0], predicted)
@@ -166,7 +188,9 @@ def test_an_explanation_says_how_it_was_made(make, samples):
 
 def test_float64_stays_float64(make, samples):
     result = explain(make(dtype=torch.float64), samples(1))
-    assert {result[n].dtype for n in ("logit", "evidence", "contribution", "support_contribution")} == {np.dtype("f8")}
+    assert {result[n].dtype for n in ("logit", "evidence", "contribution", "support_contribution")} == {
+        np.dtype("f8")
+    }
 
 
 class Black(torch.nn.Module):
@@ -189,14 +213,31 @@ def mistakes(make, samples):
         "a negative class": (lambda: explain(model, shown, ask=SICAsk(classes=(-2,))), "0 to 2"),
         "no class": (lambda: explain(model, shown, ask=SICAsk(classes=())), "no class"),
         "no sample": (lambda: explain(model, shown.isel(sample=[])), "at least one"),
-        "larger images": (lambda: explain(model, samples(images=np.zeros((1, 20, 20, 3), np.uint8))), "10x10"),
+        "larger images": (
+            lambda: explain(model, samples(images=np.zeros((1, 20, 20, 3), np.uint8))),
+            "10x10",
+        ),
         "grey images": (lambda: explain(model, samples(1, channels=1)), "3 channel"),
     }
 
 
-@pytest.mark.parametrize("name", ["not a SIC", "no supports", "unknown method", "unknown parameter", "out of bounds",
-                                  "wrong type", "no such class", "a negative class", "no class", "no sample",
-                                  "larger images", "grey images"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "not a SIC",
+        "no supports",
+        "unknown method",
+        "unknown parameter",
+        "out of bounds",
+        "wrong type",
+        "no such class",
+        "a negative class",
+        "no class",
+        "no sample",
+        "larger images",
+        "grey images",
+    ],
+)
 def test_mistakes_are_answered_in_one_sentence(make, samples, name):
     call, says = mistakes(make, samples)[name]
     with pytest.raises(XaiViewsError) as caught:

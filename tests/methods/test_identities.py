@@ -1,4 +1,4 @@
-"""The identities that make a SIC explanation an account and not a picture (numbered as in docs/methods/sic.md)."""
+"""The identities that make a SIC explanation an account and not a picture (see docs/methods/sic.md)."""
 
 import os
 from dataclasses import replace
@@ -56,7 +56,7 @@ def setting(case):
 
 
 def test_1_the_logit_is_the_bias_and_the_evidence(case, result):
-    model, _, z, _, _, tolerance = setting(case)
+    model, *_, tolerance = setting(case)
     for c in range(len(model.classes)):
         parts = result["evidence"].values[:, model.supports.label == c].sum(1)
         agree(result["logit"].values[:, c], parts + model.module.bias, tolerance)
@@ -99,9 +99,13 @@ def test_5_the_class_map_is_the_sum_of_its_support_maps_and_of_the_logits_own(ca
         parts = result["support_contribution"].values[:, label == c].sum(1) / t
         agree(result["contribution"].values[:, i], parts, tolerance)
         # the slow way: the logit itself pulled back through the similarity layer
-        row = torch.eye(len(model.classes), dtype=x.dtype)[None, c:c + 1].expand(len(x), -1, -1)
-        _, (w,) = pull_back(model.module, lambda v: model.module.logits(model.module.scores(model.module.latent(v))),
-                            x, lambda _, row=row: row)
+        row = torch.eye(len(model.classes), dtype=x.dtype)[None, c : c + 1].expand(len(x), -1, -1)
+        _, (w,) = pull_back(
+            model.module,
+            lambda v: model.module.logits(model.module.scores(model.module.latent(v))),
+            x,
+            lambda _, row=row: row,
+        )
         agree(result["contribution"].values[:, i], contribution(w, x), tolerance)
 
 
@@ -135,8 +139,12 @@ def basis(model, images):
 def test_8_latent_maps_sum_to_the_latent_and_the_others_are_zero(case):
     model, images, z, *_, tolerance = setting(case)
     for observed, vector in zip(basis(model, images), z, strict=True):
-        agree(observed.basis.astype(np.float64).sum((1, 2)), vector[vector > 0], tolerance,
-              np.abs(observed.basis).sum((1, 2)))
+        agree(
+            observed.basis.astype(np.float64).sum((1, 2)),
+            vector[vector > 0],
+            tolerance,
+            np.abs(observed.basis).sum((1, 2)),
+        )
     silent = np.flatnonzero((z <= 0).all(0))[:1]
     if len(silent):
         x = add_inverse(model.tensor(images))
@@ -151,8 +159,11 @@ def test_9_every_map_is_in_the_span_of_the_latent_maps(case, result):
         for m, s in enumerate(result["match_support"].values[i]):
             unit = V[s] / np.linalg.norm(V[s])
             pull = abs(z[i] @ unit) / np.linalg.norm(z[i]) * unit
-            agree(result["support_contribution"].values[i, m],
-                  np.tensordot(pull[z[i] > 0], observed.basis.astype(np.float64), 1), tolerance)
+            agree(
+                result["support_contribution"].values[i, m],
+                np.tensordot(pull[z[i] > 0], observed.basis.astype(np.float64), 1),
+                tolerance,
+            )
 
 
 def test_10_the_length_of_a_support_does_not_matter_and_that_of_the_image_scales_all(case, result):
@@ -180,14 +191,21 @@ def test_12_a_batch_is_a_loop(case, result):
     model, samples, tolerance = case
     ask = SICAsk(classes=(0, 1, len(model.classes) - 1))
     for name in ("logit", "evidence", "contribution", "support_contribution"):
-        alone = [explain(model, samples.isel(sample=[i]), ask=ask)[name].values for i in range(samples.sizes["sample"])]
+        alone = [
+            explain(model, samples.isel(sample=[i]), ask=ask)[name].values
+            for i in range(samples.sizes["sample"])
+        ]
         agree(result[name], np.concatenate(alone), tolerance)
 
 
 def test_latent_evidence_sums_to_evidence(case, result):
     *_, tolerance = case
     rows = result["match_support"].values
-    agree(result["latent_evidence"].values.sum(2), np.take_along_axis(result["evidence"].values, rows, 1), tolerance)
+    agree(
+        result["latent_evidence"].values.sum(2),
+        np.take_along_axis(result["evidence"].values, rows, 1),
+        tolerance,
+    )
     assert (result["latent_evidence"].values >= 0).all()
 
 

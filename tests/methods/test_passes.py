@@ -31,7 +31,12 @@ def counted(model):
 
 
 def spending(forward, forward_calls, backward, backward_calls):
-    return {"forward": forward, "forward_calls": forward_calls, "backward": backward, "backward_calls": backward_calls}
+    return {
+        "forward": forward,
+        "forward_calls": forward_calls,
+        "backward": backward,
+        "backward_calls": backward_calls,
+    }
 
 
 @pytest.fixture
@@ -53,13 +58,16 @@ def test_the_default_is_one_forward_pass_and_one_backward_pass_per_support(model
     assert spent == spending(5, 3, 15, 9)
 
 
-@pytest.mark.parametrize(("ask", "vectors"), [
-    (SICAsk(matches=False), 1),
-    (SICAsk(matches=False, rendering=True), 1),
-    (SICAsk(rendering=True), 4),
-    (SICAsk(classes=(0, 1), rendering=True), 8),
-    (SICAsk(classes=(0, PREDICTED, 0), matches=False), 2),
-])
+@pytest.mark.parametrize(
+    ("ask", "vectors"),
+    [
+        (SICAsk(matches=False), 1),
+        (SICAsk(matches=False, rendering=True), 1),
+        (SICAsk(rendering=True), 4),
+        (SICAsk(classes=(0, 1), rendering=True), 8),
+        (SICAsk(classes=(0, PREDICTED, 0), matches=False), 2),
+    ],
+)
 def test_each_wanted_map_costs_one(model, samples, ask, vectors):
     one = samples(1).isel(sample=[0])
     ask_class = int(explain(model, one)["target_class"].item())
@@ -90,8 +98,12 @@ def test_after_everything_nothing_costs_a_pass(model, samples):
     method = get("sic")
     (observed,) = observe(model, samples(1), SICAsk(everything=True))
     edited = model.supports.take(np.arange(len(model.supports)) % 3 != 1)
-    asks = [SICAsk(classes=(c,), supports=s, matches=m) for c in (PREDICTED, 0, 1, 2)
-            for s in (None, edited) for m in (True, False)] + [SICAsk(everything=True)]
+    asks = [
+        SICAsk(classes=(c,), supports=s, matches=m)
+        for c in (PREDICTED, 0, 1, 2)
+        for s in (None, edited)
+        for m in (True, False)
+    ] + [SICAsk(everything=True)]
     with counted(model) as spent:
         for ask in asks:
             assert method.covers(model, observed, ask)
@@ -107,7 +119,9 @@ def test_after_everything_nothing_costs_a_pass(model, samples):
 def test_what_is_known_is_not_asked_again(model, samples):
     method = get("sic")
     known = observe(model, samples(2), SICAsk(classes=(0,)))
-    assert all(method.covers(model, o, SICAsk(classes=(0,), matches=False)) for o in known), "a class map is a sum"
+    assert all(method.covers(model, o, SICAsk(classes=(0,), matches=False)) for o in known), (
+        "a class map is a sum"
+    )
     assert not any(method.covers(model, o, SICAsk(classes=(0, 1))) for o in known)
     kept = [dict(o.maps) for o in known]
     with counted(model) as spent:
@@ -150,7 +164,13 @@ def test_a_new_support_is_explained_once(model, samples):
 def test_an_observation_holds_only_what_it_says(model, samples):
     for ask in (SICAsk(rendering=True), SICAsk(everything=True), SICAsk()):
         for o in observe(model, samples(6), ask):
-            arrays = [o.z, o.logit, *o.maps.values(), *o.renderings.values(), *([o.basis] if o.basis is not None else [])]
+            arrays = [
+                o.z,
+                o.logit,
+                *o.maps.values(),
+                *o.renderings.values(),
+                *([o.basis] if o.basis is not None else []),
+            ]
             held = sum((a if a.base is None else a.base).nbytes for a in arrays)
             assert sum(a.nbytes for a in arrays) - o.logit.nbytes <= o.nbytes
             assert held <= o.nbytes, "a view keeps the maps of the whole batch alive"

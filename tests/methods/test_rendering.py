@@ -16,14 +16,18 @@ def picture(pixels):
 
 def test_by_hand():
     x = picture([[1, 0.5, 0, 0, 0.5, 1], [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [0.5] * 6])
-    w = picture([
-        [2, 1, 0, 0, 1, 0],  # contribution 2 + 0.5 + 0.5 = 3
-        [-1, 0, 0, 5, 5, 5],  # contribution -1: speaks against, transparent
-        [0, 0, 0, 0, 0, 3],  # contribution 3: only the inverse of blue
-        [4, 0, 0, -4, 2, 0],  # contribution 1
-    ])
+    w = picture(
+        [
+            [2, 1, 0, 0, 1, 0],  # contribution 2 + 0.5 + 0.5 = 3
+            [-1, 0, 0, 5, 5, 5],  # contribution -1: speaks against, transparent
+            [0, 0, 0, 0, 0, 3],  # contribution 3: only the inverse of blue
+            [4, 0, 0, -4, 2, 0],  # contribution 1
+        ]
+    )
     rgba = colour_rendering(x, w, smoothing=0, percentile=100).numpy()[0]
-    np.testing.assert_allclose(rgba[0, :3], [1, 0.5, 0], atol=1e-9)  # 1 / (1 + 0), 0.5 / (0.5 + 0.5), 0 / (0 + 0)
+    np.testing.assert_allclose(
+        rgba[0, :3], [1, 0.5, 0], atol=1e-9
+    )  # 1 / (1 + 0), 0.5 / (0.5 + 0.5), 0 / (0 + 0)
     np.testing.assert_allclose(rgba[2, :3], [0, 0, 0], atol=1e-9)
     np.testing.assert_allclose(rgba[3, :3], [1, 0, 0], atol=1e-9)
     np.testing.assert_allclose(rgba[:, 3], np.sqrt([6, 0, 9, 36]) / 6, atol=1e-9)
@@ -37,14 +41,14 @@ def test_smoothing_counts_zeros_beyond_the_border_and_makes_even_sizes_odd():
     want = torch.tensor([4, 6, 6, 6, 4]) / 9
     torch.testing.assert_close(smooth(alpha, 3)[0], want)
     torch.testing.assert_close(smooth(alpha, 3)[1, 1:4], torch.ones(3))
-    for size in range(0, 12):
+    for size in range(12):
         assert smooth(alpha, size).shape == alpha.shape
     assert torch.equal(smooth(alpha, 2), smooth(alpha, 3))
     assert torch.equal(smooth(alpha, 0), alpha)
     rng = np.random.default_rng(0)
     a = rng.random((7, 6))
     padded = np.pad(a, 2)
-    slow = [[padded[y:y + 5, x:x + 5].mean() for x in range(6)] for y in range(7)]
+    slow = [[padded[y : y + 5, x : x + 5].mean() for x in range(6)] for y in range(7)]
     np.testing.assert_allclose(smooth(torch.from_numpy(a), 5), slow)
 
 
@@ -85,7 +89,7 @@ def test_a_batch_with_different_numbers_of_vectors_renders_each_image_as_alone(m
     asks = [SICAsk((i % 3,), few, rendering=True, everything=i == 4) for i in range(6)]
     together = method.observe(model, images, asks, [None] * 6)
     for i, ask in enumerate(asks):
-        (alone,) = method.observe(model, images[i:i + 1], [ask], [None])
+        (alone,) = method.observe(model, images[i : i + 1], [ask], [None])
         a, b = (method.interpret(model, o, ask) for o in (together[i], alone))
         assert np.abs(a["rendering"].values.astype(int) - b["rendering"].values.astype(int)).max() <= 1
         assert (a["rendering"].values[..., 3] > 0).any()

@@ -48,16 +48,19 @@ def slow_conv(layer, a):
     size = c // layer.groups
     for i, o, y, x in itertools.product(*map(range, out.shape)):
         first = o // (layer.out_channels // layer.groups) * size
-        at = np.ix_(range(first, first + size), range(y * sh, y * sh + dh * kh, dh)[:kh],
-                    range(x * sw, x * sw + dw * kw, dw)[:kw])
+        at = np.ix_(
+            range(first, first + size),
+            range(y * sh, y * sh + dh * kh, dh)[:kh],
+            range(x * sw, x * sw + dw * kw, dw)[:kw],
+        )
         patch = padded[i][at]
-        candidates = [k / np.linalg.norm(k) for k in weight[o * layer.max_out:(o + 1) * layer.max_out]]
+        candidates = [k / np.linalg.norm(k) for k in weight[o * layer.max_out : (o + 1) * layer.max_out]]
         unit = max(candidates, key=lambda k: (k * patch).sum())
         lin = (unit * patch).sum()
         scale = scaled(lin, math.sqrt((patch**2).sum() + 1e-6), layer.b)
         out[i, o, y, x] = scale * lin
         matrix[i, o, y, x][at] = scale * unit
-    return out, matrix[..., ph:ph + h, pw:pw + w]
+    return out, matrix[..., ph : ph + h, pw : pw + w]
 
 
 def conv(dtype, b=2, **options):
@@ -88,7 +91,9 @@ def test_linear(b, max_out, dtype):
     weight = layer.weight.detach().double().numpy()
     for i, j, o in np.ndindex(3, 4, 5):
         v = a[i, j].double().numpy()
-        unit = max((k / np.linalg.norm(k) for k in weight[o * max_out:(o + 1) * max_out]), key=lambda k: k @ v)
+        unit = max(
+            (k / np.linalg.norm(k) for k in weight[o * max_out : (o + 1) * max_out]), key=lambda k: k @ v
+        )
         scale = scaled(unit @ v, np.linalg.norm(v), b)
         want[i, j, o], matrix[i, j, o] = scale * (unit @ v), scale * unit
     close(layer(a).detach(), want, dtype)
@@ -104,8 +109,9 @@ def test_dynamic_weights_are_parallel_to_the_weights_and_plain_gradients_are_not
     unit = (layer.weight / layer.weight.norm(dim=1, keepdim=True)).detach()
     cos = unit @ a / a.norm()
     with explanation_mode(layer):
-        torch.testing.assert_close(torch.autograd.functional.jacobian(layer, a), cos.abs()[:, None] * unit,
-                                   rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            torch.autograd.functional.jacobian(layer, a), cos.abs()[:, None] * unit, rtol=0, atol=1e-12
+        )
     plain = 2 * cos.abs()[:, None] * unit - (cos.abs() * cos)[:, None] * a / a.norm()
     torch.testing.assert_close(torch.autograd.functional.jacobian(layer, a), plain, rtol=0, atol=1e-9)
     assert (plain - cos.abs()[:, None] * unit).abs().max() > 0.01

@@ -69,10 +69,10 @@ def slow_groups(x, groups, centred, weight):
     size = x.shape[1] // groups
     for n in range(len(x)):
         for g in range(groups):
-            part = x[n, g * size:(g + 1) * size]
+            part = x[n, g * size : (g + 1) * size]
             mean = part.mean()
             std = math.sqrt(((part - mean) ** 2).mean() + 1e-5)
-            y[n, g * size:(g + 1) * size] = (part - mean * centred) / std
+            y[n, g * size : (g + 1) * size] = (part - mean * centred) / std
     return y * weight.view(1, -1, *[1] * (x.ndim - 2))
 
 
@@ -107,8 +107,11 @@ def test_position_and_layer_norm(centred, dtype):
 
 
 @pytest.mark.parametrize("centred", [True, False])
-@pytest.mark.parametrize("make", [lambda c: DetachableGroupNorm(2, 4, c), lambda c: PositionNorm2d(4, c)],
-                         ids=["group", "position"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda c: DetachableGroupNorm(2, 4, c), lambda c: PositionNorm2d(4, c)],
+    ids=["group", "position"],
+)
 def test_norms_are_linear_in_explanation_mode_and_of_degree_zero_without(make, centred):
     torch.manual_seed(3)
     norm = make(centred).double()
@@ -146,7 +149,7 @@ def test_attention_against_loops_and_its_dynamic_matrix():
     lin = mixed @ unit.T
     cos = lin.abs() / mixed.norm(dim=1, keepdim=True)
     torch.testing.assert_close(layer(x)[0].detach(), cos * lin, rtol=0, atol=1e-6)
-    values = layer.qkv.weight.detach()[2 * channels:]
+    values = layer.qkv.weight.detach()[2 * channels :]
     want = torch.einsum("io,om,imjc,cd->iojd", cos, unit, mixing, values)
     with explanation_mode(layer):
         got = torch.autograd.functional.jacobian(layer, x)[0, :, :, 0]

@@ -14,8 +14,15 @@ from xai_views.models import Latents, Supports, load, open_model, save, select
 from xai_views.models.bcos import add_inverse
 from xai_views.models.checkpoint import build
 
-ARCHITECTURE = {"family": "sic", "channels": 3, "size": [8, 8], "classes": 2, "plan": [[6, 3, 1, 2]], "latent": 5,
-                "temperature": 4.0}
+ARCHITECTURE = {
+    "family": "sic",
+    "channels": 3,
+    "size": [8, 8],
+    "classes": 2,
+    "plan": [[6, 3, 1, 2]],
+    "latent": 5,
+    "temperature": 4.0,
+}
 
 
 def write(folder):
@@ -27,9 +34,17 @@ def write(folder):
         z = net.latent(add_inverse(x)).numpy()
     latents = Latents(z, np.arange(10) % 2, np.arange(10), "toys/train")
     rows, label = select(latents, 2, 2)
-    supports = Supports(z[rows], label, rows, images[rows], np.random.default_rng(1).random((4, 8, 8), np.float32))
+    supports = Supports(
+        z[rows], label, rows, images[rows], np.random.default_rng(1).random((4, 8, 8), np.float32)
+    )
     net.set_supports(torch.from_numpy(z[rows]), torch.from_numpy(label))
-    save(folder, net, supports, latents, {"name": "toy", "classes": ["red", "blue"], "architecture": ARCHITECTURE})
+    save(
+        folder,
+        net,
+        supports,
+        latents,
+        {"name": "toy", "classes": ["red", "blue"], "architecture": ARCHITECTURE},
+    )
     return net, supports, latents, x
 
 
@@ -128,7 +143,10 @@ DAMAGES = {
     "no yaml": (lambda f: (f / "card.yaml").write_text("a: [1, {\nb"), "not YAML"),
     "yaml list": (lambda f: (f / "card.yaml").write_text("- 1\n- 2\n"), "not YAML"),
     "binary card": (lambda f: (f / "card.yaml").write_bytes(b"\xff\xfe\x00"), "not YAML"),
-    "code in yaml": (lambda f: (f / "card.yaml").write_text("a: !!python/object/apply:os.getcwd []"), "not YAML"),
+    "code in yaml": (
+        lambda f: (f / "card.yaml").write_text("a: !!python/object/apply:os.getcwd []"),
+        "not YAML",
+    ),
     "other family": (card(arch_family="vit"), "'vit'"),
     "no entry": (card(arch_latent=None), "'latent'"),
     "plan of words": (card(arch_plan=["wide", "deep"]), "architecture"),
@@ -136,10 +154,19 @@ DAMAGES = {
     "no classes": (card(classes=None), "class names"),
     "too few classes": (card(classes=["red"]), "1 class names"),
     "sha256 of nothing": (card(sha256="abc"), "mapping"),
-    "supports of another size": (tensors("supports", lambda t: t.update(vectors=torch.zeros(4, 9))), "size 5"),
+    "supports of another size": (
+        tensors("supports", lambda t: t.update(vectors=torch.zeros(4, 9))),
+        "size 5",
+    ),
     "supports without maps": (tensors("supports", lambda t: t.pop("self_contribution")), "self_contribution"),
-    "supports of other lengths": (tensors("supports", lambda t: t.update(label=torch.zeros(3).long())), "[3, 4]"),
-    "supports of other classes": (tensors("supports", lambda t: t.update(label=torch.full((4,), 2))), "2 classes"),
+    "supports of other lengths": (
+        tensors("supports", lambda t: t.update(label=torch.zeros(3).long())),
+        "[3, 4]",
+    ),
+    "supports of other classes": (
+        tensors("supports", lambda t: t.update(label=torch.full((4,), 2))),
+        "2 classes",
+    ),
     "latents without labels": (tensors("latents", lambda t: t.pop("label")), "label"),
 }
 
@@ -157,8 +184,16 @@ def test_damage_is_one_sentence(folder, damage):
     assert message.endswith(".")
 
 
-@pytest.mark.parametrize(("name", "says"), [("w.pt", "pickle"), ("w.pkl", "pickle"), ("w.onnx", "is a file"),
-                                            ("nowhere", "no model or folder"), (".", "card.yaml")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("w.pt", "pickle"),
+        ("w.pkl", "pickle"),
+        ("w.onnx", "is a file"),
+        ("nowhere", "no model or folder"),
+        (".", "card.yaml"),
+    ],
+)
 def test_paths_that_are_no_checkpoint(tmp_path, name, says):
     if "." in name[1:]:
         (tmp_path / name).write_bytes(pickle.dumps(1))

@@ -40,7 +40,7 @@ def images(n=2):
 
 def weights(net, x, target=0):
     """Dynamic weights ``[N, C, H, W]`` of one output."""
-    row = torch.eye(3, dtype=x.dtype)[None, target:target + 1]
+    row = torch.eye(3, dtype=x.dtype)[None, target : target + 1]
     return pull_back(net, net, x, lambda value: row.expand(len(value), -1, -1))[1][0]
 
 
@@ -91,7 +91,7 @@ def test_weights_are_the_product_of_the_layers_matrices():
     net, x = Net(), images()
     for n in range(len(x)):
         product = composed(net, x[n])
-        torch.testing.assert_close(product @ x[n].flatten(), net(x[n:n + 1])[0], rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(product @ x[n].flatten(), net(x[n : n + 1])[0], rtol=1e-10, atol=1e-12)
         for target in range(3):
             got = weights(net, x, target)[n].flatten()
             torch.testing.assert_close(got, product[target], rtol=0, atol=1e-10 * float(product.abs().max()))
@@ -119,6 +119,7 @@ def test_frozen_network_is_linear_in_any_other_image():
         a = (m @ a.flatten()).reshape(scales[name].shape[1:])
         a = net.norm(a[None])[0].detach() if name == "first" else a
     with torch.no_grad():  # the same layers, every scale as it was at x
+
         def unit(layer):
             return layer.weight / layer.weight.flatten(1).norm(dim=1).view(-1, *[1] * (layer.weight.ndim - 1))
 
@@ -225,5 +226,5 @@ def test_it_does_not_matter_what_the_caller_is_in_the_middle_of():
 
 def test_batch_equals_loop():
     net, x = Net(), images(4)
-    alone = torch.cat([weights(net, x[i:i + 1]) for i in range(4)])
+    alone = torch.cat([weights(net, x[i : i + 1]) for i in range(4)])
     np.testing.assert_allclose(weights(net, x).numpy(), alone.numpy(), rtol=0, atol=1e-12)

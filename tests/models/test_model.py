@@ -24,7 +24,12 @@ class Mean(nn.Module):
 def test_own_module():
     module = Mean().train()
     model = open_model(module, classes=["a", "b", "c", "d"], size=(8, 9), name="mine")
-    assert (model.name, model.classes, model.size, model.supports) == ("mine", ["a", "b", "c", "d"], (8, 9), None)
+    assert (model.name, model.classes, model.size, model.supports) == (
+        "mine",
+        ["a", "b", "c", "d"],
+        (8, 9),
+        None,
+    )
     assert not module.training
     assert open_model(Mean()).classes == ["class 0", "class 1", "class 2", "class 3"]
     assert open_model(Mean()).name == "Mean"
@@ -112,7 +117,9 @@ def test_a_model_is_frozen_and_says_what_it_is():
     assert str(model.to("cpu").device) == "cpu"
 
 
-@pytest.mark.parametrize(("classes", "bias"), [(1, 0.6931472), (2, 0.6931472), (3, 0.6931472), (120, 4.779123)])
+@pytest.mark.parametrize(
+    ("classes", "bias"), [(1, 0.6931472), (2, 0.6931472), (3, 0.6931472), (120, 4.779123)]
+)
 def test_bias_of_a_sic(classes, bias):
     assert class_bias(classes) == pytest.approx(-bias)
     with torch.no_grad():

@@ -95,7 +95,9 @@ def test_a_set_is_known_by_its_content():
     maps = rng.random((4, 2, 2)).astype(np.float32)
 
     def build(vectors, label):
-        return Supports(vectors, np.asarray(label), np.arange(4), np.zeros((4, 2, 2, 3), np.uint8), maps.copy())
+        return Supports(
+            vectors, np.asarray(label), np.arange(4), np.zeros((4, 2, 2, 3), np.uint8), maps.copy()
+        )
 
     a, b = build(v, [0, 0, 1, 1]), build(v.copy(), [0, 0, 1, 1])
     assert a == b
