@@ -1,0 +1,119 @@
+"""The catalogue: what ships is found, has a card, and is what its card says."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from xai_views import catalogue
+from xai_views.errors import XaiViewsError
+
+NAMES = {"birds/train", "birds/test", "digits/train", "digits/test", "nuclei/train", "nuclei/test"}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    """An empty data root of the test's own."""
+    monkeypatch.setenv("XAI_VIEWS_DATA", str(tmp_path))
+    return tmp_path
+
+
+def folder(path: Path, card: str, **files: bytes) -> Path:
+    path.mkdir(parents=True)
+    (path / "card.yaml").write_text(card, "utf-8")
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_all_sample_sets_are_there():
+    found = catalogue.samples()
+    assert set(found) == NAMES
+    assert all((p / "card.yaml").is_file() for p in found.values())
+
+
+def test_what_ships_is_what_the_cards_say():
+    for path in {*catalogue.samples().values(), *catalogue.models().values()}:
+        assert catalogue.verify(path) == []
+
+
+def test_cards_of_samples_say_where_they_come_from():
+    for path in set(catalogue.samples().values()):
+        card = catalogue.card(path)
+        for key in ("name", "title", "classes", "synthetic", "licence", "origin", "command", "sha256"):
+            assert key in card
+        assert card["name"] == path.name
+        listed = set(card["sha256"])
+        assert {p.name for p in path.iterdir()} - {"card.yaml", "preview.png"} == listed
+        assert (path / "preview.png").is_file()
+
+
+def test_samples_stay_small():
+    size = sum(p.stat().st_size for p in (catalogue.root() / "samples").rglob("*") if p.is_file())
+    assert size < 12e6
+
+
+def test_models_are_folders_with_a_card(data):
+    folder(data / "models" / "b", "name: b")
+    folder(data / "models" / "a", "name: a")
+    (data / "models" / "unfinished").mkdir()
+    assert catalogue.models() == {"a": data / "models" / "a", "b": data / "models" / "b"}
+    assert catalogue.find("a") == data / "models" / "a"
+
+
+def test_an_empty_root_has_nothing(data):
+    assert catalogue.models() == {}
+    assert catalogue.samples() == {}
+
+
+def test_a_split_has_its_own_folder_or_that_of_the_family(data):
+    folder(data / "samples" / "nuclei", "name: nuclei")
+    folder(data / "samples" / "digits-test", "name: digits-test")
+    assert catalogue.samples() == {
+        "digits/test": data / "samples" / "digits-test",
+        "nuclei/test": data / "samples" / "nuclei", "nuclei/train": data / "samples" / "nuclei",
+    }
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(XaiViewsError, match="'birds/test'"):
+        catalogue.find("bird/test")
+
+
+@pytest.mark.parametrize("text", ["", "a list\n", "- a\n- b\n", "a: [", "42"])
+def test_a_card_that_is_no_mapping(data, text):
+    with pytest.raises(XaiViewsError, match="not a YAML mapping") as caught:
+        catalogue.card(folder(data / "x", text))
+    assert str(data) not in str(caught.value)
+
+
+def test_a_card_cannot_run_code(data):
+    path = folder(data / "x", "a: !!python/object/apply:os.getcwd []")
+    with pytest.raises(XaiViewsError, match="not a YAML mapping"):
+        catalogue.card(path)
+
+
+def test_a_missing_card(data):
+    with pytest.raises(XaiViewsError, match=r"has no card\.yaml"):
+        catalogue.card(data)
+
+
+def test_verify_names_what_is_missing_or_different(data):
+    good = hashlib.sha256(b"good").hexdigest()
+    path = folder(data / "x", f"sha256: {{a.npz: {good}, b.npz: {good}, c.npz: {good}}}",
+                  **{"a.npz": b"good", "b.npz": b"bad"})
+    different, missing = catalogue.verify(path)
+    assert "x/b.npz is not what its card says" in different
+    assert "x/c.npz is missing" in missing
+
+
+def test_verify_stays_in_its_folder(data):
+    secret = hashlib.sha256(b"secret").hexdigest()
+    (data / "secret").write_bytes(b"secret")
+    path = folder(data / "x", f"sha256: {{../secret: {secret}}}")
+    assert catalogue.verify(path) == ["x/secret is missing; restore it from its source."]
+
+
+def test_verify_of_a_card_without_sums(data):
+    assert catalogue.verify(folder(data / "x", "name: x")) == []
+    assert "lists no sha256" in catalogue.verify(folder(data / "y", "sha256: abc"))[0]
