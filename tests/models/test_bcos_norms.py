@@ -1,4 +1,4 @@
-"""Normalisation, attention and GELU of B-cos networks against their formulas, and linear in explanation mode."""
+"""Normalisation, attention and GELU against their formulas, and linear in explanation mode."""
 
 import math
 

@@ -220,7 +220,7 @@ def own(tmp_path_factory):
 
 
 def test_the_command_writes_a_checkpoint_that_opens(own):
-    folder, out, command = own
+    folder, out, _ = own
     card = yaml.safe_load((out / "card.yaml").read_text())
     assert card["seed"] == card["recipe"]["seed"] == 3
     assert card["classes"] == [str(c) for c in card["classes"]]
@@ -250,7 +250,7 @@ def test_the_command_writes_a_checkpoint_that_opens(own):
 
 
 def test_support_positions_are_those_of_the_samples_given(own):
-    folder, out, _ = own
+    _, out, _ = own
     model = open_model(out)
     images, label = colours(60)
     np.testing.assert_array_equal(images[model.supports.index], model.supports.image)
