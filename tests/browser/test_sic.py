@@ -1,0 +1,240 @@
+"""The SIC app in a real browser: quiet, adds up, scrubs, links both ways, keeps its state in the address."""
+
+from __future__ import annotations
+
+import io
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+MODEL = "digits-sic"
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app([])
+
+
+def opened(page, server, query: str = ""):
+    """Open the app and wait for its first answer; a page that says 'opening' continues by itself."""
+    page.goto(f"{server.url}/sic?model={MODEL}{query}")
+    root = page.locator(".xv")
+    root.wait_for(timeout=90_000)
+    page.wait_for_function(
+        """() => { const find = (root) => { for (const e of root.querySelectorAll('*')) {
+             if (e.matches('.xv')) return e; if (e.shadowRoot) { const x = find(e.shadowRoot); if (x) return x } } };
+             const e = find(document); return e && e.dataset.state === 'idle' && e.dataset.key }""",
+        timeout=60_000,
+    )
+    return root
+
+
+def key_of(root) -> str:
+    return root.get_attribute("data-key")
+
+
+def pixels(page, tile: str) -> np.ndarray:
+    """What the tile shows, as [H, W, 3]."""
+    return np.asarray(Image.open(io.BytesIO(page.locator(f"[data-tile='{tile}']").first.screenshot())).convert("RGB"))
+
+
+def step(page, root, key: str) -> None:
+    """Press a key and wait until another sample is in view."""
+    before = key_of(root)
+    root.focus()
+    page.keyboard.press(key)
+    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+
+
+def footer(page) -> dict[str, float]:
+    """The ledger's last lines."""
+    rows = page.locator(".xv-ledger tfoot tr").all()
+    return {r.locator("th").inner_text(): float(r.locator("td").inner_text().replace("−", "-")) for r in rows}
+
+
+def query(page) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+
+
+def test_the_ledger_adds_up_to_the_networks_logit(page, server):
+    root = opened(page, server)
+    for _ in range(3):
+        lines = footer(page)
+        values = [float(t.replace("−", "-")) for t in page.locator(".xv-ledger .xv-number").all_inner_texts()]
+        evidence, bias = lines["evidence of all its support samples"], lines["bias"]
+        assert len(values) == 3
+        assert sum(values) == pytest.approx(evidence, abs=2e-4)
+        assert evidence + bias == pytest.approx(lines["the network's logit"], abs=2e-4)
+        assert abs(lines["residual: what the pixels leave open"]) < 1e-3
+        step(page, root, "ArrowRight")
+    assert page.problems == []
+
+
+def test_keys_and_slider_change_the_pixels(page, server):
+    root = opened(page, server)
+    first = pixels(page, "sample")
+    step(page, root, "ArrowRight")
+    second = pixels(page, "sample")
+    assert (first != second).mean() > 0.02
+    step(page, root, "ArrowLeft")
+    assert (pixels(page, "sample") == first).mean() > 0.99
+    slider = page.locator("input.xv-scrubber")
+    before = key_of(root)
+    slider.evaluate("e => { e.value = 7; e.dispatchEvent(new Event('input')) }")
+    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    assert (pixels(page, "sample") != first).mean() > 0.02
+    page.wait_for_url(re.compile(r"sample=digit-"))
+
+
+def test_overlay_key_needs_no_round_trip(page, server):
+    root = opened(page, server)
+    page.wait_for_timeout(1500)
+    sent = []
+    page.on("websocket", lambda w: None)
+    before, seq = pixels(page, "sample"), root.get_attribute("data-seq")
+    root.focus()
+    page.keyboard.press("o")
+    page.wait_for_timeout(300)
+    assert (pixels(page, "sample") != before).mean() > 0.02
+    assert root.get_attribute("data-seq") == seq
+    assert sent == []
+
+
+def test_choosing_a_class_moves_ledger_and_address(page, server):
+    root = opened(page, server)
+    before = key_of(root)
+    page.locator(".xl tr[data-id='3']").first.click()
+    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    assert "logit of 3" in page.locator(".xv-ledger caption").inner_text()
+    page.wait_for_url(re.compile(r"target=3"))
+    before = key_of(root)
+    root.focus()
+    page.keyboard.press("1")  # the most probable class
+    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    assert "logit of 3" not in page.locator(".xv-ledger caption").inner_text()
+
+
+def test_supports_are_walked_by_key_and_linked(page, server):
+    root = opened(page, server)
+    root.focus()
+    page.keyboard.press("ArrowDown")
+    chosen = page.locator(".xv-ledger tr.xv-selected")
+    chosen.wait_for()
+    first = chosen.get_attribute("data-row")
+    page.wait_for_url(re.compile(rf"support={first}"))
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("([e, r]) => { const x = e.querySelector('tr.xv-selected'); return x && x.dataset.row !== r }",
+                           arg=[root.element_handle(), first])
+
+
+def test_the_address_restores_the_page(page, server):
+    root = opened(page, server)
+    step(page, root, "ArrowRight")
+    step(page, root, "ArrowRight")
+    page.locator(".xl tr[data-id='5']").first.click()
+    page.wait_for_url(re.compile(r"target=5"))
+    page.wait_for_url(re.compile(r"sample=digit-"))
+    address, key = page.url, key_of(root)
+    assert query(page)["v"] == "1"
+    page.goto("about:blank")
+    page.goto(address)
+    root = page.locator(".xv")
+    page.wait_for_function("([e, k]) => e.dataset.key === k", arg=[root.element_handle(), key], timeout=60_000)
+    assert "logit of 5" in page.locator(".xv-ledger caption").inner_text()
+
+
+def test_a_wrong_address_opens_with_a_sentence(page, server):
+    opened(page, server, "&sample=nobody&target=oops&sort=never")
+    alert = page.locator(".note.error")
+    alert.wait_for()
+    assert "sample='nobody'" in alert.inner_text()
+    assert "Traceback" not in page.content()
+
+
+def test_a_brushed_region_splits_the_evidence(page, server):
+    opened(page, server)
+    page.get_by_role("tab", name="Region").click()
+    box = page.locator("[data-tile='sample']").bounding_box()
+    page.keyboard.down("Shift")
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.8, steps=6)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    words = page.get_by_text(re.compile(r"The region holds \d+ of 784 pixels"))
+    words.wait_for()
+    inside = int(re.search(r"holds (\d+)", words.inner_text()).group(1))
+    assert 200 < inside < 380  # 0.6 x 0.6 of the picture is 282 pixels
+    rows = page.locator(".xl tr[data-id] >> visible=true").all()
+    assert len(rows) == 3
+    for row in rows:
+        cells = [c.inner_text().strip().replace("−", "-") for c in row.locator("td").all()]
+        numbers = [float(re.findall(r"[-+]?\d+\.\d+", c)[-1]) for c in cells[1:4]]
+        assert numbers[0] + numbers[1] == pytest.approx(numbers[2], abs=2e-4)
+
+
+def test_two_visitors_do_not_see_each_other(page, server, chromium):
+    root = opened(page, server)
+    other_context = chromium.new_context()
+    other = other_context.new_page()
+    try:
+        other_root = opened(other, server)
+        start = key_of(other_root)
+        step(page, root, "ArrowRight")
+        step(page, root, "ArrowRight")
+        other.wait_for_timeout(800)
+        assert key_of(other_root) == start
+        assert key_of(root) != start
+    finally:
+        other_context.close()
+
+
+def upload(page, name: str, data: bytes) -> None:
+    page.get_by_role("tab", name="Your image").click()
+    page.locator("input[type='file']").first.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+
+
+def png(size: tuple[int, int] = (60, 40)) -> bytes:
+    out = io.BytesIO()
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[8:32, 26:34] = 255
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_an_uploaded_image_is_explained(page, server):
+    root = opened(page, server)
+    upload(page, "one.png", png())
+    page.wait_for_function("e => e.dataset.key.startsWith('upload-1|') && e.dataset.state === 'idle'", arg=root.element_handle())
+    lines = footer(page)
+    assert lines["sum of bias and evidence"] == pytest.approx(lines["the network's logit"], abs=2e-4)
+
+
+@pytest.mark.parametrize(("name", "data"), [
+    ("cut.png", png()[:60]), ("words.png", b"these are only words"), ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000)),
+])
+def test_a_bad_upload_is_a_sentence(page, server, name, data):
+    root = opened(page, server)
+    before = key_of(root)
+    upload(page, name, data)
+    alert = page.get_by_role("alert").filter(has_text=re.compile("upload|image")).first
+    alert.wait_for()
+    assert "Traceback" not in page.content()
+    assert key_of(root) == before
+    step(page, root, "ArrowRight")  # the page lives on
+
+
+def test_it_is_usable_at_390_pixels(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    try:
+        opened(page, server)
+        right = page.evaluate("() => document.documentElement.scrollWidth")
+        assert right <= 390
+        assert page.locator("[data-tile='sample']").bounding_box()["width"] > 200
+    finally:
+        context.close()
