@@ -74,6 +74,16 @@ class SicState(param.Parameterized):
         """Do again what was taken back; False when there is nothing."""
         return self._step(self._future, self._past)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an edit to do again."""
+        return bool(self._future)
+
     def _step(self, source: list, target: list) -> bool:
         if not source:
             return False
