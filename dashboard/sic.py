@@ -15,7 +15,7 @@ import xarray as xr
 
 from dashboard import sic_frame
 from dashboard.sic_data import Session
-from dashboard.sic_panels import AnswerPanel, RegionPanel, about
+from dashboard.sic_panels import AnswerPanel, RegionPanel, about, caption
 from dashboard.sic_population import PopulationPanel
 from dashboard.sic_supports import SupportPanel
 from dashboard.sic_upload import UploadPanel
@@ -86,8 +86,7 @@ class SicApp(pn.viewable.Viewer):
         self.param.watch(self._show_problem, "problem")
         return pn.Column(
             *self._notes(), self._problem, self.population.strip, self.controls(), self.canvas,
-            pn.pane.Markdown(f"{CAPTION} [What this method shows](./docs/sic)".split(" [What")[0], margin=(0, 16),
-                             styles={"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "90ch"}),
+            caption(CAPTION),
             tabs, sizing_mode="stretch_width",
         )
 
@@ -95,9 +94,9 @@ class SicApp(pn.viewable.Viewer):
         """The two class choices and the colour switch, each linked to the state."""
         classes = self.model.classes
         target = pmui.Select(label="Explain class", options={"the predicted class": PREDICTED} | _numbered(classes),
-                             value=self.state.target, width=220)
+                             value=self.state.target, width=200, size="small")
         against = pmui.Select(label="Compare with class", options={"no other class": NONE} | _numbered(classes),
-                              value=self.state.against, width=220)
+                              value=self.state.against, width=200, size="small")
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)

@@ -53,11 +53,12 @@ class PopulationPanel:
 
         self.film = Filmstrip(thumbnails, count=population.n, size=48, label="Test samples")
         self.grid = Filmstrip(thumbnails, count=population.n, size=56, mode="grid", rows=4, label="Test samples, grid")
-        self.words = pn.pane.HTML("", margin=(0, 16), styles=MUTED, sizing_mode="stretch_width")
+        self.words = pn.pane.HTML("", margin=0, styles=MUTED)
         self.listing = Listing(label="Test samples and what the network says of them", columns=COLUMNS)
         self.map = MapView(app)
         self._link()
-        self.strip = pn.Column(self._controls(), self.film, self.words, sizing_mode="stretch_width")
+        self.strip = pn.Column(self.film, pn.FlexBox(*self._controls(), self.words, align_items="center", gap="12px", margin=(4, 12)),
+                               sizing_mode="stretch_width")
         self.tab = pn.Column(
             caption("All test samples in the order chosen above; a framed picture with a cross is predicted wrongly."), self.grid,
             self.map, caption("Margin: largest minus second logit. Evidence concentration: the largest share of one support sample "
@@ -66,7 +67,7 @@ class PopulationPanel:
         self.refresh()
         self._wait(population.ready)
 
-    def _controls(self) -> pn.viewable.Viewable:
+    def _controls(self) -> list:
         state, classes = self.app.state, self.app.model.classes
         words = {"order": "as they come", "class": "by predicted class", "confidence": "by confidence", "margin": "by margin",
                  "concentration": "by evidence concentration", "distance": "by distance to supports"}
@@ -78,7 +79,7 @@ class PopulationPanel:
                             value=state.label, width=150, size="small")
         for widget, name in ((sort, "sort"), (down, "descending"), (shown, "shown"), (label, "label")):
             widget.link(state, value=name, bidirectional=True)
-        return pn.FlexBox(sort, down, shown, label, align_items="center", gap="12px", margin=(4, 12))
+        return [sort, down, shown, label]
 
     def _link(self) -> None:
         state = self.app.state
