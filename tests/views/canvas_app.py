@@ -227,6 +227,7 @@ APPS = {
     "app": page,
     "dark": lambda: page(dark=True),
     "few": lambda: page(order=[f"s{i}" for i in range(5)]),
+    "empty": lambda: Canvas(provider, order=["s0"], layout={"tiles": {"nobody": {"size": 160}}}),
     "strip": film,
     "grid": lambda: film("grid"),
 }
