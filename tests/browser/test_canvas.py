@@ -156,8 +156,7 @@ def test_opacity_and_colours_need_no_message(view):
     view.page.select_option("select[name=map]", "managua")
     view.set("opacity", 1)
     other = view.pixel("sample", *place)
-    assert np.abs(strong - weak).max() > 20
-    assert np.abs(strong - other).max() > 20
+    assert min(np.abs(strong - weak).max(), np.abs(strong - other).max()) > 20
     view.page.get_by_label("Overlay").uncheck()
     assert np.abs(view.pixel("sample", *place) - other).max() > 20
     view.page.wait_for_timeout(300)
@@ -194,10 +193,8 @@ def test_legend_has_numbers_words_and_warns(view):
     bar = view.page.locator(".xv-scale").first
     assert float(bar.get_attribute("data-limit")) == pytest.approx(top, rel=1e-6)
     text = bar.inner_text()
-    assert f"against {app.CLASS}" in text
-    assert f"for {app.CLASS}" in text
-    assert f"{top:.4f}" in text
-    assert "logit" in text
+    for part in (f"against {app.CLASS}", f"for {app.CLASS}", f"{top:.4f}", "logit"):
+        assert part in text
     warning = view.page.locator(".xv-warning")
     assert not warning.is_visible()
     view.page.select_option("select[name=limits]", "per panel")
@@ -329,7 +326,7 @@ def test_waiting_is_shown_and_ends(page, server):
 
 def test_empty_tile_says_why(page, server):
     View(page, f"{server.url}/empty")
-    assert page.locator(".xv-empty").inner_text() == "Nothing to show here for this sample."
+    assert page.locator(".xv-empty:visible").inner_text() == "Nothing to show here for this sample."
 
 
 def test_text_twin_and_names(view):
@@ -380,8 +377,7 @@ def test_a_narrow_screen_does_not_overflow(page, server):
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     for canvas in page.locator(".xv canvas[data-tile]").all():
         box = canvas.bounding_box()
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 390
+        assert 0 <= box["x"] <= 390 - box["width"]
     page.locator(".xv-more summary").click()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     page.keyboard.press("Escape")
