@@ -181,7 +181,8 @@ def main() -> None:
     height, width = result["size"]
     print(
         f"{result['model']}: {result['classes']} classes, {result['supports']} supports, "
-        f"{result['images']} images of {height}x{width}, {result['threads']} thread(s), median of {result['rounds']} rounds\n"
+        f"{result['images']} images of {height}x{width}, {result['threads']} thread(s), "
+        f"median of {result['rounds']} rounds\n"
     )
     print(f"{'':38}{'per second':>11}{'ms each':>9}{'worst':>8}{'forward':>9}{'backward':>9}")
     for r in result["rows"]:
