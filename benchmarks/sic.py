@@ -31,7 +31,7 @@ def setting(args):
     """Model, samples and where they come from."""
     if args.checkpoint or "birds-sic" in catalogue.models():
         model = open_model(args.checkpoint or "birds-sic")
-        name = "birds/test" if model.channels == 3 and model.size == (56, 56) else None
+        name = model.card.get("samples")  # its own test images
         source = model.name
     else:
         from xai_views.models.encoders import PLANS, BcosCNN
@@ -51,7 +51,7 @@ def setting(args):
             None,
             "the birds' architecture, random weights",
         )
-    if name and name in catalogue.samples():
+    if name in catalogue.samples():
         samples = open_samples(name).isel(sample=slice(0, args.images))
     else:
         rng = np.random.default_rng(1)
