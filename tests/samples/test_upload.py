@@ -92,7 +92,8 @@ def test_a_phone_held_sideways(rgb):
 
 @pytest.mark.parametrize("data", [
     b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4", b"PK\x03\x04" + b"\0" * 50,
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b"II*\0", b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b"II*\0",
+    b"%!PS-Adobe-3.0 EPSF-3.0\n",
 ])
 def test_what_is_no_image(data, sentence):
     with sentence("not an image|damaged"):
