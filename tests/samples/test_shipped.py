@@ -84,7 +84,7 @@ def test_nuclei_are_cut_from_the_region_around_their_nucleus(nuclei):
     region = np.asarray(Image.open(folder / "region.jpg"))
     with np.load(folder / "nuclei.npz", allow_pickle=False) as file:
         instance, ids = file["instance"], file["id"].tolist()
-        centre, label = dict(zip(ids, file["centre"], strict=True)), dict(zip(ids, file["label"], strict=True))
+        centre, label = (dict(zip(ids, file[k], strict=True)) for k in ("centre", "label"))
     for ds in nuclei.values():
         for i in range(0, ds.sizes["sample"], 20):
             number = int(str(ds["name"].values[i]).split("-")[1])

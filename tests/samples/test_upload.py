@@ -199,3 +199,17 @@ def test_fit_gives_what_the_model_wants(size, channels, came):
 
 def test_fit_leaves_alone_what_fits(rgb):
     np.testing.assert_array_equal(fit(rgb[0], (12, 10), 3), rgb[0])
+
+
+@pytest.mark.parametrize(("image", "size", "channels", "words"), [
+    (np.zeros((9, 9, 3), np.float32), (4, 4), 3, "float32 was to be fitted"),
+    (np.zeros((9, 9), np.uint8), (4, 4), 3, r"\[9, 9\]"),
+    (np.zeros((9, 9, 4), np.uint8), (4, 4), 3, r"\[9, 9, 4\]"),
+    (np.zeros((0, 9, 3), np.uint8), (4, 4), 3, r"\[0, 9, 3\]"),
+    (np.zeros((9, 9, 3), np.uint8), (0, 4), 3, r"size=\(0, 4\)"),
+    (np.zeros((9, 9, 3), np.uint8), 4, 3, "size=4"),
+    (np.zeros((9, 9, 3), np.uint8), (4, 4), 2, "2 channels was asked for"),
+])
+def test_what_cannot_be_fitted(image, size, channels, words, sentence):
+    with sentence(words):
+        fit(image, size, channels)

@@ -53,7 +53,7 @@ def open_folder(path: Path, labels: Any = None, size: tuple[int, int] | None = N
     SamplesError
         In one sentence: no images, different sizes, a CSV that does not fit, nothing readable.
     """
-    size = _size(size)
+    size = checked_size(size)
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
                    and not any(part.startswith(".") for part in p.relative_to(path).parts))
     if not files:
@@ -75,7 +75,14 @@ def open_folder(path: Path, labels: Any = None, size: tuple[int, int] | None = N
     return dataset(image, label, _names(path, files), classes, title=path.name, origin=path.name)
 
 
-def _size(size: Any) -> tuple[int, int] | None:
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Return (height, width) as two numbers of pixels, or None for None.
+
+    Raises
+    ------
+    SamplesError
+        For anything else.
+    """
     if size is None:
         return None
     try:
@@ -248,7 +255,11 @@ def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
     if key is None or "label" not in columns:
         raise SamplesError(f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and "
                            "'label'.")
-    known = {row[key]: row["label"] for row in rows}
+    known: dict[str, str] = {}
+    for row in rows:
+        if known.setdefault(row[key], row["label"]) != row["label"]:
+            raise SamplesError(f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
+                               f"{row['label']!r}; keep one.")
     found = [known.get(f.relative_to(path).as_posix(), known.get(f.name, known.get(f.stem))) for f in files]
     missing = next((f.name for f, c in zip(files, found, strict=True) if c in (None, "")), None)
     if missing is not None:

@@ -130,7 +130,8 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
             return {"image": file}
         with file:
             return {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
+            MemoryError) as e:  # a header may claim any size
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
         raise SamplesError(f"{path.name!r} is not a complete .npz of plain arrays ({why}); save it again "
                            "with "

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xai_views.errors import SamplesError
 
-from .folder import plain
+from .folder import checked_size, plain
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
@@ -76,7 +76,7 @@ def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.nd
     Parameters
     ----------
     image : ndarray
-        ``[H, W, 1 or 3]`` uint8.
+        ``[H, W, 1 or 3]`` uint8, as :func:`decode_upload` returns it.
     size : (int, int) or None
         Height and width wanted; None keeps the image's own.
     channels : int
@@ -85,8 +85,20 @@ def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.nd
     Returns
     -------
     ndarray
-        ``[height, width, channels]`` uint8.
+        ``[height, width, channels]`` uint8: areas are averaged when it shrinks, bilinear when it grows.
+
+    Raises
+    ------
+    SamplesError
+        For another shape or type, a size that is none, or another number of channels.
     """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or not image.size:
+        raise SamplesError(f"an image of shape {list(image.shape)} and type {image.dtype} was to be fitted; "
+                           "give [height, width, 1 or 3] as uint8.")
+    if channels not in (1, 3):
+        raise SamplesError(f"an image with {channels} channels was asked for; ask for 1 (grey) or 3 (RGB).")
+    size = checked_size(size)
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if size is not None:
