@@ -10,6 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.sic_panels import caption
+from dashboard.tasks import start
 from xai_views.samples import images
 
 MOST = 2000
@@ -75,11 +76,7 @@ class MapView(pn.viewable.Viewer):
         if self.how.value == "pca" or "tsne" in self._positions:
             self._draw(self.how.value)
             return
-        try:
-            self._task = asyncio.ensure_future(self._compute())
-        except RuntimeError:  # no event loop: a script
-            self._positions["tsne"] = (*self._project("tsne"), None)
-            self._draw("tsne")
+        start(self._compute())
 
     async def _compute(self) -> None:
         self._positions["tsne"] = (*await asyncio.to_thread(self._project, "tsne"), None)

@@ -10,6 +10,7 @@ import numpy as np
 import panel as pn
 
 from dashboard.sic_frame import number, sums, support_name
+from dashboard.tasks import start
 from dashboard.theme import note
 from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
@@ -40,7 +41,7 @@ class Following(pn.viewable.Viewer):
             asyncio.get_running_loop()
         except RuntimeError:  # no page yet: the first page asks when it has loaded
             return
-        self._task = asyncio.ensure_future(self._write(self._turn))
+        start(self._write(self._turn))
 
     async def _write(self, turn: int) -> None:
         s = self.app.state

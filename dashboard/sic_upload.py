@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 
 from dashboard.sic_panels import caption
+from dashboard.tasks import start
 from dashboard.theme import note
 from xai_views.errors import XaiViewsError
 from xai_views.samples import decode_upload, fit
@@ -33,12 +34,8 @@ class UploadPanel(pn.viewable.Viewer):
         self.input.param.watch(self._arrived, "value")
 
     def _arrived(self, event: Any) -> None:
-        if event.new is None:
-            return
-        try:
-            self._task = asyncio.ensure_future(self.take(event.new))
-        except RuntimeError:  # no event loop: a script
-            asyncio.run(self.take(event.new))
+        if event.new is not None:
+            start(self.take(event.new))
 
     async def take(self, data: bytes) -> None:
         """Decode ``data``, fit it to the model and bring it into view; a problem becomes one sentence."""
