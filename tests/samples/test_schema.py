@@ -65,6 +65,19 @@ def test_class_names_become_indices():
     assert ds["label"].values.tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize("kind", ["u1", "u8", "i1", "?", ">i4"])
+def test_labels_of_any_integer_type(kind):
+    ds = samples.dataset(np.zeros((3, 8, 8), np.uint8), np.array([0, 1, 1], kind))
+    assert ds["label"].dtype == np.int64
+    assert ds["label"].values.tolist() == [0, 1, 1]
+    assert ds.attrs["classes"] == ["class 0", "class 1"]
+
+
+def test_class_names_in_a_column_of_pandas():
+    ds = samples.dataset(np.zeros((3, 8, 8), np.uint8), np.array(["b", "a", "b"], object))
+    assert ds["label"].values.tolist() == [1, 0, 1]
+
+
 def test_several_labels_at_once():
     ds = samples.dataset(np.zeros((2, 8, 8), np.uint8), [[1, 0, 1], [0, 0, 0]], classes=["a", "b", "c"])
     assert ds["label"].dims == ("sample", "class")
@@ -153,6 +166,8 @@ def test_part_ids_without_a_name(sentence):
     ({"name": ["a"]}, "1 names were given for 3"),
     ({"mask": np.zeros((3, 4, 4), bool)}, "'mask' has shape"),
     ({"label": [0, 1, 300], "classes": ["a", "b"]}, r"\[0, 300\]"),
+    ({"label": [None, 0, 1]}, "class indices or class names"),
+    ({"label": np.array([0, 1, 2**63 + 5], np.uint64)}, "use -1 for unknown"),
 ])
 def test_what_does_not_fit_the_images(arguments, words, sentence):
     with sentence(words):
@@ -201,8 +216,9 @@ def test_choices_of_images(rgb, make, sentence):
     for wrong in (4, [-5], [0, 99]):
         with sentence("there are 4"):
             samples.images(ds, wrong)
-    with sentence("one bool each"):
-        samples.images(ds, [True, False])
+    for wrong in ([True, False], "a", [0.5], None, [[0, 1]]):
+        with sentence("one bool each"):
+            samples.images(ds, wrong)
 
 
 def test_digest_tells_pixels_shape_and_type_apart(rgb):
@@ -214,3 +230,10 @@ def test_digest_tells_pixels_shape_and_type_apart(rgb):
     assert len(keys) == len(variants)
     assert all(len(k) == 32 and set(k) <= set("0123456789abcdef") for k in keys)
     assert samples.digest(one[::-1][::-1]) == samples.digest(np.asfortranarray(one)) == samples.digest(one)
+
+
+def test_ids_beyond_sixteen_bits_do_not_become_others(sentence):
+    part = np.zeros((2, 4, 4), np.int64)
+    part[1, 0, 0] = 65536 + 1
+    with sentence(r"ids in \[0, 65537\]"):
+        samples.dataset(np.zeros((2, 4, 4), np.uint8), part=part, parts=["nothing", "nose"])

@@ -48,10 +48,8 @@ def test_formats_of_browsers(kind, picture, rgb):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
 def test_modes_of_png(mode):
     grey = Image.fromarray(np.tile(np.linspace(0, 255, 16).astype(np.uint8), (16, 1)))
-    if mode == "I;16":
-        picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    else:
-        picture = grey.convert(mode)
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    picture = wide if mode == "I;16" else grey.convert(mode)
     image = decode_upload(encoded(picture))
     assert image.shape == (16, 16, 3)
     if mode != "1":

@@ -115,15 +115,18 @@ def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, 
                            "[samples, classes].")
     if len(label) != n:
         raise SamplesError(f"{len(label)} labels were given for {n} images; give one each.")
+    if label.dtype.kind == "O" and all(isinstance(c, str) for c in label.flat):
+        label = label.astype(str)  # a column of pandas
     if label.dtype.kind in "UST" and label.ndim == 1:
         return from_names([str(c) for c in label], classes)
     if label.dtype.kind not in "iub":
         raise SamplesError(f"labels are {label.dtype} and should be class indices or class names; number the "
                            "classes from 0.")
+    label = label.astype(np.int64)
     if classes is None:
         count = label.shape[1] if label.ndim == 2 else int(label.max(initial=-1)) + 1
         classes = [f"class {i}" for i in range(count)]
-    return label.astype(np.int64), classes
+    return label, classes
 
 
 def from_names(label: Sequence[str], classes: list[str] | None) -> tuple[np.ndarray, list[str]]:
@@ -334,8 +337,12 @@ def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
         if len(wanted) != n:
             raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
         wanted = np.flatnonzero(wanted)
-    if wanted.size and (wanted.dtype.kind not in "iu" or wanted.min() < -n or wanted.max() >= n):
-        raise SamplesError(f"sample {wanted.max()} was asked for and there are {n}, counted from 0.")
+    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+        raise SamplesError(f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions from 0 "
+                           f"to {n - 1}, a slice, or one bool each.")
+    strange = wanted[(wanted < -n) | (wanted >= n)] if wanted.size else wanted
+    if strange.size:
+        raise SamplesError(f"sample {strange[0]} was asked for and there are {n}, counted from 0.")
     wanted = wanted.astype(np.int64)
     if in_memory(ds["image"]):
         return ds["image"].variable._data[wanted]
