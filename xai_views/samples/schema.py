@@ -69,9 +69,9 @@ def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None,
             if truth.shape != image.shape[:3]:
                 raise SamplesError(f"{key!r} has shape {list(truth.shape)} and should have "
                                    f"{list(image.shape[:3])}, as the images.")
-            whole = truth.dtype.kind in "iub"
-            as_type = {"part": np.int16, "mask": bool}[key] if whole else truth.dtype
-            variables[key] = (TRUTH_DIMS, truth.astype(as_type))
+            if truth.dtype.kind in "iub":
+                truth = truth.astype(bool) if key == "mask" else _as_ids(truth)
+            variables[key] = (TRUTH_DIMS, truth)
     if parts is not None:
         known["parts"] = [str(p) for p in parts]
     return validate(xr.Dataset(variables, attrs={**known, **attrs}))
@@ -103,6 +103,13 @@ def _pictures(image: Any) -> Any:
         raise SamplesError(f"images have shape {list(image.shape)} and should have "
                            "[samples, height, width, channels]; reshape them.")
     return image
+
+
+def _as_ids(part: Any) -> Any:
+    # Ids that int16 does not hold would become other ids; left as they are, validate names them.
+    if isinstance(part, np.ndarray) and part.size and not -32768 <= part.min() <= part.max() <= 32767:
+        return part
+    return part.astype(np.int16)
 
 
 def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, list[str]]:
