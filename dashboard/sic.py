@@ -61,8 +61,13 @@ class SicApp(pn.viewable.Viewer):
         self.state = SicState(**state)
         self._asks: dict[str, tuple] = {}
         self.canvas = Canvas(
-            self._frame, order=self.session.names, layout=self._layout(), position=self.state.sample,
-            context=self._context(), settings=dict(self.state.look), sizing_mode="stretch_width",
+            self._frame,
+            order=self.session.names,
+            layout=self._layout(),
+            position=self.state.sample,
+            context=self._context(),
+            settings=dict(self.state.look),
+            sizing_mode="stretch_width",
             keys={"u": "undo the last change of the support set"},
         )
         self.population = PopulationPanel(self)
@@ -78,25 +83,46 @@ class SicApp(pn.viewable.Viewer):
 
     def __panel__(self) -> Any:
         tabs = pmui.Tabs(
-            ("All classes", self.answer), ("Supports", self.supports), ("Region", self.region),
-            ("Population", self.population.tab), ("Your image", self.upload), ("About", about(self)),
-            sizing_mode="stretch_width", dynamic=False,
+            ("All classes", self.answer),
+            ("Supports", self.supports),
+            ("Region", self.region),
+            ("Population", self.population.tab),
+            ("Your image", self.upload),
+            ("About", about(self)),
+            sizing_mode="stretch_width",
+            dynamic=False,
         )
         self._problem = pn.Column(sizing_mode="stretch_width")
         self.param.watch(self._show_problem, "problem")
+        self._show_problem()
         return pn.Column(
-            *self._notes(), self._problem, self.population.strip, self.controls(), self.canvas,
+            *self._notes(),
+            self._problem,
+            self.population.strip,
+            self.controls(),
+            self.canvas,
             caption(CAPTION),
-            tabs, sizing_mode="stretch_width",
+            tabs,
+            sizing_mode="stretch_width",
         )
 
     def controls(self) -> pn.viewable.Viewable:
         """The two class choices and the colour switch, each linked to the state."""
         classes = self.model.classes
-        target = pmui.Select(label="Explain class", options={"the predicted class": PREDICTED} | _numbered(classes),
-                             value=self.state.target, width=200, size="small")
-        against = pmui.Select(label="Compare with class", options={"no other class": NONE} | _numbered(classes),
-                              value=self.state.against, width=200, size="small")
+        target = pmui.Select(
+            label="Explain class",
+            options={"the predicted class": PREDICTED} | _numbered(classes),
+            value=self.state.target,
+            width=200,
+            size="small",
+        )
+        against = pmui.Select(
+            label="Compare with class",
+            options={"no other class": NONE} | _numbered(classes),
+            value=self.state.against,
+            width=200,
+            size="small",
+        )
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)
@@ -119,11 +145,14 @@ class SicApp(pn.viewable.Viewer):
 
     def _link(self) -> None:
         state, canvas = self.state, self.canvas
-        canvas.on_position(lambda position: self.show_position(position))
+        canvas.on_position(self.show_position)
         canvas.on_select(self._selected)
         canvas.on_key(self._key)
-        canvas.on_settings(lambda settings: setattr(
-            state, "look", {k: v for k, v in settings.items() if SETTINGS.get(k) != v}))
+        canvas.on_settings(
+            lambda settings: setattr(
+                state, "look", {k: v for k, v in settings.items() if SETTINGS.get(k) != v}
+            )
+        )
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
         state.param.watch(self._moved, "sample")
         state.param.watch(self._asked, ["target", "against", "colours"])
@@ -196,15 +225,29 @@ class SicApp(pn.viewable.Viewer):
         if context not in self._asks or name not in session.names:
             raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
         i = session.names.index(name)
-        cached = ("sic", session.model.sha256, session.population.samples.attrs.get("title", ""), session.digest(i), key)
+        cached = (
+            "sic",
+            session.model.sha256,
+            session.population.samples.attrs.get("title", ""),
+            session.digest(i),
+            key,
+        )
         frame = session.kernel.frames.get(cached)
         if frame is None:
             target, against, colours, supports = self._asks[context]
             result = await session.explain(i, session.ask(target, against, colours, supports), priority)
             full = await asyncio.wrap_future(session.completed(supports))
             frame = await asyncio.to_thread(
-                sic_frame.build, key, name, session.image(i), session.label(i), result, full, self.model.classes,
-                session.truth(i))
+                sic_frame.build,
+                key,
+                name,
+                session.image(i),
+                session.label(i),
+                result,
+                full,
+                self.model.classes,
+                session.truth(i),
+            )
             session.kernel.frames.put(cached, frame)
         return frame
 
@@ -214,9 +257,13 @@ class SicApp(pn.viewable.Viewer):
         """The explanation of the sample in view, with its provenance; the same numbers that the page shows."""
         s, session = self.state, self.session
         one = session.explain_now(s.sample, session.ask(s.target, s.against, s.colours))
-        samples = xr.Dataset({"image": (("sample", "y", "x", "channel"), session.image(s.sample)[None]),
-                              "name": ("sample", [session.names[s.sample]]),
-                              "label": ("sample", [session.label(s.sample)])})
+        samples = xr.Dataset(
+            {
+                "image": (("sample", "y", "x", "channel"), session.image(s.sample)[None]),
+                "name": ("sample", [session.names[s.sample]]),
+                "label": ("sample", [session.label(s.sample)]),
+            }
+        )
         return finish([one], self.model, samples, session.method)
 
     def servable(self, title: str = "", **params: Any) -> SicApp:
@@ -224,8 +271,12 @@ class SicApp(pn.viewable.Viewer):
         location = pn.state.location
         if location is not None:
             self._follow(location)
-        page(title or self.model.card.get("title") or f"SIC: {self.model.name}", [self], status=self.status,
-             **params).servable()
+        page(
+            title or self.model.card.get("title") or f"SIC: {self.model.name}",
+            [self],
+            status=self.status,
+            **params,
+        ).servable()
         return self
 
     def _follow(self, location: Any) -> None:
@@ -251,13 +302,17 @@ def main() -> None:
     from xai_views.apps import opened
 
     def make() -> None:
-        query = {k: v[0].decode("utf-8", "replace").strip('"') for k, v in (pn.state.session_args or {}).items()}
+        query = {
+            k: v[0].decode("utf-8", "replace").strip('"') for k, v in (pn.state.session_args or {}).items()
+        }
         from xai_views import catalogue
 
         names = catalogue.models()
         model = query.get("model", next(iter(names), ""))
         if model not in names:
-            raise XaiViewsError(f"there is no shipped model {model!r}; there is {', '.join(names) or 'none'}.")
+            raise XaiViewsError(
+                f"there is no shipped model {model!r}; there is {', '.join(names) or 'none'}."
+            )
         SicApp(*pn.state.as_cached(f"xai-views-{model}", lambda: opened(model))).servable()
 
     patch()

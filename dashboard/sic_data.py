@@ -33,7 +33,7 @@ class Population:
         Done when every sample was observed.
     """
 
-    _all: dict[tuple[str, str], Population] = {}  # noqa: RUF012 - the registry is shared on purpose
+    _all: dict[tuple[str, str], Population] = {}
     _lock = threading.Lock()
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
@@ -49,7 +49,10 @@ class Population:
     @classmethod
     def of(cls, model: Any, samples: xr.Dataset) -> Population:
         """The population of ``model`` and ``samples``; made once."""
-        key = (model.sha256, f"{samples.attrs.get('title', '')}/{id(samples) if not samples.attrs.get('title') else ''}")
+        key = (
+            model.sha256,
+            f"{samples.attrs.get('title', '')}/{id(samples) if not samples.attrs.get('title') else ''}",
+        )
         with cls._lock:
             if key not in cls._all or cls._all[key].n != samples.sizes["sample"]:
                 cls._all[key] = cls(model, samples)
@@ -103,7 +106,9 @@ def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) ->
     own = score * (supports.label[None] == predicted[:, None])
     total = own.sum(1)
     return {
-        "logit": logit, "predicted": predicted, "confidence": evidence.probability(logit.max(1)),
+        "logit": logit,
+        "predicted": predicted,
+        "confidence": evidence.probability(logit.max(1)),
         "margin": top[:, -1] - top[:, -2] if logit.shape[1] > 1 else top[:, -1],
         "concentration": own.max(1, initial=0) / np.where(total > 0, total, 1),
         "distance": 1 - evidence.cosines(z, supports.vectors).max(1, initial=0),
@@ -164,7 +169,9 @@ class Session:
 
     # -- supports -----------------------------------------------------------------------------------------------
 
-    def edit(self, per_class: int = 0, rule: str = "model", excluded: list | tuple = (), added: list | tuple = ()) -> Supports:
+    def edit(
+        self, per_class: int = 0, rule: str = "model", excluded: list | tuple = (), added: list | tuple = ()
+    ) -> Supports:
         """Choose the support set from cached evidence vectors; no pass of the network.
 
         Self-contribution maps of supports that the checkpoint does not hold are missing until :meth:`completed`.
@@ -174,14 +181,23 @@ class Session:
             chosen = own.take(~np.isin(own.index, list(excluded)))
         else:
             if latents is None:
-                raise XaiViewsError(f"model {self.model.name!r} holds no vectors of its training set to choose supports from.")
-            rows, label = _selected(self.model, per_class or _per_class(own), "k-means" if rule == "model" else rule,
-                                    frozenset(int(i) for i in excluded))
+                raise XaiViewsError(
+                    f"model {self.model.name!r} holds no vectors of its training set to choose supports from."
+                )
+            rows, label = _selected(
+                self.model,
+                per_class or _per_class(own),
+                "k-means" if rule == "model" else rule,
+                frozenset(int(i) for i in excluded),
+            )
             chosen = self._assemble(rows, label)
         if added and latents is not None:
             position = {int(p): r for r, p in enumerate(latents.index)}
-            pairs = [(position[int(i)], int(c)) for i, c in added
-                     if int(i) in position and 0 <= int(c) < self.model.module.classes]
+            pairs = [
+                (position[int(i)], int(c))
+                for i, c in added
+                if int(i) in position and 0 <= int(c) < self.model.module.classes
+            ]
             taken = set(zip(chosen.index.tolist(), chosen.label.tolist(), strict=True))
             pairs = [(r, c) for r, c in dict.fromkeys(pairs) if (int(latents.index[r]), c) not in taken]
             if pairs:
@@ -219,7 +235,9 @@ class Session:
 
     # -- explanations -------------------------------------------------------------------------------------------
 
-    def ask(self, target: int = -1, against: int = -1, colours: bool = False, supports: Supports | None = None) -> Any:
+    def ask(
+        self, target: int = -1, against: int = -1, colours: bool = False, supports: Supports | None = None
+    ) -> Any:
         """The request for one sample: target class first, then the class to compare with."""
         from xai_views.methods.sic import SICAsk
 
@@ -231,13 +249,16 @@ class Session:
         """The explanation of sample ``i``; cached by the kernel."""
         image = await asyncio.to_thread(self.image, i)
         channel = "" if priority else self._channel
-        future = self.kernel.explain(self.model, image[None], [self.digest(i)], self.method, [ask], channel=channel,
-                                     priority=priority)
+        future = self.kernel.explain(
+            self.model, image[None], [self.digest(i)], self.method, [ask], channel=channel, priority=priority
+        )
         return (await asyncio.wrap_future(future))[0]
 
     def explain_now(self, i: int, ask: Any) -> xr.Dataset:
         """The explanation of sample ``i``; waits for it (for notebooks, never for a page)."""
-        return self.kernel.explain(self.model, self.image(i)[None], [self.digest(i)], self.method, [ask]).result(120)[0]
+        return self.kernel.explain(
+            self.model, self.image(i)[None], [self.digest(i)], self.method, [ask]
+        ).result(120)[0]
 
 
 def _per_class(supports: Supports) -> int:

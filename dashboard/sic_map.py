@@ -51,7 +51,8 @@ class MapView(pn.viewable.Viewer):
         super().__init__()
         self.app = app
         self.pane = pn.pane.Bokeh(None, sizing_mode="stretch_width", min_height=420)
-        self.how = pmui.RadioButtonGroup(options={"principal axes": "pca", "neighbours (t-SNE)": "tsne"}, value="pca", size="small")
+        ways = {"principal axes": "pca", "neighbours (t-SNE)": "tsne"}
+        self.how = pmui.RadioButtonGroup(options=ways, value="pca", size="small")
         self.how.param.watch(self._changed, "value")
         self.words = caption("The map appears when every sample was observed.")
         self._figure = None

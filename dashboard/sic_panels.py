@@ -46,7 +46,9 @@ class Following(pn.viewable.Viewer):
     async def _write(self, turn: int) -> None:
         s = self.app.state
         try:
-            result = await self.app.session.explain(s.sample, self.app.session.ask(s.target, s.against, s.colours), priority=1)
+            result = await self.app.session.explain(
+                s.sample, self.app.session.ask(s.target, s.against, s.colours), priority=1
+            )
         except asyncio.CancelledError:
             return
         except XaiViewsError as e:
@@ -65,9 +67,11 @@ class AnswerPanel(Following):
 
     def __init__(self, app: Any) -> None:
         self.listing = Listing(
-            label="The logit of every class: bias plus evidence, beside the network's own figure", page=60,
+            label="The logit of every class: bias plus evidence, beside the network's own figure",
+            page=60,
             columns=[
-                {"key": "class", "title": "class"}, {"key": "probability", "title": "probability", "kind": "number", "digits": 4},
+                {"key": "class", "title": "class"},
+                {"key": "probability", "title": "probability", "kind": "number", "digits": 4},
                 {"key": "evidence", "title": "evidence", "kind": "bar", "digits": 4},
                 {"key": "bias", "title": "bias", "kind": "signed", "digits": 4},
                 {"key": "sum", "title": "bias + evidence", "kind": "signed", "digits": 4},
@@ -85,7 +89,13 @@ class AnswerPanel(Following):
         label = self.app.session.label(self.app.state.sample)
         rows = sorted(sums(result), key=lambda r: -r["logit"])
         self.listing.rows = [
-            {**r, "id": str(r["class"]), "class": classes[r["class"]] + (" (true)" if r["class"] == label else "")} for r in rows]
+            {
+                **r,
+                "id": str(r["class"]),
+                "class": classes[r["class"]] + (" (true)" if r["class"] == label else ""),
+            }
+            for r in rows
+        ]
         self.listing.selected = str(int(result["target_class"].values[0, 0]))
         self.words.object = f"<p>{escape(self.hint(result))}</p>"
 
@@ -94,21 +104,29 @@ class AnswerPanel(Following):
         from xai_views.methods.sic import typical_of
 
         norm, cosine = float(result["norm"].values[0]), float(result["best_cosine"].values[0])
-        text = (f"The evidence vector has the norm {norm:.3f} and at best the cosine {cosine:.3f} with a training image. ")
+        text = f"The evidence vector has the norm {norm:.3f} and at best the cosine {cosine:.3f} with a training image. "
         typical = typical_of(self.app.model)
         if typical is None:
             return text + "The model holds no vectors of its training set to compare these with."
         by_norm, by_cosine = typical.rank(norm, cosine)
-        text += (f"Of the training images {by_norm:.0%} have a smaller norm and {by_cosine:.0%} a smaller best cosine. ")
+        text += f"Of the training images {by_norm:.0%} have a smaller norm and {by_cosine:.0%} a smaller best cosine. "
         if by_cosine < 0.01 or by_norm < 0.01:
-            return text + "This image does not look like the training images to this network: do not rely on its answer."
+            return (
+                text
+                + "This image does not look like the training images to this network: do not rely on its answer."
+            )
         return text + "This image looks to this network like those it was trained on."
 
     def __panel__(self) -> Any:
         pn.state.onload(self.update)
         return pn.Column(
-            caption("Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."),
-            self.words, self.listing, sizing_mode="stretch_width")
+            caption(
+                "Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."
+            ),
+            self.words,
+            self.listing,
+            sizing_mode="stretch_width",
+        )
 
 
 class RegionPanel(Following):
@@ -120,7 +138,8 @@ class RegionPanel(Following):
         self.listing = Listing(
             label="Evidence inside the brushed region",
             columns=[
-                {"key": "support", "title": "support sample"}, {"key": "inside", "title": "inside", "kind": "bar", "digits": 4},
+                {"key": "support", "title": "support sample"},
+                {"key": "inside", "title": "inside", "kind": "bar", "digits": 4},
                 {"key": "outside", "title": "outside", "kind": "signed", "digits": 4},
                 {"key": "whole", "title": "evidence", "kind": "signed", "digits": 4},
                 {"key": "share", "title": "share inside", "kind": "number", "digits": 3},
@@ -134,8 +153,10 @@ class RegionPanel(Following):
     def nothing(self) -> None:
         """Say how to brush."""
         self.listing.rows = []
-        self.words.object = ("<p>Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the "
-                             "toolbar.</p>")
+        self.words.object = (
+            "<p>Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the "
+            "toolbar.</p>"
+        )
 
     def write(self, result: Any) -> None:
         """Write the sums inside the region; exact, from the maps at full resolution."""
@@ -152,19 +173,33 @@ class RegionPanel(Following):
             if r < 0 or k >= len(sums_inside):
                 continue
             whole = float(result["evidence"].values[0, r])
-            rows.append({"id": str(int(supports.index[r])), "support": support_name(int(supports.index[r])),
-                         "inside": float(sums_inside[k]), "outside": whole - float(sums_inside[k]), "whole": whole,
-                         "share": float(sums_inside[k]) / whole if whole else 0.0})
+            rows.append(
+                {
+                    "id": str(int(supports.index[r])),
+                    "support": support_name(int(supports.index[r])),
+                    "inside": float(sums_inside[k]),
+                    "outside": whole - float(sums_inside[k]),
+                    "whole": whole,
+                    "share": float(sums_inside[k]) / whole if whole else 0.0,
+                }
+            )
         self.listing.rows = rows
         logit = sum(r["inside"] for r in rows)
-        self.words.object = (f"<p>The region holds {int(inside.sum())} of {inside.size} pixels and {escape(number(logit))} of "
-                             f"{escape(number(sum(r['whole'] for r in rows)))} evidence.</p>")
+        self.words.object = (
+            f"<p>The region holds {int(inside.sum())} of {inside.size} pixels and {escape(number(logit))} of "
+            f"{escape(number(sum(r['whole'] for r in rows)))} evidence.</p>"
+        )
 
     def __panel__(self) -> Any:
         return pn.Column(
-            caption("Inside and outside add up to the evidence of each support sample. A pixel's share says what the network "
-                    "used, with everything around it in place; it does not say what would happen without it."),
-            self.words, self.listing, sizing_mode="stretch_width")
+            caption(
+                "Inside and outside add up to the evidence of each support sample. A pixel's share says what the network "
+                "used, with everything around it in place; it does not say what would happen without it."
+            ),
+            self.words,
+            self.listing,
+            sizing_mode="stretch_width",
+        )
 
 
 def polygon_mask(polygon: list, shape: tuple[int, int]) -> np.ndarray:
@@ -175,27 +210,51 @@ def polygon_mask(polygon: list, shape: tuple[int, int]) -> np.ndarray:
     return polygon2mask(shape, np.asarray(polygon, float)[:, ::-1] - 0.5)
 
 
+ABOUT_CSS = """
+table { border-collapse: collapse; font-size: .875rem }
+th { text-align: left; font-weight: 500; vertical-align: top; padding: 4px 16px 4px 0; white-space: nowrap }
+td { overflow-wrap: anywhere; padding: 4px 0 }
+"""
+
+
 def about(app: Any) -> pn.viewable.Viewable:
     """What the page rests on: model, data, command, figures, content keys."""
     card, model = app.model.card, app.model
     attrs = app.samples.attrs
     metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
     lines = [
-        ("Model", model.name), ("sha256", model.sha256), ("Trained by", card.get("command", "unknown")),
+        ("Model", model.name),
+        ("sha256", model.sha256),
+        ("Trained by", card.get("command", "unknown")),
         ("Test accuracy", _both(metrics, twin, "test_accuracy")),
         ("Balanced test accuracy", _both(metrics, twin, "test_balanced_accuracy")),
-        ("Parameters", _both(card, twin, "parameters")), ("Model licence", card.get("licence", "unknown")),
-        ("Samples", attrs.get("title", "")), ("Origin of the samples", attrs.get("origin", "unknown")),
-        ("Licence of the samples", attrs.get("licence") or "unknown"), ("Supports", f"{len(model.supports)}"),
+        ("Parameters", _both(card, twin, "parameters")),
+        ("Model licence", card.get("licence", "unknown")),
+        ("Samples", attrs.get("title", "")),
+        ("Origin of the samples", attrs.get("origin", "unknown")),
+        ("Licence of the samples", attrs.get("licence") or "unknown"),
+        ("Supports", f"{len(model.supports)}"),
     ]
-    rows = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in lines if v not in ("", None))
-    table = pn.pane.HTML(f"<table>{rows}</table>", sizing_mode="stretch_width", margin=(8, 16), stylesheets=[
-        "table{border-collapse:collapse;font-size:.875rem} th{text-align:left;font-weight:500;vertical-align:top;padding:4px 16px 4px 0;"
-        "white-space:nowrap} td{overflow-wrap:anywhere;padding:4px 0}"])
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(k)}</th><td>{escape(str(v))}</td></tr>"
+        for k, v in lines
+        if v not in ("", None)
+    )
+    table = pn.pane.HTML(
+        f"<table>{rows}</table>",
+        sizing_mode="stretch_width",
+        margin=(8, 16),
+        stylesheets=[ABOUT_CSS],
+    )
     return pn.Column(
-        caption("After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; single pixels "
-                "may be, because they also say what does not match."),
-        table, note("Not for clinical use."), sizing_mode="stretch_width")
+        caption(
+            "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; "
+            "single pixels may be, because they also say what does not match."
+        ),
+        table,
+        note("Not for clinical use."),
+        sizing_mode="stretch_width",
+    )
 
 
 def _both(own: dict, twin: dict, key: str) -> str:

@@ -26,16 +26,24 @@ class SicState(param.Parameterized):
     """
 
     sample = param.Integer(0, bounds=(0, None), doc="Position of the test sample.")
-    target = param.Integer(PREDICTED, bounds=(-1, None), doc="Class whose logit is explained; -1 = the predicted one.")
+    target = param.Integer(
+        PREDICTED, bounds=(-1, None), doc="Class whose logit is explained; -1 = the predicted one."
+    )
     against = param.Integer(NONE, bounds=(-1, None), doc="Class to compare with; -1 = none.")
-    support = param.Integer(NONE, bounds=(-1, None), doc="Training position of the chosen support sample; -1 = none.")
+    support = param.Integer(
+        NONE, bounds=(-1, None), doc="Training position of the chosen support sample; -1 = none."
+    )
     region = param.List([], doc="Brushed polygon in image pixels, [[x, y], ...].")
     sort = param.Selector(default="order", objects=list(SORTS), doc="Order of the population.")
     descending = param.Boolean(False, doc="Whether the largest come first.")
-    shown = param.Selector(default="all", objects=list(SHOWN), doc="Samples shown: all, or those predicted right or wrong.")
+    shown = param.Selector(
+        default="all", objects=list(SHOWN), doc="Samples shown: all, or those predicted right or wrong."
+    )
     label = param.Integer(NONE, bounds=(-1, None), doc="Only samples of this class; -1 = all.")
     per_class = param.Integer(0, bounds=(0, 20), doc="Supports per class; 0 = the model's own number.")
-    rule = param.Selector(default="model", objects=list(RULES), doc="How supports are chosen; model = as shipped.")
+    rule = param.Selector(
+        default="model", objects=list(RULES), doc="How supports are chosen; model = as shipped."
+    )
     excluded = param.List([], item_type=int, doc="Training positions that must not be supports.")
     added = param.List([], doc="Further supports, [[training position, class], ...].")
     colours = param.Boolean(True, doc="Whether the colour rendering is drawn.")
@@ -119,7 +127,9 @@ class SicState(param.Parameterized):
             try:
                 self.param.update(**{key: self._parse(key, text, names)})
             except (ValueError, TypeError):
-                problems.append(f"The address asks for {key}={str(text)[:40]!r}, which is not possible here; it was left out.")
+                problems.append(
+                    f"The address asks for {key}={str(text)[:40]!r}, which is not possible here; it was left out."
+                )
         return problems
 
     def _parse(self, key: str, text: str, names: list[str]) -> Any:

@@ -36,7 +36,17 @@ VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "proportion": (("sample", "cluster"),),
     "cluster_contribution": (("sample", "target", "cluster"),),
 }
-PROVENANCE = ("method", "parameters", "model", "model_sha256", "samples_sha256", "version", "seed", "device", "exact")
+PROVENANCE = (
+    "method",
+    "parameters",
+    "model",
+    "model_sha256",
+    "samples_sha256",
+    "version",
+    "seed",
+    "device",
+    "exact",
+)
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
@@ -55,10 +65,14 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
                 f"{name!r} has dimensions {list(variable.dims)} and should have {list(VARIABLES[name][0])}; transpose it."
             )
         if variable.dtype.kind == "f" and not bool(np.isfinite(variable.values).all()):
-            raise XaiViewsError(f"{name!r} holds values that are not finite; the explanation cannot be trusted.")
+            raise XaiViewsError(
+                f"{name!r} holds values that are not finite; the explanation cannot be trusted."
+            )
     missing = [a for a in PROVENANCE if a not in ds.attrs]
     if missing:
-        raise XaiViewsError(f"the explanation does not say its {missing[0]!r}; explanations carry {', '.join(PROVENANCE)}.")
+        raise XaiViewsError(
+            f"the explanation does not say its {missing[0]!r}; explanations carry {', '.join(PROVENANCE)}."
+        )
     return ds
 
 
@@ -76,11 +90,17 @@ def provenance(model: Any, method: Any, samples_sha256: str, exact: bool = True)
     """The attributes that say how an explanation was made."""
     from . import __version__
 
-    parameters = {k: v for k, v in method.key_parameters()}
+    parameters = dict(method.key_parameters())
     return {
-        "method": method.key, "parameters": json.dumps(parameters, default=str), "model": model.name,
-        "model_sha256": model.sha256, "samples_sha256": samples_sha256, "version": __version__,
-        "seed": int(parameters.get("seed", 0)), "device": str(model.device), "exact": int(exact),
+        "method": method.key,
+        "parameters": json.dumps(parameters, default=str),
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "samples_sha256": samples_sha256,
+        "version": __version__,
+        "seed": int(parameters.get("seed", 0)),
+        "device": str(model.device),
+        "exact": int(exact),
     }
 
 
@@ -89,7 +109,11 @@ def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method:
     from .samples import digest, images
 
     ds = combine(parts)
-    names = samples["name"].values if "name" in samples else [f"sample-{i}" for i in range(samples.sizes["sample"])]
+    names = (
+        samples["name"].values
+        if "name" in samples
+        else [f"sample-{i}" for i in range(samples.sizes["sample"])]
+    )
     content = hashlib.sha256()
     for i in range(samples.sizes["sample"]):
         content.update(digest(images(samples, [i])[0]).encode())
@@ -125,9 +149,13 @@ def load(path: str | Path) -> xr.Dataset:
     """
     path = Path(path)
     if not path.is_dir():
-        raise XaiViewsError(f"there is no explanation {str(path)!r}; explanations are Zarr folders written by save.")
+        raise XaiViewsError(
+            f"there is no explanation {str(path)!r}; explanations are Zarr folders written by save."
+        )
     try:
         ds = xr.open_zarr(path, consolidated=True)
     except (KeyError, ValueError, FileNotFoundError, OSError) as e:
-        raise XaiViewsError(f"{str(path)!r} is not a Zarr folder that can be read ({str(e).partition(chr(10))[0][:80]}).") from None
+        raise XaiViewsError(
+            f"{str(path)!r} is not a Zarr folder that can be read ({str(e).partition(chr(10))[0][:80]})."
+        ) from None
     return validate(ds.load())

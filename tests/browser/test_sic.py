@@ -13,7 +13,8 @@ from PIL import Image
 pytestmark = pytest.mark.browser
 MODEL = "digits-sic"
 FIND = """(selector, root = document) => { const find = (r) => { for (const e of r.querySelectorAll('*')) {
-    if (e.matches(selector)) return e; if (e.shadowRoot) { const x = find(e.shadowRoot); if (x) return x } } }; return find(root) }"""
+    if (e.matches(selector)) return e; if (e.shadowRoot) { const x = find(e.shadowRoot); if (x) return x } } };
+    return find(root) }"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,9 @@ def opened(page, server, query: str = ""):
     root = page.locator(".xv")
     root.wait_for(timeout=90_000)
     page.wait_for_function(
-        f"() => {{ const e = ({FIND})('.xv'); return e && e.dataset.state === 'idle' && e.dataset.key }}", timeout=60_000)
+        f"() => {{ const e = ({FIND})('.xv'); return e && e.dataset.state === 'idle' && e.dataset.key }}",
+        timeout=60_000,
+    )
     return root
 
 
@@ -35,7 +38,9 @@ def wait_key(page, part: str, timeout: float = 30_000) -> None:
     """Wait until a frame whose key contains ``part`` is in view."""
     page.wait_for_function(
         f"(part) => {{ const e = ({FIND})('.xv'); return e && e.dataset.state === 'idle' && e.dataset.key.includes(part) }}",
-        arg=part, timeout=timeout)
+        arg=part,
+        timeout=timeout,
+    )
 
 
 def key_of(root) -> str:
@@ -44,7 +49,9 @@ def key_of(root) -> str:
 
 def pixels(page, tile: str) -> np.ndarray:
     """What the tile shows, as [H, W, 3]."""
-    return np.asarray(Image.open(io.BytesIO(page.locator(f"[data-tile='{tile}']").first.screenshot())).convert("RGB"))
+    return np.asarray(
+        Image.open(io.BytesIO(page.locator(f"[data-tile='{tile}']").first.screenshot())).convert("RGB")
+    )
 
 
 def step(page, root, key: str) -> None:
@@ -52,7 +59,9 @@ def step(page, root, key: str) -> None:
     before = key_of(root)
     root.focus()
     page.keyboard.press(key)
-    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
+    )
 
 
 def footer(page) -> dict[str, float]:
@@ -90,7 +99,9 @@ def test_keys_and_slider_change_the_pixels(page, server):
     slider = page.locator("input.xv-scrubber")
     before = key_of(root)
     slider.evaluate("e => { e.value = 7; e.dispatchEvent(new Event('input')) }")
-    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
+    )
     assert (pixels(page, "sample") != first).mean() > 0.02
     page.wait_for_url(re.compile(r"sample=digit-"))
 
@@ -110,13 +121,17 @@ def test_choosing_a_class_moves_ledger_and_address(page, server):
     root = opened(page, server)
     before = key_of(root)
     page.locator(".xl tr[data-id='3']").first.click()
-    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
+    )
     assert "logit of 3" in page.locator(".xv-ledger caption").inner_text()
     page.wait_for_url(re.compile(r"target=3"))
     before = key_of(root)
     root.focus()
     page.keyboard.press("1")  # the most probable class
-    page.wait_for_function("([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before])
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
+    )
     assert "logit of 3" not in page.locator(".xv-ledger caption").inner_text()
 
 
@@ -129,8 +144,10 @@ def test_supports_are_walked_by_key_and_linked(page, server):
     first = chosen.get_attribute("data-row")
     page.wait_for_url(re.compile(rf"support={first}"))
     page.keyboard.press("ArrowDown")
-    page.wait_for_function("([e, r]) => { const x = e.querySelector('tr.xv-selected'); return x && x.dataset.row !== r }",
-                           arg=[root.element_handle(), first])
+    page.wait_for_function(
+        "([e, r]) => { const x = e.querySelector('tr.xv-selected'); return x && x.dataset.row !== r }",
+        arg=[root.element_handle(), first],
+    )
 
 
 def test_the_address_restores_the_page(page, server):
@@ -196,7 +213,9 @@ def test_two_visitors_do_not_see_each_other(page, server, chromium):
 
 def upload(page, name: str, data: bytes) -> None:
     page.get_by_role("tab", name="Your image").click()
-    page.locator("input[type='file']").first.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+    page.locator("input[type='file']").first.set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": data}
+    )
 
 
 def png(size: tuple[int, int] = (60, 40)) -> bytes:
@@ -208,16 +227,21 @@ def png(size: tuple[int, int] = (60, 40)) -> bytes:
 
 
 def test_an_uploaded_image_is_explained(page, server):
-    root = opened(page, server)
+    opened(page, server)
     upload(page, "one.png", png())
     wait_key(page, "upload-1|")
     lines = footer(page)
     assert lines["sum of bias and evidence"] == pytest.approx(lines["the network's logit"], abs=2e-4)
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("cut.png", png()[:60]), ("words.png", b"these are only words"), ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000)),
-])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("cut.png", png()[:60]),
+        ("words.png", b"these are only words"),
+        ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000)),
+    ],
+)
 def test_a_bad_upload_is_a_sentence(page, server, name, data):
     root = opened(page, server)
     before = key_of(root)

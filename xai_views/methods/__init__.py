@@ -9,7 +9,9 @@ from .base import Ask, Method, available, get
 __all__ = ["Ask", "Method", "available", "explain", "get"]
 
 
-def explain(model: Any, samples: Any, method: str = "sic", *, ask: Any = None, batch: int = 32, **parameters: Any):
+def explain(
+    model: Any, samples: Any, method: str = "sic", *, ask: Any = None, batch: int = 32, **parameters: Any
+):
     """Explain samples without a kernel.
 
     Parameters

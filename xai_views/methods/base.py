@@ -31,7 +31,7 @@ class Method(param.Parameterized):
     cost: ClassVar[str]
 
     def fits(self, model: Any) -> str:
-        """"" when the method fits ``model``, else the reason in one sentence."""
+        """Return "" when the method fits ``model``, else the reason in one sentence."""
         raise NotImplementedError
 
     def default_ask(self) -> Ask:

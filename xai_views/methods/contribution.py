@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from ..models.sic import SIC
 
 
-def pull_back(module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor,
-              vectors: Callable[[torch.Tensor], torch.Tensor],
-              keep: Callable[[int, torch.Tensor], torch.Tensor] = lambda t, w: w) -> tuple[torch.Tensor, list]:
+def pull_back(
+    module: nn.Module,
+    function: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    vectors: Callable[[torch.Tensor], torch.Tensor],
+    keep: Callable[[int, torch.Tensor], torch.Tensor] = lambda _, weights: weights,
+) -> tuple[torch.Tensor, list]:
     """Dynamic linear weights of targets ``vectors . function(x)``, for a batch, with one forward pass.
 
     Parameters
@@ -73,8 +77,9 @@ def smooth(alpha: torch.Tensor, size: int) -> torch.Tensor:
     return F.avg_pool2d(alpha[None, None], size, 1, size // 2)[0, 0] if size > 1 else alpha
 
 
-def colour_rendering(x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9, percentile: float = 99.9
-                     ) -> torch.Tensor:
+def colour_rendering(
+    x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9, percentile: float = 99.9
+) -> torch.Tensor:
     """Show which colours, where, speak for a target: the RGBA rendering of B-cos networks.
 
     Hue is the direction of the weights, opacity their norm where the contribution is positive. Opacity is relative
@@ -123,12 +128,14 @@ def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.n
     like = module.projection.weight
     maps = []
     for start in range(0, len(images), batch):
-        x = torch.from_numpy(images[start:start + batch]).permute(0, 3, 1, 2).to(like).div(255)
+        x = torch.from_numpy(images[start : start + batch]).permute(0, 3, 1, 2).to(like).div(255)
         x = add_inverse(x)
 
         def keep(_: int, weights: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
             return contribution(weights, x)
 
-        _, kept = pull_back(module, module.latent, x, lambda z: (z / (z.norm(dim=1, keepdim=True) + 1e-12))[:, None], keep)
+        _, kept = pull_back(
+            module, module.latent, x, lambda z: (z / (z.norm(dim=1, keepdim=True) + 1e-12))[:, None], keep
+        )
         maps.append(kept[0].float().cpu().numpy())
     return np.concatenate(maps) if maps else np.zeros((0, *images.shape[1:3]), np.float32)

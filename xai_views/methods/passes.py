@@ -32,4 +32,9 @@ def count_backward(images: int) -> None:
 
 def snapshot() -> dict[str, int]:
     """The four counters as they are now."""
-    return {"forward": forward, "forward_calls": forward_calls, "backward": backward, "backward_calls": backward_calls}
+    return {
+        "forward": forward,
+        "forward_calls": forward_calls,
+        "backward": backward,
+        "backward_calls": backward_calls,
+    }

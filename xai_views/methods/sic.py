@@ -89,7 +89,11 @@ class SICObservation:
 
     def has(self, group: Group) -> bool:
         """Whether the map of a group is known, or the maps that it is the sum of."""
-        return self.basis is not None or group in self.maps or (len(group) > 1 and all((k,) in self.maps for k in group))
+        return (
+            self.basis is not None
+            or group in self.maps
+            or (len(group) > 1 and all((k,) in self.maps for k in group))
+        )
 
 
 class SICMethod(Method):
@@ -97,18 +101,24 @@ class SICMethod(Method):
 
     key: ClassVar[str] = "sic"
     title: ClassVar[str] = "Support samples and evidence"
-    cost: ClassVar[str] = "1 forward pass and 1 backward pass per support of an asked class; all other classes by products"
+    cost: ClassVar[str] = (
+        "1 forward pass and 1 backward pass per support of an asked class; all other classes by products"
+    )
 
-    smoothing = param.Integer(9, bounds=(0, 63), doc="Averaging window of the colour rendering's opacity, in pixels.")
+    smoothing = param.Integer(
+        9, bounds=(0, 63), doc="Averaging window of the colour rendering's opacity, in pixels."
+    )
     percentile = param.Number(99.9, bounds=(50, 100), doc="Percentile of opacity that is drawn opaque.")
 
     def fits(self, model: Any) -> str:
-        """"" for a SIC network with supports, else the reason."""
+        """Return "" for a SIC network with supports, else the reason."""
         from ..models.sic import SIC
 
         if not isinstance(model.module, SIC):
-            return (f"method 'sic' needs a SIC network and {model.name!r} is a {type(model.module).__name__}; train one with "
-                    "xai-views train sic.")
+            return (
+                f"method 'sic' needs a SIC network and {model.name!r} is a {type(model.module).__name__}; train one with "
+                "xai-views train sic."
+            )
         if model.supports is None or not len(model.supports):
             return f"model {model.name!r} has no support samples; select them with xai_views.training.finish.attach_supports."
         return ""
@@ -123,7 +133,9 @@ class SICMethod(Method):
 
     # -- what is needed -----------------------------------------------------------------------------------------
 
-    def _targets(self, model: Any, observation: SICObservation, ask: SICAsk) -> tuple[Supports, list[int], np.ndarray]:
+    def _targets(
+        self, model: Any, observation: SICObservation, ask: SICAsk
+    ) -> tuple[Supports, list[int], np.ndarray]:
         """Supports, asked classes and logits; the network's own logits unless the supports were edited."""
         supports = model.supports if ask.supports is None else ask.supports
         own = supports == model.supports
@@ -131,11 +143,15 @@ class SICMethod(Method):
         wrong = [c for c in ask.classes if c != PREDICTED and not 0 <= c < len(logit)]
         if wrong or not ask.classes:
             what = f"class {wrong[0]} was" if wrong else "no class was"
-            raise MethodError(f"{what} asked for and {model.name!r} has the classes 0 to {len(logit) - 1}; ask for those.")
+            raise MethodError(
+                f"{what} asked for and {model.name!r} has the classes 0 to {len(logit) - 1}; ask for those."
+            )
         top = int(logit.argmax())
         return supports, [top if c == PREDICTED else c for c in ask.classes], logit
 
-    def _wanted(self, model: Any, observation: SICObservation, ask: SICAsk) -> tuple[dict[Group, np.ndarray], list[Group]]:
+    def _wanted(
+        self, model: Any, observation: SICObservation, ask: SICAsk
+    ) -> tuple[dict[Group, np.ndarray], list[Group]]:
         """Return the pull-back vector ``[p]`` of each group whose map is wanted, and the groups to be rendered."""
         supports, classes, _ = self._targets(model, observation, ask)
         vectors = evidence.pull_vectors(observation.z[None], supports.vectors)[0]
@@ -154,8 +170,9 @@ class SICMethod(Method):
 
     # -- the network --------------------------------------------------------------------------------------------
 
-    def observe(self, model: Any, images: np.ndarray, asks: Sequence[SICAsk], known: Sequence[SICObservation | None]
-                ) -> list[SICObservation]:
+    def observe(
+        self, model: Any, images: np.ndarray, asks: Sequence[SICAsk], known: Sequence[SICObservation | None]
+    ) -> list[SICObservation]:
         """One forward pass; one backward pass per wanted map, or per active latent dimension when those are fewer."""
         import torch
 
@@ -186,7 +203,10 @@ class SICMethod(Method):
 
         _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
         # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
-        return [p.observation([m[i].copy() for m in maps[: len(p.vectors)]], x.shape[-2:]) for i, p in enumerate(plans)]
+        return [
+            p.observation([m[i].copy() for m in maps[: len(p.vectors)]], x.shape[-2:])
+            for i, p in enumerate(plans)
+        ]
 
     def _plan(self, model: Any, old: SICObservation, ask: SICAsk) -> _Plan:
         """Which vectors to pull back for one image, given what is known of it."""
@@ -219,7 +239,9 @@ class SICMethod(Method):
         if group in observation.maps:
             return observation.maps[group]
         if observation.basis is not None:
-            return np.tensordot(vector[observation.active].astype(observation.basis.dtype), observation.basis, 1)
+            return np.tensordot(
+                vector[observation.active].astype(observation.basis.dtype), observation.basis, 1
+            )
         return np.sum([observation.maps[k,] for k in group], 0)
 
     def interpret(self, model: Any, observation: SICObservation, ask: SICAsk) -> xr.Dataset:
@@ -255,7 +277,8 @@ class SICMethod(Method):
                 "best_cosine": ("sample", [cosine]),
             },
             coords={
-                "class": np.asarray(model.classes, str), "support_class": ("support", supports.label),
+                "class": np.asarray(model.classes, str),
+                "support_class": ("support", supports.label),
                 "support_sample": ("support", supports.index),
                 "target_class": (("sample", "target"), np.asarray([classes])),
             },
@@ -267,8 +290,9 @@ class SICMethod(Method):
             ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
         return ds
 
-    def _matches(self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
-                 ) -> xr.Dataset:
+    def _matches(
+        self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
+    ) -> xr.Dataset:
         """Maps and latent evidence of each support of the asked classes; -1 pads classes with fewer supports."""
         most = int(np.bincount(supports.label).max(initial=1)) if len(supports) else 1
         shape = supports.self_contribution.shape[1:]
@@ -278,12 +302,23 @@ class SICMethod(Method):
             for r in own + [-1] * (most - len(own)):
                 rows.append(r)
                 blank = r < 0
-                maps.append(np.zeros(shape, observation.z.dtype) if blank
-                            else self._map(observation, (supports.keys[r],), pull[r]))
+                maps.append(
+                    np.zeros(shape, observation.z.dtype)
+                    if blank
+                    else self._map(observation, (supports.keys[r],), pull[r])
+                )
                 parts.append(np.zeros_like(observation.z) if blank else (pull[r] * observation.z / t))
         return xr.Dataset(
-            {"support_contribution": (("sample", "match", "y", "x"), np.stack(maps)[None].astype(observation.z.dtype)),
-             "latent_evidence": (("sample", "match", "dimension"), np.stack(parts)[None].astype(observation.z.dtype))},
+            {
+                "support_contribution": (
+                    ("sample", "match", "y", "x"),
+                    np.stack(maps)[None].astype(observation.z.dtype),
+                ),
+                "latent_evidence": (
+                    ("sample", "match", "dimension"),
+                    np.stack(parts)[None].astype(observation.z.dtype),
+                ),
+            },
             coords={"match_support": (("sample", "match"), np.asarray([rows]))},
         )
 

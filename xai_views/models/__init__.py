@@ -4,8 +4,13 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
-    "Latents": "supports", "Model": "model", "Supports": "supports", "load": "checkpoint", "open_model": "opening",
-    "save": "checkpoint", "select": "supports",
+    "Latents": "supports",
+    "Model": "model",
+    "Supports": "supports",
+    "load": "checkpoint",
+    "open_model": "opening",
+    "save": "checkpoint",
+    "select": "supports",
 }
 __all__ = ["Latents", "Model", "Supports", "load", "open_model", "save", "select"]
 

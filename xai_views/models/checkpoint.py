@@ -20,7 +20,12 @@ from .model import Model
 from .sic import SIC
 from .supports import Latents, Supports
 
-WEIGHTS, SUPPORTS, LATENTS, CARD = "model.safetensors", "supports.safetensors", "latents.safetensors", "card.yaml"
+WEIGHTS, SUPPORTS, LATENTS, CARD = (
+    "model.safetensors",
+    "supports.safetensors",
+    "latents.safetensors",
+    "card.yaml",
+)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
@@ -41,7 +46,9 @@ def build(architecture: dict) -> SIC:
         encoder = BcosCNN(architecture["channels"], architecture["plan"])
         return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
     except KeyError as missing:
-        raise ModelError(f"the card's architecture lacks the entry {missing}; write the card again.") from None
+        raise ModelError(
+            f"the card's architecture lacks the entry {missing}; write the card again."
+        ) from None
     except (TypeError, ValueError, RuntimeError) as e:
         said = str(e).partition("\n")[0][:120]
         raise ModelError(f"the card's architecture cannot be built ({said}); restore the card.") from None
@@ -49,13 +56,15 @@ def build(architecture: dict) -> SIC:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as f:
+    with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise ModelError(f"checkpoint {path.parent.name!r} has no file {path.name}; train it again or restore the file.")
+        raise ModelError(
+            f"checkpoint {path.parent.name!r} has no file {path.name}; train it again or restore the file."
+        )
     try:
         return load_file(path)
     except SafetensorError as e:
@@ -83,7 +92,9 @@ def _load_weights(module: SIC, weights: dict[str, torch.Tensor], name: str) -> N
             f"checkpoint {name!r} has the unknown key {unknown[0]!r}; the network has {nearest(unknown[0], own)}."
         )
     if missing:
-        raise ModelError(f"checkpoint {name!r} lacks the key {missing[0]!r}; its card describes another network.")
+        raise ModelError(
+            f"checkpoint {name!r} lacks the key {missing[0]!r}; its card describes another network."
+        )
     for key, value in weights.items():
         if value.shape != own[key].shape:
             raise ModelError(
@@ -110,19 +121,27 @@ def read_card(folder: Path) -> dict:
                 f"{folder.name!r} holds the pickle {pickled!r}, which can run code when opened; build the module yourself, "
                 "load it with torch.load(weights_only=True) and give open_model the module."
             )
-        raise ModelError(f"{str(folder)!r} is not a checkpoint folder: it has no {CARD} (found: {found or 'nothing'}).")
+        raise ModelError(
+            f"{str(folder)!r} is not a checkpoint folder: it has no {CARD} (found: {found or 'nothing'})."
+        )
     try:
         card = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         card = None
     if not isinstance(card, dict) or not isinstance(card.get("architecture"), dict):
-        raise ModelError(f"the card of checkpoint {folder.name!r} is not YAML with an 'architecture'; restore the file.")
+        raise ModelError(
+            f"the card of checkpoint {folder.name!r} is not YAML with an 'architecture'; restore the file."
+        )
     names, n = card.get("classes"), card["architecture"].get("classes")
     if not isinstance(names, list) or len(names) != n:
         got = f"{len(names)} class names" if isinstance(names, list) else "no list of class names"
-        raise ModelError(f"the card of checkpoint {folder.name!r} has {got} and a network with {n}; restore the file.")
+        raise ModelError(
+            f"the card of checkpoint {folder.name!r} has {got} and a network with {n}; restore the file."
+        )
     if not isinstance(card.get("sha256", {}), dict):
-        raise ModelError(f"the card of checkpoint {folder.name!r} has a 'sha256' that is no mapping; restore the file.")
+        raise ModelError(
+            f"the card of checkpoint {folder.name!r} has a 'sha256' that is no mapping; restore the file."
+        )
     return card
 
 
@@ -146,8 +165,15 @@ def load(folder: Path) -> Model:
         digest.update(file_sha256(folder / name).encode())
     size = architecture.get("size")
     return Model(
-        card.get("name", folder.name), digest.hexdigest(), module, [str(c) for c in card["classes"]],
-        architecture["channels"], tuple(size) if size else None, card, supports, latents,
+        card.get("name", folder.name),
+        digest.hexdigest(),
+        module,
+        [str(c) for c in card["classes"]],
+        architecture["channels"],
+        tuple(size) if size else None,
+        card,
+        supports,
+        latents,
     )
 
 
@@ -185,12 +211,22 @@ def _load_latents(folder: Path, card: dict) -> Latents | None:
 def save(folder: Path, module: SIC, supports: Supports, latents: Latents, card: dict) -> None:
     """Write a checkpoint folder; the card is written last and carries the sha256 of the other files."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.cpu().contiguous() for k, v in module.state_dict().items() if k not in ("supports", "support_class")}
+    weights = {
+        k: v.cpu().contiguous()
+        for k, v in module.state_dict().items()
+        if k not in ("supports", "support_class")
+    }
     save_file(weights, folder / WEIGHTS)
     names = ("vectors", "label", "index", "image", "self_contribution")
-    save_file({n: torch.from_numpy(np.ascontiguousarray(getattr(supports, n))) for n in names}, folder / SUPPORTS)
-    save_file({n: torch.from_numpy(np.ascontiguousarray(getattr(latents, n))) for n in ("z", "label", "index")},
-              folder / LATENTS)
-    card = card | {"training_samples": latents.samples,
-                   "sha256": {n: file_sha256(folder / n) for n in (WEIGHTS, SUPPORTS, LATENTS)}}
+    save_file(
+        {n: torch.from_numpy(np.ascontiguousarray(getattr(supports, n))) for n in names}, folder / SUPPORTS
+    )
+    save_file(
+        {n: torch.from_numpy(np.ascontiguousarray(getattr(latents, n))) for n in ("z", "label", "index")},
+        folder / LATENTS,
+    )
+    card = card | {
+        "training_samples": latents.samples,
+        "sha256": {n: file_sha256(folder / n) for n in (WEIGHTS, SUPPORTS, LATENTS)},
+    }
     (folder / CARD).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), "utf-8")

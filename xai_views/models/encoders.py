@@ -68,7 +68,11 @@ class PlainCNN(nn.Module):
         layers: list[nn.Module] = []
         width = channels
         for out, kernel, stride, pool in plan:
-            layers += [nn.Conv2d(width, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            layers += [
+                nn.Conv2d(width, out, kernel, stride, kernel // 2, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(),
+            ]
             if pool > 1:
                 layers.append(nn.MaxPool2d(pool))
             width = out

@@ -24,8 +24,14 @@ def module_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def open_model(spec: str | Path | nn.Module | Model, *, classes: Sequence[str] | None = None, channels: int = 3,
-               size: tuple[int, int] | None = None, name: str | None = None) -> Model:
+def open_model(
+    spec: str | Path | nn.Module | Model,
+    *,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+    size: tuple[int, int] | None = None,
+    name: str | None = None,
+) -> Model:
     """Open a model.
 
     Parameters
@@ -68,19 +74,26 @@ def open_model(spec: str | Path | nn.Module | Model, *, classes: Sequence[str] |
     if path.is_file():
         raise ModelError(f"{path.name!r} is a file; give open_model the checkpoint folder that holds it.")
     if not path.is_dir():
-        raise ModelError(f"there is no model or folder {str(spec)!r}; the catalogue has {nearest(str(spec), shipped)}.")
+        raise ModelError(
+            f"there is no model or folder {str(spec)!r}; the catalogue has {nearest(str(spec), shipped)}."
+        )
     return load(path)
 
 
-def _own(module: nn.Module, classes: Sequence[str] | None, channels: int, size: tuple[int, int] | None,
-         name: str | None) -> Model:
+def _own(
+    module: nn.Module,
+    classes: Sequence[str] | None,
+    channels: int,
+    size: tuple[int, int] | None,
+    name: str | None,
+) -> Model:
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     shape = [1, channels, *(size or (64, 64))]
     module.eval()
     try:
         with torch.no_grad():
             out = module(torch.zeros(shape, device=like.device, dtype=like.dtype))
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001 - whatever a stranger's module raises becomes one sentence
         said = f"{type(e).__name__}: {e}".partition("\n")[0][:120]
         raise ModelError(
             f"{type(module).__name__} could not be asked with an image of shape {shape} ({said}); give open_model its "
@@ -88,9 +101,13 @@ def _own(module: nn.Module, classes: Sequence[str] | None, channels: int, size: 
         ) from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ModelError(f"{type(module).__name__} returned {got} and logits [N, classes] are needed; wrap it.")
+        raise ModelError(
+            f"{type(module).__name__} returned {got} and logits [N, classes] are needed; wrap it."
+        )
     n = out.shape[1]
     names = [str(c) for c in classes] if classes is not None else [f"class {i}" for i in range(n)]
     if len(names) != n:
-        raise ModelError(f"{len(names)} class names were given and {type(module).__name__} has {n} logits; give {n}.")
+        raise ModelError(
+            f"{len(names)} class names were given and {type(module).__name__} has {n} logits; give {n}."
+        )
     return Model(name or type(module).__name__, module_sha256(module), module, names, channels, size)

@@ -148,8 +148,14 @@ def _greedy(u: np.ndarray, first: int, k: int, similar: bool) -> list[int]:
     return chosen
 
 
-def select(latents: Latents, per_class: int, classes: int, rule: str = "k-means", seed: int = 0,
-           exclude: frozenset[int] = frozenset()) -> tuple[np.ndarray, np.ndarray]:
+def select(
+    latents: Latents,
+    per_class: int,
+    classes: int,
+    rule: str = "k-means",
+    seed: int = 0,
+    exclude: frozenset[int] = frozenset(),
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose up to ``per_class`` distinct support samples for every class.
 
     Parameters
@@ -178,7 +184,9 @@ def select(latents: Latents, per_class: int, classes: int, rule: str = "k-means"
         For an unknown rule or ``per_class`` below 1.
     """
     if rule not in RULES:
-        raise MethodError(f"support rule {rule!r} is not known; use one of {nearest(rule, RULES, len(RULES))}.")
+        raise MethodError(
+            f"support rule {rule!r} is not known; use one of {nearest(rule, RULES, len(RULES))}."
+        )
     if per_class < 1:
         raise MethodError(f"{per_class} supports per class were asked for; at least 1 is needed.")
     rows, labels = [], []

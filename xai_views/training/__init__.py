@@ -1,0 +1,1 @@
+"""Training: fitting each architecture, resumable, into a checkpoint folder."""

@@ -16,9 +16,13 @@ LICENCE = "BSD-3-Clause"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``xai-views train`` to ``parser``."""
     parser.add_argument("method", choices=["sic"], help="what to train")
-    parser.add_argument("--samples", required=True, help="birds, digits, nuclei, or labelled samples of your own")
+    parser.add_argument(
+        "--samples", required=True, help="birds, digits, nuclei, or labelled samples of your own"
+    )
     parser.add_argument("--test", help="test samples (default: the catalogue's, or one fifth of your own)")
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint folder; an interrupted run there is resumed")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="checkpoint folder; an interrupted run there is resumed"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0 = all)")
     parser.add_argument("--epochs", type=int, help="passes (default: the recipe's)")
@@ -52,7 +56,7 @@ def _test_set(name: str | None, family: str, data):
                 "least 5, or test samples with --test."
             )
         order = np.random.default_rng(0).permutation(len(data.images))
-        cut, rest = order[: len(order) // 5], np.sort(order[len(order) // 5:])
+        cut, rest = order[: len(order) // 5], np.sort(order[len(order) // 5 :])
         held = (data.images[cut], data.label[cut])
         parts = {f: getattr(data, f)[rest] for f in ("images", "targets", "label")}
         return replace(data, **parts, index=rest), held
@@ -76,28 +80,44 @@ def run(args: argparse.Namespace) -> int:
     wanted = {"epochs": args.epochs, "seed": args.seed, "supports_per_class": args.supports_per_class}
     recipe = replace(recipe, **{k: v for k, v in wanted.items() if v is not None})
     if recipe.supports_per_class < 1 or recipe.epochs < 1:
-        raise XaiViewsError("training needs at least 1 epoch and 1 support per class; raise --epochs or --supports-per-class.")
+        raise XaiViewsError(
+            "training needs at least 1 epoch and 1 support per class; raise --epochs or --supports-per-class."
+        )
     data, test = _test_set(args.test, args.samples, training_set(args.samples))
     folder: Path = args.out
     progress, twin_progress = folder / "progress", folder / "progress-twin"
     for f in (progress, twin_progress):
         f.mkdir(parents=True, exist_ok=True)
     module, curves, seconds = train_sic(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
-    twin = {} if args.no_twin else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
+    twin = (
+        {}
+        if args.no_twin
+        else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
+    )
     command = ["xai-views", "train", "sic", "--samples", args.samples, "--out", folder.as_posix()]
-    command += [x for k, v in wanted.items() if v is not None
-                for x in (f"--{k.replace('_', '-')}", str(v))]
+    command += [x for k, v in wanted.items() if v is not None for x in (f"--{k.replace('_', '-')}", str(v))]
     command += ["--test", args.test] if args.test else []
     command += ["--no-twin"] if args.no_twin else []
     card = {
-        "name": folder.name, "title": f"SIC on {args.samples}", "method": "sic", "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
-        "classes": data.classes, "architecture": architecture(data, recipe), "command": shlex.join(command),
-        "seed": recipe.seed, "recipe": recipe_fields(recipe), "parameters": count(module), "twin": twin,
-        "device": device, "torch": torch.__version__.split("+")[0], "licence": LICENCE, "note": NOTES.get(args.samples, ""),
+        "name": folder.name,
+        "title": f"SIC on {args.samples}",
+        "method": "sic",
+        "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
+        "classes": data.classes,
+        "architecture": architecture(data, recipe),
+        "command": shlex.join(command),
+        "seed": recipe.seed,
+        "recipe": recipe_fields(recipe),
+        "parameters": count(module),
+        "twin": twin,
+        "device": device,
+        "torch": torch.__version__.split("+")[0],
+        "licence": LICENCE,
+        "note": NOTES.get(args.samples, ""),
         "curves": curves,
     }
     metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card)
-    print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)  # noqa: T201
+    print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
     return 0
 
 

@@ -94,12 +94,21 @@ def training_set(name: str) -> TrainingSet:
     label = np.asarray(ds["label"].values)
     n_classes = len(ds.attrs.get("classes", ()))
     if not n_classes or (label.ndim == 1 and (label < 0).any()):
-        raise SamplesError(f"samples {name!r} have no label for every image; training needs labels and class names.")
+        raise SamplesError(
+            f"samples {name!r} have no label for every image; training needs labels and class names."
+        )
     targets = label if label.ndim == 2 else np.eye(n_classes)[label]
     image = images(ds, np.arange(ds.sizes["sample"]))
     flips, shift = {"digits": ((), 2), "nuclei": (("x", "y", "t"), 4)}.get(name, (("x",), 2))
-    return TrainingSet(in_bytes(image), targets.astype(np.float32), single_label(label), list(ds.attrs["classes"]),
-                       f"{name}/train" if known else name, flips, shift)
+    return TrainingSet(
+        in_bytes(image),
+        targets.astype(np.float32),
+        single_label(label),
+        list(ds.attrs["classes"]),
+        f"{name}/train" if known else name,
+        flips,
+        shift,
+    )
 
 
 def _birds() -> TrainingSet:
@@ -112,6 +121,11 @@ def _birds() -> TrainingSet:
     classes = list(ds.attrs["classes"])
     dropped, targets = birds.training_arrays(2000, seed=3, parts_dropped=1.0)
     return TrainingSet(
-        np.concatenate([full, dropped]), np.concatenate([np.eye(len(classes))[label], targets]).astype(np.float32),
-        np.concatenate([label, np.full(len(dropped), -1)]), classes, "birds/train", ("x",), 3,
+        np.concatenate([full, dropped]),
+        np.concatenate([np.eye(len(classes))[label], targets]).astype(np.float32),
+        np.concatenate([label, np.full(len(dropped), -1)]),
+        classes,
+        "birds/train",
+        ("x",),
+        3,
     )

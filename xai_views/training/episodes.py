@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 
 
-def class_evidence(scores: torch.Tensor, support_label: torch.Tensor, classes: int, own: torch.Tensor | None = None
-                   ) -> torch.Tensor:
+def class_evidence(
+    scores: torch.Tensor, support_label: torch.Tensor, classes: int, own: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mean score of every query with the supports of every class, leaving the query itself out.
 
     Parameters
@@ -39,8 +40,9 @@ def class_evidence(scores: torch.Tensor, support_label: torch.Tensor, classes: i
     return (scores * weight) @ member / (weight @ member).clamp(min=1)
 
 
-def draw(clean_by_class: list[torch.Tensor], per_class: int, ways: int, generator: torch.Generator
-         ) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(
+    clean_by_class: list[torch.Tensor], per_class: int, ways: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw ``per_class`` distinct images of ``ways`` classes: indices ``[ways * per_class]`` and their labels."""
     classes = torch.randperm(len(clean_by_class), generator=generator)[:ways]
     index, label = [], []

@@ -19,7 +19,9 @@ from .data import TrainingSet, in_bytes
 from .sic import figures, latents
 
 
-def choose_supports(module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means") -> Supports:
+def choose_supports(
+    module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means"
+) -> Supports:
     """Select supports by ``rule`` and compute their maps; ``images`` is ``[N, H, W, C]``, in the order of ``stored``."""
     rows, label = select(stored, per_class, module.classes, rule)
     image = images[rows]
@@ -51,7 +53,9 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
             "xai-views train sic."
         )
     if "label" not in samples:
-        raise ModelError("the samples carry no labels, and supports are chosen per class; open them with labels.")
+        raise ModelError(
+            "the samples carry no labels, and supports are chosen per class; open them with labels."
+        )
     image = images(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
     image = in_bytes(image)
@@ -59,7 +63,9 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     z = latents(model.module, image).numpy()
     model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
     model.supports = choose_supports(model.module, model.latents, image, per_class, rule)
-    model.module.set_supports(torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label))
+    model.module.set_supports(
+        torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label)
+    )
     model.size = tuple(image.shape[1:3])  # maps of image and supports share their pixels
     model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
     return model
@@ -80,7 +86,9 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
     score = evidence.scores(z, supports.vectors)
     best = (np.inf, 1.0)
     for factor in np.geomspace(0.5, 20, 60):
-        logit = evidence.logits(score * factor, supports.label, module.classes, module.temperature, module.bias)
+        logit = evidence.logits(
+            score * factor, supports.label, module.classes, module.temperature, module.bias
+        )
         loss = np.mean(np.logaddexp(0, logit) - targets * logit)
         best = min(best, (float(loss), float(factor)))
     gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
@@ -88,8 +96,14 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
     return best[1]
 
 
-def checkpoint(folder: Path, module: SIC, data: TrainingSet, test: tuple[np.ndarray, np.ndarray], per_class: int,
-               card: dict) -> dict:
+def checkpoint(
+    folder: Path,
+    module: SIC,
+    data: TrainingSet,
+    test: tuple[np.ndarray, np.ndarray],
+    per_class: int,
+    card: dict,
+) -> dict:
     """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics."""
     clean = np.flatnonzero(data.label >= 0) if data.label.ndim == 1 else np.arange(len(data.images))
     image = data.images[clean]
@@ -97,7 +111,9 @@ def checkpoint(folder: Path, module: SIC, data: TrainingSet, test: tuple[np.ndar
     position = clean if data.index is None else data.index[clean]
 
     def observed() -> Latents:
-        return Latents(latents(module, image).numpy(), label.astype(np.int64), position.astype(np.int64), data.samples)
+        return Latents(
+            latents(module, image).numpy(), label.astype(np.int64), position.astype(np.int64), data.samples
+        )
 
     stored = observed()
     supports = choose_supports(module, stored, image, per_class)
@@ -106,8 +122,11 @@ def checkpoint(folder: Path, module: SIC, data: TrainingSet, test: tuple[np.ndar
     supports = choose_supports(module, stored, image, per_class)
     module.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(supports.label))
     z = latents(module, test[0]).numpy()
-    logit = evidence.logits(evidence.scores(z, supports.vectors), supports.label, module.classes, module.temperature,
-                            module.bias)
+    logit = evidence.logits(
+        evidence.scores(z, supports.vectors), supports.label, module.classes, module.temperature, module.bias
+    )
     metrics = figures(logit.argmax(1), test[1]) | {"calibration_factor": round(factor, 3)}
-    save(folder, module, supports, replace(stored, z=stored.z.astype(np.float32)), card | {"metrics": metrics})
+    save(
+        folder, module, supports, replace(stored, z=stored.z.astype(np.float32)), card | {"metrics": metrics}
+    )
     return metrics

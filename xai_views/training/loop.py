@@ -28,8 +28,9 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torc
     optimizer.load_state_dict(full)
 
 
-def save_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict],
-                  stamp: str = "") -> None:
+def save_progress(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict], stamp: str = ""
+) -> None:
     """Write weights, optimiser state and curves; written aside and renamed, so a crash leaves the older state."""
     tensors = {f"module.{k}": v.contiguous() for k, v in module.state_dict().items()}
     tensors |= _optimizer_tensors(optimizer)
@@ -38,7 +39,9 @@ def save_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimi
     aside.replace(folder / "progress.safetensors")
 
 
-def load_progress(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, stamp: str = "") -> list[dict]:
+def load_progress(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, stamp: str = ""
+) -> list[dict]:
     """Restore what :func:`save_progress` wrote; returns the curves, empty when there is nothing to resume.
 
     Raises
@@ -75,9 +78,19 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.2) -> float:
 
 
 def fit(
-    module: nn.Module, batches: Callable[[int], Iterator], loss: Callable, *, epochs: int, steps: int, rate: float,
-    folder: Path | None = None, stamp: str = "", validate: Callable[[], dict] | None = None, weight_decay: float = 0.0,
-    label: str = "training", quiet: bool = False,
+    module: nn.Module,
+    batches: Callable[[int], Iterator],
+    loss: Callable,
+    *,
+    epochs: int,
+    steps: int,
+    rate: float,
+    folder: Path | None = None,
+    stamp: str = "",
+    validate: Callable[[], dict] | None = None,
+    weight_decay: float = 0.0,
+    label: str = "training",
+    quiet: bool = False,
 ) -> list[dict]:
     """Train with AdamW and a one-cycle rate.
 
@@ -113,7 +126,9 @@ def fit(
     for epoch in range(len(curves), epochs):
         module.train()
         total = 0.0
-        bar = tqdm(batches(epoch), total=steps, desc=f"{label} {epoch + 1}/{epochs}", disable=quiet, mininterval=2)
+        bar = tqdm(
+            batches(epoch), total=steps, desc=f"{label} {epoch + 1}/{epochs}", disable=quiet, mininterval=2
+        )
         for i, batch in enumerate(bar):
             for group in optimizer.param_groups:
                 group["lr"] = one_cycle(epoch * steps + i, epochs * steps, rate)
@@ -123,7 +138,9 @@ def fit(
             optimizer.step()
             total += float(value.detach())
         module.eval()
-        curves.append({"epoch": epoch + 1, "loss": round(total / steps, 6)} | (validate() if validate else {}))
+        curves.append(
+            {"epoch": epoch + 1, "loss": round(total / steps, 6)} | (validate() if validate else {})
+        )
         if not quiet:
             tqdm.write(" ".join(f"{k}={v:.4g}" for k, v in curves[-1].items()))
         if folder:

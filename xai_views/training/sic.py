@@ -21,7 +21,6 @@ from .data import TrainingSet
 from .episodes import class_evidence, draw
 from .loop import fit
 
-
 #: Squared cosines lie in [0, 1]; as logits of the auxiliary loss they are multiplied by this.
 SHARPNESS = 10.0
 
@@ -78,15 +77,22 @@ def architecture(data: TrainingSet, recipe: Recipe) -> dict:
     """The ``architecture`` entry of a card: what :func:`xai_views.models.checkpoint.build` needs."""
     plan = PLANS.get(data.samples.split("/")[0], PLANS["nuclei"])
     return {
-        "family": "sic", "channels": int(data.images.shape[-1]), "size": [int(s) for s in data.images.shape[1:3]],
-        "classes": len(data.classes), "plan": plan, "latent": recipe.latent, "temperature": recipe.temperature,
+        "family": "sic",
+        "channels": int(data.images.shape[-1]),
+        "size": [int(s) for s in data.images.shape[1:3]],
+        "classes": len(data.classes),
+        "plan": plan,
+        "latent": recipe.latent,
+        "temperature": recipe.temperature,
         "supports_per_class": recipe.supports_per_class,
     }
 
 
 def stamp(data: TrainingSet, recipe: Recipe) -> str:
     """What must be equal for a run to be resumed: the recipe, the architecture and the images."""
-    content = hashlib.sha256(repr((asdict(recipe), architecture(data, recipe), data.flips, data.shift)).encode())
+    content = hashlib.sha256(
+        repr((asdict(recipe), architecture(data, recipe), data.flips, data.shift)).encode()
+    )
     for array in (data.images, data.targets, data.label):
         content.update(np.ascontiguousarray(array).tobytes())
     return content.hexdigest()
@@ -140,7 +146,7 @@ def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
     like = model.projection.weight
     out = []
     for i in range(0, len(images), batch):
-        x = torch.from_numpy(images[i:i + batch]).permute(0, 3, 1, 2).to(like).div(255)
+        x = torch.from_numpy(images[i : i + batch]).permute(0, 3, 1, 2).to(like).div(255)
         out.append(model.latent(add_inverse(x)).cpu())
     model.train(was)
     return torch.cat(out)
@@ -170,15 +176,25 @@ def _quick_validation(model: SIC, data: TrainingSet, recipe: Recipe, test: tuple
     def validate() -> dict:
         zs, z = latents(model, data.images[index.numpy()]), latents(model, test[0])
         with torch.no_grad():
-            evidence = class_evidence(model.similarity(z.to(model.supports), zs.to(model.supports)),
-                                      support_label.to(model.supports.device), model.classes)
+            evidence = class_evidence(
+                model.similarity(z.to(model.supports), zs.to(model.supports)),
+                support_label.to(model.supports.device),
+                model.classes,
+            )
         return {"test_accuracy": round(float((evidence.argmax(1).cpu().numpy() == test[1]).mean()), 4)}
 
     return validate
 
 
-def train_sic(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Recipe, *, device: str = "cpu",
-              folder: Path | None = None, quiet: bool = False) -> tuple[SIC, list[dict], float]:
+def train_sic(
+    data: TrainingSet,
+    test: tuple[np.ndarray, np.ndarray],
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    folder: Path | None = None,
+    quiet: bool = False,
+) -> tuple[SIC, list[dict], float]:
     """Fit a SIC; returns the network (without supports), its curves and the seconds this call took.
 
     Parameters
@@ -198,16 +214,31 @@ def train_sic(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Re
     torch.manual_seed(recipe.seed)
     model = build(architecture(data, recipe)).to(device)
     curves = fit(
-        model, lambda epoch: episodes(data, recipe, torch.device(device), epoch),
+        model,
+        lambda epoch: episodes(data, recipe, torch.device(device), epoch),
         lambda batch: episode_loss(model, batch, recipe),
-        epochs=recipe.epochs, steps=recipe.steps, rate=recipe.rate, weight_decay=recipe.weight_decay, folder=folder,
-        stamp=stamp(data, recipe), validate=_quick_validation(model, data, recipe, test), label="SIC", quiet=quiet,
+        epochs=recipe.epochs,
+        steps=recipe.steps,
+        rate=recipe.rate,
+        weight_decay=recipe.weight_decay,
+        folder=folder,
+        stamp=stamp(data, recipe),
+        validate=_quick_validation(model, data, recipe, test),
+        label="SIC",
+        quiet=quiet,
     )
     return model, curves, time.monotonic() - start
 
 
-def train_twin(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: Recipe, *, device: str = "cpu",
-               folder: Path | None = None, quiet: bool = False) -> dict:
+def train_twin(
+    data: TrainingSet,
+    test: tuple[np.ndarray, np.ndarray],
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    folder: Path | None = None,
+    quiet: bool = False,
+) -> dict:
     """Fit the black-box twin on the same images; returns its figures for the card."""
     torch.manual_seed(recipe.seed)
     arch = architecture(data, recipe)
@@ -219,7 +250,7 @@ def train_twin(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: R
         g = _generator(recipe.seed, epoch)
         order = torch.randperm(len(data.images), generator=g)
         for i in range(steps):
-            index = order[i * batch:(i + 1) * batch]
+            index = order[i * batch : (i + 1) * batch]
             targets = torch.from_numpy(data.targets[index.numpy()])
             yield data.augmented(index, g).to(device), (targets / targets.sum(1, keepdim=True)).to(device)
 
@@ -231,9 +262,23 @@ def train_twin(data: TrainingSet, test: tuple[np.ndarray, np.ndarray], recipe: R
         x = torch.from_numpy(test[0]).permute(0, 3, 1, 2).float().div(255)
         return torch.cat([model(b.to(device)).argmax(1).cpu() for b in x.split(256)]).numpy()
 
-    fit(model, batches, loss, epochs=recipe.twin_epochs, steps=steps, rate=recipe.rate, folder=folder,
-        stamp=stamp(data, recipe), validate=lambda: figures(predicted(), test[1]), label="twin", quiet=quiet)
-    return figures(predicted(), test[1]) | {"parameters": count(model), "recipe": "same widths, data and augmentation"}
+    fit(
+        model,
+        batches,
+        loss,
+        epochs=recipe.twin_epochs,
+        steps=steps,
+        rate=recipe.rate,
+        folder=folder,
+        stamp=stamp(data, recipe),
+        validate=lambda: figures(predicted(), test[1]),
+        label="twin",
+        quiet=quiet,
+    )
+    return figures(predicted(), test[1]) | {
+        "parameters": count(model),
+        "recipe": "same widths, data and augmentation",
+    }
 
 
 def count(module: nn.Module) -> int:

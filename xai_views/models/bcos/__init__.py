@@ -6,7 +6,16 @@ from .mode import Detachable, explanation_mode
 from .norms import DetachableGroupNorm, DetachableLayerNorm, PositionNorm2d, UncentredBatchNorm2d
 
 __all__ = [
-    "BcosConv2d", "BcosLinear", "BcosSelfAttention", "Detachable", "DetachableGELU", "DetachableGroupNorm",
-    "DetachableLayerNorm", "LogitLayer", "PositionNorm2d", "UncentredBatchNorm2d", "add_inverse",
+    "BcosConv2d",
+    "BcosLinear",
+    "BcosSelfAttention",
+    "Detachable",
+    "DetachableGELU",
+    "DetachableGroupNorm",
+    "DetachableLayerNorm",
+    "LogitLayer",
+    "PositionNorm2d",
+    "UncentredBatchNorm2d",
+    "add_inverse",
     "explanation_mode",
 ]

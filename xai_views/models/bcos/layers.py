@@ -93,19 +93,31 @@ class BcosConv2d(Detachable):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size=3, stride=1, padding=0, dilation=1, groups: int = 1,
-        b: float = 2, max_out: int = 1,
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size=3,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups: int = 1,
+        b: float = 2,
+        max_out: int = 1,
     ) -> None:
         super().__init__()
         _check_sizes(b, max_out)
         if in_channels % groups or out_channels % groups:
-            raise ValueError(f"{in_channels} -> {out_channels} channels cannot be split into {groups} groups.")
+            raise ValueError(
+                f"{in_channels} -> {out_channels} channels cannot be split into {groups} groups."
+            )
         pair = nn.modules.utils._pair
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = pair(kernel_size), pair(stride)
         self.padding, self.dilation = pair(padding), pair(dilation)
         self.b, self.max_out = b, max_out
-        self.weight = nn.Parameter(torch.empty(out_channels * max_out, in_channels // groups, *self.kernel_size))
+        self.weight = nn.Parameter(
+            torch.empty(out_channels * max_out, in_channels // groups, *self.kernel_size)
+        )
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, a: torch.Tensor) -> torch.Tensor:
@@ -120,7 +132,9 @@ class BcosConv2d(Detachable):
         """Norm of every patch, ``[N, 1 or out_channels, H', W']``; in explanation mode outside the graph."""
         a = self.frozen(a)
         energy = a.square().unflatten(1, (self.groups, -1)).sum(2)
-        pooled = self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True))
+        pooled = self.dilation == (1, 1) and all(
+            2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)
+        )
         if pooled:  # pooling pads by half a kernel at most
             area = self.kernel_size[0] * self.kernel_size[1]
             total = F.avg_pool2d(energy, self.kernel_size, self.stride, self.padding) * area
