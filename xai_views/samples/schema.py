@@ -345,8 +345,8 @@ def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
             raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
         wanted = np.flatnonzero(wanted)
     if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
-        raise SamplesError(f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions from 0 "
-                           f"to {n - 1}, a slice, or one bool each.")
+        raise SamplesError(f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions "
+                           f"from 0 to {n - 1}, a slice, or one bool each.")
     strange = wanted[(wanted < -n) | (wanted >= n)] if wanted.size else wanted
     if strange.size:
         raise SamplesError(f"sample {strange[0]} was asked for and there are {n}, counted from 0.")
