@@ -126,7 +126,7 @@ class SicApp(pn.viewable.Viewer):
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)
-        return pn.FlexBox(target, against, colours, align_items="center", gap="12px", margin=(4, 12))
+        return pn.FlexBox(*self.population.controls, target, against, colours, align_items="center", gap="12px", margin=(4, 12))
 
     def _notes(self) -> list:
         words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]

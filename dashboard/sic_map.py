@@ -18,6 +18,7 @@ MOST = 2000
 
 def principal_axes(z: np.ndarray, supports: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Positions ``[N, 2]`` and ``[S, 2]`` on the first two principal axes of unit vectors, and the variance they hold."""
+
     def unit(a: np.ndarray) -> np.ndarray:
         return a / (np.linalg.norm(a, axis=1, keepdims=True) + 1e-12)
 
@@ -35,7 +36,7 @@ def neighbours_map(z: np.ndarray, supports: np.ndarray) -> tuple[np.ndarray, np.
     both = np.concatenate([z, supports]).astype(np.float64)
     both /= np.linalg.norm(both, axis=1, keepdims=True) + 1e-12
     fitted = TSNE(perplexity=min(30, (len(both) - 1) / 3), init="pca", random_state=0).fit_transform(both)
-    return fitted[: len(z)], fitted[len(z):]
+    return fitted[: len(z)], fitted[len(z) :]
 
 
 class MapView(pn.viewable.Viewer):
@@ -99,23 +100,55 @@ class MapView(pn.viewable.Viewer):
             self._positions[how] = self._project(how)
         xy, support_xy, share = self._positions[how]
         rows = self._rows()
-        figure = latent_map(xy, population.label[rows], self.app.model.classes, images(population.samples, rows),
-                            [population.names[i] for i in rows], on_select=self._tapped)
-        at = ColumnDataSource({"x": support_xy[:, 0], "y": support_xy[:, 1], "index": supports.index.astype(str),
-                               "id": [f"support train {i}" for i in supports.index],
-                               "label": [self.app.model.classes[c] for c in supports.label]})
-        figure.scatter("x", "y", source=at, size=11, marker="diamond", fill_color=None, line_color="#7a7f87", line_width=1.5)
-        at.selected.on_change("indices", lambda _a, _o, new: new and self._support(int(at.data["index"][new[0]])))
+        figure = latent_map(
+            xy,
+            population.label[rows],
+            self.app.model.classes,
+            images(population.samples, rows),
+            [population.names[i] for i in rows],
+            on_select=self._tapped,
+        )
+        at = ColumnDataSource(
+            {
+                "x": support_xy[:, 0],
+                "y": support_xy[:, 1],
+                "index": supports.index.astype(str),
+                "id": [f"support train {i}" for i in supports.index],
+                "label": [self.app.model.classes[c] for c in supports.label],
+            }
+        )
+        figure.scatter(
+            "x",
+            "y",
+            source=at,
+            size=11,
+            marker="diamond",
+            fill_color=None,
+            line_color="#7a7f87",
+            line_width=1.5,
+        )
+        at.selected.on_change(
+            "indices", lambda _a, _o, new: new and self._support(int(at.data["index"][new[0]]))
+        )
         self._current = ColumnDataSource({"x": [], "y": []})
-        figure.scatter("x", "y", source=self._current, size=18, marker="circle", fill_color=None, line_color="#d6453d",
-                       line_width=3)
+        figure.scatter(
+            "x",
+            "y",
+            source=self._current,
+            size=18,
+            marker="circle",
+            fill_color=None,
+            line_color="#d6453d",
+            line_width=3,
+        )
         figure.select_one(TapTool)
         self._figure, self._xy, self._shown = figure, xy, rows
         self.pane.object = figure
         held = "" if share is None else f" The two axes hold {share:.0%} of the variance of the directions."
         self.words.object = (
             "<p>Each point is a test sample, each open diamond a support sample, the ring the sample in view; close points have "
-            f"similar directions of z. Distances on this flat map are not the distances in latent space.{held}</p>")
+            f"similar directions of z. Distances on this flat map are not the distances in latent space.{held}</p>"
+        )
         self.follow()
 
     def _tapped(self, indices: list[int]) -> None:

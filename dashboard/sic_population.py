@@ -17,8 +17,11 @@ from xai_views.samples import images
 from xai_views.views import Filmstrip, Listing
 
 COLUMNS = [
-    {"key": "sample", "title": "sample"}, {"key": "label", "title": "label"}, {"key": "predicted", "title": "predicted"},
-    {"key": "right", "title": "right"}, {"key": "confidence", "title": "confidence", "kind": "number", "digits": 4},
+    {"key": "sample", "title": "sample"},
+    {"key": "label", "title": "label"},
+    {"key": "predicted", "title": "predicted"},
+    {"key": "right", "title": "right"},
+    {"key": "confidence", "title": "confidence", "kind": "number", "digits": 4},
     {"key": "margin", "title": "margin", "kind": "number", "digits": 3},
     {"key": "concentration", "title": "evidence concentration", "kind": "number", "digits": 3},
     {"key": "distance", "title": "distance to supports", "kind": "number", "digits": 4},
@@ -52,31 +55,53 @@ class PopulationPanel:
             return images(population.samples, rows)
 
         self.film = Filmstrip(thumbnails, count=population.n, size=48, label="Test samples")
-        self.grid = Filmstrip(thumbnails, count=population.n, size=56, mode="grid", rows=4, label="Test samples, grid")
-        self.words = pn.pane.HTML("", margin=0, styles=MUTED)
+        self.grid = Filmstrip(
+            thumbnails, count=population.n, size=56, mode="grid", rows=4, label="Test samples, grid"
+        )
+        self.words = pn.pane.HTML("", margin=(0, 8), styles=MUTED, sizing_mode="stretch_width")
         self.listing = Listing(label="Test samples and what the network says of them", columns=COLUMNS)
         self.map = MapView(app)
         self._link()
-        self.strip = pn.Column(self.film, pn.FlexBox(*self._controls(), self.words, align_items="center", gap="12px", margin=(4, 12)),
-                               sizing_mode="stretch_width")
+        self.strip = pn.Column(self.film, self.words, sizing_mode="stretch_width")
+        self.controls = self._controls()
         self.tab = pn.Column(
-            caption("All test samples in the order chosen above; a framed picture with a cross is predicted wrongly."), self.grid,
-            self.map, caption("Margin: largest minus second logit. Evidence concentration: the largest share of one support sample "
-                              "in the predicted class' evidence. Distance: one minus the best cosine with a support sample."),
-            self.listing, sizing_mode="stretch_width")
+            caption(
+                "All test samples in the order chosen above; a framed picture with a cross is predicted wrongly."
+            ),
+            self.grid,
+            self.map,
+            caption(
+                "Margin: largest minus second logit. Evidence concentration: the largest share of one support sample "
+                "in the predicted class' evidence. Distance: one minus the best cosine with a support sample."
+            ),
+            self.listing,
+            sizing_mode="stretch_width",
+        )
+        # What is sent while the browser still loads the page is lost, so an answer that comes then waits for it.
+        self._loaded = pn.state.curdoc is None
         self.refresh()
         self._wait(population.ready)
+        pn.state.onload(self._has_loaded)
 
     def _controls(self) -> list:
         state, classes = self.app.state, self.app.model.classes
-        words = {"order": "as they come", "class": "by predicted class", "confidence": "by confidence", "margin": "by margin",
-                 "concentration": "by evidence concentration", "distance": "by distance to supports"}
-        sort = pmui.Select(label="Order", options={words[s]: s for s in SORTS}, value=state.sort, width=190, size="small")
+        words = {
+            "order": "as they come", "class": "by predicted class", "confidence": "by confidence",
+            "margin": "by margin", "concentration": "by evidence concentration", "distance": "by distance to supports",
+        }  # fmt: skip
+        sort = pmui.Select(
+            label="Order", options={words[s]: s for s in SORTS}, value=state.sort, width=190, size="small"
+        )
         down = pmui.Checkbox(label="largest first", value=state.descending)
-        shown = pmui.Select(label="Show", options={f"{s} predictions" if s != "all" else "all": s for s in SHOWN}, value=state.shown,
-                            width=170, size="small")
-        label = pmui.Select(label="Labelled", options={"any class": NONE} | {c: i for i, c in enumerate(classes)},
-                            value=state.label, width=150, size="small")
+        choices = {"all" if s == "all" else f"{s} predictions": s for s in SHOWN}
+        shown = pmui.Select(label="Show", options=choices, value=state.shown, width=170, size="small")
+        label = pmui.Select(
+            label="Labelled",
+            options={"any class": NONE} | {c: i for i, c in enumerate(classes)},
+            value=state.label,
+            width=150,
+            size="small",
+        )
         for widget, name in ((sort, "sort"), (down, "descending"), (shown, "shown"), (label, "label")):
             widget.link(state, value=name, bidirectional=True)
         return [sort, down, shown, label]
@@ -94,6 +119,15 @@ class PopulationPanel:
         if self.app.state.sample != index:
             self.app.state.sample = int(index)
 
+    def _has_loaded(self) -> None:
+        self._loaded = True
+        if self.figures is None:
+            self.refresh()
+
+    def _arrived(self) -> None:
+        if self._loaded and self.figures is None:
+            self.refresh()
+
     def _wait(self, ready: Any) -> None:
         """Fill in what needs every sample observed, when it is."""
         doc = pn.state.curdoc
@@ -108,11 +142,11 @@ class PopulationPanel:
             if future.cancelled() or future.exception() is not None:
                 return
             if doc is not None:
-                doc.add_next_tick_callback(self.refresh)
+                doc.add_next_tick_callback(self._arrived)
             elif loop is not None:
-                loop.call_soon_threadsafe(self.refresh)
+                loop.call_soon_threadsafe(self._arrived)
             else:
-                self.refresh()
+                self._arrived()
 
         ready.add_done_callback(arrived)
 
@@ -133,9 +167,19 @@ class PopulationPanel:
         rows, captions, marks = [], [], []
         for i, name in enumerate(names):
             known, said = (classes[label[i]] if label[i] >= 0 else "unknown"), classes[f["predicted"][i]]
-            rows.append({"id": name, "sample": name, "label": known, "predicted": said, "right": RIGHT[int(f["right"][i])],
-                         **{k: float(f[k][i]) for k in ("confidence", "margin", "concentration", "distance")}})
-            captions.append(f"{name}: predicted {said}, labelled {known}, confidence {f['confidence'][i]:.2f}")
+            rows.append(
+                {
+                    "id": name,
+                    "sample": name,
+                    "label": known,
+                    "predicted": said,
+                    "right": RIGHT[int(f["right"][i])],
+                    **{k: float(f[k][i]) for k in ("confidence", "margin", "concentration", "distance")},
+                }
+            )
+            captions.append(
+                f"{name}: predicted {said}, labelled {known}, confidence {f['confidence'][i]:.2f}"
+            )
             marks.append("wrong" if f["right"][i] == 0 else "")
         self._rows = {row["id"]: row for row in rows}
         for view in (self.film, self.grid):
@@ -181,7 +225,9 @@ class PopulationPanel:
         """How many samples are shown, and how often the network is right with this support set."""
         n = self.app.session.population.n
         if self.figures is None:
-            return f"{count} of {n} samples; the network is looking at all of them, order and accuracy follow."
+            return (
+                f"{count} of {n} samples; the network is looking at all of them, order and accuracy follow."
+            )
         text = f"{count} of {n} samples" if count else f"No sample is left by this choice; all {n} are shown"
         right = self.figures["right"]
         if (right >= 0).any():

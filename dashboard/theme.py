@@ -177,7 +177,7 @@ def note(text: str, kind: str = "info") -> pn.pane.HTML:
 
 NOTE_CSS = """
 .note {
-  box-sizing: border-box; margin: 0; max-width: 72ch; padding: 10px 14px; border-radius: 8px;
+  box-sizing: border-box; margin: 0; max-width: 110ch; padding: 8px 14px; border-radius: 8px;
   color: var(--panel-on-surface-color); background: var(--panel-surface-color);
   border: 1px solid var(--mui-palette-divider); border-left: 4px solid var(--panel-primary-color);
   font-size: 0.9375rem; line-height: 1.5; overflow-wrap: anywhere;
