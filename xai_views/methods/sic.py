@@ -7,7 +7,7 @@ evidence of its class' supports; the evidence of a support is the sum of a map o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -18,82 +18,12 @@ import xarray as xr
 from ..errors import MethodError
 from ..models import evidence
 from ..models.supports import Latents, Supports
-from .base import Ask, Method
+from .base import Method
+from .sic_parts import PREDICTED, Group, Plan, SICAsk, SICObservation, group
 
-#: Stands for "the class with the largest logit" in an ask.
-PREDICTED = -1
-
-#: Keys of the supports that a map belongs to, sorted. A key may occur twice: two supports with equal vectors.
-Group = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SICAsk(Ask):
-    """What is wanted of one image.
-
-    Attributes
-    ----------
-    classes : tuple of int
-        Classes to map; ``PREDICTED`` stands for the one with the largest logit.
-    supports : Supports or None
-        An edited support set; None = the model's own.
-    matches : bool
-        Whether each support of the asked classes gets its own map.
-    rendering : bool
-        Whether the colour rendering of each asked class is wanted.
-    everything : bool
-        Observe the latent basis, so that every other class and support costs no further pass.
-    """
-
-    classes: tuple[int, ...] = (PREDICTED,)
-    supports: Supports | None = None
-    matches: bool = True
-    rendering: bool = False
-    everything: bool = False
-
-
-@dataclass(eq=False)
-class SICObservation:
-    """What the network said about one image.
-
-    Attributes
-    ----------
-    z : ndarray
-        ``[p]`` evidence vector.
-    logit : ndarray
-        ``[classes]``: the network's own answer, with its own supports.
-    maps : dict
-        ``[H, W]`` contribution map to the score of a group of supports, by their sorted keys.
-    basis : ndarray or None
-        ``[K, H, W]`` maps of the active latent dimensions.
-    renderings : dict
-        ``[H, W, 4]`` uint8, by the sorted keys of the class' supports.
-    """
-
-    z: np.ndarray
-    logit: np.ndarray
-    maps: dict[Group, np.ndarray] = field(default_factory=dict)
-    basis: np.ndarray | None = None
-    renderings: dict[Group, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held, for the kernel's cache."""
-        held = [self.z, *self.maps.values(), *self.renderings.values()]
-        return sum(a.nbytes for a in held) + (0 if self.basis is None else self.basis.nbytes) + 512
-
-    @property
-    def active(self) -> np.ndarray:
-        """Latent dimensions that are not zero; the others carry nothing."""
-        return np.flatnonzero(self.z > 0)
-
-    def has(self, group: Group) -> bool:
-        """Whether the map of a group is known, or the maps that it is the sum of."""
-        return (
-            self.basis is not None
-            or group in self.maps
-            or (len(group) > 1 and all((k,) in self.maps for k in group))
-        )
+__all__ = [
+    "PREDICTED", "SICAsk", "SICMethod", "SICObservation", "complete", "latent_vectors", "region_evidence", "typical_of",
+]  # fmt: skip
 
 
 class SICMethod(Method):
@@ -157,8 +87,8 @@ class SICMethod(Method):
         vectors = evidence.pull_vectors(observation.z[None], supports.vectors)[0]
         rows = [supports.of_class(c) for c in classes]
         groups = [[r] for own in rows for r in own] if ask.matches else [own for own in rows if len(own)]
-        wanted = {_group(supports, g): vectors[g].sum(0) for g in groups}
-        rendered = [_group(supports, own) for own in rows] if ask.rendering else []
+        wanted = {group(supports, g): vectors[g].sum(0) for g in groups}
+        rendered = [group(supports, own) for own in rows] if ask.rendering else []
         return wanted, rendered
 
     def covers(self, model: Any, observation: SICObservation, ask: SICAsk) -> bool:
@@ -180,7 +110,7 @@ class SICMethod(Method):
         from .contribution import colour_rendering, contribution, pull_back
 
         x = add_inverse(model.tensor(images))
-        plans: list[_Plan] = []
+        plans: list[Plan] = []
 
         def vectors(z: torch.Tensor) -> torch.Tensor:
             logit = model.module.logits(model.module.scores(z)).cpu().numpy()
@@ -208,14 +138,14 @@ class SICMethod(Method):
             for i, p in enumerate(plans)
         ]
 
-    def _plan(self, model: Any, old: SICObservation, ask: SICAsk) -> _Plan:
+    def _plan(self, model: Any, old: SICObservation, ask: SICAsk) -> Plan:
         """Which vectors to pull back for one image, given what is known of it."""
         supports, classes, _ = self._targets(model, old, ask)
         every, rendered = self._wanted(model, old, ask)
         wanted = {g: v for g, v in every.items() if not old.has(g)}
         active = old.active
         basis = old.basis is None and (ask.everything or len(wanted) > len(active))
-        plan = _Plan(old, basis, [] if basis else list(wanted))
+        plan = Plan(old, basis, [] if basis else list(wanted))
         plan.vectors = list(np.eye(len(old.z))[active]) if basis else list(wanted.values())
         pull = evidence.pull_vectors(old.z[None], supports.vectors)[0]
         for c, group in zip(classes, rendered, strict=False):
@@ -257,7 +187,7 @@ class SICMethod(Method):
             rows = supports.of_class(c)
             if not len(rows):
                 return np.zeros(shape, z.dtype)
-            return self._map(observation, _group(supports, rows), pull[rows].sum(0)) / t
+            return self._map(observation, group(supports, rows), pull[rows].sum(0)) / t
 
         contribution = np.stack([class_map(c) for c in classes])
         bias = np.full(len(logit), model.module.bias, z.dtype)
@@ -286,7 +216,7 @@ class SICMethod(Method):
         if ask.matches:
             ds = ds.merge(self._matches(observation, supports, classes, pull, t))
         if ask.rendering:
-            pictures = [observation.renderings[_group(supports, supports.of_class(c))] for c in classes]
+            pictures = [observation.renderings[group(supports, supports.of_class(c))] for c in classes]
             ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
         return ds
 
@@ -328,32 +258,6 @@ class SICMethod(Method):
         if model.latents is None:
             return norm, float(evidence.cosines(z[None], model.supports.vectors).max(initial=0))
         return norm, float(evidence.cosines(z[None], model.latents.z).max(initial=0))
-
-
-def _group(supports: Supports, rows: Sequence[int]) -> Group:
-    return tuple(sorted(supports.keys[r] for r in rows))
-
-
-@dataclass
-class _Plan:
-    """The vectors to pull back for one image, and where the results go."""
-
-    old: SICObservation
-    basis: bool
-    keys: list[Group]
-    vectors: list[np.ndarray] = field(default_factory=list)
-    rendered: dict[int, Group] = field(default_factory=dict)
-    pictures: dict[Group, np.ndarray] = field(default_factory=dict)
-
-    def observation(self, maps: list[np.ndarray], shape: tuple[int, int]) -> SICObservation:
-        """What is now known of the image; the old observation stays as it was."""
-        o = self.old
-        basis = o.basis
-        if self.basis:
-            n = len(o.active)
-            basis = np.stack(maps[:n]) if n else np.zeros((0, *shape), o.z.dtype)
-        new = dict(zip(self.keys, maps, strict=False))
-        return SICObservation(o.z, o.logit, o.maps | new, basis, o.renderings | self.pictures)
 
 
 def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
