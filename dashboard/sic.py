@@ -113,20 +113,20 @@ class SicApp(pn.viewable.Viewer):
             label="Explain class",
             options={"the predicted class": PREDICTED} | _numbered(classes),
             value=self.state.target,
-            width=200,
+            width=180,
             size="small",
         )
         against = pmui.Select(
             label="Compare with class",
             options={"no other class": NONE} | _numbered(classes),
             value=self.state.against,
-            width=200,
+            width=180,
             size="small",
         )
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)
-        return pn.FlexBox(*self.population.controls, target, against, colours, align_items="center", gap="12px", margin=(4, 12))
+        return pn.FlexBox(*self.population.controls, target, against, colours, align_items="center", gap="4px", margin=(4, 8))
 
     def _notes(self) -> list:
         words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]

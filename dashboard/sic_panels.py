@@ -15,7 +15,7 @@ from dashboard.theme import note
 from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 
-MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "90ch"}
+MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "110ch", "font-size": "0.875rem"}
 
 
 def caption(text: str) -> pn.pane.HTML:

@@ -90,11 +90,11 @@ class PopulationPanel:
             "margin": "by margin", "concentration": "by evidence concentration", "distance": "by distance to supports",
         }  # fmt: skip
         sort = pmui.Select(
-            label="Order", options={words[s]: s for s in SORTS}, value=state.sort, width=190, size="small"
+            label="Order", options={words[s]: s for s in SORTS}, value=state.sort, width=150, size="small"
         )
         down = pmui.Checkbox(label="largest first", value=state.descending)
         choices = {"all" if s == "all" else f"{s} predictions": s for s in SHOWN}
-        shown = pmui.Select(label="Show", options=choices, value=state.shown, width=170, size="small")
+        shown = pmui.Select(label="Show", options=choices, value=state.shown, width=150, size="small")
         label = pmui.Select(
             label="Labelled",
             options={"any class": NONE} | {c: i for i, c in enumerate(classes)},
