@@ -19,7 +19,7 @@ from ..errors import MethodError
 from ..models import evidence
 from ..models.supports import Latents, Supports
 from .base import Method
-from .sic_parts import PREDICTED, Group, Plan, SICAsk, SICObservation, group
+from .sic_parts import PREDICTED, Group, Plan, SICAsk, SICObservation, group_of
 
 __all__ = [
     "PREDICTED", "SICAsk", "SICMethod", "SICObservation", "complete", "latent_vectors", "region_evidence", "typical_of",
@@ -87,8 +87,8 @@ class SICMethod(Method):
         vectors = evidence.pull_vectors(observation.z[None], supports.vectors)[0]
         rows = [supports.of_class(c) for c in classes]
         groups = [[r] for own in rows for r in own] if ask.matches else [own for own in rows if len(own)]
-        wanted = {group(supports, g): vectors[g].sum(0) for g in groups}
-        rendered = [group(supports, own) for own in rows] if ask.rendering else []
+        wanted = {group_of(supports, g): vectors[g].sum(0) for g in groups}
+        rendered = [group_of(supports, own) for own in rows] if ask.rendering else []
         return wanted, rendered
 
     def covers(self, model: Any, observation: SICObservation, ask: SICAsk) -> bool:
@@ -187,7 +187,7 @@ class SICMethod(Method):
             rows = supports.of_class(c)
             if not len(rows):
                 return np.zeros(shape, z.dtype)
-            return self._map(observation, group(supports, rows), pull[rows].sum(0)) / t
+            return self._map(observation, group_of(supports, rows), pull[rows].sum(0)) / t
 
         contribution = np.stack([class_map(c) for c in classes])
         bias = np.full(len(logit), model.module.bias, z.dtype)
@@ -216,7 +216,7 @@ class SICMethod(Method):
         if ask.matches:
             ds = ds.merge(self._matches(observation, supports, classes, pull, t))
         if ask.rendering:
-            pictures = [observation.renderings[group(supports, supports.of_class(c))] for c in classes]
+            pictures = [observation.renderings[group_of(supports, supports.of_class(c))] for c in classes]
             ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
         return ds
 

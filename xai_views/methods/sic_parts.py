@@ -86,7 +86,7 @@ class SICObservation:
         )
 
 
-def group(supports: Supports, rows: Sequence[int]) -> Group:
+def group_of(supports: Supports, rows: Sequence[int]) -> Group:
     """Return the sorted keys of the supports in ``rows``: what their common map is stored under."""
     return tuple(sorted(supports.keys[r] for r in rows))
 
