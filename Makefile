@@ -40,7 +40,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
 
 notebooks: setup
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
