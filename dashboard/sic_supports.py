@@ -1,7 +1,9 @@
-"""Browsing and editing the support samples: what changes, for this sample and for the test set, without a forward pass."""
+"""Browsing and editing the support samples: what changes, for this sample and for all, without a forward pass."""
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from html import escape
 from typing import Any
 
@@ -9,17 +11,27 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from dashboard import sic_data
-from dashboard.sic_frame import number, support_name
+from dashboard.sic_candidates import Candidates
+from dashboard.sic_edits import Effects, adding, excluding, later, when_done
 from dashboard.sic_panels import caption
-from dashboard.sic_population import accuracy
+from dashboard.sic_support_card import SupportCard
+from dashboard.sic_support_table import SupportTable
 from dashboard.state import RULES
-from xai_views.models import evidence
-from xai_views.views import Listing
-from xai_views.views.plots import data_uri
+from xai_views.errors import XaiViewsError
 
-ALL, IN_VIEW = -2, -1
-NEAREST = 12
+MOST = 10  # supports per class that the slider offers
+MODELS_OWN = {"per_class": 0, "rule": "model", "excluded": [], "added": []}
+OWN = (
+    "These are the model's own support samples; exclude, replace or add one, or change their number or rule, "
+    "and the effect on this sample and on the test accuracy is written here."
+)
+CSS = """
+p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-nums; }
+.effect { padding: 10px 14px; border-radius: 8px; border: 1px solid var(--mui-palette-divider);
+  border-left: 4px solid var(--panel-primary-color); background: var(--panel-surface-color);
+  color: var(--panel-on-surface-color); font-size: 0.9375rem; }
+.why { font-size: 0.8125rem; color: var(--mui-palette-text-secondary); }
+"""
 
 
 class SupportPanel(pn.viewable.Viewer):
@@ -34,168 +46,224 @@ class SupportPanel(pn.viewable.Viewer):
     def __init__(self, app: Any) -> None:
         super().__init__()
         self.app = app
-        state, classes = app.state, app.model.classes
-        columns = [
-            {"key": "picture", "title": "", "kind": "image"}, {"key": "support", "title": "training image"},
-            {"key": "class", "title": "supports class"}, {"key": "evidence", "title": "evidence here", "kind": "bar", "digits": 4},
-            {"key": "cosine", "title": "cosine", "kind": "number", "digits": 4},
-        ]
-        self.listing = Listing(label="Support samples", columns=columns, page=60)
-        self.candidates = Listing(label="Nearest training images of the class, not yet supports", columns=[
-            *columns[:3], {"key": "cosine", "title": "cosine with this sample", "kind": "number", "digits": 4}], page=NEAREST)
-        self.which = pmui.Select(label="Show", width=220, size="small", value=IN_VIEW,
-                                 options={"supports of the explained class": IN_VIEW, "supports of all classes": ALL}
-                                 | {f"supports of {c}": i for i, c in enumerate(classes)})
-        self.effect = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 16))
-        self.exclude = pmui.Button(label="Exclude the chosen support", size="small", variant="outlined")
-        self.replace = pmui.Button(label="Replace it by the chosen candidate", size="small", variant="outlined")
-        self.add = pmui.Button(label="Add the chosen candidate", size="small", variant="outlined")
-        self.undo = pmui.Button(label="Undo (u)", size="small", variant="outlined")
-        self.redo = pmui.Button(label="Redo", size="small", variant="outlined")
-        self.reset = pmui.Button(label="The model's own supports", size="small", variant="outlined")
-        self.count = pmui.IntSlider(label="Supports per class (0 = as shipped)", start=0, end=10, value=state.per_class, width=240)
-        self.rule = pmui.Select(label="Rule", width=160, size="small", value=state.rule,
-                                options={"as shipped" if r == "model" else r: r for r in RULES})
+        self.effects = Effects(app.session)
+        self.table = SupportTable(app, self.refresh)
+        self.card = SupportCard(app)
+        self.candidates = Candidates(app, self._buttons)
+        self._observed: dict[int, np.ndarray] = {}
+        self._writing = self._busy = self._loaded = False
+        self._make()
         self._link()
         self.refresh()
+        pn.state.onload(self._open)
+        when_done(app.session.population.ready, lambda: self._loaded and self.refresh())
 
-    # -- links --------------------------------------------------------------------------------------------------
+    def _make(self) -> None:
+        state = self.app.state
+        self.count = pmui.IntSlider(
+            label="Supports per class (0 = as shipped)",
+            start=0,
+            end=MOST,
+            value=min(state.per_class, MOST),
+            width=280,
+            margin=0,
+        )
+        names = {"as shipped" if r == "model" else r: r for r in RULES}
+        self.rule = pmui.Select(
+            label="Chosen by rule", options=names, value=state.rule, width=170, size="small", margin=0
+        )
+        self.exclude, self.replace = _button("Exclude it"), _button("Replace it by the nearest")
+        self.add, self.reset = _button("Add the candidate"), _button("Back to the model's own")
+        self.undo, self.redo = _button("Undo"), _button("Redo")
+        self.effect, self.why = _words(), _words()
 
     def _link(self) -> None:
         state = self.app.state
-        self.listing.on_select(lambda i: self._choose(int(i.split("-")[0])))
-        self.candidates.on_select(lambda _: self._buttons())
-        self.which.param.watch(lambda *_: self.refresh(), "value")
         state.param.watch(lambda *_: self.refresh(), ["sample", "target"])
-        state.param.watch(lambda *_: self._chosen(), "support")
+        state.param.watch(lambda *_: self._follow(), "support")
         self.exclude.on_click(lambda _: self._exclude())
         self.replace.on_click(lambda _: self._replace())
-        self.add.on_click(lambda _: state.edit(added=[*state.added, self._candidate()]))
+        self.add.on_click(lambda _: self._add())
         self.undo.on_click(lambda _: state.undo())
         self.redo.on_click(lambda _: state.redo())
-        self.reset.on_click(lambda _: state.edit(per_class=0, rule="model", excluded=[], added=[]))
-        self.count.param.watch(lambda e: state.edit(per_class=e.new), "value_throttled")
-        self.rule.param.watch(lambda e: state.edit(rule=e.new), "value")
+        self.reset.on_click(lambda _: state.edit(**MODELS_OWN))
+        self.count.param.watch(lambda e: self._writing or self._edit(per_class=e.new), "value_throttled")
+        self.rule.param.watch(lambda e: self._writing or self._edit(rule=e.new), "value")
 
-    def _choose(self, position: int) -> None:
-        if self.app.state.support != position:
-            self.app.state.support = position
+    def _open(self) -> None:
+        """Begin to follow what arrives later; what is written between building and opening a page may be lost."""
+        self._loaded = True
+        self.refresh()
 
-    def _candidate(self) -> list[int]:
-        """Training position and class of the chosen candidate."""
-        return [int(v) for v in self.candidates.selected.split("-")]
+    # -- editing ------------------------------------------------------------------------------------------------
+
+    def _edit(self, **changes: Any) -> None:
+        """Change the support set; a choice that may take long is made beside the event loop."""
+        edits = {**self.app.state.edits(), **changes}
+        slow = edits["per_class"] or edits["rule"] != "model"
+        if not (slow and later(lambda: self._prepare(edits, changes))):
+            self.app.state.edit(**changes)
+
+    async def _prepare(self, edits: dict, changes: dict) -> None:
+        """Let a copy of the session choose, which fills the caches, then change the state."""
+        self._busy = True
+        self._buttons()
+        self._say("Choosing support samples …")
+        try:
+            await asyncio.to_thread(copy.copy(self.app.session).edit, **edits)
+        except XaiViewsError as e:
+            self.app.problem = str(e)
+        else:
+            self.app.state.edit(**changes)
+        finally:
+            self._busy = False
+            self.refresh()
 
     def _exclude(self) -> None:
-        s = self.app.state
-        chosen = s.support
-        added = [a for a in s.added if a[0] != chosen]
-        own = added == s.added  # a support that was added is simply taken back
-        s.edit(excluded=[*s.excluded, chosen] if own else s.excluded, added=added)
+        if not self.exclude.disabled:
+            self._edit(**excluding(self.app.state, *self.table.chosen))
 
     def _replace(self) -> None:
-        s = self.app.state
-        added = [a for a in s.added if a[0] != s.support]
-        excluded = [*s.excluded, s.support] if len(added) == len(s.added) else s.excluded
-        s.edit(excluded=excluded, added=[*added, self._candidate()])
+        if self.replace.disabled:
+            return
+        new = self.candidates.chosen or self.candidates.first
+        after = self.app.state.edits() | excluding(self.app.state, *self.table.chosen)
+        self.table.choose(new[0])
+        self._edit(excluded=after["excluded"], added=[*after["added"], list(new)])
+
+    def _add(self) -> None:
+        if not self.add.disabled:
+            new = self.candidates.chosen
+            self.table.choose(new[0])
+            self._edit(**adding(self.app.state, self.app.model.supports, *new))
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Write tables, effect and buttons again; products of cached vectors only."""
-        state = self.app.state
-        self.count.value, self.rule.value = state.per_class, state.rule
+        self._writing = True
+        self.count.value, self.rule.value = min(self.app.state.per_class, MOST), self.app.state.rule
+        self._writing = False
         z = self._z()
-        self._supports(z)
-        self._candidates(z)
-        self.effect.object = f"<p>{escape(self.sentence(z))}</p>"
+        if z is None and self._loaded:
+            later(self._observe)
+        self.table.fill(z)
+        if not self._busy:
+            self._say(self.sentence())
         self._chosen()
 
+    def sentence(self) -> str:
+        """Say what the edited support set changes for this sample and for the test set."""
+        if not self.app.state.edited:
+            return OWN
+        return self.effects.of(self._z(), self.app.state.target).sentence(self.app.model.classes)
+
+    def _say(self, text: str) -> None:
+        self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
+
     def _z(self) -> np.ndarray | None:
-        """Evidence vector of the sample in view, None when it was not observed yet (an upload, or too early)."""
+        """Evidence vector ``[1, p]`` of the sample in view, None where it was not observed yet."""
         population, i = self.app.session.population, self.app.state.sample
-        if i >= population.n or np.isnan(population.z[i]).any():
-            return None
-        return population.z[i:i + 1]
+        if i < population.n and not np.isnan(population.z[i]).any():
+            return population.z[i : i + 1]
+        return self._observed.get(i)
 
-    def _target(self, z: np.ndarray | None) -> int:
-        if self.app.state.target >= 0 or z is None:
-            return max(self.app.state.target, 0)
-        return int(self._figures(self.app.session.supports, z)["predicted"][0])
+    async def _observe(self) -> None:
+        """Take the vector from the explanation in view, which the canvas asks for as well."""
+        session, s = self.app.session, self.app.state
+        i, ask = s.sample, session.ask(s.target, s.against, s.colours)
+        try:
+            result = await session.explain(i, ask, priority=1)
+        except (XaiViewsError, asyncio.CancelledError):
+            return  # the canvas says what went wrong
+        self._observed[i] = result["latent"].values[:1]
+        if i == self.app.state.sample:
+            self.refresh()
 
-    def _figures(self, supports: Any, z: np.ndarray, label: np.ndarray | None = None) -> dict:
-        return sic_data.figures(self.app.model, supports, z, np.full(len(z), -1) if label is None else label)
-
-    def _supports(self, z: np.ndarray | None) -> None:
-        supports, classes = self.app.session.supports, self.app.model.classes
-        which = self._target(z) if self.which.value == IN_VIEW else self.which.value
-        rows = np.arange(len(supports)) if which == ALL else supports.of_class(which)
-        score = None if z is None else evidence.scores(z, supports.vectors)[0] / self.app.model.module.temperature
-        cosine = None if z is None else evidence.cosines(z, supports.vectors)[0]
-        self.listing.rows = [
-            {"id": f"{int(supports.index[r])}-{int(supports.label[r])}", "picture": data_uri(supports.image[r], 40),
-             "support": support_name(int(supports.index[r])), "class": classes[int(supports.label[r])],
-             "evidence": None if score is None else float(score[r]), "cosine": None if cosine is None else float(cosine[r])}
-            for r in rows]
-
-    def _candidates(self, z: np.ndarray | None) -> None:
-        latents, supports = self.app.model.latents, self.app.session.supports
-        target = self._target(z)
-        if latents is None or z is None:
-            self.candidates.rows = []
-            return
-        pool = latents.of_class(target)
-        pool = pool[~np.isin(latents.index[pool], supports.index[supports.of_class(target)])]
-        cosine = evidence.cosines(z, latents.z[pool])[0]
-        best = np.argsort(-cosine, kind="stable")[:NEAREST]
-        index = latents.index[pool[best]]
-        pictures = sic_data.training_images(latents.samples, tuple(int(i) for i in index), supports.image.shape[1:]) if len(best) else []
-        self.candidates.rows = [
-            {"id": f"{int(i)}-{target}", "picture": data_uri(p, 40), "support": support_name(int(i)),
-             "class": self.app.model.classes[target], "cosine": float(c)}
-            for i, p, c in zip(index, pictures, cosine[best], strict=True)]
-        if self.candidates.selected not in {r["id"] for r in self.candidates.rows}:
-            self.candidates.selected = ""
+    def _follow(self) -> None:
+        self.table.follow()
+        self._chosen()
 
     def _chosen(self) -> None:
-        chosen = self.app.state.support
-        self.listing.selected = next((r["id"] for r in self.listing.rows if r["id"].startswith(f"{chosen}-")), "")
+        """Show the chosen support large, and what could take its place."""
+        z, row = self.table.z, self.table.row
+        self.card.show(row, z)
+        reference, what = (None, "") if z is None else (z[0], "this sample")
+        if z is None and row is not None:
+            reference, what = self.app.session.supports.vectors[row], "this support"
+        if self._loaded:
+            self.candidates.offer(reference, self.table.target, what)
         self._buttons()
 
     def _buttons(self) -> None:
-        """Switch off what is not possible now."""
-        s = self.app.state
-        used = s.support in self.app.session.supports.index
-        candidate = bool(self.candidates.selected)
-        self.exclude.disabled = not used or len(self.app.session.supports) < 2
-        self.replace.disabled = not (used and candidate)
-        self.add.disabled = not candidate
-        self.undo.disabled, self.redo.disabled = not s.can_undo, not s.can_redo
-        self.reset.disabled = not s.edited
-
-    def sentence(self, z: np.ndarray | None) -> str:
-        """Say what the edited support set changes for this sample and for the test set."""
-        app, session = self.app, self.app.session
-        if not app.state.edited:
-            return "These are the model's own support samples; exclude, replace or add one, or change their number and rule, to see what it does."
-        own, now = app.model.supports, session.supports
-        text = ""
-        if z is not None:
-            before, after = self._figures(own, z), self._figures(now, z)
-            c = self._target(z)
-            text = (f"This sample: logit of {app.model.classes[c]} {number(before['logit'][0, c])} → {number(after['logit'][0, c])}, "
-                    f"predicted {app.model.classes[int(before['predicted'][0])]} → {app.model.classes[int(after['predicted'][0])]}. ")
-        population = session.population
-        if population.ready.done() and not np.isnan(population.z).any() and (population.label >= 0).any():
-            was, now_right = (accuracy(self._figures(x, population.z, population.label)["right"]) for x in (own, now))
-            text += f"Test accuracy {was:.3f} → {now_right:.3f} ({int((population.label >= 0).sum())} samples). "
-        else:
-            text += "The test accuracy follows when every sample was observed. "
-        return text + "The network itself stays as it is; nothing is trained again."
+        """Switch off what is not possible now, and say why."""
+        s, reasons = self.app.state, {}
+        candidate, words = self.candidates.chosen, self.app.model.classes[self.table.target]
+        if not self.table.chosen:
+            reasons[self.exclude] = reasons[self.replace] = "choose a support sample to exclude or replace it"
+        elif len(self.app.session.supports) < 2:
+            reasons[self.exclude] = "the last support sample cannot be excluded"
+        if self.table.chosen and not self.candidates.first:
+            reasons[self.replace] = f"there is no other training image for {words}"
+        if not candidate:
+            reasons[self.add] = f"choose a candidate to add it to {words}"
+        if not s.can_undo:
+            reasons[self.undo] = "there is nothing to undo"
+        if not s.can_redo:
+            reasons[self.redo] = "there is nothing to redo"
+        if not s.edited:
+            reasons[self.reset] = "these are the model's own support samples"
+        if self.app.model.latents is None:
+            reasons[self.count] = reasons[self.rule] = "the model holds no training vectors to choose from"
+        for widget in (
+            self.exclude, self.replace, self.add, self.undo, self.redo, self.reset, self.count, self.rule,
+        ):  # fmt: skip
+            widget.disabled = self._busy or widget in reasons
+        self.add.label = f"Add the candidate to {words}"
+        self.replace.label = "Replace it by the candidate" if candidate else "Replace it by the nearest"
+        text = "; ".join(dict.fromkeys(reasons.values()))
+        text = f"{text[:1].upper()}{text[1:]}." if text else ""
+        self.why.object = f'<p class="why">{escape(text)}</p>'
 
     def __panel__(self) -> Any:
-        buttons = pn.FlexBox(self.exclude, self.replace, self.add, self.undo, self.redo, self.reset, gap="8px", margin=(4, 16))
-        choice = pn.FlexBox(self.count, self.rule, self.which, gap="16px", align_items="center", margin=(4, 16))
+        row = {"gap": "12px", "align_items": "center", "margin": (6, 16), "sizing_mode": "stretch_width"}
+        half = {
+            "styles": {"flex": "1 1 440px", "min-width": "min(100%, 300px)"},
+            "sizing_mode": "stretch_width",
+        }
+        chosen = pn.Column(
+            self.card,
+            pn.FlexBox(self.exclude, self.replace, **row),
+            self.candidates,
+            pn.FlexBox(self.add, **row),
+            **half,
+        )
         return pn.Column(
-            caption("The training images that logits consist of. Choosing others from the cached vectors costs no pass of the "
-                    "network."),
-            choice, buttons, self.effect, self.listing, self.candidates, sizing_mode="stretch_width")
+            caption(
+                "A logit is a bias plus the evidence of its class' support samples, which are training images; "
+                "choosing others from cached vectors needs no pass of the network."
+            ),
+            pn.FlexBox(self.count, self.rule, self.undo, self.redo, self.reset, **row),
+            self.effect,
+            self.why,
+            pn.FlexBox(
+                pn.Column(self.table, **half),
+                chosen,
+                gap="8px 0",
+                align_items="flex-start",
+                sizing_mode="stretch_width",
+            ),
+            caption(
+                "Evidence is what a support sample adds to the logit of its class for the sample in view; it says "
+                "how similar the network finds the two, not why."
+            ),
+            sizing_mode="stretch_width",
+        )
+
+
+def _button(label: str) -> pmui.Button:
+    return pmui.Button(label=label, size="small", variant="outlined", margin=0)
+
+
+def _words() -> pn.pane.HTML:
+    return pn.pane.HTML("", stylesheets=[CSS], sizing_mode="stretch_width", margin=(6, 16))
