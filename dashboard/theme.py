@@ -87,7 +87,7 @@ for (const doc of Bokeh.documents)
 
 STATUS_CSS = """
 :host {
-  position: sticky; bottom: 0; margin-top: auto; z-index: 10; box-sizing: border-box; width: 100%;
+  position: fixed; bottom: 0; left: 0; right: 0; z-index: 10; box-sizing: border-box; width: 100%;
   padding: 2px 16px; min-height: 32px; font-size: 0.8125rem; line-height: 28px;
   color: var(--mui-palette-text-secondary); background: var(--panel-surface-color);
   border-top: 1px solid var(--mui-palette-divider);
@@ -126,6 +126,7 @@ def page(
     """
     main = _list(main)
     if status is not None:
+        main.append(pn.Spacer(height=48))  # what the line at the bottom would hide
         main.append(pn.Column(status, stylesheets=[STATUS_CSS], sizing_mode="stretch_width"))
     options: dict[str, Any] = {
         "title": title,
