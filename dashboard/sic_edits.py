@@ -265,3 +265,12 @@ def when_done(future: Future, call: Callable[[], Any]) -> None:
 
     if not future.done():
         future.add_done_callback(arrived)
+
+
+def on_page(call: Callable[[], Any]) -> None:
+    """Call a function while it holds the page's lock, as changes of plots ask for; what was awaited has lost it."""
+    doc = pn.state.curdoc
+    if doc is None or doc.session_context is None:
+        call()
+    else:
+        doc.add_next_tick_callback(call)

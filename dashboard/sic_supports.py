@@ -12,7 +12,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.sic_candidates import Candidates
-from dashboard.sic_edits import Effects, adding, excluding, later, when_done
+from dashboard.sic_edits import Effects, adding, excluding, later, on_page, when_done
 from dashboard.sic_panels import caption
 from dashboard.sic_support_card import SupportCard
 from dashboard.sic_support_table import SupportTable
@@ -109,15 +109,20 @@ class SupportPanel(pn.viewable.Viewer):
         self._busy = True
         self._buttons()
         self._say("Choosing support samples …")
+        problem = ""
         try:
             await asyncio.to_thread(copy.copy(self.app.session).edit, **edits)
         except XaiViewsError as e:
-            self.app.problem = str(e)
+            problem = str(e)
+        on_page(lambda: self._chosen_by_rule(changes, problem))
+
+    def _chosen_by_rule(self, changes: dict, problem: str) -> None:
+        self._busy = False
+        if problem:
+            self.app.problem = problem
         else:
             self.app.state.edit(**changes)
-        finally:
-            self._busy = False
-            self.refresh()
+        self.refresh()
 
     def _exclude(self) -> None:
         if not self.exclude.disabled:
