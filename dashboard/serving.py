@@ -24,6 +24,7 @@ from bokeh.server.util import create_hosts_allowlist
 from panel.auth import BasicLoginHandler
 from panel.io.server import DocHandler, RootHandler, WSHandler, get_server
 
+from dashboard import method_pages
 from dashboard.opening import Shelf, app_page
 from dashboard.theme import NAME, note, page
 from xai_views import apps as installed_apps
@@ -152,8 +153,8 @@ def _render(view: Any) -> None:
 
 
 def pages(shelf: Shelf) -> dict[str, Callable[[], Any]]:
-    """Return the page functions of all installed apps by route."""
-    return {f"/{name}": app_page(name, shelf) for name in installed_apps.installed()}
+    """Return the page functions of all installed apps, and of the methods' pages, by route."""
+    return {f"/{name}": app_page(name, shelf) for name in installed_apps.installed()} | method_pages.routes()
 
 
 def serve(
@@ -204,7 +205,7 @@ def serve(
         routes["/"] = functools.partial(start_page, shelf)
     patch()
     if apps is None:
-        _patient(shelf, routes.keys() - {"/"})
+        _patient(shelf, [r for r in routes if r != "/" and not r.startswith("/docs-")])
     pn.extension(*installed_apps.EXTENSIONS, notifications=True)
     pn.config.exception_handler = report
     check_port(address, port)

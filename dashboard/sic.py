@@ -13,7 +13,7 @@ import panel_material_ui as pmui
 import param
 import xarray as xr
 
-from dashboard import sic_frame
+from dashboard import method_pages, sic_frame
 from dashboard.sic_data import Session
 from dashboard.sic_panels import AnswerPanel, RegionPanel, about, caption
 from dashboard.sic_population import PopulationPanel
@@ -101,7 +101,7 @@ class SicApp(pn.viewable.Viewer):
             self.population.strip,
             self.controls(),
             self.canvas,
-            caption(CAPTION),
+            caption(CAPTION, method_pages.link("sic")),
             tabs,
             sizing_mode="stretch_width",
         )
