@@ -130,7 +130,7 @@ class MapView(pn.viewable.Viewer):
         at.selected.on_change(
             "indices", lambda _a, _o, new: new and self._support(int(at.data["index"][new[0]]))
         )
-        self._current = ColumnDataSource({"x": [], "y": []})
+        self._current = ColumnDataSource(self._here(xy, rows))
         figure.scatter(
             "x",
             "y",
@@ -149,7 +149,6 @@ class MapView(pn.viewable.Viewer):
             "<p>Each point is a test sample, each open diamond a support sample, the ring the sample in view; close points have "
             f"similar directions of z. Distances on this flat map are not the distances in latent space.{held}</p>"
         )
-        self.follow()
 
     def _tapped(self, indices: list[int]) -> None:
         if indices:
@@ -161,9 +160,14 @@ class MapView(pn.viewable.Viewer):
         if self.app.state.support != position:
             self.app.state.support = position
 
+    def _here(self, xy: np.ndarray, rows: np.ndarray) -> dict[str, list]:
+        at = np.flatnonzero(rows == self.app.state.sample)
+        return {"x": xy[at, 0].tolist(), "y": xy[at, 1].tolist()}
+
     def follow(self) -> None:
         """Move the ring to the sample in view."""
         if self._figure is None:
             return
-        at = np.flatnonzero(self._shown == self.app.state.sample)
-        self._current.data = {"x": self._xy[at, 0].tolist(), "y": self._xy[at, 1].tolist()}
+        here = self._here(self._xy, self._shown)
+        if here != self._current.data:
+            self._current.data = here
