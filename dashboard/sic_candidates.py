@@ -42,7 +42,9 @@ class Candidates(pn.viewable.Viewer):
     def __init__(self, app: Any, changed: Callable[[], Any]) -> None:
         super().__init__()
         self.app = app
-        self.listing = Listing(label="Candidates", columns=COLUMNS, page=NEAREST, height_limit=300)
+        self.listing = Listing(
+            label="Candidates", columns=COLUMNS, page=NEAREST, height_limit=300, margin=(4, 16)
+        )
         self.pool = pmui.Select(
             label="Candidates", width=220, size="small", value=False, margin=(10, 16),
             options={"labelled with this class": False, "of every class": True},

@@ -15,12 +15,13 @@ from xai_views.errors import XaiViewsError
 from xai_views.models import evidence
 from xai_views.views import colour
 
+CLIP = 99.5  # percentile of the map's size that gets the full colour; the legend says so with ≤ and ≥
 CSS = """
 :host { font-family: Roboto, system-ui, sans-serif; color: var(--panel-on-background-color); }
 .pictures { display: flex; flex-wrap: wrap; gap: 12px; }
-figure { margin: 0; width: 176px; }
+figure { margin: 0; width: min(176px, calc(50% - 6px)); }
 figure img {
-  display: block; width: 176px; image-rendering: pixelated; border-radius: 6px;
+  display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;
   border: 1px solid var(--mui-palette-divider); box-sizing: border-box;
 }
 figcaption, .scale { font-size: 0.75rem; line-height: 1.4; color: var(--mui-palette-text-secondary); margin-top: 4px; }
@@ -127,10 +128,11 @@ class SupportCard(pn.viewable.Viewer):
         scale = ""
         if values is not None:
             alt = f"Support sample {name} with what makes the network read it as {words}"
+            limit = float(np.percentile(np.abs(values), CLIP))
             pictures += _figure(
-                png(composed(supports.image[row], values)), alt, "its own contribution, over grey"
+                png(composed(supports.image[row], values, limit)), alt, "its own contribution, over grey"
             )
-            scale = _scale(float(np.abs(values).max(initial=0)), words)
+            scale = _scale(limit, words)
         return f'<h3>{title}</h3><div class="pictures">{pictures}{scale}</div><p>{escape(self.text)}</p>'
 
     def __panel__(self) -> Any:
@@ -147,5 +149,5 @@ def _scale(limit: float, words: str) -> str:
     top = f"{limit:.4f}"
     return (
         f'<div class="scale"><i style="background:linear-gradient(to right, {stops})"></i>'
-        f"<span><b>−{top}</b><b>0</b><b>+{top}</b></span><span><b>against {words}</b><b>for</b></span></div>"
+        f"<span><b>≤ −{top}</b><b>0</b><b>≥ +{top}</b></span><span><b>against {words}</b><b>for</b></span></div>"
     )

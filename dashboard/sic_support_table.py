@@ -49,7 +49,9 @@ class SupportTable(pn.viewable.Viewer):
         self.z: np.ndarray | None = None
         self._pictures: dict[int, str] = {}
         self._writing = False
-        self.listing = Listing(label="Support samples", columns=COLUMNS, page=60, height_limit=620)
+        self.listing = Listing(
+            label="Support samples", columns=COLUMNS, page=60, height_limit=620, margin=(4, 16)
+        )
         classes = {c: i for i, c in enumerate(app.model.classes)}
         self.which = pmui.Select(
             label="Show the supports of",

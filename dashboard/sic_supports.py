@@ -101,14 +101,15 @@ class SupportPanel(pn.viewable.Viewer):
         """Change the support set; a choice that may take long is made beside the event loop."""
         edits = {**self.app.state.edits(), **changes}
         slow = edits["per_class"] or edits["rule"] != "model"
-        if not (slow and later(lambda: self._prepare(edits, changes))):
+        if slow and later(lambda: self._prepare(edits, changes)):
+            self._busy = True
+            self._buttons()
+            self._say("Choosing support samples …")
+        else:
             self.app.state.edit(**changes)
 
     async def _prepare(self, edits: dict, changes: dict) -> None:
         """Let a copy of the session choose, which fills the caches, then change the state."""
-        self._busy = True
-        self._buttons()
-        self._say("Choosing support samples …")
         problem = ""
         try:
             await asyncio.to_thread(copy.copy(self.app.session).edit, **edits)
@@ -259,8 +260,8 @@ class SupportPanel(pn.viewable.Viewer):
                 sizing_mode="stretch_width",
             ),
             caption(
-                "Evidence is what a support sample adds to the logit of its class for the sample in view; it says "
-                "how similar the network finds the two, not why."
+                "Evidence is what a support sample adds to the logit of its class for the sample in view, so that a "
+                "class with fewer of them has less; it says how similar the network finds two images, not why."
             ),
             sizing_mode="stretch_width",
         )

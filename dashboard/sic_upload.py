@@ -70,6 +70,7 @@ class UploadPanel(pn.viewable.Viewer):
         self.app = app
         self.input = ImageInput(
             label="Choose an image file",
+            uploaded_label="Choose another image file",
             accept="image/*",
             multiple=False,
             chunk_size=CHUNK,
@@ -80,7 +81,9 @@ class UploadPanel(pn.viewable.Viewer):
         )
         self.problem = pn.Column(sizing_mode="stretch_width")
         self.answer = pn.Column(sizing_mode="stretch_width")
-        self.listing = Listing(label="Your images on this page", columns=COLUMNS, visible=False)
+        self.listing = Listing(
+            label="Your images on this page", columns=COLUMNS, visible=False, margin=(4, 16)
+        )
         self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
         app.state.param.watch(lambda *_: self._mark(), "sample")
         self.input.param.watch(self._arrived, "value")

@@ -1,0 +1,89 @@
+"""The SIC app without a browser, over a small network whose every number can be computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from dashboard.sic import SicApp
+from xai_views.models import Latents, Model, Supports, open_model, select
+from xai_views.models.bcos import add_inverse
+from xai_views.models.encoders import BcosCNN
+from xai_views.models.sic import SIC
+from xai_views.samples import dataset
+
+CLASSES, LATENT, PER_CLASS = 3, 24, 3
+
+
+def coloured(n: int, channels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images in which class c has a bright patch of its own colour at its own place."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % CLASSES
+    images = rng.integers(0, 90, (n, 10, 10, channels))
+    for image, c in zip(images, label, strict=True):
+        image[3 * c : 3 * c + 3, 2:7, c % channels] += 150
+    return images.astype(np.uint8), label
+
+
+def build(channels: int, seed: int) -> Model:
+    from xai_views.methods.contribution import self_contributions
+
+    torch.manual_seed(seed)
+    net = SIC(BcosCNN(channels, [[8, 3, 1, 1], [10, 3, 1, 2]]), CLASSES, LATENT).eval()
+    images, label = coloured(30, channels, seed=seed)
+    with torch.no_grad():
+        z = net.latent(add_inverse(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)).numpy()
+    latents = Latents(z, label, np.arange(len(z)) + 100)
+    rows, support_class = select(latents, PER_CLASS, CLASSES)
+    supports = Supports(
+        z[rows], support_class, latents.index[rows], images[rows], self_contributions(net, images[rows])
+    )
+    net.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(support_class))
+    model = open_model(net, channels=channels, size=(10, 10), name=f"toy-{channels}-{seed}")
+    model.supports, model.latents = supports, latents
+    return model
+
+
+@pytest.fixture(scope="session")
+def toy() -> Callable[..., Model]:
+    """``toy(channels=3)``: a model with supports and training vectors; the same one each time."""
+    made: dict[int, Model] = {}
+
+    def get(channels: int = 3) -> Model:
+        if channels not in made:
+            made[channels] = build(channels, seed=channels)
+        return made[channels]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """Test samples by number of channels; one object each, as a server holds them."""
+    made = {}
+
+    def get(channels: int = 3):
+        if channels not in made:
+            images, label = coloured(24, channels, seed=50 + channels)
+            classes = [f"class {c}" for c in range(CLASSES)]
+            made[channels] = dataset(images, label, classes=classes, title=f"toys-{channels}")
+        return made[channels]
+
+    return get
+
+
+@pytest.fixture
+def open_app(toy, samples) -> Callable[..., SicApp]:
+    """``open_app(channels=3, ready=True, **state)``: a new page; ready: every sample was observed."""
+
+    def get(channels: int = 3, ready: bool = True, **state) -> SicApp:
+        app = SicApp(toy(channels), samples(channels), **state)
+        if ready:
+            app.session.population.ready.result(60)
+            app.supports.refresh()
+        return app
+
+    return get
