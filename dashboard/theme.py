@@ -68,7 +68,7 @@ _SX = {
         "fontWeight": 700,
         "whiteSpace": "nowrap",
     },
-    ".main": {"bgcolor": "background.default"},
+    ".main": {"bgcolor": "background.default", "scrollPaddingBottom": "56px"},
     ".MuiDrawer-paper": {"bgcolor": "background.paper", "backgroundImage": "none"},
     "a:focus-visible, button:focus-visible": {"outline": "2px solid", "outlineColor": "primary.main"},
 }
@@ -87,7 +87,7 @@ for (const doc of Bokeh.documents)
 
 STATUS_CSS = """
 :host {
-  position: fixed; bottom: 0; left: 0; right: 0; z-index: 10; box-sizing: border-box; width: 100%;
+  position: fixed; bottom: 0; left: 0; right: 0; z-index: 10; box-sizing: border-box; width: 100%; pointer-events: none;
   padding: 2px 16px; min-height: 32px; font-size: 0.8125rem; line-height: 28px;
   color: var(--mui-palette-text-secondary); background: var(--panel-surface-color);
   border-top: 1px solid var(--mui-palette-divider);

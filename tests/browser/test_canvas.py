@@ -273,8 +273,7 @@ def test_rows_by_key_and_by_click(view):
     view.page.keyboard.press("ArrowDown")
     view.page.keyboard.press("ArrowDown")
     selected = view.page.locator("tr.xv-selected")
-    view.page.wait_for_timeout(300)
-    assert selected.get_attribute("data-row") == "support-1"
+    view.page.locator(".xv-ledger tr.xv-selected[data-row='support-1']").wait_for()
     view.told("select", lambda event: event["row"] == "support-1")
     view.page.locator("tbody tr").nth(4).locator("td").nth(3).click()
     view.page.wait_for_timeout(200)
@@ -334,7 +333,7 @@ def test_text_twin_and_names(view):
     assert view.tile("sample").get_attribute("aria-label") == f"Sample 0 with its contribution to {app.CLASS}"
     live = view.page.locator(".xv-live")
     assert live.get_attribute("aria-live") == "polite"
-    view.page.wait_for_timeout(100)
+    view.page.locator(".xv-live", has_text="Sample 0 is called").wait_for(state="attached")
     assert live.text_content().startswith("Sample 0 is called")
     for control in ("Opacity", "Show", "Hide below"):
         assert view.page.get_by_label(control, exact=True).count() == 1
@@ -347,8 +346,7 @@ def test_help_and_foreign_keys(view):
     view.page.keyboard.press("Escape")
     assert not dialog.is_visible()
     view.page.keyboard.press("[")
-    view.page.wait_for_timeout(200)
-    assert view.page.locator(".told pre").inner_text() == "key ["
+    view.page.locator(".told pre", has_text="key [").wait_for()
     prevented = view.page.evaluate("""() => ["x", "PageDown", "Tab"].map((key) => {
       const event = new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true, composed: true});
       document.body.dispatchEvent(event);

@@ -157,7 +157,9 @@ def test_the_address_restores_the_page(page, server):
     page.locator(".xl tr[data-id='5']").first.click()
     page.wait_for_url(re.compile(r"target=5"))
     wait_key(page, "|5.")
-    address, key = page.url, key_of(root)
+    key = key_of(root)
+    page.wait_for_url(re.compile(rf"sample={key.split('|')[0]}&.*target=5"))
+    address = page.url
     assert query(page)["v"] == "1"
     page.goto("about:blank")
     page.goto(address)
