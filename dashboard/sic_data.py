@@ -20,6 +20,8 @@ from xai_views.models.supports import Supports, select
 from xai_views.samples import digest, images
 
 CHUNK = 32
+#: Completed support sets that a session keeps; an edit makes one, undo goes back to one.
+KEPT_SETS = 16
 
 
 class Population:
@@ -131,6 +133,7 @@ class Session:
         self.population = Population.of(self.model, samples)
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.supports: Supports = self.model.supports
+        self._completed: dict[str, Future] = {}
         self._channel = f"sic-{id(self):x}"
 
     # -- samples ------------------------------------------------------------------------------------------------
@@ -224,14 +227,20 @@ class Session:
         return Supports(latents.z[rows], np.asarray(label, np.int64), index, image, maps)
 
     def completed(self, supports: Supports) -> Future:
-        """Future of the same set with all self-contribution maps."""
+        """Future of the same set with all self-contribution maps; computed once for each set of a session."""
         from xai_views.methods.sic import complete
 
-        if not len(supports.missing):
-            done: Future = Future()
-            done.set_result(supports)
-            return done
-        return self.kernel.run(lambda progress: complete(self.model, supports))  # noqa: ARG005
+        known = self._completed.get(supports.key)
+        if known is None or known.cancelled() or (known.done() and known.exception() is not None):
+            if len(supports.missing):
+                known = self.kernel.run(lambda progress: complete(self.model, supports))  # noqa: ARG005
+            else:
+                known = Future()
+                known.set_result(supports)
+            self._completed[supports.key] = known
+            while len(self._completed) > KEPT_SETS:
+                self._completed.pop(next(iter(self._completed)))
+        return known
 
     # -- explanations -------------------------------------------------------------------------------------------
 

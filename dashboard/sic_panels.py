@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 
+from dashboard.sic_edits import on_page
 from dashboard.sic_frame import number, sums, support_name
 from dashboard.tasks import start
 from dashboard.theme import note
@@ -54,8 +55,7 @@ class Following(pn.viewable.Viewer):
         except XaiViewsError as e:
             self.app.problem = str(e)
             return
-        if turn == self._turn:
-            self.write(result)
+        on_page(lambda: turn == self._turn and self.write(result))
 
     def write(self, result: Any) -> None:
         """Write the panel for an explanation."""

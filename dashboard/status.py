@@ -14,7 +14,9 @@ class StatusLine(pn.viewable.Viewer):
     def __init__(self, kernel: Any) -> None:
         super().__init__()
         self._kernel = kernel
-        self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0)
+        # The line lies over the page: a click on it is meant for what is under it.
+        through = [":host, :host * { pointer-events: none; }"]
+        self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
         doc = pn.state.curdoc
 
         def changed(*_: Any) -> None:

@@ -113,9 +113,11 @@ def _distinct_nearest(points: np.ndarray, centres: np.ndarray) -> list[int]:
 
 def _k_means(z: np.ndarray, k: int) -> list[int]:
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     distinct = len(np.unique(z, axis=0))
-    fitted = KMeans(min(k, distinct), n_init=10, random_state=0).fit(z.astype(np.float64))
+    with threadpool_limits(1):  # threads that wait for one another cost far more than these small sums
+        fitted = KMeans(min(k, distinct), n_init=10, random_state=0).fit(z.astype(np.float64))
     centres = np.concatenate([fitted.cluster_centers_, np.repeat(z.mean(0)[None], k - min(k, distinct), 0)])
     return _distinct_nearest(z, centres)
 
