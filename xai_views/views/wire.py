@@ -309,11 +309,10 @@ class Frame:
         data = np.ascontiguousarray(codes).tobytes()
         entry = {"tile": tile, "layer": layer, "shape": list(codes.shape), "dtype": codes.dtype.name,
                  "scale": scale, "kind": kind}  # fmt: skip
-        if kind == "label":
-            squeezed = zlib.compress(data, 6)
-            if len(squeezed) < 0.7 * len(data):
-                data, entry["encoding"] = squeezed, "deflate"
-        elif tuple(full) != codes.shape:
+        squeezed = zlib.compress(data, 6 if kind == "label" else 1)
+        if len(squeezed) < 0.8 * len(data):
+            data, entry["encoding"] = squeezed, "deflate"
+        if kind != "label" and tuple(full) != codes.shape:
             entry["cell"] = [full[0] / codes.shape[0], full[1] / codes.shape[1]]
         self._header["maps"].append({"blob": self._blob(data), **entry, **about})
         self._header["tiles"].setdefault(tile, {}).setdefault("size", list(full))
