@@ -124,5 +124,5 @@ def run(args: argparse.Namespace) -> int:
 NOTES = {
     "birds": "Trained on synthetic birds; it knows 50 drawn kinds and nothing about real ones.",
     "digits": "Trained on 4,000 MNIST digits.",
-    "nuclei": "Trained on nuclei of few slides with model-assisted labels. Not for clinical use.",
+    "nuclei": "Trained on nuclei of one slide region with model-assisted labels. Not for clinical use.",
 }
