@@ -272,7 +272,6 @@ def test_table_says_what_the_frame_says(view):
 def test_rows_by_key_and_by_click(view):
     view.page.keyboard.press("ArrowDown")
     view.page.keyboard.press("ArrowDown")
-    selected = view.page.locator("tr.xv-selected")
     view.page.locator(".xv-ledger tr.xv-selected[data-row='support-1']").wait_for()
     view.told("select", lambda event: event["row"] == "support-1")
     view.page.locator("tbody tr").nth(4).locator("td").nth(3).click()
