@@ -266,6 +266,15 @@ class SicApp(pn.viewable.Viewer):
         )
         return finish([one], self.model, samples, session.method)
 
+    def ipywidget(self) -> Any:
+        """Return the app as an ipywidget, to stand among others."""
+        return pn.ipywidget(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        if pn.config.comms in {"vscode", "ipywidgets"}:
+            return self.ipywidget()._repr_mimebundle_(include=include, exclude=exclude)
+        return super()._repr_mimebundle_(include, exclude)
+
     def servable(self, title: str = "", **params: Any) -> SicApp:
         """Put the app into the page that is being served, with its state in the address."""
         location = pn.state.location
