@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
+import weakref
+from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 
 from dashboard import sic_data
 from dashboard.sic_map import MapView
+from dashboard.sic_order import controls
 from dashboard.sic_panels import MUTED, caption
-from dashboard.state import NONE, SHOWN, SORTS
+from dashboard.state import NONE
+from dashboard.tasks import caller
+from xai_views.errors import XaiViewsError
 from xai_views.samples import images
 from xai_views.views import Filmstrip, Listing
 
@@ -26,6 +30,7 @@ COLUMNS = [
     {"key": "concentration", "title": "evidence concentration", "kind": "number", "digits": 3},
     {"key": "distance", "title": "distance to supports", "kind": "number", "digits": 4},
 ]
+NUMBERS = ("confidence", "margin", "concentration", "distance")
 RIGHT = {1: "right", 0: "wrong", -1: "unknown"}
 
 
@@ -41,6 +46,8 @@ class PopulationPanel:
     ----------
     strip, tab : viewable
         Above the canvas, and in the tab "Population".
+    controls : list of viewables
+        Order and filters.
     figures : dict or None
         Columns per sample (see :func:`dashboard.sic_data.figures`); None until all samples were observed.
     """
@@ -50,6 +57,9 @@ class PopulationPanel:
         self.figures: dict[str, np.ndarray] | None = None
         population = app.session.population
         self._own = None  # accuracy with the model's own supports
+        self._index = list(range(population.n))  # what is shown
+        self._captions: list[str] = []
+        self._lock = threading.RLock()  # a script is told by the worker thread
 
         def thumbnails(rows: np.ndarray) -> np.ndarray:
             return images(population.samples, rows)
@@ -63,7 +73,7 @@ class PopulationPanel:
         self.map = MapView(app)
         self._link()
         self.strip = pn.Column(self.film, self.words, sizing_mode="stretch_width")
-        self.controls = self._controls()
+        self.controls = controls(app.state, app.model.classes)
         self.tab = pn.Column(
             caption(
                 "All test samples in the order chosen above; a framed picture with a cross is predicted wrongly."
@@ -71,8 +81,9 @@ class PopulationPanel:
             self.grid,
             self.map,
             caption(
-                "Margin: largest minus second logit. Evidence concentration: the largest share of one support sample "
-                "in the predicted class' evidence. Distance: one minus the best cosine with a support sample."
+                "Confidence: sigmoid of the largest logit, which no one has calibrated. Margin: largest minus second logit. "
+                "Evidence concentration: the largest share of one support sample in the predicted class' evidence. "
+                "Distance: one minus the best cosine with a support sample."
             ),
             self.listing,
             sizing_mode="stretch_width",
@@ -80,34 +91,12 @@ class PopulationPanel:
         # What is sent while the browser still loads the page is lost, so an answer that comes then waits for it.
         self._loaded = pn.state.curdoc is None
         self.refresh()
-        self._wait(population.ready)
+        self._wait()
         pn.state.onload(self._has_loaded)
-
-    def _controls(self) -> list:
-        state, classes = self.app.state, self.app.model.classes
-        words = {
-            "order": "as they come", "class": "by predicted class", "confidence": "by confidence",
-            "margin": "by margin", "concentration": "by evidence concentration", "distance": "by distance to supports",
-        }  # fmt: skip
-        sort = pmui.Select(
-            label="Order", options={words[s]: s for s in SORTS}, value=state.sort, width=150, size="small"
-        )
-        down = pmui.Checkbox(label="largest first", value=state.descending)
-        choices = {"all" if s == "all" else f"{s} predictions": s for s in SHOWN}
-        shown = pmui.Select(label="Show", options=choices, value=state.shown, width=150, size="small")
-        label = pmui.Select(
-            label="Labelled",
-            options={"any class": NONE} | {c: i for i, c in enumerate(classes)},
-            value=state.label,
-            width=150,
-            size="small",
-        )
-        for widget, name in ((sort, "sort"), (down, "descending"), (shown, "shown"), (label, "label")):
-            widget.link(state, value=name, bidirectional=True)
-        return [sort, down, shown, label]
 
     def _link(self) -> None:
         state = self.app.state
+        self._known_label()
         for view in (self.film, self.grid):
             view.on_select(self.choose)
         self.listing.on_select(lambda name: self.choose(self.app.session.names.index(name)))
@@ -119,72 +108,92 @@ class PopulationPanel:
         if self.app.state.sample != index:
             self.app.state.sample = int(index)
 
+    def _known_label(self) -> None:
+        """An address may ask for a class that is not there."""
+        if self.app.state.label >= len(self.app.model.classes):
+            self.app.state.label = NONE
+
+    # -- until every sample was observed -------------------------------------------------------------------------
+
     def _has_loaded(self) -> None:
         self._loaded = True
         if self.figures is None:
             self.refresh()
+        else:
+            self.map.fill(self._captions)
 
-    def _arrived(self) -> None:
-        if self._loaded and self.figures is None:
-            self.refresh()
-
-    def _wait(self, ready: Any) -> None:
-        """Fill in what needs every sample observed, when it is."""
-        doc = pn.state.curdoc
-        if ready.done():
+    def _wait(self) -> None:
+        """Tell how far the observing is, and fill in what needs every sample when it is done."""
+        ready, me, page = self.app.session.population.ready, weakref.ref(self), caller()
+        if self.figures is not None:
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
 
-        def arrived(future: Any) -> None:
-            if future.cancelled() or future.exception() is not None:
-                return
-            if doc is not None:
-                doc.add_next_tick_callback(self._arrived)
-            elif loop is not None:
-                loop.call_soon_threadsafe(self._arrived)
-            else:
-                self._arrived()
+        def write() -> None:
+            panel = me()
+            if panel is not None and panel._loaded and panel.figures is None:
+                panel.refresh() if ready.done() else panel._write()
+
+        stop = self.app.session.kernel.subscribe(lambda _: page(write))
+
+        def arrived(_: Any) -> None:
+            stop()
+            page(write)
 
         ready.add_done_callback(arrived)
+        if pn.state.curdoc is not None:
+            pn.state.on_session_destroyed(lambda _: stop())
+
+    def _trouble(self) -> str:
+        """Why there are no figures although the observing has ended; "" when all is well."""
+        population = self.app.session.population
+        if not population.ready.done():
+            return ""
+        if population.ready.cancelled():
+            return "it was cancelled."
+        error = population.ready.exception()
+        if error is None:
+            return "the network gives no number for some of them." if np.isnan(population.z).any() else ""
+        return str(error) if isinstance(error, XaiViewsError) else "the log says why."
+
+    # -- figures ------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Compute the figures again for the support set as it is now, and show them; no pass of the network."""
+        with self._lock:
+            self._compute()
+            self._fill()
+            self._order()
+
+    def _compute(self) -> None:
         session, population = self.app.session, self.app.session.population
-        if population.ready.done() and not np.isnan(population.z).any():
+        if population.ready.done() and not self._trouble():
             self.figures = sic_data.figures(session.model, session.supports, population.z, population.label)
             if self._own is None:
                 own = sic_data.figures(session.model, session.model.supports, population.z, population.label)
                 self._own = accuracy(own["right"])
-            self._fill()
-        self._order()
 
     def _fill(self) -> None:
-        f, names, classes = self.figures, self.app.session.population.names, self.app.model.classes
-        label = self.app.session.population.label
-        rows, captions, marks = [], [], []
-        for i, name in enumerate(names):
-            known, said = (classes[label[i]] if label[i] >= 0 else "unknown"), classes[f["predicted"][i]]
-            rows.append(
-                {
-                    "id": name,
-                    "sample": name,
-                    "label": known,
-                    "predicted": said,
-                    "right": RIGHT[int(f["right"][i])],
-                    **{k: float(f[k][i]) for k in ("confidence", "margin", "concentration", "distance")},
-                }
+        f, population, classes = self.figures, self.app.session.population, self.app.model.classes
+        self._rows, captions, marks = [], [], []
+        for i, (name, label) in enumerate(zip(population.names, population.label.tolist(), strict=True)):
+            known = classes[label] if 0 <= label < len(classes) else "unknown"
+            row = {"id": name, "sample": name, "label": known}
+            if f is not None:
+                row |= {"predicted": classes[f["predicted"][i]], "right": RIGHT[int(f["right"][i])]}
+                row |= {k: float(f[k][i]) for k in NUMBERS}
+            self._rows.append(row)
+            said = (
+                f"predicted {row['predicted']}, labelled {known}, confidence {row['confidence']:.2f}"
+                if f is not None
+                else f"labelled {known}"
             )
-            captions.append(
-                f"{name}: predicted {said}, labelled {known}, confidence {f['confidence'][i]:.2f}"
-            )
-            marks.append("wrong" if f["right"][i] == 0 else "")
-        self._rows = {row["id"]: row for row in rows}
+            captions.append(f"{name}: {said}")
+            marks.append("wrong" if row.get("right") == "wrong" else "")
+        self._captions = [c + (f", {m}" if m else "") for c, m in zip(captions, marks, strict=True)]
         for view in (self.film, self.grid):
             view.param.update(captions=captions, marks=marks)
-        self.map.fill()
+        if f is not None and self._loaded:
+            self.map.fill(self._captions)
 
     def order(self) -> list[int]:
         """Positions of the samples that the filters leave, in the chosen order."""
@@ -203,45 +212,52 @@ class PopulationPanel:
         return index.tolist()
 
     def _order(self) -> None:
-        """Bring the order into every view; the sample in view stays in view."""
+        """Bring the order into every view; the sample in view stays in view, and an empty choice changes nothing."""
+        self._known_label()
         app, names = self.app, self.app.session.names
-        index = self.order()
-        empty = not index
-        index = index or list(range(app.session.population.n))
-        chosen = [names[i] for i in index] + [name for name, _, _ in app.session.uploads]
-        current = names[app.state.sample]
-        if current not in chosen:
+        self._index = self.order() or self._index
+        chosen = [names[i] for i in self._index] + [name for name, _, _ in app.session.uploads]
+        current = names[app.state.sample] if app.state.sample < len(names) else ""
+        if current and current not in chosen:
             chosen = [current, *chosen]
         if app.canvas.order != chosen:
-            app.canvas.param.update(order=chosen, position=chosen.index(current))
+            app.canvas.param.update(order=chosen, position=chosen.index(current) if current else 0)
         for view in (self.film, self.grid):
-            view.items = index
-        if self.figures is not None:
-            self.listing.rows = [self._rows[names[i]] for i in index]
+            view.items = self._index
+        self.listing.rows = [self._rows[i] for i in self._index]
         self._follow()
-        self.words.object = f"<p>{self.sentence(0 if empty else len(index))}</p>"
+        self._write()
 
-    def sentence(self, count: int) -> str:
+    def _write(self) -> None:
+        self.words.object = f"<p>{escape(self.sentence())}</p>"
+
+    def sentence(self) -> str:
         """How many samples are shown, and how often the network is right with this support set."""
-        n = self.app.session.population.n
+        population, count = self.app.session.population, len(self._index)
+        n, text = population.n, f"{count} of {population.n} shown"
+        if not self.order():
+            text = f"No sample is left by this choice; {count} of {n} are still shown"
         if self.figures is None:
-            return (
-                f"{count} of {n} samples; the network is looking at all of them, order and accuracy follow."
-            )
-        text = f"{count} of {n} samples" if count else f"No sample is left by this choice; all {n} are shown"
+            trouble = self._trouble()
+            if trouble:
+                return f"{text}; order and accuracy are missing, for not all samples could be observed: {trouble}"
+            observed = n - int(np.isnan(population.z).any(1).sum())
+            return f"{text}; observing {observed} of {n} …, order and accuracy follow."
         right = self.figures["right"]
-        if (right >= 0).any():
-            text += f", accuracy {accuracy(right):.3f}"
+        known = int((right >= 0).sum())
+        if known:
+            over = f" over all {n}:" if known == n else f" over the {known} with a label:"
+            text += f", accuracy{'' if count == known == n else over} {accuracy(right):.3f}"
             if self.app.state.edited and self._own is not None:
-                text += f" (with the model's own support samples {self._own:.3f})"
+                text += f" (model's own supports {self._own:.3f})"
         return text + "."
 
     def _follow(self) -> None:
         i = self.app.state.sample
-        inside = i < self.app.session.population.n
+        inside = i < self.app.session.population.n  # uploads lie beyond
         for view in (self.film, self.grid):
             view.current = i if inside else -1
-        self.listing.selected = self.app.session.names[i] if inside else ""
+        self.listing.selected = self.app.session.population.names[i] if inside else ""
         self.map.follow()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+import panel as pn
 
 logger = logging.getLogger("xai_views.dashboard")
 _running: set[asyncio.Task] = set()
@@ -24,6 +26,21 @@ def start(work: Coroutine[Any, Any, None]) -> None:
     task = loop.create_task(work)
     _running.add(task)  # the loop itself keeps no reference
     task.add_done_callback(_ended)
+
+
+def caller() -> Callable[[Callable[[], Any]], Any]:
+    """Return what another thread passes a function to, to have it called where this page lives.
+
+    That is the page's document, else the event loop that runs now; a script, which has neither, is called at once.
+    """
+    doc = pn.state.curdoc
+    if doc is not None and doc.session_context is not None:
+        return doc.add_next_tick_callback
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return lambda call: call()
+    return lambda call: None if loop.is_closed() else loop.call_soon_threadsafe(call)
 
 
 def _ended(task: asyncio.Task) -> None:
