@@ -126,13 +126,47 @@ class ClientComm(JupyterCommJSBinary):
         super()._handle_msg(msg)
 
 
+class _PageWidget:
+    """What an ipywidget of a page does otherwise than ``jupyter_bokeh.BokehModel``."""
+
+    _held: list[tuple] | None = None  # a list until the page is drawn
+
+    def __init__(self, *args: Any, **params: Any) -> None:
+        super().__init__(*args, **params)
+        self._held = []
+        if _loop is not None:
+            on_main_thread(_loop.call_later, PATIENCE, self._listens)
+
+    def _listens(self) -> None:
+        held, self._held = self._held, None
+        for content, buffers in held or ():
+            self.send(content, buffers)
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        """Send one part of a message."""
+        if self._held is not None:
+            self._held.append((content, buffers))
+            return
+        payload = content.get("payload")
+        if isinstance(payload, str):
+            content = {**content, "payload": with_styles(payload)}
+        super().send(content, buffers)
+
+    def _sync_model(self, _model: Any, content: Any, _buffers: Any) -> None:
+        self._listens()
+        super()._sync_model(_model, content, _buffers)
+
+    def _handle_msg(self, msg: Any) -> None:
+        on_main_thread(super()._handle_msg, msg)
+
+
 @cache
 def widget_class() -> type:
-    """Return the ipywidget of a page, with the same two promises."""
+    """Return the ipywidget of a page that keeps the same promises as the connections above."""
     from jupyter_bokeh.widgets import BokehModel
     from panel.io.notebook import patch_inline_stylesheets
 
-    class PageWidget(BokehModel):
+    class PageWidget(_PageWidget, BokehModel):
         """A page as an ipywidget."""
 
         @classmethod
@@ -141,14 +175,5 @@ def widget_class() -> type:
                 if "stylesheets" in part.properties():
                     patch_inline_stylesheets(part)
             return super()._model_to_traits(model)
-
-        def send(self, content: Any, buffers: Any = None) -> None:
-            payload = content.get("payload")
-            if isinstance(payload, str):
-                content = {**content, "payload": with_styles(payload)}
-            super().send(content, buffers)
-
-        def _handle_msg(self, msg: Any) -> None:
-            on_main_thread(super()._handle_msg, msg)
 
     return PageWidget
