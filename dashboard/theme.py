@@ -68,7 +68,7 @@ _SX = {
         "fontWeight": 700,
         "whiteSpace": "nowrap",
     },
-    ".main": {"bgcolor": "background.default", "scrollPaddingBottom": "56px"},
+    ".main": {"bgcolor": "background.default", "scrollPaddingBottom": "56px", "paddingBottom": "48px"},
     ".MuiDrawer-paper": {"bgcolor": "background.paper", "backgroundImage": "none"},
     "a:focus-visible, button:focus-visible": {"outline": "2px solid", "outlineColor": "primary.main"},
 }
@@ -126,7 +126,6 @@ def page(
     """
     main = _list(main)
     if status is not None:
-        main.append(pn.Spacer(height=48))  # what the line at the bottom would hide
         main.append(pn.Column(status, stylesheets=[STATUS_CSS], sizing_mode="stretch_width"))
     options: dict[str, Any] = {
         "title": title,
