@@ -35,7 +35,10 @@ def method_page(file: Path) -> Any:
     for other in folder().glob("*.md"):
         text = text.replace(f"]({other.name})", f"](docs-{other.stem})")
     title = text.partition("\n")[0].lstrip("# ")
-    return page(title, [pn.pane.Markdown(text, margin=(8, 24), styles={"max-width": "80ch", "overflow-wrap": "anywhere"})])
+    return page(
+        title,
+        [pn.pane.Markdown(text, margin=(8, 24), styles={"max-width": "80ch", "overflow-wrap": "anywhere"})],
+    )
 
 
 def link(name: str) -> str:

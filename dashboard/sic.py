@@ -126,7 +126,15 @@ class SicApp(pn.viewable.Viewer):
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)
-        return pn.FlexBox(*self.population.controls, target, against, colours, align_items="center", gap="4px", margin=(4, 8))
+        return pn.FlexBox(
+            *self.population.controls,
+            target,
+            against,
+            colours,
+            align_items="center",
+            gap="4px",
+            margin=(4, 8),
+        )
 
     def _notes(self) -> list:
         words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]

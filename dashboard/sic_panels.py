@@ -21,7 +21,9 @@ MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "11
 
 def caption(text: str, more: str = "") -> pn.pane.HTML:
     """One sentence under or over a view: what it shows and what it does not; ``more`` is HTML, such as a link."""
-    return pn.pane.HTML(f"<p>{escape(text)}{more}</p>", margin=(0, 16), styles=MUTED, sizing_mode="stretch_width")
+    return pn.pane.HTML(
+        f"<p>{escape(text)}{more}</p>", margin=(0, 16), styles=MUTED, sizing_mode="stretch_width"
+    )
 
 
 class Following(pn.viewable.Viewer):

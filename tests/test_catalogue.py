@@ -71,7 +71,8 @@ def test_a_split_has_its_own_folder_or_that_of_the_family(data):
     folder(data / "samples" / "digits-test", "name: digits-test")
     assert catalogue.samples() == {
         "digits/test": data / "samples" / "digits-test",
-        "nuclei/test": data / "samples" / "nuclei", "nuclei/train": data / "samples" / "nuclei",
+        "nuclei/test": data / "samples" / "nuclei",
+        "nuclei/train": data / "samples" / "nuclei",
     }
 
 
@@ -100,8 +101,11 @@ def test_a_missing_card(data):
 
 def test_verify_names_what_is_missing_or_different(data):
     good = hashlib.sha256(b"good").hexdigest()
-    path = folder(data / "x", f"sha256: {{a.npz: {good}, b.npz: {good}, c.npz: {good}}}",
-                  **{"a.npz": b"good", "b.npz": b"bad"})
+    path = folder(
+        data / "x",
+        f"sha256: {{a.npz: {good}, b.npz: {good}, c.npz: {good}}}",
+        **{"a.npz": b"good", "b.npz": b"bad"},
+    )
     different, missing = catalogue.verify(path)
     assert "x/b.npz is not what its card says" in different
     assert "x/c.npz is missing" in missing

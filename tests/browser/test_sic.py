@@ -96,7 +96,9 @@ def test_keys_and_slider_change_the_pixels(page, server):
     assert (first != second).mean() > 0.02
     step(page, root, "ArrowLeft")
     back = np.abs(pixels(page, "sample").astype(int) - first).mean()
-    assert back < np.abs(second.astype(int) - first).mean() / 4  # but for the rim: the page may have moved by less than a pixel
+    assert (
+        back < np.abs(second.astype(int) - first).mean() / 4
+    )  # but for the rim: the page may have moved by less than a pixel
     slider = page.locator("input.xv-scrubber")
     before = key_of(root)
     slider.evaluate("e => { e.value = 7; e.dispatchEvent(new Event('input')) }")

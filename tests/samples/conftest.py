@@ -36,10 +36,12 @@ def rgb() -> np.ndarray:
 @pytest.fixture
 def save(tmp_path):
     """``save("cat/a.png", array)`` writes an image file under the test's folder."""
+
     def write(name: str, array: np.ndarray, **options):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
         Image.fromarray(array).save(file, **options)
         return file
+
     return write

@@ -23,7 +23,7 @@ def touched(s: birds.Scene, wanted) -> np.ndarray:
         fine = wanted(birds.render(s)[1])
     rim = np.pad(fine, 1)
     k = range(3)
-    rim = np.any([rim[y:y + fine.shape[0], x:x + fine.shape[1]] for y in k for x in k], axis=0)
+    rim = np.any([rim[y : y + fine.shape[0], x : x + fine.shape[1]] for y in k for x in k], axis=0)
     return rim.reshape(64, birds.SUPERSAMPLE, 64, birds.SUPERSAMPLE).any((1, 3))
 
 
@@ -65,8 +65,10 @@ def test_keeping_nothing_leaves_the_body():
         image, ids = birds.render(s, keep=(), remove_background=True)
         assert set(np.unique(ids)) == {0, 1}
         assert (image[ids == 0].reshape(-1, 3) != image[0, 0]).any(-1).sum() < 0.3 * (ids == 1).sum()
-        np.testing.assert_array_equal(birds.render(s, remove_background=True, keep=birds.PARTS)[0],
-                                      birds.render(s, remove_background=True)[0])
+        np.testing.assert_array_equal(
+            birds.render(s, remove_background=True, keep=birds.PARTS)[0],
+            birds.render(s, remove_background=True)[0],
+        )
 
 
 def test_removing_background_never_touches_the_bird():
@@ -93,8 +95,12 @@ def test_removing_background_never_touches_the_bird():
 
 
 def test_an_object_in_front_covers_the_bird():
-    s = next(s for i in range(200) for s in [birds.scene(5, i, occlude=True)]
-             if any(o.front and abs(o.x) < 0.2 and abs(o.y) < 0.2 for o in s.objects))
+    s = next(
+        s
+        for i in range(200)
+        for s in [birds.scene(5, i, occlude=True)]
+        if any(o.front and abs(o.x) < 0.2 and abs(o.y) < 0.2 for o in s.objects)
+    )
     k = next(k for k, o in enumerate(s.objects) if o.front and abs(o.x) < 0.2 and abs(o.y) < 0.2)
     with_it, without = birds.render(s)[1], birds.render(s, remove_background=[k])[1]
     covered = with_it == birds.OBJECT_ID + k
@@ -153,16 +159,19 @@ def test_training_arrays_drop_parts_in_the_stated_share():
     assert (targets[np.flatnonzero(whole)].sum(1) == 1).all()
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: birds.scene(1, -1), "start at 0"),
-    (lambda: birds.scene(1, 0, label=50), "there are 50 classes"),
-    (lambda: birds.render(birds.scene(1, 0), keep=["nose"]), "'nose' is not known"),
-    (lambda: birds.render(birds.scene(1, 0), remove_background=[99]), r"\[99\]"),
-    (lambda: birds.compatible(["nose"], 0), "'nose' is not known"),
-    (lambda: birds.compatible([], 50), "there are 50"),
-    (lambda: birds.classes(0), "between 1 and"),
-    (lambda: birds.classes(10**6), "between 1 and"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: birds.scene(1, -1), "start at 0"),
+        (lambda: birds.scene(1, 0, label=50), "there are 50 classes"),
+        (lambda: birds.render(birds.scene(1, 0), keep=["nose"]), "'nose' is not known"),
+        (lambda: birds.render(birds.scene(1, 0), remove_background=[99]), r"\[99\]"),
+        (lambda: birds.compatible(["nose"], 0), "'nose' is not known"),
+        (lambda: birds.compatible([], 50), "there are 50"),
+        (lambda: birds.classes(0), "between 1 and"),
+        (lambda: birds.classes(10**6), "between 1 and"),
+    ],
+)
 def test_what_does_not_exist_is_a_sentence(call, words):
     with pytest.raises(SamplesError, match=words) as caught:
         call()

@@ -14,11 +14,14 @@ from xai_views.samples import birds, images, open_samples
 @pytest.fixture
 def samples_of(monkeypatch):
     """Render all samples that an image is averaged from: 256 x 256 colours and ids."""
+
     def render(*args, **kwargs):
         with monkeypatch.context() as patch:
-            patch.setattr(birds._Painter, "result",
-                          lambda self: (np.asarray(self.picture), np.asarray(self.ids)))
+            patch.setattr(
+                birds._Painter, "result", lambda self: (np.asarray(self.picture), np.asarray(self.ids))
+            )
             return birds.render(*args, **kwargs)
+
     return render
 
 

@@ -12,7 +12,8 @@ from xai_views import samples
 def test_an_array_file_that_claims_to_be_huge(tmp_path, sentence):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 64, 64, 3)})
+        header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 64, 64, 3)}
+    )
     with zipfile.ZipFile(tmp_path / "huge.npz", "w") as file:
         file.writestr("image.npy", header.getvalue() + b"\0" * 100)
     with sentence(r"'huge\.npz' is not a complete", tmp_path):

@@ -84,14 +84,17 @@ def test_a_table_of_labels(tmp_path, column):
     assert open_samples(tmp_path / "pictures", labels=["u", "v", "v"])["label"].values.tolist() == [0, 1, 1]
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("file,label\na.png,x\n", "no label for 'b.png'"),
-    ("file,label\na.png,x\nb.png\n", "no label for 'b.png'"),
-    ("file,label\na.png,x\nb.png,\n", "no label for 'b.png'"),
-    ("picture,class\na.png,x\n", "needs 'file'"),
-    ("", "needs 'file'"),
-    ("file,label\na.png,\udcff\n", "UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,label\na.png,x\n", "no label for 'b.png'"),
+        ("file,label\na.png,x\nb.png\n", "no label for 'b.png'"),
+        ("file,label\na.png,x\nb.png,\n", "no label for 'b.png'"),
+        ("picture,class\na.png,x\n", "needs 'file'"),
+        ("", "needs 'file'"),
+        ("file,label\na.png,\udcff\n", "UTF-8"),
+    ],
+)
 def test_a_table_that_does_not_fit(tmp_path, text, says):
     save(tmp_path / "a.png")
     save(tmp_path / "b.png")
@@ -250,8 +253,13 @@ def test_npz(tmp_path):
     assert ds["label"].values.tolist() == [1]
     np.save(tmp_path / "b.npy", PICTURE[None])
     assert open_samples(tmp_path / "b.npy")["image"].shape == (1, 10, 12, 3)
-    np.savez(tmp_path / "labels.npz", images=PICTURE[None], labels=["x"], part=np.ones((1, 10, 12), int),
-             parts=["nothing", "nose"])
+    np.savez(
+        tmp_path / "labels.npz",
+        images=PICTURE[None],
+        labels=["x"],
+        part=np.ones((1, 10, 12), int),
+        parts=["nothing", "nose"],
+    )
     again = open_samples(str(tmp_path / "labels.npz"))
     assert again["part"].dtype == np.int16
     assert again.attrs["parts"] == ["nothing", "nose"]

@@ -39,8 +39,17 @@ def test_names_are_numbered_when_there_are_none():
 def test_dataset_puts_all_together(rgb):
     part = np.zeros((4, 12, 10), np.uint8)
     part[:, 3:5] = 1
-    ds = samples.dataset(rgb, [1, 0, 1, -1], list("abcd"), ["cat", "dog"], part, ["nothing", "tail"],
-                         part == 1, title="pets", synthetic=1)
+    ds = samples.dataset(
+        rgb,
+        [1, 0, 1, -1],
+        list("abcd"),
+        ["cat", "dog"],
+        part,
+        ["nothing", "tail"],
+        part == 1,
+        title="pets",
+        synthetic=1,
+    )
     assert ds["image"].dims == ("sample", "y", "x", "channel")
     assert ds["label"].dtype == np.int64
     assert ds["part"].dtype == np.int16
@@ -118,8 +127,10 @@ def test_images_that_do_not_fit(case, sentence):
 
 CHANGES = {
     "no image": ({"image": None}, "need a variable 'image'"),
-    "dimensions": ({"image": (("n", "y", "x", "channel"), np.zeros((3, 6, 5, 1), np.uint8))},
-                   "transpose or rename"),
+    "dimensions": (
+        {"image": (("n", "y", "x", "channel"), np.zeros((3, 6, 5, 1), np.uint8))},
+        "transpose or rename",
+    ),
     "same name twice": ({"name": ("sample", np.array(["a", "b", "a"]))}, "'a' is used more than once"),
     "slash in a name": ({"name": ("sample", np.array(["a", "b", "c/d"]))}, "'c/d' cannot stand in a URL"),
     "empty name": ({"name": ("sample", np.array(["a", "b", ""]))}, "cannot stand in a URL"),
@@ -154,21 +165,27 @@ def test_class_names_used_twice(sentence):
 
 def test_part_ids_without_a_name(sentence):
     with sentence(r"ids in \[0, 9\] and 2 parts"):
-        samples.dataset(np.zeros((1, 8, 8), np.uint8), part=np.full((1, 8, 8), 9) * np.eye(8, dtype=int),
-                        parts=["nothing", "a"])
+        samples.dataset(
+            np.zeros((1, 8, 8), np.uint8),
+            part=np.full((1, 8, 8), 9) * np.eye(8, dtype=int),
+            parts=["nothing", "a"],
+        )
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ({"label": [0, 1]}, "2 labels were given for 3"),
-    ({"label": [0.5, 1, 0]}, "class indices or class names"),
-    ({"label": [[[0]]] * 3}, "one class per image"),
-    ({"label": ["a", "b", "c"], "classes": ["a", "b"]}, "'c' is none of the 2 classes"),
-    ({"name": ["a"]}, "1 names were given for 3"),
-    ({"mask": np.zeros((3, 4, 4), bool)}, "'mask' has shape"),
-    ({"label": [0, 1, 300], "classes": ["a", "b"]}, r"\[0, 300\]"),
-    ({"label": [None, 0, 1]}, "class indices or class names"),
-    ({"label": np.array([0, 1, 2**63 + 5], np.uint64)}, "use -1 for unknown"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"label": [0, 1]}, "2 labels were given for 3"),
+        ({"label": [0.5, 1, 0]}, "class indices or class names"),
+        ({"label": [[[0]]] * 3}, "one class per image"),
+        ({"label": ["a", "b", "c"], "classes": ["a", "b"]}, "'c' is none of the 2 classes"),
+        ({"name": ["a"]}, "1 names were given for 3"),
+        ({"mask": np.zeros((3, 4, 4), bool)}, "'mask' has shape"),
+        ({"label": [0, 1, 300], "classes": ["a", "b"]}, r"\[0, 300\]"),
+        ({"label": [None, 0, 1]}, "class indices or class names"),
+        ({"label": np.array([0, 1, 2**63 + 5], np.uint64)}, "use -1 for unknown"),
+    ],
+)
 def test_what_does_not_fit_the_images(arguments, words, sentence):
     with sentence(words):
         samples.dataset(np.zeros((3, 8, 8), np.uint8), **arguments)
@@ -179,10 +196,11 @@ def test_what_does_not_fit_the_images(arguments, words, sentence):
 
 def lazy(array: np.ndarray, read: list) -> da.Array:
     """One chunk a sample; computing one notes its position."""
+
     def block(_, block_info=None):
         i = block_info[0]["chunk-location"][0]
         read.append(i)
-        return array[i:i + 1]
+        return array[i : i + 1]
 
     source = da.zeros(array.shape, chunks=(1, *array.shape[1:]), dtype=array.dtype)
     return source.map_blocks(block, dtype=array.dtype, meta=array[:0])

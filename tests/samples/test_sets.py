@@ -60,7 +60,7 @@ def covered(centre: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Pixels that some crop holds."""
     out, half = np.zeros(shape, bool), nuclei.SIDE // 2
     for y, x in centre:
-        out[y - half:y + half, x - half:x + half] = True
+        out[y - half : y + half, x - half : x + half] = True
     return out
 
 
@@ -93,7 +93,7 @@ def test_a_crop_is_centred_on_its_nucleus_and_masks_it_alone(region):
         mask = ds["mask"].values[k]
         identity = int(str(ds["name"].values[k]).split("-")[1])
         y, x = region["centre"][place[identity]]
-        instance = region["instance"][y - 32:y + 32, x - 32:x + 32]
+        instance = region["instance"][y - 32 : y + 32, x - 32 : x + 32]
         np.testing.assert_array_equal(mask, instance == identity)
         rows, columns = np.nonzero(mask)
         if mask[[0, -1]].any() or mask[:, [0, -1]].any():
@@ -207,10 +207,13 @@ def test_the_command_is_there():
 
 
 def test_looking_at_samples_needs_neither_torch_nor_panel_nor_the_sources():
-    code = ("import sys; from xai_views.samples import open_samples; "
-            "[open_samples(n) for n in ('birds/test', 'birds/train', 'digits/test', 'nuclei/test')]; "
-            "print(*[m for m in ('torch', 'panel', 'mlxtend', 'histolytics') if m in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
-                          check=False)
+    code = (
+        "import sys; from xai_views.samples import open_samples; "
+        "[open_samples(n) for n in ('birds/test', 'birds/train', 'digits/test', 'nuclei/test')]; "
+        "print(*[m for m in ('torch', 'panel', 'mlxtend', 'histolytics') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""

@@ -74,7 +74,7 @@ def test_no_pixel_of_a_nucleus_crop_is_in_both_splits():
         if part >= 0:
             assert min(y, x) >= 0
             assert max(y + SIDE - shape[0], x + SIDE - shape[1]) <= 0
-            seen[part, y:y + SIDE, x:x + SIDE] = True
+            seen[part, y : y + SIDE, x : x + SIDE] = True
     assert not seen.all(0).any()
     assert seen[0].sum() > seen[1].sum() > 0
 
@@ -89,8 +89,10 @@ def test_nuclei_are_cut_from_the_region_around_their_nucleus(nuclei):
         for i in range(0, ds.sizes["sample"], 20):
             number = int(str(ds["name"].values[i]).split("-")[1])
             y, x = centre[number] - SIDE // 2
-            np.testing.assert_array_equal(ds["image"].values[i], region[y:y + SIDE, x:x + SIDE])
-            np.testing.assert_array_equal(ds["mask"].values[i], instance[y:y + SIDE, x:x + SIDE] == number)
+            np.testing.assert_array_equal(ds["image"].values[i], region[y : y + SIDE, x : x + SIDE])
+            np.testing.assert_array_equal(
+                ds["mask"].values[i], instance[y : y + SIDE, x : x + SIDE] == number
+            )
             assert ds["label"].values[i] == label[number]
 
 

@@ -27,13 +27,18 @@ def picture(rgb) -> Image.Image:
 
 def png_of(width: int, height: int) -> bytes:
     """A PNG that claims this size and holds no pixel."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100))
-            + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -88,11 +93,22 @@ def test_a_phone_held_sideways(rgb):
     np.testing.assert_array_equal(image, np.rot90(rgb[0], -1))
 
 
-@pytest.mark.parametrize("data", [
-    b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4", b"PK\x03\x04" + b"\0" * 50,
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b"II*\0",
-    b"%!PS-Adobe-3.0 EPSF-3.0\n",
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.4",
+        b"PK\x03\x04" + b"\0" * 50,
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        b"GIF89a",
+        b"RIFF\0\0\0\0WEBP",
+        b"BM",
+        b"II*\0",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    ],
+)
 def test_what_is_no_image(data, sentence):
     with sentence("not an image|damaged"):
         decode_upload(data)
@@ -199,15 +215,18 @@ def test_fit_leaves_alone_what_fits(rgb):
     np.testing.assert_array_equal(fit(rgb[0], (12, 10), 3), rgb[0])
 
 
-@pytest.mark.parametrize(("image", "size", "channels", "words"), [
-    (np.zeros((9, 9, 3), np.float32), (4, 4), 3, "float32 was to be fitted"),
-    (np.zeros((9, 9), np.uint8), (4, 4), 3, r"\[9, 9\]"),
-    (np.zeros((9, 9, 4), np.uint8), (4, 4), 3, r"\[9, 9, 4\]"),
-    (np.zeros((0, 9, 3), np.uint8), (4, 4), 3, r"\[0, 9, 3\]"),
-    (np.zeros((9, 9, 3), np.uint8), (0, 4), 3, r"size=\(0, 4\)"),
-    (np.zeros((9, 9, 3), np.uint8), 4, 3, "size=4"),
-    (np.zeros((9, 9, 3), np.uint8), (4, 4), 2, "2 channels was asked for"),
-])
+@pytest.mark.parametrize(
+    ("image", "size", "channels", "words"),
+    [
+        (np.zeros((9, 9, 3), np.float32), (4, 4), 3, "float32 was to be fitted"),
+        (np.zeros((9, 9), np.uint8), (4, 4), 3, r"\[9, 9\]"),
+        (np.zeros((9, 9, 4), np.uint8), (4, 4), 3, r"\[9, 9, 4\]"),
+        (np.zeros((0, 9, 3), np.uint8), (4, 4), 3, r"\[0, 9, 3\]"),
+        (np.zeros((9, 9, 3), np.uint8), (0, 4), 3, r"size=\(0, 4\)"),
+        (np.zeros((9, 9, 3), np.uint8), 4, 3, "size=4"),
+        (np.zeros((9, 9, 3), np.uint8), (4, 4), 2, "2 channels was asked for"),
+    ],
+)
 def test_what_cannot_be_fitted(image, size, channels, words, sentence):
     with sentence(words):
         fit(image, size, channels)

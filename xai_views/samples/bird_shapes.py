@@ -18,17 +18,17 @@ YELLOW = (255, 230, 0)
 FOOT_COLOUR = (230, 120, 0)
 
 TAILS = {
-    "fan": ((-.24, .06), (-.46, .20), (-.50, .06), (-.46, -.08), (-.24, -.04)),
-    "stick": ((-.24, .05), (-.52, .02), (-.52, -.04), (-.24, -.03)),
-    "fork": ((-.24, .06), (-.50, .22), (-.36, .03), (-.50, -.14), (-.24, -.04)),
+    "fan": ((-0.24, 0.06), (-0.46, 0.20), (-0.50, 0.06), (-0.46, -0.08), (-0.24, -0.04)),
+    "stick": ((-0.24, 0.05), (-0.52, 0.02), (-0.52, -0.04), (-0.24, -0.03)),
+    "fork": ((-0.24, 0.06), (-0.50, 0.22), (-0.36, 0.03), (-0.50, -0.14), (-0.24, -0.04)),
 }
 BEAKS = {
-    "cone": ((.37, .26), (.37, .14), (.49, .20)),
-    "needle": ((.37, .225), (.37, .175), (.62, .20)),
-    "hook": ((.36, .27), (.46, .25), (.50, .10), (.43, .16), (.37, .15)),
-    "duck": ((.37, .25), (.55, .24), (.55, .16), (.37, .15)),
+    "cone": ((0.37, 0.26), (0.37, 0.14), (0.49, 0.20)),
+    "needle": ((0.37, 0.225), (0.37, 0.175), (0.62, 0.20)),
+    "hook": ((0.36, 0.27), (0.46, 0.25), (0.50, 0.10), (0.43, 0.16), (0.37, 0.15)),
+    "duck": ((0.37, 0.25), (0.55, 0.24), (0.55, 0.16), (0.37, 0.15)),
 }
-POINTED_WING = ((.10, .08), (-.04, .13), (-.24, -.10), (-.02, -.06), (.08, -.02))
+POINTED_WING = ((0.10, 0.08), (-0.04, 0.13), (-0.24, -0.10), (-0.02, -0.06), (0.08, -0.02))
 EYES = ("small", "large", "slit")
 FEET = ("toes", "web", "claw", "block")
 WINGS = ("round", "pointed")
@@ -62,27 +62,36 @@ def box(x0: float, y0: float, x1: float, y1: float) -> tuple:
 @cache
 def _foot(kind: str) -> tuple:
     shapes: list[tuple] = []
-    for x in (-.07, .08):
-        shapes.append(box(x - .012, -.14, x + .012, -.32))
+    for x in (-0.07, 0.08):
+        shapes.append(box(x - 0.012, -0.14, x + 0.012, -0.32))
         if kind == "toes":
-            shapes += [((x - .01, -.31), (x + .01, -.31), (x + d + .012, -.38), (x + d - .012, -.38))
-                       for d in (-.05, .0, .05)]
+            shapes += [
+                ((x - 0.01, -0.31), (x + 0.01, -0.31), (x + d + 0.012, -0.38), (x + d - 0.012, -0.38))
+                for d in (-0.05, 0.0, 0.05)
+            ]
         elif kind == "web":
-            shapes.append(((x, -.29), (x + .08, -.38), (x - .06, -.38)))
+            shapes.append(((x, -0.29), (x + 0.08, -0.38), (x - 0.06, -0.38)))
         elif kind == "claw":
-            shapes.append(((x - .012, -.30), (x + .09, -.33), (x + .10, -.38), (x + .06, -.35),
-                           (x - .012, -.345)))
+            shapes.append(
+                (
+                    (x - 0.012, -0.30),
+                    (x + 0.09, -0.33),
+                    (x + 0.10, -0.38),
+                    (x + 0.06, -0.35),
+                    (x - 0.012, -0.345),
+                )
+            )
         else:
-            shapes.append(box(x - .045, -.31, x + .055, -.375))
+            shapes.append(box(x - 0.045, -0.31, x + 0.055, -0.375))
     return tuple(shapes)
 
 
 def _eye(kind: str) -> tuple:
     if kind == "small":
-        return ((ellipse(.29, .23, .035, .035), WHITE), (ellipse(.29, .23, .016, .016), BLACK))
+        return ((ellipse(0.29, 0.23, 0.035, 0.035), WHITE), (ellipse(0.29, 0.23, 0.016, 0.016), BLACK))
     if kind == "large":
-        return ((ellipse(.29, .23, .062, .062), WHITE), (ellipse(.31, .23, .022, .022), BLACK))
-    return ((ellipse(.29, .23, .062, .028), BLACK), (ellipse(.29, .23, .025, .012), WHITE))
+        return ((ellipse(0.29, 0.23, 0.062, 0.062), WHITE), (ellipse(0.31, 0.23, 0.022, 0.022), BLACK))
+    return ((ellipse(0.29, 0.23, 0.062, 0.028), BLACK), (ellipse(0.29, 0.23, 0.025, 0.012), WHITE))
 
 
 @cache
@@ -97,7 +106,9 @@ def shapes(part: str, variant: str) -> tuple:
     shape, colour = variant.split()
     if part == "tail":
         return ((TAILS[shape], COLOURS[colour]),)
-    return ((ellipse(-.04, .03, .15, .085, -.25) if shape == "round" else POINTED_WING, COLOURS[colour]),)
+    return (
+        (ellipse(-0.04, 0.03, 0.15, 0.085, -0.25) if shape == "round" else POINTED_WING, COLOURS[colour]),
+    )
 
 
-BODY_SHAPES = ((ellipse(0, 0, .27, .17), BODY), (ellipse(.27, .19, .125, .125), BODY))
+BODY_SHAPES = ((ellipse(0, 0, 0.27, 0.17), BODY), (ellipse(0.27, 0.19, 0.125, 0.125), BODY))

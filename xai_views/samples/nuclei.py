@@ -52,8 +52,9 @@ def centres(instance: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.asarray(ids), np.asarray(centre), np.asarray(types)
 
 
-def split_blocks(centre: np.ndarray, label: np.ndarray, shape: tuple[int, int],
-                 test_blocks: int = TEST_BLOCKS) -> np.ndarray:
+def split_blocks(
+    centre: np.ndarray, label: np.ndarray, shape: tuple[int, int], test_blocks: int = TEST_BLOCKS
+) -> np.ndarray:
     """Assign every nucleus to training (0) or test (1), or to neither (-1) when its crop leaves its part.
 
     Neighbouring nuclei look alike and their crops overlap, so a random split would test on what was trained
@@ -87,13 +88,13 @@ def split_blocks(centre: np.ndarray, label: np.ndarray, shape: tuple[int, int],
     part = np.zeros(shape, np.int8)
     for b in best:
         y, x = b // cols * BLOCK, b % cols * BLOCK
-        part[y:y + BLOCK, x:x + BLOCK] = 1
+        part[y : y + BLOCK, x : x + BLOCK] = 1
     out = np.full(len(centre), -1)
     for i, (y, x) in enumerate(centre):
         top, left = y - half, x - half
         if top < 0 or left < 0 or top + SIDE > shape[0] or left + SIDE > shape[1]:
             continue
-        crop = part[top:top + SIDE, left:left + SIDE]
+        crop = part[top : top + SIDE, left : left + SIDE]
         if crop.min() == crop.max():
             out[i] = crop[0, 0]
     return out
@@ -127,5 +128,13 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
     image = np.stack([region[c] for c in crop])
     mask = np.stack([instance[c] == i for c, i in zip(crop, ids[chosen], strict=True)])
     words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
-    return dataset(image, label[chosen], [f"nucleus-{i:04d}" for i in ids[chosen]], CLASSES, mask=mask,
-                   title=f"nuclei/{split}", synthetic=0, **words)
+    return dataset(
+        image,
+        label[chosen],
+        [f"nucleus-{i:04d}" for i in ids[chosen]],
+        CLASSES,
+        mask=mask,
+        title=f"nuclei/{split}",
+        synthetic=0,
+        **words,
+    )

@@ -19,8 +19,14 @@ from .schema import dataset, validate
 ARRAYS = ("image", "label", "name", "part", "mask")
 
 
-def open_samples(spec: Any, *, labels: Any = None, split: str | None = None,
-                 size: tuple[int, int] | None = None, classes: Any = None) -> xr.Dataset:
+def open_samples(
+    spec: Any,
+    *,
+    labels: Any = None,
+    split: str | None = None,
+    size: tuple[int, int] | None = None,
+    classes: Any = None,
+) -> xr.Dataset:
     """Open samples.
 
     Parameters
@@ -57,8 +63,9 @@ def open_samples(spec: Any, *, labels: Any = None, split: str | None = None,
     if isinstance(spec, list) or (hasattr(spec, "ndim") and hasattr(spec, "shape")):
         return dataset(spec, labels, classes=classes)
     if not isinstance(spec, str | Path):
-        raise SamplesError(f"samples were given as {type(spec).__name__}; give a name, a path, an array or a "
-                           "Dataset.")
+        raise SamplesError(
+            f"samples were given as {type(spec).__name__}; give a name, a path, an array or a Dataset."
+        )
     if _is_name(str(spec), split):
         return _named(str(spec), split)
     return _path(spec, split, labels, size, classes)
@@ -111,8 +118,12 @@ def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
         raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
     words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
     return dataset(
-        **{k: arrays[k] for k in ARRAYS if k in arrays}, classes=card.get("classes"), parts=card.get("parts"),
-        title=name, synthetic=int(bool(card.get("synthetic"))), **words,
+        **{k: arrays[k] for k in ARRAYS if k in arrays},
+        classes=card.get("classes"),
+        parts=card.get("parts"),
+        title=name,
+        synthetic=int(bool(card.get("synthetic"))),
+        **words,
     )
 
 
@@ -130,16 +141,26 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
             return {"image": file}
         with file:
             return {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
-            MemoryError) as e:  # a header may claim any size
+    except (
+        ValueError,
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        MemoryError,
+    ) as e:  # a header may claim any size
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        raise SamplesError(f"{path.name!r} is not a complete .npz of plain arrays ({why}); save it again "
-                           "with "
-                           "numpy.savez_compressed.") from None
+        raise SamplesError(
+            f"{path.name!r} is not a complete .npz of plain arrays ({why}); save it again "
+            "with "
+            "numpy.savez_compressed."
+        ) from None
 
 
-def _path(spec: str | Path, split: str | None, labels: Any, size: tuple[int, int] | None,
-          classes: Any) -> xr.Dataset:
+def _path(
+    spec: str | Path, split: str | None, labels: Any, size: tuple[int, int] | None, classes: Any
+) -> xr.Dataset:
     path = Path(spec).expanduser()
     try:
         exists = bool(str(spec).strip()) and path.exists()
@@ -149,28 +170,35 @@ def _path(spec: str | Path, split: str | None, labels: Any, size: tuple[int, int
         from xai_views import catalogue
 
         name = f"{spec}/{split}" if split else str(spec)
-        raise SamplesError(f"there are no samples and no path {name[:200]!r}; the nearest names in the "
-                           "catalogue are "
-                           f"{nearest(name, catalogue.samples())}.")
+        raise SamplesError(
+            f"there are no samples and no path {name[:200]!r}; the nearest names in the "
+            "catalogue are "
+            f"{nearest(name, catalogue.samples())}."
+        )
     if path.suffix == ".zarr" or any((path / f).is_file() for f in ("zarr.json", ".zgroup", ".zmetadata")):
         return _zarr(path)
     if path.is_dir():
         if split and not (path / split).is_dir():
-            raise SamplesError(f"folder {path.name!r} has no subfolder {split!r}; leave split away to open "
-                               "all of it.")
+            raise SamplesError(
+                f"folder {path.name!r} has no subfolder {split!r}; leave split away to open all of it."
+            )
         return open_folder(path / split if split else path, labels, size, classes)
     if path.suffix in (".npz", ".npy"):
         return _arrays(load_npz(path), repr(path.name), labels, classes).assign_attrs(title=path.stem)
-    raise SamplesError(f"{path.name!r} is neither a folder of images nor .npz, .npy or .zarr; put images "
-                       "into a folder "
-                       "and give that.")
+    raise SamplesError(
+        f"{path.name!r} is neither a folder of images nor .npz, .npy or .zarr; put images "
+        "into a folder "
+        "and give that."
+    )
 
 
 def _arrays(arrays: dict[str, Any], what: str, labels: Any, classes: Any) -> xr.Dataset:
     image = arrays.get("image", arrays.get("images"))
     if image is None:
-        raise SamplesError(f"{what} holds {sorted(map(str, arrays))[:8]} and needs an array 'image' "
-                           "[samples, height, width, channels].")
+        raise SamplesError(
+            f"{what} holds {sorted(map(str, arrays))[:8]} and needs an array 'image' "
+            "[samples, height, width, channels]."
+        )
     label = arrays.get("label", arrays.get("labels")) if labels is None else labels
     names = arrays.get("classes") if classes is None else classes
     names = None if names is None else [str(c) for c in np.atleast_1d(names)]
@@ -184,8 +212,9 @@ def _zarr(path: Path) -> xr.Dataset:
         ds = xr.open_zarr(path)
     except Exception as e:  # noqa: BLE001 - zarr raises many kinds for a folder that is none
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        raise SamplesError(f"{path.name!r} is not a Zarr folder that can be read ({why}); save samples with "
-                           "Dataset.to_zarr.") from None
+        raise SamplesError(
+            f"{path.name!r} is not a Zarr folder that can be read ({why}); save samples with Dataset.to_zarr."
+        ) from None
     # Names and labels are small and wanted at once; images stay where they are until they are looked at.
     if "name" in ds:
         ds = ds.assign(name=("sample", np.asarray(ds["name"].values, dtype=str)))

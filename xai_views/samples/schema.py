@@ -19,9 +19,16 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 WORDS = {"title": "", "synthetic": 0, "note": "", "licence": "", "origin": ""}
 
 
-def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None,
-            classes: Sequence[str] | None = None, part: Any = None, parts: Sequence[str] | None = None,
-            mask: Any = None, **attrs: Any) -> xr.Dataset:
+def dataset(
+    image: Any,
+    label: Any = None,
+    name: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    part: Any = None,
+    parts: Sequence[str] | None = None,
+    mask: Any = None,
+    **attrs: Any,
+) -> xr.Dataset:
     """Put images and what is known of them into the schema.
 
     Parameters
@@ -67,8 +74,10 @@ def dataset(image: Any, label: Any = None, name: Sequence[str] | None = None,
         if truth is not None:
             truth = truth if hasattr(truth, "dtype") else np.asarray(truth)
             if truth.shape != image.shape[:3]:
-                raise SamplesError(f"{key!r} has shape {list(truth.shape)} and should have "
-                                   f"{list(image.shape[:3])}, as the images.")
+                raise SamplesError(
+                    f"{key!r} has shape {list(truth.shape)} and should have "
+                    f"{list(image.shape[:3])}, as the images."
+                )
             if truth.dtype.kind in "iub":
                 truth = truth.astype(bool) if key == "mask" else _as_ids(truth)
             variables[key] = (TRUTH_DIMS, truth)
@@ -92,16 +101,22 @@ def _pictures(image: Any) -> Any:
         except (ValueError, TypeError, RuntimeError):
             image = np.asarray(None)
     if image.dtype.kind not in "uifb":
-        raise SamplesError("the images are not one array of numbers (do they differ in size?); give "
-                           "[samples, height, width, channels] as uint8, or as float in [0, 1].")
+        raise SamplesError(
+            "the images are not one array of numbers (do they differ in size?); give "
+            "[samples, height, width, channels] as uint8, or as float in [0, 1]."
+        )
     if image.ndim == 3 and image.shape[2] in (1, 3, 4) and min(image.shape[:2]) > 4:
-        raise SamplesError(f"an array of shape {list(image.shape)} looks like one picture and samples are "
-                           "[samples, height, width, channels]; give image[None].")
+        raise SamplesError(
+            f"an array of shape {list(image.shape)} looks like one picture and samples are "
+            "[samples, height, width, channels]; give image[None]."
+        )
     if image.ndim == 3:
         image = image[..., None]
     if image.ndim != 4:
-        raise SamplesError(f"images have shape {list(image.shape)} and should have "
-                           "[samples, height, width, channels]; reshape them.")
+        raise SamplesError(
+            f"images have shape {list(image.shape)} and should have "
+            "[samples, height, width, channels]; reshape them."
+        )
     return image
 
 
@@ -118,8 +133,10 @@ def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, 
     except ValueError:
         label = np.asarray(None)
     if label.ndim not in (1, 2):
-        raise SamplesError(f"labels have shape {list(label.shape)} and should be one class per image, or 0/1 "
-                           "[samples, classes].")
+        raise SamplesError(
+            f"labels have shape {list(label.shape)} and should be one class per image, or 0/1 "
+            "[samples, classes]."
+        )
     if len(label) != n:
         raise SamplesError(f"{len(label)} labels were given for {n} images; give one each.")
     if label.dtype.kind == "O" and all(isinstance(c, str) for c in label.flat):
@@ -127,8 +144,9 @@ def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, 
     if label.dtype.kind in "UST" and label.ndim == 1:
         return from_names([str(c) for c in label], classes)
     if label.dtype.kind not in "iub":
-        raise SamplesError(f"labels are {label.dtype} and should be class indices or class names; number the "
-                           "classes from 0.")
+        raise SamplesError(
+            f"labels are {label.dtype} and should be class indices or class names; number the classes from 0."
+        )
     label = label.astype(np.int64)
     if classes is None:
         count = label.shape[1] if label.ndim == 2 else int(label.max(initial=-1)) + 1
@@ -180,9 +198,11 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     """
     if not isinstance(ds, xr.Dataset) or "image" not in ds:
         came = f"variables {sorted(map(str, ds))}" if isinstance(ds, xr.Dataset) else type(ds).__name__
-        raise SamplesError(f"samples came as {came} and need a variable 'image' [sample, y, x, channel]; "
-                           "build "
-                           "them with xai_views.samples.dataset.")
+        raise SamplesError(
+            f"samples came as {came} and need a variable 'image' [sample, y, x, channel]; "
+            "build "
+            "them with xai_views.samples.dataset."
+        )
     _check_image(ds["image"])
     if ds["image"].dtype.kind == "f" and ds["image"].dtype != np.float32:
         ds = ds.assign(image=ds["image"].astype(np.float32))
@@ -212,24 +232,30 @@ def in_memory(variable: xr.DataArray) -> bool:
 
 def _check_image(image: xr.DataArray) -> None:
     if image.dims != IMAGE_DIMS:
-        raise SamplesError(f"'image' has dimensions {list(image.dims)} and should have {list(IMAGE_DIMS)}; "
-                           "transpose or rename them.")
+        raise SamplesError(
+            f"'image' has dimensions {list(image.dims)} and should have {list(IMAGE_DIMS)}; "
+            "transpose or rename them."
+        )
     n, h, w, c = image.shape
     if not n or not h or not w:
-        raise SamplesError(f"'image' has shape {list(image.shape)}, which holds no picture; give at least "
-                           "one.")
+        raise SamplesError(
+            f"'image' has shape {list(image.shape)}, which holds no picture; give at least one."
+        )
     if c not in (1, 3):
         hint = "keep 1 (grey) or 3 (RGB)"
         if h in (1, 3):
             hint = "transpose it to [samples, height, width, channels] with .transpose(0, 2, 3, 1)"
         elif c in (2, 4):
             hint = "drop the transparency with image[..., :-1]"
-        raise SamplesError(f"'image' has shape {list(image.shape)} with {c} channels in the last place; "
-                           f"{hint}.")
+        raise SamplesError(
+            f"'image' has shape {list(image.shape)} with {c} channels in the last place; {hint}."
+        )
     if image.dtype != np.uint8 and image.dtype.kind != "f":
-        raise SamplesError(f"'image' is {image.dtype} and should be uint8 or float in [0, 1]; use "
-                           ".astype('uint8') "
-                           "when it holds 0 to 255, else divide it by its largest possible value.")
+        raise SamplesError(
+            f"'image' is {image.dtype} and should be uint8 or float in [0, 1]; use "
+            ".astype('uint8') "
+            "when it holds 0 to 255, else divide it by its largest possible value."
+        )
     if image.dtype.kind == "f" and in_memory(image):
         _check_range(image.values)
 
@@ -240,8 +266,9 @@ def _check_range(image: np.ndarray) -> None:
         raise SamplesError("'image' holds values that are not finite numbers; replace them before opening.")
     if low < 0 or high > 1:
         hint = "divide it by 255" if low >= 0 and high <= 255 else "give the pixels before any normalisation"
-        raise SamplesError(f"'image' holds floats in [{low:.3g}, {high:.3g}] and should lie in [0, 1]; "
-                           f"{hint}.")
+        raise SamplesError(
+            f"'image' holds floats in [{low:.3g}, {high:.3g}] and should lie in [0, 1]; {hint}."
+        )
 
 
 def _check_names(name: xr.DataArray) -> None:
@@ -250,8 +277,9 @@ def _check_names(name: xr.DataArray) -> None:
     seen: set[str] = set()
     for text in map(str, name.values.tolist()):
         if not SAFE_NAME.fullmatch(text):
-            raise SamplesError(f"the name {text[:80]!r} cannot stand in a URL; use letters, digits and . _ ~ "
-                               "- only.")
+            raise SamplesError(
+                f"the name {text[:80]!r} cannot stand in a URL; use letters, digits and . _ ~ - only."
+            )
         if text in seen:
             raise SamplesError(f"the name {text!r} is used more than once; names must be unique.")
         seen.add(text)
@@ -259,30 +287,37 @@ def _check_names(name: xr.DataArray) -> None:
 
 def _check_label(label: xr.DataArray, classes: list[str]) -> None:
     if label.dims[:1] != ("sample",) or label.ndim > 2 or label.dtype.kind not in "iub":
-        raise SamplesError(f"'label' is {label.dtype} {list(label.dims)} and should be integers ['sample'], "
-                           "or 0/1 "
-                           "['sample', 'class'].")
+        raise SamplesError(
+            f"'label' is {label.dtype} {list(label.dims)} and should be integers ['sample'], "
+            "or 0/1 "
+            "['sample', 'class']."
+        )
     low, high = int(label.min()), int(label.max())
     if label.ndim == 2:
         if label.shape[1] != len(classes):
-            raise SamplesError(f"labels have {label.shape[1]} columns and there are {len(classes)} class "
-                               "names; "
-                               "name each.")
+            raise SamplesError(
+                f"labels have {label.shape[1]} columns and there are {len(classes)} class names; name each."
+            )
         if low < 0 or high > 1:
-            raise SamplesError(f"labels [samples, classes] hold values in [{low}, {high}] and should be 0 or "
-                               "1.")
+            raise SamplesError(
+                f"labels [samples, classes] hold values in [{low}, {high}] and should be 0 or 1."
+            )
     elif low < -1 or high >= max(len(classes), 0):
-        raise SamplesError(f"labels lie in [{low}, {high}] and there are {len(classes)} class names; number "
-                           "the "
-                           "classes from 0 and use -1 for unknown.")
+        raise SamplesError(
+            f"labels lie in [{low}, {high}] and there are {len(classes)} class names; number "
+            "the "
+            "classes from 0 and use -1 for unknown."
+        )
 
 
 def _check_truth(ds: xr.Dataset, key: str) -> None:
     truth, shape = ds[key], list(ds["image"].shape[:3])
     if truth.dims != TRUTH_DIMS or list(truth.shape) != shape:
-        raise SamplesError(f"{key!r} has shape {list(truth.shape)} of {list(truth.dims)} and should have "
-                           f"{shape} of "
-                           f"{list(TRUTH_DIMS)}, as the images.")
+        raise SamplesError(
+            f"{key!r} has shape {list(truth.shape)} of {list(truth.dims)} and should have "
+            f"{shape} of "
+            f"{list(TRUTH_DIMS)}, as the images."
+        )
     if key == "mask":
         if truth.dtype != bool:
             raise SamplesError(f"'mask' is {truth.dtype} and should be bool; compare it with a threshold.")
@@ -291,12 +326,15 @@ def _check_truth(ds: xr.Dataset, key: str) -> None:
         raise SamplesError(f"'part' is {truth.dtype} and should be integer ids of parts, 0 for nothing.")
     parts = list(ds.attrs.get("parts", []))
     if not parts:
-        raise SamplesError("'part' holds ids without names; give parts, the name of each id from 0 "
-                           "('nothing') on.")
+        raise SamplesError(
+            "'part' holds ids without names; give parts, the name of each id from 0 ('nothing') on."
+        )
     if in_memory(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < len(parts):
-        raise SamplesError(f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] and {len(parts)} "
-                           "parts are "
-                           "named; name each id from 0 on.")
+        raise SamplesError(
+            f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] and {len(parts)} "
+            "parts are "
+            "named; name each id from 0 on."
+        )
 
 
 def digest(array: np.ndarray) -> str:
@@ -345,8 +383,10 @@ def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
             raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
         wanted = np.flatnonzero(wanted)
     if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
-        raise SamplesError(f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions "
-                           f"from 0 to {n - 1}, a slice, or one bool each.")
+        raise SamplesError(
+            f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions "
+            f"from 0 to {n - 1}, a slice, or one bool each."
+        )
     strange = wanted[(wanted < -n) | (wanted >= n)] if wanted.size else wanted
     if strange.size:
         raise SamplesError(f"sample {strange[0]} was asked for and there are {n}, counted from 0.")

@@ -43,9 +43,11 @@ def decode_upload(data: bytes, *, max_bytes: float = 10e6, max_pixels: float = 5
     if not data:
         raise SamplesError("the upload is empty; choose an image file.")
     if len(data) > max_bytes:
-        raise SamplesError(f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB "
-                           "are taken; "
-                           "make the image smaller.")
+        raise SamplesError(
+            f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB "
+            "are taken; "
+            "make the image smaller."
+        )
     most = f"at most {max_pixels / 1e6:.0f} million pixels are taken; make the image smaller."
     try:
         with warnings.catch_warnings():
@@ -56,9 +58,9 @@ def decode_upload(data: bytes, *, max_bytes: float = 10e6, max_pixels: float = 5
     except Image.DecompressionBombError:
         raise SamplesError(f"the upload claims more pixels than can be decoded safely and {most}") from None
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is not an image
-        raise SamplesError(f"the upload is not an image that can be read; choose {', '.join(FORMATS[:-1])} "
-                           "or "
-                           f"{FORMATS[-1]}.") from None
+        raise SamplesError(
+            f"the upload is not an image that can be read; choose {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        ) from None
     if w * h > max_pixels:
         raise SamplesError(f"the image has {w}x{h} pixels and {most}")
     try:
@@ -66,8 +68,9 @@ def decode_upload(data: bytes, *, max_bytes: float = 10e6, max_pixels: float = 5
             image.seek(0)
             return np.asarray(plain(image))
     except Exception:  # noqa: BLE001 - as above
-        raise SamplesError("the image is damaged or cut off and cannot be decoded; save it again and "
-                           "retry.") from None
+        raise SamplesError(
+            "the image is damaged or cut off and cannot be decoded; save it again and retry."
+        ) from None
 
 
 def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
@@ -94,8 +97,10 @@ def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.nd
     """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or not image.size:
-        raise SamplesError(f"an image of shape {list(image.shape)} and type {image.dtype} was to be fitted; "
-                           "give [height, width, 1 or 3] as uint8.")
+        raise SamplesError(
+            f"an image of shape {list(image.shape)} and type {image.dtype} was to be fitted; "
+            "give [height, width, 1 or 3] as uint8."
+        )
     if channels not in (1, 3):
         raise SamplesError(f"an image with {channels} channels was asked for; ask for 1 (grey) or 3 (RGB).")
     size = checked_size(size)
