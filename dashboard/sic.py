@@ -104,6 +104,7 @@ class SicApp(pn.viewable.Viewer):
             caption(CAPTION, method_pages.link("sic")),
             tabs,
             sizing_mode="stretch_width",
+            styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
         )
 
     def controls(self) -> pn.viewable.Viewable:

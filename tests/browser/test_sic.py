@@ -266,5 +266,9 @@ def test_it_is_usable_at_390_pixels(chromium, server):
         right = page.evaluate("() => document.documentElement.scrollWidth")
         assert right <= 390
         assert page.locator("[data-tile='sample']").bounding_box()["width"] > 200
+        ledger = page.locator(".xv-ledger").bounding_box()
+        assert (
+            ledger["y"] + ledger["height"] <= page.get_by_role("tab").first.bounding_box()["y"]
+        )  # nothing overlaps
     finally:
         context.close()
