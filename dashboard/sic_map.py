@@ -71,7 +71,7 @@ class MapView(pn.viewable.Viewer):
         self.app = app
         self.pane = pn.pane.Bokeh(None, sizing_mode="stretch_width", min_height=420)
         ways = {"Principal axes": "pca", "Neighbours (t-SNE)": "tsne"}
-        self.how = pmui.RadioButtonGroup(options=ways, value="pca", size="small")
+        self.how = pmui.RadioButtonGroup(options=ways, value="pca", size="small", width=300)
         self.how.param.watch(self._show, "value")
         self.words = caption("The map appears when every sample was observed.")
         n = app.session.population.n
