@@ -1,0 +1,118 @@
+"""The notebook: runs by itself, and shows and scrubs in a real JupyterLab without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
+
+BOOK = Path(__file__).resolve().parent.parent.parent / "notebooks" / "sic.ipynb"
+START = "import xai_views as xv\nxv.notebook()"
+
+
+def errors(outputs: list[list[dict]]) -> list[str]:
+    return [f"{o['ename']}: {o['evalue']}" for cell in outputs for o in cell if o["output_type"] == "error"]
+
+
+def scrub(lab, presses: int, first: int) -> None:
+    """Press the right arrow; every press shows the next sample and other pixels."""
+    for i in range(presses):
+        before = lab.pixels()
+        lab.canvas.focus()
+        lab.page.keyboard.press("ArrowRight")
+        lab.shows(f"{first + i + 1:05d}|")
+        assert lab.pixels() != before
+
+
+def test_it_is_saved_without_outputs_and_for_any_kernel():
+    book = nbformat.read(BOOK, 4)
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert [cell for cell in code if cell.outputs or cell.execution_count] == []
+    assert book.metadata.kernelspec.name == "python3"
+    assert sum(cell.cell_type == "markdown" for cell in book.cells) >= 8
+
+
+def test_it_runs_top_to_bottom(tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    book = nbformat.read(BOOK, 4)
+    nbclient.NotebookClient(
+        book, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    said = [
+        o.get("text", "")
+        for c in book.cells
+        if c.cell_type == "code"
+        for o in c.outputs
+        if o.get("name") == "stderr"
+    ]
+    assert [text for text in said if "Warning" in text] == []
+
+
+def test_the_notebook_in_jupyterlab(open_lab):
+    lab = open_lab("sic.ipynb")
+    outputs = lab.run_all()
+    assert errors(outputs) == []
+    lab.shows("bird-test-00003|")  # what a cell said before the page was drawn
+    lab.canvas.scroll_into_view_if_needed()
+    assert lab.page.locator('.xv canvas[data-tile="sample"]').first.bounding_box()["width"] > 150
+    scrub(lab, 3, first=3)
+    lab.says("app.state.sample", "6")
+
+    before = lab.pixels()
+    lab.run("app.state.sample = 3")
+    lab.shows("bird-test-00003|")
+    assert lab.pixels() != before
+    lab.says("app.result().sample.item()", "bird-test-00003")
+    assert lab.page.problems == []
+
+
+def test_what_is_written_before_the_page_is_drawn_arrives_in_order(open_lab):
+    lab = open_lab([START, 'app = xv.explore("birds-sic")\napp', "for i in range(20): app.state.sample = i"])
+    assert errors(lab.run_all()) == []
+    lab.shows("bird-test-00019|")
+    lab.page.get_by_text("accuracy 0.98").first.wait_for(timeout=60_000)  # came while the page was drawn
+    assert lab.page.problems == []
+
+
+def test_a_choice_on_the_page_is_seen_in_python(open_lab):
+    lab = open_lab([START, 'app = xv.explore("birds-sic", sample="bird-test-00002", target=1)\napp'])
+    assert errors(lab.run_all()) == []
+    lab.shows("bird-test-00002|1.")
+    lab.run("app.state.target = 2")
+    lab.shows("bird-test-00002|2.")
+    lab.run("app.state.edit(excluded=[int(app.model.supports.index[0])])")
+    lab.says("app.state.edited, len(app.session.supports)", "(True, 149)")
+    lab.canvas.focus()
+    lab.page.keyboard.press("u")
+    lab.says("app.state.edited, len(app.session.supports)", "(False, 150)")
+    assert lab.page.problems == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [
+            START,
+            'import ipywidgets\napp = xv.explore("birds-sic")',
+            'ipywidgets.VBox([ipywidgets.Label("in a box"), app.ipywidget()])',
+        ],
+        [
+            "import panel as pn, xai_views as xv\npn.extension(comms='ipywidgets', inline=True)\nxv.notebook()",
+            'app = xv.explore("birds-sic")\napp',
+        ],
+    ],
+    ids=["in a box", "comms=ipywidgets"],
+)
+def test_as_an_ipywidget(open_lab, cells):
+    lab = open_lab([*cells, "app.state.sample = 3"])
+    assert errors(lab.run_all()) == []
+    lab.shows("bird-test-00003|")
+    scrub(lab, 2, first=3)
+    lab.says("app.state.sample", "5")
+    lab.run("app.state.sample = 1")
+    lab.shows("bird-test-00001|")
+    assert lab.page.problems == []
