@@ -33,6 +33,7 @@ def install() -> None:
         _loop = asyncio.get_running_loop()
     except RuntimeError:  # a kernel without an event loop has no second thread either
         _loop = None
+    _plots_with_styles()
     JupyterCommManager.server_comm = ServerComm
     JupyterCommManager.client_comm = ClientComm
     try:
@@ -63,6 +64,20 @@ def with_styles(text: str) -> str:
     if CDN_DIST not in text:
         return text
     return _STYLE.sub(lambda found: _data_uri(found[1]) or found[0], text)
+
+
+@cache
+def _plots_with_styles() -> None:
+    """Let HoloViews, which writes its own page, do the same."""
+    from holoviews.plotting.renderer import Renderer
+
+    components = Renderer.components
+
+    def with_our_styles(self: Any, *args: Any, **params: Any) -> Any:
+        data, metadata = components(self, *args, **params)
+        return {k: with_styles(v) if isinstance(v, str) else v for k, v in data.items()}, metadata
+
+    Renderer.components = with_our_styles
 
 
 class _Held:
