@@ -56,9 +56,7 @@ class SicApp(pn.viewable.Viewer):
         super().__init__()
         self.session = Session(model, samples)
         self.model, self.samples = self.session.model, samples
-        if isinstance(state.get("sample"), str):
-            state["sample"] = self.session.names.index(state["sample"])
-        self.state = SicState(**state)
+        self.state = SicState.first(self.session.names, **state)
         self._asks: dict[str, tuple] = {}
         self.canvas = Canvas(
             self._frame,

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 import param
 
+from xai_views.errors import XaiViewsError, nearest
+
 #: Version of the names in the URL; an address of another version opens with what it shares with this one.
 SCHEMA = 1
 PREDICTED = -1
@@ -56,6 +58,28 @@ class SicState(param.Parameterized):
         super().__init__(**params)
         self._past: list[dict[str, Any]] = []
         self._future: list[dict[str, Any]] = []
+
+    @classmethod
+    def first(cls, names: list[str], **values: Any) -> SicState:
+        """Return a state with these first values; ``sample`` may be one of the ids in ``names``.
+
+        Raises
+        ------
+        XaiViewsError
+            In one sentence, for a value that is not possible.
+        """
+        sample = values.get("sample")
+        if isinstance(sample, str):
+            if sample not in names:
+                raise XaiViewsError(f"there is no sample {sample!r}; the nearest: {nearest(sample, names)}.")
+            values["sample"] = names.index(sample)
+        for key in values:
+            if key not in cls.param:
+                raise XaiViewsError(f"the app has no state {key!r}; the nearest: {nearest(key, cls.param)}.")
+        try:
+            return cls(**values)
+        except (ValueError, TypeError) as e:
+            raise XaiViewsError(f"the app cannot start with this state: {str(e).rstrip('.')}.") from None
 
     @property
     def edited(self) -> bool:

@@ -167,6 +167,11 @@ class _PageWidget:
             content = {**content, "payload": with_styles(payload)}
         super().send(content, buffers)
 
+    def close(self) -> None:
+        """Close the widget; closing it again, as its end does, is harmless."""
+        if self.comm is not None:
+            super().close()
+
     def _sync_model(self, _model: Any, content: Any, _buffers: Any) -> None:
         self._listens()
         super()._sync_model(_model, content, _buffers)
