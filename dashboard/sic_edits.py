@@ -258,7 +258,7 @@ def when_done(future: Future, call: Callable[[], Any]) -> None:
     def arrived(future: Future) -> None:
         if future.cancelled() or future.exception() is not None:
             return
-        if doc is not None:
+        if doc is not None and doc.session_context is not None:
             doc.add_next_tick_callback(call)
         elif loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(call)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from html import escape
 from typing import Any
 
 import panel as pn
+
+from dashboard.tasks import caller
 
 
 class StatusLine(pn.viewable.Viewer):
@@ -17,16 +20,17 @@ class StatusLine(pn.viewable.Viewer):
         # The line lies over the page: a click on it is meant for what is under it.
         through = [":host, :host * { pointer-events: none; }"]
         self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
-        doc = pn.state.curdoc
+        page, me = caller(), weakref.ref(self)  # a notebook ends no session: a line that is gone leaves by itself
 
         def changed(*_: Any) -> None:
-            if doc is None:
-                self._pane.object = self._words()
+            line = me()
+            if line is None:
+                stop()
             else:
-                doc.add_next_tick_callback(self._write)
+                page(line._write)
 
         stop = kernel.subscribe(changed)
-        if doc is not None:
+        if pn.state.curdoc is not None:
             pn.state.on_session_destroyed(lambda _: stop())
 
     def _write(self) -> None:
