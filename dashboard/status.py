@@ -20,7 +20,10 @@ class StatusLine(pn.viewable.Viewer):
         # The line lies over the page: a click on it is meant for what is under it.
         through = [":host, :host * { pointer-events: none; }"]
         self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
-        page, me = caller(), weakref.ref(self)  # a notebook ends no session: a line that is gone leaves by itself
+        page, me = (
+            caller(),
+            weakref.ref(self),
+        )  # a notebook ends no session: a line that is gone leaves by itself
 
         def changed(*_: Any) -> None:
             line = me()
