@@ -103,6 +103,7 @@ class Canvas(JSComponent):
 
     _esm = esm(*SCRIPTS)
     _rename = {"position": None, "row": None}  # these reach the browser as jumps only
+    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, provider: Callable[..., Awaitable[bytes]], **params):
         params["settings"] = SETTINGS | dict(params.get("settings") or {})

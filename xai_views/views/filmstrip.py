@@ -55,6 +55,7 @@ class Filmstrip(JSComponent):
 
     _esm = esm("dom", "wire", "film", css="film")
     _rename = {"current": None}  # it reaches the browser as a jump only, so that no echo moves the hand back
+    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
         self._callbacks: list[Callable[[int], Any]] = []

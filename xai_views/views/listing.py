@@ -41,6 +41,7 @@ class Listing(JSComponent):
 
     _esm = esm("dom", "listing", css="listing")
     _rename = {"selected": None}
+    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, **params: Any) -> None:
         self._callbacks: list[Callable[[str], Any]] = []
