@@ -19,7 +19,8 @@ from dashboard.sic_panels import AnswerPanel, RegionPanel, about, caption
 from dashboard.sic_population import PopulationPanel
 from dashboard.sic_supports import SupportPanel
 from dashboard.sic_upload import UploadPanel
-from dashboard.state import NONE, PREDICTED, SicState
+from dashboard.sic_state import SicState
+from dashboard.state import NONE, PREDICTED
 from dashboard.status import StatusLine
 from dashboard.theme import note, page
 from xai_views.errors import XaiViewsError
@@ -42,7 +43,7 @@ class SicApp(pn.viewable.Viewer):
     samples : xarray.Dataset
         Samples that fit it.
     **state
-        First values of :class:`dashboard.state.SicState`; ``sample`` may be an id.
+        First values of :class:`dashboard.sic_state.SicState`; ``sample`` may be an id.
 
     Attributes
     ----------

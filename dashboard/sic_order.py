@@ -6,7 +6,8 @@ from typing import Any
 
 import panel_material_ui as pmui
 
-from dashboard.state import NONE, SHOWN, SORTS
+from dashboard.sic_state import SHOWN, SORTS
+from dashboard.state import NONE
 
 ORDERS = {
     "order": "as they come",

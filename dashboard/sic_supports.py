@@ -16,7 +16,7 @@ from dashboard.sic_edits import Effects, adding, excluding, later, on_page, when
 from dashboard.sic_panels import caption
 from dashboard.sic_support_card import SupportCard
 from dashboard.sic_support_table import SupportTable
-from dashboard.state import RULES
+from dashboard.sic_state import RULES
 from xai_views.errors import XaiViewsError
 
 MOST = 10  # supports per class that the slider offers

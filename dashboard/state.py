@@ -1,10 +1,10 @@
-"""What is selected in the SIC app: one object that every view writes and watches, and that the URL carries."""
+"""What is selected in an app: one object that every view writes and watches, and that the URL carries."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 
 import param
@@ -15,44 +15,23 @@ from xai_views.errors import XaiViewsError, nearest
 SCHEMA = 1
 PREDICTED = -1
 NONE = -1
-#: The rules that the library offers; a copy, so that the state needs no torch.
-RULES = ("model", "k-means", "compact", "diverse", "random")
-SORTS = ("order", "class", "confidence", "margin", "concentration", "distance")
-SHOWN = ("all", "right", "wrong")
 
 
-class SicState(param.Parameterized):
-    """Everything that decides what the page shows.
+class AppState(param.Parameterized):
+    """Everything that decides what a page shows; edits can be undone, and the whole state fits into an address.
 
-    Samples and supports are positions; the URL names samples by their id.
+    Samples are positions; the URL names them by their id.
     """
 
     sample = param.Integer(0, bounds=(0, None), doc="Position of the test sample.")
     target = param.Integer(
         PREDICTED, bounds=(-1, None), doc="Class whose logit is explained; -1 = the predicted one."
     )
-    against = param.Integer(NONE, bounds=(-1, None), doc="Class to compare with; -1 = none.")
-    support = param.Integer(
-        NONE, bounds=(-1, None), doc="Training position of the chosen support sample; -1 = none."
-    )
     region = param.List([], doc="Brushed polygon in image pixels, [[x, y], ...].")
-    sort = param.Selector(default="order", objects=list(SORTS), doc="Order of the population.")
-    descending = param.Boolean(False, doc="Whether the largest come first.")
-    shown = param.Selector(
-        default="all", objects=list(SHOWN), doc="Samples shown: all, or those predicted right or wrong."
-    )
-    label = param.Integer(NONE, bounds=(-1, None), doc="Only samples of this class; -1 = all.")
-    per_class = param.Integer(0, bounds=(0, 20), doc="Supports per class; 0 = the model's own number.")
-    rule = param.Selector(
-        default="model", objects=list(RULES), doc="How supports are chosen; model = as shipped."
-    )
-    excluded = param.List([], item_type=int, doc="Training positions that must not be supports.")
-    added = param.List([], doc="Further supports, [[training position, class], ...].")
-    colours = param.Boolean(True, doc="Whether the colour rendering is drawn.")
     look = param.Dict({}, doc="Settings of the canvas that differ from its defaults.")
 
-    #: Parameters that make up the support set; together they are one step of undo.
-    EDITS = ("per_class", "rule", "excluded", "added")
+    #: Parameters that together are one step of undo.
+    EDITS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -60,7 +39,7 @@ class SicState(param.Parameterized):
         self._future: list[dict[str, Any]] = []
 
     @classmethod
-    def first(cls, names: list[str], **values: Any) -> SicState:
+    def first(cls, names: list[str], **values: Any) -> Self:
         """Return a state with these first values; ``sample`` may be one of the ids in ``names``.
 
         Raises
@@ -80,11 +59,6 @@ class SicState(param.Parameterized):
             return cls(**values)
         except (ValueError, TypeError) as e:
             raise XaiViewsError(f"the app cannot start with this state: {str(e).rstrip('.')}.") from None
-
-    @property
-    def edited(self) -> bool:
-        """Whether the support set differs from the model's own."""
-        return self.edits() != {"per_class": 0, "rule": "model", "excluded": [], "added": []}
 
     def edits(self) -> dict[str, Any]:
         """The parameters of the support set, as they are now."""
@@ -159,13 +133,13 @@ class SicState(param.Parameterized):
     def _parse(self, key: str, text: str, names: list[str]) -> Any:
         if key == "sample":
             return names.index(text) if text in names else int(text)
-        if isinstance(self.param[key], param.Selector):
+        if isinstance(self.param[key], param.Selector | param.String):
             return text
         value = json.loads(text)
-        if key == "region":
-            value = [[float(x), float(y)] for x, y in value][:2000]
-        if key == "added":
-            value = [[int(i), int(c)] for i, c in value][:1000]
-        if key == "look" and not isinstance(value, dict):
+        if isinstance(self.param[key], param.Dict) and not isinstance(value, dict):
             raise ValueError(text)
-        return value
+        return self.checked(key, value)
+
+    def checked(self, key: str, value: Any) -> Any:
+        """Return a value of an address in the form that the state keeps; apps bound and convert theirs."""
+        return [[float(x), float(y)] for x, y in value][:2000] if key == "region" else value

@@ -14,7 +14,7 @@ from dashboard import sic_data, tasks
 from dashboard.sic_data import figures
 from dashboard.sic_map import neighbours_map, principal_axes
 from dashboard.sic_population import accuracy
-from dashboard.state import SORTS
+from dashboard.sic_state import SORTS
 from xai_views.errors import XaiViewsError
 from xai_views.methods import passes
 from xai_views.samples import dataset

@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "limits": "shared",  # "shared" | "per panel"
     "percentile": 99.5,  # of |value|: what lies above is drawn with the strongest colour
     "limit": None,  # a fixed limit instead of the percentile
+    "focus": None,  # {layer of label maps: ids that stand out}
     "prefetch": True,  # ask for the neighbours ahead of time
     "toolbar": True,
     "legend": True,
@@ -94,6 +95,9 @@ class Canvas(JSComponent):
         {}, doc="Further keys to forward, with the words for the help: {'[': 'previous cluster'}."
     )
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
+    page_keys = param.Boolean(
+        True, doc="Whether keys work wherever the focus is; False for a second canvas on a page."
+    )
     report_settings = param.Boolean(
         False, doc="Whether the browser tells changed settings (see on_settings)."
     )
@@ -144,7 +148,10 @@ class Canvas(JSComponent):
         self.frame = frame
 
     def on_select(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
-        """Call ``function({"tile", "row", "x", "y"})`` on a click or a row chosen by key (image pixels)."""
+        """Call ``function({"tile", "row", "x", "y", "labels"})`` on a click or a row chosen by key.
+
+        ``x`` and ``y`` are image pixels; ``labels`` are the ids of the tile's label maps there, by layer.
+        """
         self._callbacks.setdefault("select", []).append(function)
 
     def on_region(self, function: Callable[[Mapping[str, Any]], Any]) -> None:

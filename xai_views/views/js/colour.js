@@ -25,9 +25,21 @@ function colourOf(id) {
   return `rgb(${r} ${g} ${b})`;
 }
 
+// A small square in the colour and hatching of an id, as the maps draw it.
+function paintSwatch(canvas, id) {
+  const context = canvas.getContext("2d"), {width, height} = canvas;
+  context.fillStyle = colourOf(id);
+  context.fillRect(0, 0, width, height);
+  if (id < 8) return canvas;
+  context.fillStyle = context.createPattern(hatchTile(hatchOf(id)), "repeat");
+  context.fillRect(0, 0, width, height);
+  return canvas;
+}
+
 // A canvas with one pixel per cell, kept until a setting that matters changes.
 function overlayOf(map, limit, settings, opaque) {
-  const about = [limit, settings.map, settings.sequential, settings.sign, settings.threshold, settings.opacity, opaque].join();
+  const focus = map.kind === "label" ? settings.focus?.[map.layer] ?? null : null;
+  const about = [limit, settings.map, settings.sequential, settings.sign, settings.threshold, settings.opacity, opaque, focus].join();
   if (map.overlay?.about === about) return map.overlay.canvas;
   const canvas = map.overlay?.canvas ?? Object.assign(document.createElement("canvas"), {width: map.columns, height: map.rows});
   const context = canvas.getContext("2d"), image = context.createImageData(map.columns, map.rows);
@@ -35,7 +47,8 @@ function overlayOf(map, limit, settings, opaque) {
   if (map.kind === "label") {
     const alpha = Math.round(255 * (opaque ? 1 : 0.6 * settings.opacity));
     const colours = CATEGORIES.map(([r, g, b]) => little(r, g, b, alpha));
-    for (let i = 0; i < codes.length; i++) pixels[i] = codes[i] < 0 ? 0 : colours[codes[i] % 8];
+    const chosen = focus?.length ? new Set(focus) : null, veil = little(17, 24, 39, opaque ? 255 : 170); // all but the chosen ids step back
+    for (let i = 0; i < codes.length; i++) pixels[i] = chosen && !chosen.has(codes[i]) ? veil : codes[i] < 0 ? 0 : colours[codes[i] % 8];
   } else {
     const colours = colourCodes(map, limit, settings, opaque), shift = map.kind === "signed" ? 128 : 0;
     for (let i = 0; i < codes.length; i++) pixels[i] = colours[codes[i] + shift];
@@ -47,6 +60,7 @@ function overlayOf(map, limit, settings, opaque) {
 
 const HATCH = {1: "M-2 10 10-2M6 18 18 6M-2 18 18-2", 2: "M-2-2 18 18M6-2 18 10M-2 6 10 18", 3: "M0 4h16M0 12h16", 4: "M4 4h2v2H4zM12 12h2v2h-2z"};
 const hatchTiles = {};
+const hatchOf = (id) => ((Math.floor(id / 8) - 1) % 4) + 1;
 
 function hatchTile(kind) {
   if (!hatchTiles[kind]) {
@@ -65,11 +79,11 @@ function hatchTile(kind) {
 // Hatch the regions of ids >= 8; ids 8-15 diagonally, 16-23 back-diagonally, then horizontally, then dotted.
 function drawHatching(context, map, source, width, height) {
   const kinds = new Set();
-  for (const id of map.codes) if (id >= 8) kinds.add(((Math.floor(id / 8) - 1) % 4) + 1);
+  for (const id of map.codes) if (id >= 8) kinds.add(hatchOf(id));
   for (const kind of kinds) {
     const mask = Object.assign(document.createElement("canvas"), {width: map.columns, height: map.rows});
     const small = mask.getContext("2d"), image = small.createImageData(map.columns, map.rows);
-    map.codes.forEach((id, i) => { if (id >= 8 && ((Math.floor(id / 8) - 1) % 4) + 1 === kind) image.data[4 * i + 3] = 255; });
+    map.codes.forEach((id, i) => { if (id >= 8 && hatchOf(id) === kind) image.data[4 * i + 3] = 255; });
     small.putImageData(image, 0, 0);
     const big = Object.assign(document.createElement("canvas"), {width, height}), layer = big.getContext("2d");
     layer.imageSmoothingEnabled = false;
@@ -105,7 +119,7 @@ function composeTile(context, width, height, {view, photo, maps, frame, settings
     context.imageSmoothingEnabled = settings.smooth && map.kind !== "label";
     context.imageSmoothingQuality = "low";
     context.drawImage(overlayOf(map, limit, settings, !photo && i === 0), ...source, 0, 0, width, height);
-    if (map.kind === "label") drawHatching(context, map, source, width, height);
+    if (map.kind === "label" && !settings.focus?.[map.layer]?.length) drawHatching(context, map, source, width, height);
     if (settings.outline || map.kind === "label") {
       drawContours(context, map, limit, settings, {width, height, view, ratio});
       if (map.kind === "label" && width >= 120 * ratio) drawNumbers(context, map, {width, height, view, ratio});

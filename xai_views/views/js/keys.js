@@ -67,7 +67,7 @@ function attachKeys(host) {
   root.addEventListener("keydown", handle);
   const page = (event) => {
     if (!root.isConnected) { document.removeEventListener("keydown", page); return; }
-    if (event.composedPath().includes(root) || inNotebook() || !root.getClientRects().length) return;
+    if (host.model.page_keys === false || event.composedPath().includes(root) || inNotebook() || !root.getClientRects().length) return;
     handle(event);
   };
   document.addEventListener("keydown", page);

@@ -73,13 +73,7 @@ class Legend {
     if (bar.text === text) return;
     bar.text = text;
     bar.list.replaceChildren(...ids.map((id) => {
-      const swatch = h("canvas", {width: 28, height: 28, "aria-hidden": true}), context = swatch.getContext("2d");
-      context.fillStyle = colourOf(id);
-      context.fillRect(0, 0, 28, 28);
-      if (id >= 8) {
-        context.fillStyle = context.createPattern(hatchTile(((Math.floor(id / 8) - 1) % 4) + 1), "repeat");
-        context.fillRect(0, 0, 28, 28);
-      }
+      const swatch = paintSwatch(h("canvas", {width: 28, height: 28, "aria-hidden": true}), id);
       return h("li", {}, swatch, `${id}${names[id] ? ` ${names[id]}` : ""}`);
     }));
   }

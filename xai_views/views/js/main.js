@@ -170,10 +170,10 @@ class CanvasApp {
     }, now ? 0 : REPORT_MS);
   }
 
-  select({row = null, tile = null, x = null, y = null}) {
+  select({row = null, tile = null, x = null, y = null, labels = {}}) {
     if (row !== null) this.ledger.setSelected(row);
     this.root.focus({preventScroll: true});
-    this.model.send_msg({type: "select", tile, row, x, y, sample: this.scrubber.order[this.scrubber.position] ?? ""});
+    this.model.send_msg({type: "select", tile, row, x, y, labels, sample: this.scrubber.order[this.scrubber.position] ?? ""});
   }
 
   forward(key) { this.model.send_msg({type: "key", key}); }

@@ -70,13 +70,22 @@ class Ledger {
     row.id = String(data.id);
     setAttribute(row.element, "data-row", row.id);
     for (let i = 0; i < pictures; i++) this.fillPicture(row, i, data.tiles?.[i]);
-    row.cells.forEach((cell, i) => setText(cell, String(data.cells?.[i] ?? "")));
+    row.cells.forEach((cell, i) => this.fillCell(cell, String(data.cells?.[i] ?? ""), i ? null : data.swatch ?? null));
     if (!bars) return;
     const share = clamp((data.value ?? 0) / limit, -1, 1);
     setText(row.number, data.value_text ?? formatNumber(data.value, true));
     row.bar.style.width = `${50 * Math.abs(share)}%`;
     row.bar.style.left = share < 0 ? `${50 - 50 * Math.abs(share)}%` : "50%";
     row.bar.classList.toggle("xv-against", share < 0);
+  }
+
+  // Text, after a swatch in the colour of an id where the row has one.
+  fillCell(cell, text, swatch) {
+    if (swatch === null) { setText(cell, text); return; }
+    const [canvas, words] = cell.firstElementChild ? cell.children : [h("canvas", {class: "xv-swatch", width: 28, height: 28, "aria-hidden": true}), h("span")];
+    if (!cell.firstElementChild) cell.replaceChildren(canvas, words);
+    if (canvas.dataset.id !== String(swatch)) { paintSwatch(canvas, swatch); canvas.dataset.id = swatch; }
+    setText(words, text);
   }
 
   fillPicture(row, i, id) {

@@ -67,9 +67,12 @@ class Tile {
   }
 
   get maps() {
-    const all = this.host.frame?.maps.get(this.id) ?? [], {layers} = this.spec;
+    const all = (this.host.frame?.maps.get(this.id) ?? []).filter((map) => map.drawn !== false), {layers} = this.spec;
     return layers ? layers.map((name) => all.find((map) => map.layer === name)).filter(Boolean) : all;
   }
+
+  // What is drawn and then what is only read under the hand.
+  get readable() { return [...this.maps, ...(this.host.frame?.maps.get(this.id) ?? []).filter((map) => map.drawn === false)]; }
 
   about() { return this.host.frame?.header.tiles?.[this.id] ?? {}; }
 
@@ -161,9 +164,8 @@ class Tile {
   // The values under the hand: position in image pixels, then each layer.
   readOut(at, origin) {
     const [tall, wide] = this.size, brief = this.stage.clientWidth < 180;
-    const parts = this.maps.map((map) => {
-      const row = Math.min(map.rows - 1, Math.floor(at.y * map.rows)), column = Math.min(map.columns - 1, Math.floor(at.x * map.columns));
-      const value = valueAt(map, row, column), about = {...this.host.frame.header.legend?.[map.layer], ...map};
+    const parts = (brief ? this.maps : this.readable).map((map) => {
+      const value = valueUnder(map, at), about = {...this.host.frame.header.legend?.[map.layer], ...map};
       let text = formatNumber(value, map.kind === "signed");
       if (map.kind === "label") text = value == null || value < 0 ? "not explained" : `${value}${about.names?.[value] ? ` ${about.names[value]}` : ""}`;
       return brief ? text : `${about.title ?? map.layer} ${text}${about.unit && map.kind !== "label" ? ` ${about.unit}` : ""}`;
@@ -175,6 +177,7 @@ class Tile {
 
   click(at) {
     const [tall, wide] = this.size;
-    this.host.select({tile: this.id, row: this.row ?? null, x: +(at.x * wide).toFixed(2), y: +(at.y * tall).toFixed(2)});
+    const labels = Object.fromEntries(this.maps.filter((map) => map.kind === "label").map((map) => [map.layer, valueUnder(map, at)]));
+    this.host.select({tile: this.id, row: this.row ?? null, x: +(at.x * wide).toFixed(2), y: +(at.y * tall).toFixed(2), labels});
   }
 }

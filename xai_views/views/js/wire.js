@@ -56,6 +56,11 @@ function valueAt(map, row, column) {
   return map.kind === "label" ? code : code * map.scale;
 }
 
+// The value of a map under a position given as shares of the picture.
+function valueUnder(map, {x, y}) {
+  return valueAt(map, clamp(Math.floor(y * map.rows), 0, map.rows - 1), clamp(Math.floor(x * map.columns), 0, map.columns - 1));
+}
+
 // |value| at a percentile of one map; 100 is the largest.
 function percentileOf(map, percentile) {
   map.percentiles ??= new Map();
