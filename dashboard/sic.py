@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-import param
 import xarray as xr
 
 from dashboard import method_pages, sic_frame
-from dashboard.sic_data import Session
-from dashboard.sic_panels import AnswerPanel, RegionPanel, about, caption
+from dashboard.app import App
+from dashboard.sic_data import SicSession
+from dashboard.sic_panels import AnswerPanel, RegionPanel, about
 from dashboard.sic_population import PopulationPanel
+from dashboard.sic_state import SicState
 from dashboard.sic_supports import SupportPanel
 from dashboard.sic_upload import UploadPanel
-from dashboard.sic_state import SicState
 from dashboard.state import NONE, PREDICTED
 from dashboard.status import StatusLine
-from dashboard.theme import note, page
+from dashboard.theme import caption
 from xai_views.errors import XaiViewsError
 from xai_views.explanation import finish
 from xai_views.views import SETTINGS, Canvas
@@ -33,7 +33,7 @@ CAPTION = (
 )
 
 
-class SicApp(pn.viewable.Viewer):
+class SicApp(App):
     """Explore a SIC network.
 
     Parameters
@@ -51,11 +51,11 @@ class SicApp(pn.viewable.Viewer):
         What is selected; may be read and written.
     """
 
-    problem = param.String("", doc="The last thing that went wrong, in one sentence; shown on the page.")
+    title = "SIC"
 
     def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
         super().__init__()
-        self.session = Session(model, samples)
+        self.session = SicSession(model, samples)
         self.model, self.samples = self.session.model, samples
         self.state = SicState.first(self.session.names, **state)
         self._asks: dict[str, tuple] = {}
@@ -91,12 +91,8 @@ class SicApp(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             dynamic=False,
         )
-        self._problem = pn.Column(sizing_mode="stretch_width")
-        self.param.watch(self._show_problem, "problem")
-        self._show_problem()
         return pn.Column(
-            *self._notes(),
-            self._problem,
+            *self.notes(),
             self.population.strip,
             self.controls(),
             self.canvas,
@@ -136,18 +132,11 @@ class SicApp(pn.viewable.Viewer):
             margin=(4, 8),
         )
 
-    def _notes(self) -> list:
-        words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]
-        return [note(" ".join(dict.fromkeys(w for w in words if w)))] if any(words) else []
-
     def _layout(self) -> dict:
         layout = {**sic_frame.LAYOUT, "tiles": dict(sic_frame.LAYOUT["tiles"])}
         if not ({"part", "mask"} & set(self.samples.data_vars)):
             layout["tiles"].pop("truth")
         return layout
-
-    def _show_problem(self, *_: Any) -> None:
-        self._problem.objects = [note(self.problem, "error")] if self.problem else []
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -162,26 +151,11 @@ class SicApp(pn.viewable.Viewer):
             )
         )
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
-        state.param.watch(self._moved, "sample")
+        state.param.watch(self.moved, "sample")
         state.param.watch(self._asked, ["target", "against", "colours"])
         state.param.watch(lambda *_: self._edited(), list(state.EDITS))
         state.param.watch(lambda e: setattr(canvas, "row", str(e.new) if e.new >= 0 else ""), "support")
         state.param.watch(lambda e: canvas.compose(**{**SETTINGS, **e.new}), "look")
-
-    def show_position(self, position: int) -> None:
-        """Go to a position of the canvas' order, which is the population's order after sorting and filtering."""
-        if position < len(self.canvas.order):
-            self.state.sample = self.session.names.index(self.canvas.order[position])
-
-    def _moved(self, *_: Any) -> None:
-        if self.state.sample >= len(self.session):
-            self.state.sample = len(self.session) - 1
-            return
-        name = self.session.names[self.state.sample]
-        if name not in self.canvas.order:  # chosen from outside of the filter
-            self.canvas.order = [name, *self.canvas.order]
-        self.canvas.sample = name
-        self.state.region = []
 
     def _asked(self, *_: Any) -> None:
         for name in ("target", "against"):
@@ -273,40 +247,6 @@ class SicApp(pn.viewable.Viewer):
             }
         )
         return finish([one], self.model, samples, session.method)
-
-    def ipywidget(self) -> Any:
-        """Return the app as an ipywidget, to stand among others."""
-        return pn.ipywidget(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        if pn.config.comms in {"vscode", "ipywidgets"}:
-            return self.ipywidget()._repr_mimebundle_(include=include, exclude=exclude)
-        return super()._repr_mimebundle_(include, exclude)
-
-    def servable(self, title: str = "", **params: Any) -> SicApp:
-        """Put the app into the page that is being served, with its state in the address."""
-        location = pn.state.location
-        if location is not None:
-            self._follow(location)
-        page(
-            title or self.model.card.get("title") or f"SIC: {self.model.name}",
-            [self],
-            status=self.status,
-            **params,
-        ).servable()
-        return self
-
-    def _follow(self, location: Any) -> None:
-        """Restore the state from the address, then keep the address in step with it."""
-        query = {k: v[0].decode("utf-8", "replace") for k, v in (pn.state.session_args or {}).items()}
-        problems = self.state.restore(query, self.session.names)
-        self.problem = " ".join(problems)
-        kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
-
-        def write(*_: Any) -> None:
-            location.search = self.state.search(self.session.names, **kept)
-
-        self.state.param.watch(write, [n for n in self.state.param if n != "name"])
 
 
 def _numbered(classes: list[str]) -> dict[str, int]:

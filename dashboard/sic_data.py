@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
@@ -12,19 +11,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views.errors import SamplesError, XaiViewsError
+from dashboard.session import SampleSet, Session
+from xai_views.errors import XaiViewsError
 from xai_views.kernel import PREFETCH, get_kernel
 from xai_views.methods import get
 from xai_views.models import evidence
 from xai_views.models.supports import Supports, select
-from xai_views.samples import digest, images
+from xai_views.samples import images
 
 CHUNK = 32
 #: Completed support sets that a session keeps; an edit makes one, undo goes back to one.
 KEPT_SETS = 16
 
 
-class Population:
+class Population(SampleSet):
     """The samples of a page with the evidence vector of each; one per process for the same model and samples.
 
     Attributes
@@ -39,13 +39,9 @@ class Population:
     _lock = threading.Lock()
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        self.model, self.samples = model, samples
-        self.n = samples.sizes["sample"]
-        self.names = [str(n) for n in samples["name"].values]
-        label = samples["label"].values if "label" in samples else np.full(self.n, -1)
-        self.label = np.asarray(label if label.ndim == 1 else label.argmax(1), np.int64)
+        super().__init__(samples)
+        self.model = model
         self.z = np.full((self.n, model.module.latent_size), np.nan, np.float32)
-        self._digests: dict[int, str] = {}
         self.ready: Future = get_kernel().run(self._observe, priority=PREFETCH)
 
     @classmethod
@@ -60,16 +56,6 @@ class Population:
                 cls._all[key] = cls(model, samples)
             return cls._all[key]
 
-    def image(self, i: int) -> np.ndarray:
-        """Image ``[H, W, C]`` of sample ``i``."""
-        return images(self.samples, [i])[0]
-
-    def digest(self, i: int) -> str:
-        """Content key of sample ``i``."""
-        if i not in self._digests:
-            self._digests[i] = digest(self.image(i))
-        return self._digests[i]
-
     def _observe(self, progress: Any):
         from xai_views.methods.sic import latent_vectors
 
@@ -78,16 +64,6 @@ class Population:
             self.z[rows] = latent_vectors(self.model, images(self.samples, rows))
             progress(rows[-1] + 1, self.n)
             yield
-
-    def truth(self, i: int) -> tuple[np.ndarray, list[str]] | None:
-        """Known regions of sample ``i``: ids ``[y, x]`` (-1 = nothing) and their names; None when nothing is known."""
-        if "part" in self.samples:
-            part = self.samples["part"].isel(sample=i).values.astype(np.int16)
-            return np.where(part > 0, part, -1), list(self.samples.attrs.get("parts", ()))
-        if "mask" in self.samples:
-            mask = self.samples["mask"].isel(sample=i).values
-            return np.where(mask, 1, -1).astype(np.int16), ["", "outline"]
-        return None
 
 
 def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
@@ -118,57 +94,22 @@ def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) ->
     }
 
 
-class Session:
+class SicSession(Session):
     """One visitor's view of a population: uploads, an edited support set, and explanations through the kernel."""
 
+    kind = "sic"
+
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        self.kernel = get_kernel()
-        self.model = self.kernel.register(model)
-        self.method = get("sic")
-        reason = self.method.fits(self.model)
+        method = get("sic")
+        model = get_kernel().register(model)
+        reason = method.fits(model)
         if reason:
             raise XaiViewsError(reason)
         if samples.sizes["sample"]:
-            self.model.check(images(samples, [0]))
-        self.population = Population.of(self.model, samples)
-        self.uploads: list[tuple[str, np.ndarray, str]] = []
+            model.check(images(samples, [0]))
+        super().__init__(model, Population.of(model, samples), method)
         self.supports: Supports = self.model.supports
         self._completed: dict[str, Future] = {}
-        self._channel = f"sic-{id(self):x}"
-
-    # -- samples ------------------------------------------------------------------------------------------------
-
-    @property
-    def names(self) -> list[str]:
-        """Ids of the population's samples and then of the uploads."""
-        return self.population.names + [name for name, _, _ in self.uploads]
-
-    def __len__(self) -> int:
-        return self.population.n + len(self.uploads)
-
-    def image(self, i: int) -> np.ndarray:
-        """Image ``[H, W, C]`` of sample ``i``."""
-        return self.population.image(i) if i < self.population.n else self.uploads[i - self.population.n][1]
-
-    def digest(self, i: int) -> str:
-        """Content key of sample ``i``."""
-        return self.population.digest(i) if i < self.population.n else self.uploads[i - self.population.n][2]
-
-    def label(self, i: int) -> int:
-        """Known class of sample ``i``, -1 = unknown."""
-        return int(self.population.label[i]) if i < self.population.n else -1
-
-    def truth(self, i: int) -> tuple[np.ndarray, list[str]] | None:
-        """Known regions of sample ``i``; nothing is known of uploads."""
-        return self.population.truth(i) if i < self.population.n else None
-
-    def add(self, image: np.ndarray) -> int:
-        """Add an uploaded image ``[H, W, C]`` that fits the model; returns its position."""
-        self.model.check(image[None])
-        if len(self.uploads) >= 50:
-            raise SamplesError("this page already holds 50 uploaded images; reload it to start again.")
-        self.uploads.append((f"upload-{len(self.uploads) + 1}", image, digest(image)))
-        return len(self) - 1
 
     # -- supports -----------------------------------------------------------------------------------------------
 
@@ -253,21 +194,6 @@ class Session:
         chosen = self.supports if supports is None else supports
         classes = (target,) if against < 0 else (target, against)
         return SICAsk(classes, None if chosen == self.model.supports else chosen, True, colours)
-
-    async def explain(self, i: int, ask: Any, priority: int = 0) -> xr.Dataset:
-        """The explanation of sample ``i``; cached by the kernel."""
-        image = await asyncio.to_thread(self.image, i)
-        channel = "" if priority else self._channel
-        future = self.kernel.explain(
-            self.model, image[None], [self.digest(i)], self.method, [ask], channel=channel, priority=priority
-        )
-        return (await asyncio.wrap_future(future))[0]
-
-    def explain_now(self, i: int, ask: Any) -> xr.Dataset:
-        """The explanation of sample ``i``; waits for it (for notebooks, never for a page)."""
-        return self.kernel.explain(
-            self.model, self.image(i)[None], [self.digest(i)], self.method, [ask]
-        ).result(120)[0]
 
 
 def _per_class(supports: Supports) -> int:

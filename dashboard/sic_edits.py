@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,52 +10,14 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from PIL import Image
 
 from dashboard.sic_data import figures
 from dashboard.sic_frame import number
 from dashboard.tasks import start
 from xai_views.models import evidence
 from xai_views.models.supports import Supports
-from xai_views.views import colour
-from xai_views.views.wire import as_uint8
 
-GREY = np.array([0.299, 0.587, 0.114])
 NO_RETRAINING = "The network itself stays as it is; nothing is trained again."
-
-
-def composed(image: np.ndarray, values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Lay a signed map over a picture that was turned grey.
-
-    Parameters
-    ----------
-    image : ndarray
-        ``[H, W, 1 or 3]``.
-    values : ndarray
-        ``[H, W]``; what is not a number leaves the picture grey.
-    limit : float, optional
-        Value of the full colour, the same for both signs. Default: the largest size.
-
-    Returns
-    -------
-    ndarray
-        ``[H, W, 3]`` uint8: red for, blue against, the picture alone at zero.
-    """
-    pixels = as_uint8(image).astype(np.float64)
-    grey = pixels @ GREY if pixels.shape[-1] == 3 else pixels[..., 0]
-    ground = np.repeat((56 + 0.55 * grey)[..., None], 3, -1)
-    values = np.nan_to_num(np.asarray(values, np.float64))
-    top = float(np.abs(values).max(initial=0)) if limit is None else limit
-    weight = 0.9 * colour.alpha(values, top)[..., None] if top else 0.0
-    return np.round(ground * (1 - weight) + colour.rgb("CET_D1A", values, top) * weight).astype(np.uint8)
-
-
-def png(image: np.ndarray) -> str:
-    """Return a picture as a PNG data URI: every pixel as it is."""
-    pixels = as_uint8(image)
-    out = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def nearest_training(
@@ -265,12 +225,3 @@ def when_done(future: Future, call: Callable[[], Any]) -> None:
 
     if not future.done():
         future.add_done_callback(arrived)
-
-
-def on_page(call: Callable[[], Any]) -> None:
-    """Call a function while it holds the page's lock, as changes of plots ask for; what was awaited has lost it."""
-    doc = pn.state.curdoc
-    if doc is None or doc.session_context is None:
-        call()
-    else:
-        doc.add_next_tick_callback(call)

@@ -12,10 +12,9 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from dashboard.sic_edits import on_page
 from dashboard.sic_frame import support_name
-from dashboard.sic_panels import caption
-from dashboard.tasks import start
+from dashboard.tasks import on_page, start
+from dashboard.theme import caption
 from xai_views.samples import images
 from xai_views.views.plots import data_uri
 

@@ -9,21 +9,12 @@ from typing import Any
 import numpy as np
 import panel as pn
 
-from dashboard.sic_edits import on_page
+from dashboard.pictures import polygon_mask
 from dashboard.sic_frame import number, sums, support_name
-from dashboard.tasks import start
-from dashboard.theme import note
+from dashboard.tasks import on_page, start
+from dashboard.theme import caption, note
 from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
-
-MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "110ch", "font-size": "0.875rem"}
-
-
-def caption(text: str, more: str = "") -> pn.pane.HTML:
-    """One sentence under or over a view: what it shows and what it does not; ``more`` is HTML, such as a link."""
-    return pn.pane.HTML(
-        f"<p>{escape(text)}{more}</p>", margin=(0, 16), styles=MUTED, sizing_mode="stretch_width"
-    )
 
 
 class Following(pn.viewable.Viewer):
@@ -202,14 +193,6 @@ class RegionPanel(Following):
             self.listing,
             sizing_mode="stretch_width",
         )
-
-
-def polygon_mask(polygon: list, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels ``[y, x]`` whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
-    from skimage.draw import polygon2mask
-
-    # Pixel (i, j) has its centre at (j + 0.5, i + 0.5) in the polygon's coordinates.
-    return polygon2mask(shape, np.asarray(polygon, float)[:, ::-1] - 0.5)
 
 
 ABOUT_CSS = """

@@ -13,9 +13,9 @@ import panel as pn
 from dashboard import sic_data
 from dashboard.sic_map import MapView
 from dashboard.sic_order import controls
-from dashboard.sic_panels import MUTED, caption
 from dashboard.state import NONE
 from dashboard.tasks import caller
+from dashboard.theme import MUTED, caption
 from xai_views.errors import XaiViewsError
 from xai_views.samples import images
 from xai_views.views import Filmstrip, Listing

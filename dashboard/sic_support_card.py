@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import panel as pn
 
-from dashboard.sic_edits import composed, later, png
+from dashboard.pictures import composed, png
+from dashboard.sic_edits import later
 from dashboard.sic_frame import number, support_name
 from xai_views.errors import XaiViewsError
 from xai_views.models import evidence

@@ -12,11 +12,12 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.sic_candidates import Candidates
-from dashboard.sic_edits import Effects, adding, excluding, later, on_page, when_done
-from dashboard.sic_panels import caption
+from dashboard.sic_edits import Effects, adding, excluding, later, when_done
+from dashboard.sic_state import RULES
 from dashboard.sic_support_card import SupportCard
 from dashboard.sic_support_table import SupportTable
-from dashboard.sic_state import RULES
+from dashboard.tasks import on_page
+from dashboard.theme import caption
 from xai_views.errors import XaiViewsError
 
 MOST = 10  # supports per class that the slider offers

@@ -10,10 +10,9 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from dashboard.sic_edits import on_page, png
-from dashboard.sic_panels import caption
-from dashboard.tasks import start
-from dashboard.theme import note
+from dashboard.pictures import png
+from dashboard.tasks import on_page, start
+from dashboard.theme import caption, note
 from xai_views.errors import XaiViewsError
 from xai_views.samples import decode_upload, fit
 from xai_views.views import Listing

@@ -137,7 +137,7 @@ class AppState(param.Parameterized):
             return text
         value = json.loads(text)
         if isinstance(self.param[key], param.Dict) and not isinstance(value, dict):
-            raise ValueError(text)
+            raise ValueError(text)  # noqa: TRY004 - like every other value that is not possible
         return self.checked(key, value)
 
     def checked(self, key: str, value: Any) -> Any:

@@ -43,6 +43,15 @@ def caller() -> Callable[[Callable[[], Any]], Any]:
     return lambda call: None if loop.is_closed() else loop.call_soon_threadsafe(call)
 
 
+def on_page(call: Callable[[], Any]) -> None:
+    """Call a function while it holds the page's lock, as changes of plots ask for; what was awaited has lost it."""
+    doc = pn.state.curdoc
+    if doc is None or doc.session_context is None:
+        call()
+    else:
+        doc.add_next_tick_callback(call)
+
+
 def _ended(task: asyncio.Task) -> None:
     _running.discard(task)
     if not task.cancelled() and task.exception() is not None:

@@ -187,6 +187,16 @@ NOTE_CSS = """
 """
 
 
+MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "110ch", "font-size": "0.875rem"}
+
+
+def caption(text: str, more: str = "") -> pn.pane.HTML:
+    """One sentence under or over a view: what it shows and what it does not; ``more`` is HTML, such as a link."""
+    return pn.pane.HTML(
+        f"<p>{escape(text)}{more}</p>", margin=(0, 16), styles=MUTED, sizing_mode="stretch_width"
+    )
+
+
 def _list(value: Any) -> list[Any]:
     if value is None:
         return []

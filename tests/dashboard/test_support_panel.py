@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from support_hands import choose, choose_candidate, pairs, press, slide, words, z_of
 
+from dashboard.pictures import composed
 from dashboard.sic_data import figures
-from dashboard.sic_edits import Effects, class_of, composed, excluding
+from dashboard.sic_edits import Effects, class_of, excluding
 from dashboard.sic_support_table import ALL, EXPLAINED
 from xai_views.methods import passes
 from xai_views.models import Latents, evidence

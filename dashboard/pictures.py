@@ -1,0 +1,56 @@
+"""Pictures as the pages of the apps show them outside of the canvas, and regions drawn on them."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from xai_views.views import colour
+from xai_views.views.wire import as_uint8
+
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+def composed(image: np.ndarray, values: np.ndarray, limit: float | None = None) -> np.ndarray:
+    """Lay a signed map over a picture that was turned grey.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``[H, W, 1 or 3]``.
+    values : ndarray
+        ``[H, W]``; what is not a number leaves the picture grey.
+    limit : float, optional
+        Value of the full colour, the same for both signs. Default: the largest size.
+
+    Returns
+    -------
+    ndarray
+        ``[H, W, 3]`` uint8: red for, blue against, the picture alone at zero.
+    """
+    pixels = as_uint8(image).astype(np.float64)
+    grey = pixels @ GREY if pixels.shape[-1] == 3 else pixels[..., 0]
+    ground = np.repeat((56 + 0.55 * grey)[..., None], 3, -1)
+    values = np.nan_to_num(np.asarray(values, np.float64))
+    top = float(np.abs(values).max(initial=0)) if limit is None else limit
+    weight = 0.9 * colour.alpha(values, top)[..., None] if top else 0.0
+    return np.round(ground * (1 - weight) + colour.rgb("CET_D1A", values, top) * weight).astype(np.uint8)
+
+
+def png(image: np.ndarray) -> str:
+    """Return a picture as a PNG data URI: every pixel as it is."""
+    pixels = as_uint8(image)
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def polygon_mask(polygon: list, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels ``[y, x]`` whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
+    from skimage.draw import polygon2mask
+
+    # Pixel (i, j) has its centre at (j + 0.5, i + 0.5) in the polygon's coordinates.
+    return polygon2mask(shape, np.asarray(polygon, float)[:, ::-1] - 0.5)
