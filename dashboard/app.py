@@ -82,3 +82,26 @@ class App(pn.viewable.Viewer):
             location.search = self.state.search(self.session.names, **kept)
 
         self.state.param.watch(write, [n for n in self.state.param if n != "name"])
+
+
+def alone(kind: type[App], name: str) -> None:
+    """Serve one app as a page of its own: what ``panel serve dashboard/<app>.py`` runs for each visitor.
+
+    Parameters
+    ----------
+    kind : class
+        The app.
+    name : str
+        As in :func:`xai_views.apps.installed`; it decides which model opens when the address names none.
+    """
+    from dashboard.opening import Shelf
+    from dashboard.serving import guarded, patch
+    from xai_views.apps import opened
+
+    def make() -> None:
+        model, samples = Shelf().asked(pn.state.session_args or {}, name)
+        key = f"xai-views-{model}-{samples}"
+        kind(*pn.state.as_cached(key, lambda: opened(model, samples or None))).servable()
+
+    patch()
+    guarded(make)()

@@ -21,6 +21,9 @@ logger = logging.getLogger("xai_views.dashboard")
 # A failure is shown to whoever asks within this time; after it, asking again tries again.
 RETRY_S = 5.0
 
+# Apps are named after what one does in them, cards after the method.
+APPS = {"nave": "activations", "nas": "activations"}
+
 
 class Shelf:
     """The models and samples that pages may open.
@@ -43,20 +46,28 @@ class Shelf:
         self._open: dict[tuple[str, str], tuple[Future, list[float]]] = {}
         self._lock = Lock()
 
-    def asked(self, arguments: dict[str, list[bytes]]) -> tuple[str, str]:
+    def first(self, app: str = "") -> str:
+        """Return the model that opens when an address names none: one's own, else the first made for the app."""
+        if not app or self.model not in self.models or not isinstance(self.models[self.model], str):
+            return self.model
+        return next((name for name in self.models if app_of(name) == app), self.model)
+
+    def asked(self, arguments: dict[str, list[bytes]], app: str = "") -> tuple[str, str]:
         """Return the names of model and samples that an address asks for, checked against what is offered.
 
         Parameters
         ----------
         arguments : dict
             The query of the address, as in ``panel.state.session_args``.
+        app : str
+            The app that asks.
 
         Returns
         -------
         tuple of str
             Samples may be "", which means those that belong to the model.
         """
-        model = _text(arguments, "model") or self.model
+        model = _text(arguments, "model") or self.first(app)
         samples = _text(arguments, "samples")
         if not model:
             message = (
@@ -111,6 +122,15 @@ class Shelf:
             self.open(self.model)
 
 
+def app_of(model: str) -> str:
+    """Return the app that a shipped model was made for, by the method that its card names."""
+    try:
+        method = str(catalogue.card(catalogue.models()[model]).get("method") or "")
+    except (XaiViewsError, OSError, KeyError):
+        return ""
+    return APPS.get(method, method)
+
+
 def _import_apps() -> None:
     for name in apps.installed():
         try:
@@ -143,7 +163,7 @@ def app_page(name: str, shelf: Shelf) -> Any:
     """
 
     def make() -> Any:
-        model, samples = shelf.asked(pn.state.session_args or {})
+        model, samples = shelf.asked(pn.state.session_args or {}, name)
         future = shelf.open(model, samples)
         if not future.done():
             return waiting(model)

@@ -13,7 +13,7 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from dashboard import method_pages, sic_frame
-from dashboard.app import App
+from dashboard.app import App, alone
 from dashboard.sic_data import SicSession
 from dashboard.sic_panels import AnswerPanel, RegionPanel, about
 from dashboard.sic_population import PopulationPanel
@@ -255,25 +255,7 @@ def _numbered(classes: list[str]) -> dict[str, int]:
 
 def main() -> None:
     """What ``panel serve dashboard/sic.py`` runs for each visitor."""
-    from dashboard.serving import guarded, patch
-    from xai_views.apps import opened
-
-    def make() -> None:
-        query = {
-            k: v[0].decode("utf-8", "replace").strip('"') for k, v in (pn.state.session_args or {}).items()
-        }
-        from xai_views import catalogue
-
-        names = catalogue.models()
-        model = query.get("model", next(iter(names), ""))
-        if model not in names:
-            raise XaiViewsError(
-                f"there is no shipped model {model!r}; there is {', '.join(names) or 'none'}."
-            )
-        SicApp(*pn.state.as_cached(f"xai-views-{model}", lambda: opened(model))).servable()
-
-    patch()
-    guarded(make)()
+    alone(SicApp, "sic")
 
 
 if pn.state.served and __name__.startswith("bokeh_app"):

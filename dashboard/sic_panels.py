@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
 
+from dashboard.following import Following
 from dashboard.pictures import polygon_mask
 from dashboard.sic_frame import number, sums, support_name
-from dashboard.tasks import on_page, start
 from dashboard.theme import caption, note
-from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 
 
-class Following(pn.viewable.Viewer):
-    """A panel that is written again when the sample, the classes or the supports change; the newest wins."""
+class Explained(Following):
+    """A panel that is written from the explanation of the sample in view."""
 
     watched = ("sample", "target", "against", "per_class", "rule", "excluded", "added")
 
-    def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self._turn = 0
-        app.state.param.watch(self.update, list(self.watched))
-
-    def update(self, *_: Any) -> None:
-        """Ask for what is needed and write it when it is there."""
-        self._turn += 1
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:  # no page yet: the first page asks when it has loaded
-            return
-        start(self._write(self._turn))
-
-    async def _write(self, turn: int) -> None:
+    async def compute(self) -> Any:
+        """The explanation that the page shows."""
         s = self.app.state
-        try:
-            result = await self.app.session.explain(
-                s.sample, self.app.session.ask(s.target, s.against, s.colours), priority=1
-            )
-        except asyncio.CancelledError:
-            return
-        except XaiViewsError as e:
-            self.app.problem = str(e)
-            return
-        on_page(lambda: turn == self._turn and self.write(result))
-
-    def write(self, result: Any) -> None:
-        """Write the panel for an explanation."""
-        raise NotImplementedError
+        ask = self.app.session.ask(s.target, s.against, s.colours)
+        return await self.app.session.explain(s.sample, ask, priority=1)
 
 
-class AnswerPanel(Following):
+class AnswerPanel(Explained):
     """Every class with what its logit consists of, and whether the image looks like the training images."""
 
     def __init__(self, app: Any) -> None:
@@ -122,7 +94,7 @@ class AnswerPanel(Following):
         )
 
 
-class RegionPanel(Following):
+class RegionPanel(Explained):
     """The share of each support's evidence that lies inside a brushed region of the test image."""
 
     watched = ("sample", "target", "against", "region", "per_class", "rule", "excluded", "added")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xai_views.apps import explore, notebook
     from xai_views.methods import explain
     from xai_views.models import open_model
+    from xai_views.models.taps import taps
     from xai_views.samples import open_samples
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "open_samples",
     "samples",
     "scores",
+    "taps",
     "views",
 ]
 
@@ -47,6 +49,7 @@ _FUNCTIONS = {
     "notebook": "xai_views.apps",
     "open_model": "xai_views.models",
     "open_samples": "xai_views.samples",
+    "taps": "xai_views.models.taps",
 }
 _MODULES = {"methods", "models", "samples", "scores", "views"}
 

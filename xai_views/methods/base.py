@@ -60,7 +60,10 @@ class Method(param.Parameterized):
         return tuple(sorted((k, v if isinstance(v, Hashable) else json.dumps(v)) for k, v in values.items()))
 
 
-REGISTRY = {"sic": "xai_views.methods.sic:SICMethod"}
+REGISTRY = {
+    "sic": "xai_views.methods.sic:SICMethod",
+    "nave": "xai_views.methods.nave:NaveMethod",
+}
 
 
 def get(method: str | Method, **parameters: Any) -> Method:

@@ -67,6 +67,14 @@ class Model:
         self.module.to(device)
         return self
 
+    def probability(self, logit: np.ndarray) -> np.ndarray:
+        """Probabilities ``[..., classes]`` of logits, in their dtype: softmax, or sigmoid where classes are asked apart."""
+        x = np.asarray(logit, np.float64)
+        if self.supports is not None:  # SIC asks every class by itself
+            return (1 / (1 + np.exp(-x))).astype(logit.dtype)
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return (e / e.sum(-1, keepdims=True)).astype(logit.dtype)
+
     def check(self, images: np.ndarray) -> None:
         """Raise a one-sentence :class:`ModelError` unless ``images`` is ``[N, H, W, C]`` as the network expects."""
         want = f"[N, {'H, W' if self.size is None else f'{self.size[0]}, {self.size[1]}'}, {self.channels}]"

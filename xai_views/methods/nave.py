@@ -1,0 +1,265 @@
+"""Method ``nave``: clusters of a network's activations, what they consist of, and what they contribute to a logit.
+
+Source: Boubekki, Fadel and Mair, Neuro-Activated Vision Explanations (arXiv 2411.19700). Merge tree, soft assignments,
+contributions and ablations are our readings; ``docs/methods/nave.md`` names each choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import param
+import torch
+import xarray as xr
+
+from ..errors import MethodError
+from ..models.heads import Head, find_head
+from ..models.taps import capture, capture_with_grad, default_taps
+from ..models.taps import replace as replace_activation
+from . import nave_effects as effects
+from .base import Method
+from .clusters import kmeans, soft, tree
+from .clusters.assigners import cluster
+from .clusters.features import Features
+from .nave_parts import LEAVES, PREDICTED, SMALL_GRID, NaveAsk, Observed
+
+MODES = ("nested", "exact", "codebook")
+GRIDS = ("shallowest", "input", "double")
+INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
+ASSIGNERS = ("k-means", "pca", "agglomerative", "clustering module")
+SOFT = ("tempered", "gmm", "fuzzy")
+
+
+class NaveMethod(Method):
+    """Activation clusters."""
+
+    key: ClassVar[str] = "nave"
+    title: ClassVar[str] = "Activation clusters"
+    cost: ClassVar[str] = (
+        "1 forward pass; 1 backward pass per class where the head is not linear; K, weights and taps without a pass"
+    )
+
+    k = param.Integer(5, bounds=(0, LEAVES), doc="Number of clusters; 0 = elbow.")
+    mode = param.Selector(
+        default="nested", objects=list(MODES), doc="Cut of one merge tree, or k-means for each K."
+    )
+    assigner = param.Selector(
+        default="k-means", objects=list(ASSIGNERS), doc="How positions become clusters."
+    )
+    weights = param.Selector(
+        default="authors", objects=["authors", "equal", "deep-first"], doc="Weights of the layers."
+    )
+    grid = param.Selector(
+        default="shallowest", objects=list(GRIDS), doc="Grid that the layers are brought to."
+    )
+    interp = param.Selector(
+        default="bicubic", objects=list(INTERPOLATIONS), doc="Interpolation of the layers."
+    )
+    soft = param.Selector(default="tempered", objects=list(SOFT), doc="Soft assignment behind the entropy.")
+    temperature = param.Number(
+        0.0, bounds=(0, None), doc="Of the soft assignment; 0 = mean squared distance."
+    )
+    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
+    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+
+    def fits(self, model: Any) -> str:
+        """Return "" for a network with spatial activations, else the reason."""
+        from ..errors import ModelError
+
+        try:
+            return (
+                ""
+                if default_taps(model)
+                else f"method 'nave' finds no spatial activations in {model.name!r}."
+            )
+        except ModelError as e:
+            return str(e)
+
+    def default_ask(self) -> NaveAsk:
+        """The clusters that the parameters describe, and their contribution to the predicted class."""
+        names = ("k", "mode", "assigner", "weights", "grid", "interp", "soft", "temperature", "seed")
+        return NaveAsk(taps=tuple(self.taps), **{n: getattr(self, n) for n in names})
+
+    def ready(self, model: Any, ask: NaveAsk) -> NaveAsk:
+        """Fill in the default taps, so that equal wishes have equal keys."""
+        return ask if ask.taps else replace(ask, taps=default_taps(model))
+
+    # -- what is needed -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def targets(observation: Observed, ask: NaveAsk) -> list[int]:
+        """The asked classes as numbers."""
+        n = len(observation.logit)
+        wrong = [c for c in ask.targets if c != PREDICTED and not 0 <= c < n]
+        if wrong or not ask.targets:
+            what = f"class {wrong[0]} was" if wrong else "no class was"
+            raise MethodError(f"{what} asked for and the model has the classes 0 to {n - 1}; ask for those.")
+        top = int(observation.logit.argmax())
+        return [top if c == PREDICTED else c for c in ask.targets]
+
+    def covers(self, model: Any, observation: Observed, ask: NaveAsk) -> bool:
+        """Whether nothing of the ask needs another pass."""
+        if any(path not in observation.activations for path in ask.taps):
+            return False
+        if not find_head(model).exact and any(
+            c not in observation.gradients for c in self.targets(observation, ask)
+        ):
+            return False
+        return not effects.needs_pass(model, ask.ablation) or effects.key(ask) in observation.answers
+
+    # -- the network --------------------------------------------------------------------------------------------
+
+    def observe(
+        self, model: Any, images: np.ndarray, asks: Sequence[NaveAsk], known: Sequence[Observed | None]
+    ) -> list[Observed]:
+        """One forward pass for all taps; gradients and ablated answers only where the head is not linear."""
+        head = find_head(model)
+        asks = [self.ready(model, ask) for ask in asks]
+        x = model.tensor(images)
+        found = list(known)
+        paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
+        missing = [
+            i for i, old in enumerate(known) if old is None or any(p not in old.activations for p in paths)
+        ]
+        if missing:
+            logit, activations = capture(model, x[missing], list(dict.fromkeys([*paths, head.tap])))
+            for row, i in enumerate(missing):
+                own = {p: activations[p][row : row + 1].cpu().clone() for p in paths}
+                found[i] = Observed(
+                    logit[row].cpu().numpy().copy(),
+                    own,
+                    tuple(images.shape[1:3]),
+                    activations[head.tap][row : row + 1].cpu().clone(),
+                    dict(known[i].gradients) if known[i] else {},
+                    dict(known[i].answers) if known[i] else {},
+                )
+        if not head.exact:
+            self._gradients(model, head, x, asks, found)
+        for i, ask in enumerate(asks):
+            if effects.needs_pass(model, ask.ablation) and effects.key(ask) not in found[i].answers:
+                found[i].answers[effects.key(ask)] = self._without(
+                    model, head, images[i], x[i : i + 1], found[i], ask
+                )
+        return found
+
+    def _gradients(
+        self, model: Any, head: Head, x: torch.Tensor, asks: Sequence[NaveAsk], found: list[Observed]
+    ) -> None:
+        """Gradients at the last tap of all classes that lack them, in one graph for the batch."""
+        wanted = [
+            [c for c in self.targets(o, ask) if c not in o.gradients]
+            for o, ask in zip(found, asks, strict=True)
+        ]
+        classes = sorted({c for row in wanted for c in row})
+        if not classes:
+            return
+        _, _, gradient = capture_with_grad(model, x, head.tap, classes)
+        for i, observation in enumerate(found):
+            for t, c in enumerate(classes):
+                observation.gradients[c] = gradient[i, t].cpu().clone()
+
+    def _without(
+        self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: NaveAsk
+    ) -> np.ndarray:
+        """Logits without some clusters, by a pass of the network."""
+        labels = self.clustering(observation, ask).labels
+        if ask.ablation.where == "input":
+            edited = effects.edited_image(image, labels, ask.ablation)
+            logit, _ = capture(model, model.tensor(edited[None]), [])
+        else:
+            changed = effects.ablated(observation.last, labels, ask)
+            logit = replace_activation(model, x, head.tap, changed.to(x))
+        return logit[0].cpu().numpy().copy()
+
+    # -- the clusters -------------------------------------------------------------------------------------------
+
+    def features(self, observation: Observed, ask: NaveAsk) -> Features:
+        """The activations of the asked taps on their common grid, with the asked weights; nothing is up-sampled."""
+        key = (ask.taps, ask.grid, ask.interp)
+        plain = observation.once(
+            ("features", *key),
+            lambda: Features.of(
+                [observation.activations[p] for p in ask.taps],
+                grid=ask.grid,
+                interp=ask.interp,
+                weights="equal",
+                size=observation.size,
+                compress=ask.mode != "codebook",
+            ),
+        )
+        return plain.reweighted(ask.weights)
+
+    def clustering(self, observation: Observed, ask: NaveAsk) -> Any:
+        """The clusters of one image, kept for the next ask that shares them."""
+        features = self.features(observation, ask)
+        if ask.mode == "codebook":
+            if ask.codebook is None:
+                raise MethodError(
+                    "mode 'codebook' needs a codebook; fit one with xai_views.methods.clusters.codebook."
+                )
+            return ask.codebook.assign(features)
+        shared = (ask.taps, ask.weights, ask.grid, ask.interp, ask.seed, ask.assigner)
+        if ask.mode == "nested" and ask.assigner == "k-means":
+            grown = observation.once(("tree", *shared), lambda: self._grown(features, ask.seed))
+            return grown.cut(min(ask.k or self._elbow(observation, features, ask), grown.k0))
+        k = ask.k or self._elbow(observation, features, ask)
+        return observation.once(
+            ("clusters", k, *shared), lambda: cluster(features, k, ask.assigner, seed=ask.seed)
+        )
+
+    @staticmethod
+    def _grown(features: Features, seed: int) -> Any:
+        leaves = min(LEAVES, features.positions)
+        return tree.build(kmeans.kmeans(features, leaves, restarts=1, seed=seed), features)
+
+    @staticmethod
+    def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:
+        key = ("elbow", ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
+        return observation.once(key, lambda: kmeans.elbow(features, seed=ask.seed)[0])
+
+    # -- the explanation ----------------------------------------------------------------------------------------
+
+    def interpret(self, model: Any, observation: Observed, ask: NaveAsk) -> xr.Dataset:
+        """Clusters, uncertainty, shares and contributions of one image; no pass of the network."""
+        ask = self.ready(model, ask)
+        head = find_head(model)
+        features = self.features(observation, ask)
+        found = self.clustering(observation, ask)
+        labels, k = found.labels, len(found.counts)
+        gamma, temperature = soft.soft(found.distances, ask.soft, ask.temperature or None)
+        grid, layered = ("sample", "row", "column"), ("sample", "layer", "row", "column")
+        ds = effects.answer(model, observation, ask, self.targets(observation, ask), head, labels, k)
+        ds = ds.assign(
+            {
+                "segment": (
+                    ("sample", "y", "x"),
+                    effects.to_pixels(labels, observation.size).astype(np.int16),
+                ),
+                "assignment": (grid, labels.numpy().astype(np.int16)),
+                "entropy": (grid, _f32(soft.entropy(gamma))),
+                "margin": (grid, _f32(soft.margin(found.distances))),
+                "second": (grid, soft.second(found.distances).numpy().astype(np.int16)),
+                "layer_share": (layered, _f32(features.shares(found.centroids, labels).transpose(0, 1))),
+                "proportion": (("sample", "cluster"), _f32(found.counts / found.counts.sum())[None]),
+                "inertia": ("sample", [float(found.inertia)]),
+                "inertia_exact": ("sample", [self._exact(observation, features, ask, k, found)]),
+                "temperature": ("sample", [float(temperature)]),
+            }
+        ).assign_coords(layer=list(ask.taps), layer_weight=("layer", _f32(features.weights)))
+        return ds.assign(effects.extras(observation, ask, features))
+
+    def _exact(self, observation: Observed, features: Features, ask: NaveAsk, k: int, found: Any) -> float:
+        """Inertia of k-means of its own at the same K; -1 where the grid makes that slow or it means nothing."""
+        if ask.mode != "nested" or ask.assigner != "k-means":
+            return float(found.inertia) if ask.mode == "exact" else -1.0
+        if features.positions > SMALL_GRID:
+            return -1.0
+        key = ("clusters", k, ask.taps, ask.weights, ask.grid, ask.interp, ask.seed, ask.assigner)
+        return float(observation.once(key, lambda: cluster(features, k, "k-means", seed=ask.seed)).inertia)
+
+
+def _f32(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy().astype(np.float32)

@@ -1,0 +1,192 @@
+"""What the clusters of one image do to the network's answer: contributions, ablations, Shapley values, and maps beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from ..errors import MethodError
+from ..models.heads import Head, find_head
+from .clusters import ablation as ablate
+from .clusters import contribution
+from .clusters.features import Features
+from .clusters.kmeans import kmeans
+from .nave_parts import Ablation, NaveAsk, Observed
+
+MOST_PLAYERS = 10  # exact Shapley values ask for 2^K coalitions
+NAMES = 2  # classes that name a cluster
+
+
+def needs_pass(model: Any, wanted: Ablation | None) -> bool:
+    """Whether an ablation needs the network: in input space always, in latent space where the head is not linear."""
+    return wanted is not None and (wanted.where == "input" or not find_head(model).exact)
+
+
+def key(ask: NaveAsk) -> Hashable:
+    """What the answer without some clusters depends on."""
+    book = ask.codebook.key if ask.codebook is not None else ""
+    return (
+        ask.ablation,
+        ask.taps,
+        ask.weights,
+        ask.grid,
+        ask.interp,
+        ask.k,
+        ask.mode,
+        ask.assigner,
+        ask.seed,
+        book,
+    )
+
+
+def to_pixels(labels: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Nearest-neighbour resize of ids ``[n, *grid]`` to the pixels of the image: ``[n, H, W]``."""
+    resized = torch.nn.functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
+    return resized[:, 0].round().long().cpu().numpy()
+
+
+def chosen(wanted: Ablation, k: int) -> list[int]:
+    """Ids that an ablation takes away."""
+    asked = {c for c in wanted.clusters if 0 <= c < k}
+    return [c for c in range(k) if (c in asked) != wanted.keep]
+
+
+def edited_image(image: np.ndarray, labels: torch.Tensor, wanted: Ablation) -> np.ndarray:
+    """The image ``[H, W, C]`` with the clusters' pixels blurred or filled."""
+    ids = to_pixels(labels, image.shape[:2])[0]
+    mask = np.isin(ids, chosen(wanted, int(labels.max()) + 1))
+    return ablate.input_ablation(
+        image[None], mask[None], wanted.fill if wanted.fill in {"blur", "mean", "zero"} else "mean"
+    )[0]
+
+
+def ablated(last: torch.Tensor, labels: torch.Tensor, ask: NaveAsk) -> torch.Tensor:
+    """The last activation ``[1, C, *grid]`` with some clusters replaced."""
+    wanted, k = ask.ablation, int(labels.max()) + 1
+    share = contribution.membership(labels, last.shape[2:], k).to(last)
+    mean = None
+    if wanted.fill == "data":
+        mean = getattr(ask.codebook, "mean_of", {}).get("last") if ask.codebook is not None else None
+        if mean is None:
+            raise MethodError(
+                "the mean of the data set is known once a codebook was fitted; fit one, or choose 'mean'."
+            )
+        mean = torch.as_tensor(mean)
+    return ablate.ablate(last, share, chosen(wanted, k), fill=wanted.fill, mean=mean)
+
+
+def answer(
+    model: Any,
+    observation: Observed,
+    ask: NaveAsk,
+    targets: list[int],
+    head: Head,
+    labels: torch.Tensor,
+    k: int,
+) -> xr.Dataset:
+    """Logits, what each cluster contributes to those of ``targets``, and what is said without some clusters."""
+    logit, last = observation.logit, observation.last
+    if head.exact:
+        parts = contribution.cluster_contribution(last, labels, head, k)[:, targets]
+        bias = head.bias.cpu().numpy().astype(logit.dtype)
+    else:
+        gradient = torch.stack([observation.gradients[c] for c in targets])[None]
+        parts = contribution.gradient_contribution(last, gradient, labels, k)
+        bias = np.zeros_like(logit)
+    parts = parts.cpu().numpy().astype(logit.dtype)
+    residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
+    ds = xr.Dataset(
+        {
+            "logit": (("sample", "class"), logit[None]),
+            "probability": (("sample", "class"), model.probability(logit)[None]),
+            "bias": ("class", bias),
+            "cluster_contribution": (("sample", "target", "cluster"), parts),
+            "residual": (("sample", "target"), residual[None]),
+        },
+        coords={
+            "class": np.asarray(model.classes, str),
+            "target_class": (("sample", "target"), np.asarray([targets])),
+        },
+    )
+    if head.exact:
+        ds = ds.assign(named(head, last, labels, k))
+    if ask.ablation is not None:
+        without = _without(observation, ask, head, labels)
+        ds["ablated_logit"] = (("sample", "class"), without[None])
+        ds["ablated_probability"] = (("sample", "class"), model.probability(without)[None])
+    if ask.shapley:
+        ds["cluster_shapley"] = (("sample", "target", "cluster"), _shapley(last, labels, head, k, targets))
+    return ds
+
+
+def _without(observation: Observed, ask: NaveAsk, head: Head, labels: torch.Tensor) -> np.ndarray:
+    if head.exact and ask.ablation.where == "latent":
+        return (
+            head.logits(ablated(observation.last, labels, ask))[0]
+            .cpu()
+            .numpy()
+            .astype(observation.logit.dtype)
+        )
+    return observation.answers[key(ask)]
+
+
+def _shapley(last: torch.Tensor, labels: torch.Tensor, head: Head, k: int, targets: list[int]) -> np.ndarray:
+    if k > MOST_PLAYERS:
+        raise MethodError(
+            f"exact Shapley values of {k} clusters need {2**k} coalitions; choose K of at most {MOST_PLAYERS}."
+        )
+    if not head.exact:
+        raise MethodError(
+            "exact Shapley values need a linear head after the last map; this network has none."
+        )
+    share = contribution.membership(labels, last.shape[2:], k).to(last)
+    return ablate.latent_shapley(last, share, head, "mean")[:, targets].cpu().numpy()
+
+
+def named(head: Head, last: torch.Tensor, labels: torch.Tensor, k: int) -> dict[str, Any]:
+    """The classes that the head reads from each cluster's mean activation alone (the naming of 7.1)."""
+    share = contribution.membership(labels, last.shape[2:], k).to(last)[0].reshape(k, -1)
+    mean = share @ last[0].reshape(len(last[0]), -1).T / share.sum(1, keepdim=True).clamp_min(1e-12)
+    spread = mean.reshape(k, -1, *[1] * (last.ndim - 2)).expand(k, -1, *last.shape[2:])
+    probability = torch.softmax(head.logits(spread).double(), 1)
+    best, at = probability.topk(min(NAMES, probability.shape[1]), 1)
+    dims = ("sample", "cluster", "rank")
+    return {
+        "cluster_class": (dims, at.cpu().numpy()[None]),
+        "cluster_class_probability": (dims, best.cpu().numpy().astype(np.float32)[None]),
+    }
+
+
+def extras(observation: Observed, ask: NaveAsk, features: Features) -> dict[str, Any]:
+    """Maps that are drawn only when they are asked for: similarity, norms of tokens, the clusters of each depth."""
+    found: dict[str, Any] = {}
+    layers = ("sample", "layer", "row", "column")
+    if ask.at is not None:
+        at = [
+            min(int(p * g / s), g - 1)
+            for p, g, s in zip(ask.at, features.grid, observation.size, strict=True)
+        ]
+        found["similarity"] = (
+            layers,
+            features.similarity(0, tuple(at)).transpose(0, 1).numpy().astype(np.float32),
+        )
+    if ask.sweep:
+        maps, sizes, explained = [], [], []
+        for path in observation.activations:
+            alone = Features.of([observation.activations[path]], size=observation.size)
+            k = min(ask.k or 5, alone.positions)
+            one = kmeans(alone, k, seed=ask.seed)
+            spread = alone.spread() if hasattr(alone, "spread") else kmeans(alone, 1, restarts=1).inertia
+            maps.append(to_pixels(one.labels, observation.size)[0].astype(np.int16))
+            share = one.counts.double() / one.counts.sum()
+            sizes.append(float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())))
+            explained.append(1 - one.inertia / spread if spread > 0 else 0.0)
+        found["depth_segment"] = (("sample", "depth", "y", "x"), np.stack(maps)[None])
+        found["effective_number"] = (("sample", "depth"), np.array([sizes]))
+        found["explained"] = (("sample", "depth"), np.array([explained]))
+        found["depth"] = ("depth", list(observation.activations))
+    return found
