@@ -199,9 +199,7 @@ def _truth(frame: Frame, image: np.ndarray, truth: tuple | None) -> None:
     frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
 
 
-def rows(
-    result: xr.Dataset, names: list[str], truth: tuple | None, target: int = 0
-) -> list[dict[str, Any]]:
+def rows(result: xr.Dataset, names: list[str], truth: tuple | None, target: int = 0) -> list[dict[str, Any]]:
     """The ledger's lines, one per cluster: what is known of it and what it contributes to asked class number ``target``."""
     k = result.sizes["cluster"]
     assignment = result["assignment"].values[0]

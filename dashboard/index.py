@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import panel as pn
 
+from dashboard.opening import APPS as APP_OF
 from dashboard.opening import Shelf
 from dashboard.previews import preview
 from dashboard.theme import NAME, page
@@ -21,7 +22,10 @@ logger = logging.getLogger("xai_views.dashboard")
 
 # What a card may state under `metrics` and `twin`, in the words of the page.
 FIGURES = {"test_accuracy": "Accuracy", "test_balanced_accuracy": "Balanced accuracy"}
-METHODS = {"sic": "SIC"}
+METHODS = {"sic": "SIC", "nave": "Activation clusters", "nas": "Superpixels"}
+APPS = {"sic": "SIC: support samples and evidence", "activations": "Activations: what a network treats alike"}
+# Methods that ask more of a network than spatial activations; every other app opens any model.
+OWN_APPS = {"sic": "sic"}
 
 OWN = """\
 import xai_views as xv
@@ -56,7 +60,7 @@ def start_page(shelf: Shelf | None = None) -> Any:
         _section("models", "Models", [*(_own_card(n) for n in own), *_model_cards(models, cards, folders)])
         or _empty("Models", "No model is shipped here yet."),
         _section("samples", "Samples", [_samples_card(names, cards, folders) for names in families.values()]),
-        _section("apps", "Apps", [_app_card(name, shelf.model) for name in apps.installed()]),
+        _section("apps", "Apps", [_app_card(name, shelf.first(name)) for name in apps.installed()]),
         _own_model(),
     ]
     html = pn.pane.HTML("".join(parts), stylesheets=[CSS], sizing_mode="stretch_width", margin=0)
@@ -114,9 +118,26 @@ def _model_cards(models: dict, sets: dict[str, dict], folders: dict[str, Path]) 
                 table=_figures(card),
                 facts=_model_facts(card, about, data),
                 note=str(card.get("note") or ""),
+                also=_also(name, str(card.get("method") or "")),
             )
         )
     return cards
+
+
+def _also(model: str, method: str) -> list[tuple[str, str]]:
+    """Return the other apps that open a model: words and address."""
+    main = _app(method)
+    fit = [
+        a for a in apps.installed() if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
+    ]
+    return [(f"Open in {APPS.get(a, a).partition(':')[0]}", f"{quote(a)}?model={quote(model)}") for a in fit]
+
+
+def _app(method: str) -> str:
+    """Return the app that belongs to a method; the first installed one when none does."""
+    installed = apps.installed()
+    app = APP_OF.get(method, method)
+    return app if app in installed else next(iter(installed), "")
 
 
 def _own_card(name: str) -> str:
@@ -200,12 +221,11 @@ def _size(name: str, card: Mapping) -> str:
 
 def _app_card(name: str, model: str) -> str:
     address = f"{quote(name)}?model={quote(model)}" if model else quote(name)
-    return _article(METHODS.get(name, name), address, note=apps.describe(name), picture=None)
+    return _article(APPS.get(name, name), address, note=apps.describe(name), picture=None)
 
 
 def _address(model: str, method: str) -> str:
-    installed = apps.installed()
-    app = method if method in installed else next(iter(installed), "")
+    app = _app(method)
     return f"{quote(app)}?model={quote(model)}" if app else ""
 
 
@@ -218,6 +238,7 @@ def _article(
     facts: list[tuple[str, str]] | None = None,
     note: str = "",
     table: str = "",
+    also: list[tuple[str, str]] | None = None,
 ) -> str:
     """One card; everything but the picture is text from a card file and escaped."""
     head = f'<a href="{escape(link)}">{escape(title)}</a>' if link else escape(title)
@@ -228,12 +249,14 @@ def _article(
     if synthetic:
         labels += '<span class="tag synthetic">synthetic data</span>'
     rows = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts or [])
+    others = " · ".join(f'<a href="{escape(href)}">{escape(words)}</a>' for words, href in also or [])
     return (
         f'<article class="card{" link" if link else ""}">{image}<div class="body"><h3>{head}</h3>'
         + (f'<p class="tags">{labels}</p>' if labels else "")
         + table
         + (f"<dl>{rows}</dl>" if rows else "")
         + (f"<p>{escape(note)}</p>" if note else "")
+        + (f'<p class="also">{others}</p>' if others else "")
         + "</div></article>"
     )
 
@@ -282,6 +305,7 @@ a:focus-visible, pre:focus-visible { outline: 2px solid var(--panel-primary-colo
 .card.link h3 a:focus-visible { outline: none; }
 .card.link:focus-within { outline: 2px solid var(--panel-primary-color); outline-offset: 2px; }
 .card img, .blank { display: block; width: 100%; aspect-ratio: 2 / 1; object-fit: cover; }
+.card .also { position: relative; z-index: 1; margin-top: auto; }
 .blank {
   background: repeating-linear-gradient(45deg, transparent 0 11px, var(--mui-palette-divider) 11px 12px);
 }
