@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from .errors import XaiViewsError, nearest
 
-FAMILIES = ("birds", "digits", "nuclei")
+FAMILIES = ("birds", "birds-watermark", "digits", "nuclei")
 SPLITS = ("train", "test")
 
 
@@ -40,9 +41,46 @@ def samples() -> dict[str, Path]:
                 if (folder / "card.yaml").is_file():
                     found[f"{family}/{split}"] = folder
                     break
+    if (root() / "samples" / "photos" / "card.yaml").is_file():
+        found["photos"] = root() / "samples" / "photos"
     if "birds/test" in found:
         found.setdefault("birds/train", found["birds/test"])
     return dict(sorted(found.items()))
+
+
+@cache
+def class_list(name: str) -> tuple[str, ...]:
+    """Read the class names that cards refer to by name, one a line.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``imagenet``.
+
+    Raises
+    ------
+    XaiViewsError
+        When there is no such list.
+    """
+    path = Path(__file__).parent / "models" / f"{Path(name).name}_classes.txt"
+    if not path.is_file():
+        raise XaiViewsError(
+            f"a card takes its classes from {name!r} and there is no such list; restore the card."
+        )
+    return tuple(path.read_text("utf-8").splitlines())
+
+
+def named_classes(fields: dict) -> dict:
+    """Return a card in which ``classes: imagenet`` is the list of names; other cards stay as they are.
+
+    Raises
+    ------
+    XaiViewsError
+        As :func:`class_list`.
+    """
+    if isinstance(fields.get("classes"), str):
+        return fields | {"classes": list(class_list(fields["classes"]))}
+    return fields
 
 
 def find(name: str) -> Path:
@@ -87,7 +125,7 @@ def card(path: str | Path) -> dict:
         fields = None
     if not isinstance(fields, dict):
         raise XaiViewsError(f"the card of {path.name!r} is not a YAML mapping; restore it from its source.")
-    return fields
+    return named_classes(fields)
 
 
 def verify(path: str | Path) -> list[str]:

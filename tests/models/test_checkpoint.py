@@ -147,7 +147,7 @@ DAMAGES = {
         lambda f: (f / "card.yaml").write_text("a: !!python/object/apply:os.getcwd []"),
         "not YAML",
     ),
-    "other family": (card(arch_family="vit"), "'vit'"),
+    "other family": (card(arch_family="resnet"), "'resnet'"),
     "no entry": (card(arch_latent=None), "'latent'"),
     "plan of words": (card(arch_plan=["wide", "deep"]), "architecture"),
     "plan of nothing": (card(arch_plan=7), "architecture"),

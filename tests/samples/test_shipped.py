@@ -28,9 +28,10 @@ def test_all_sets_open_and_fit_the_schema(name):
     card = catalogue.card(catalogue.find(name))
     assert ds.attrs["classes"] == card["classes"]
     assert ds.attrs["synthetic"] == int(card["synthetic"]) == int(name.startswith("birds"))
-    assert set(np.unique(ds["label"].values).tolist()) == set(range(len(ds.attrs["classes"])))
-    family, split = name.split("/")
-    assert samples.open_samples(family, split=split)["name"].equals(ds["name"])
+    family, _, split = name.partition("/")
+    if name != "photos":  # fifteen pictures, a thousand classes
+        assert set(np.unique(ds["label"].values).tolist()) == set(range(len(ds.attrs["classes"])))
+    assert samples.open_samples(family, split=split or None)["name"].equals(ds["name"])
     first, last = samples.images(ds, [0, -1])
     assert first.dtype == np.uint8
     assert samples.digest(first) != samples.digest(last)
@@ -151,6 +152,18 @@ def same(one, other) -> None:
         assert sorted(a.files) == sorted(b.files)
         for key in a.files:
             np.testing.assert_array_equal(a[key], b[key])
+
+
+@pytest.mark.parametrize("family", ["birds-watermark", "photos"])
+def test_what_is_shipped_is_what_is_built(family, tmp_path):
+    assert build.main(["build", family, "--out", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    shipped = catalogue.root() / "samples" / folder.name
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in shipped.iterdir())
+    if family == "photos":
+        assert (folder / "card.yaml").read_text() == (shipped / "card.yaml").read_text()
+    else:
+        same(folder / "samples.npz", shipped / "samples.npz")
 
 
 def test_birds_can_be_built_again(tmp_path):

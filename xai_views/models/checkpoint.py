@@ -1,12 +1,15 @@
 """Checkpoint folders: ``model.safetensors``, ``supports.safetensors``, ``latents.safetensors`` and ``card.yaml``.
 
-Nothing here unpickles anything: weights are safetensors, cards are read with the safe YAML loader.
+Only SIC networks have supports and latents. A card with an entry ``weights`` says where else the weights are: in an
+installed package, or drawn from a seed. Nothing in a folder is unpickled: weights are safetensors, cards are read
+with the safe YAML loader.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from ..errors import ModelError, nearest
+from ..catalogue import named_classes
+from ..errors import ModelError, XaiViewsError, nearest
 from .model import Model
 from .sic import SIC
 from .supports import Latents, Supports
@@ -29,7 +34,41 @@ WEIGHTS, SUPPORTS, LATENTS, CARD = (
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
-def build(architecture: dict) -> SIC:
+def _sic(a: dict) -> nn.Module:
+    from .encoders import BcosCNN
+
+    return SIC(BcosCNN(a["channels"], a["plan"]), a["classes"], a["latent"], a["temperature"])
+
+
+def _cnn(a: dict) -> nn.Module:
+    from .encoders import PlainCNN
+
+    return PlainCNN(a["channels"], a["classes"], a["plan"])
+
+
+def _vit(a: dict) -> nn.Module:
+    from .vit import ViT
+
+    sizes = (a["patch"], a["dim"], a["depth"], a["heads"], a.get("registers", 0))
+    return ViT(a["channels"], a["classes"], tuple(a["size"]), *sizes, stem=a.get("stem", "patch"))
+
+
+def _lite0(a: dict) -> nn.Module:
+    from .imagenet import Lite0
+
+    return Lite0(a["classes"])
+
+
+#: Architecture families by the name in a card.
+FAMILIES: dict[str, Callable[[dict], nn.Module]] = {
+    "sic": _sic,
+    "cnn": _cnn,
+    "vit": _vit,
+    "efficientnet-lite0": _lite0,
+}
+
+
+def build(architecture: dict) -> nn.Module:
     """Build an untrained network from the ``architecture`` entry of a card.
 
     Raises
@@ -37,14 +76,13 @@ def build(architecture: dict) -> SIC:
     ModelError
         For an unknown family or a missing entry.
     """
-    from .encoders import BcosCNN
-
     family = architecture.get("family")
-    if family != "sic":
-        raise ModelError(f"the card names the architecture family {family!r}; this version knows 'sic'.")
+    if family not in FAMILIES:
+        raise ModelError(
+            f"the card names the architecture family {family!r}; this version knows {', '.join(map(repr, FAMILIES))}."
+        )
     try:
-        encoder = BcosCNN(architecture["channels"], architecture["plan"])
-        return SIC(encoder, architecture["classes"], architecture["latent"], architecture["temperature"])
+        return FAMILIES[family](architecture)
     except KeyError as missing:
         raise ModelError(
             f"the card's architecture lacks the entry {missing}; write the card again."
@@ -84,7 +122,7 @@ def _check_sha256(folder: Path, card: dict) -> None:
             )
 
 
-def _load_weights(module: SIC, weights: dict[str, torch.Tensor], name: str) -> None:
+def _load_weights(module: nn.Module, weights: dict[str, torch.Tensor], name: str) -> None:
     own = {k: v for k, v in module.state_dict().items() if k not in ("supports", "support_class")}
     unknown, missing = sorted(weights.keys() - own.keys()), sorted(own.keys() - weights.keys())
     if unknown:
@@ -132,6 +170,10 @@ def read_card(folder: Path) -> dict:
         raise ModelError(
             f"the card of checkpoint {folder.name!r} is not YAML with an 'architecture'; restore the file."
         )
+    try:
+        card = named_classes(card)
+    except XaiViewsError as e:
+        raise ModelError(str(e)) from None
     names, n = card.get("classes"), card["architecture"].get("classes")
     if not isinstance(names, list) or len(names) != n:
         got = f"{len(names)} class names" if isinstance(names, list) else "no list of class names"
@@ -156,13 +198,21 @@ def load(folder: Path) -> Model:
     card = read_card(folder)
     _check_sha256(folder, card)
     architecture = card["architecture"]
-    module = build(architecture)
-    _load_weights(module, _read(folder / WEIGHTS), folder.name)
-    supports = _load_supports(folder, module)
-    latents = _load_latents(folder, card)
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
-    for name in (WEIGHTS, SUPPORTS):
-        digest.update(file_sha256(folder / name).encode())
+    supports = latents = None
+    if "weights" in card:
+        from .imagenet import elsewhere
+
+        module, said = elsewhere(lambda: build(architecture), card["weights"])
+        digest.update(said.encode())
+    else:
+        module = build(architecture)
+        _load_weights(module, _read(folder / WEIGHTS), folder.name)
+        digest.update(file_sha256(folder / WEIGHTS).encode())
+    if isinstance(module, SIC):
+        supports = _load_supports(folder, module)
+        latents = _load_latents(folder, card)
+        digest.update(file_sha256(folder / SUPPORTS).encode())
     size = architecture.get("size")
     return Model(
         card.get("name", folder.name),
@@ -208,8 +258,13 @@ def _load_latents(folder: Path, card: dict) -> Latents | None:
     return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))
 
 
-def save(folder: Path, module: SIC, supports: Supports, latents: Latents, card: dict) -> None:
-    """Write a checkpoint folder; the card is written last and carries the sha256 of the other files."""
+def save(
+    folder: Path, module: nn.Module, supports: Supports | None, latents: Latents | None, card: dict
+) -> None:
+    """Write a checkpoint folder; the card is written last and carries the sha256 of the other files.
+
+    Networks other than SIC have neither supports nor latents: None.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         k: v.cpu().contiguous()
@@ -217,16 +272,16 @@ def save(folder: Path, module: SIC, supports: Supports, latents: Latents, card: 
         if k not in ("supports", "support_class")
     }
     save_file(weights, folder / WEIGHTS)
-    names = ("vectors", "label", "index", "image", "self_contribution")
-    save_file(
-        {n: torch.from_numpy(np.ascontiguousarray(getattr(supports, n))) for n in names}, folder / SUPPORTS
-    )
-    save_file(
-        {n: torch.from_numpy(np.ascontiguousarray(getattr(latents, n))) for n in ("z", "label", "index")},
-        folder / LATENTS,
-    )
-    card = card | {
-        "training_samples": latents.samples,
-        "sha256": {n: file_sha256(folder / n) for n in (WEIGHTS, SUPPORTS, LATENTS)},
-    }
+    written = [WEIGHTS]
+    for name, held, keys in (
+        (SUPPORTS, supports, ("vectors", "label", "index", "image", "self_contribution")),
+        (LATENTS, latents, ("z", "label", "index")),
+    ):
+        if held is not None:
+            arrays = {k: torch.from_numpy(np.ascontiguousarray(getattr(held, k))) for k in keys}
+            save_file(arrays, folder / name)
+            written.append(name)
+    if latents is not None:
+        card = card | {"training_samples": latents.samples}
+    card = card | {"sha256": {n: file_sha256(folder / n) for n in written}}
     (folder / CARD).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100), "utf-8")

@@ -20,6 +20,8 @@ PLANS: dict[str, list[list[int]]] = {
     "digits": [[32, 3, 1, 1], [32, 3, 1, 2], [64, 3, 1, 2], [64, 3, 1, 1]],
     "nuclei": [[32, 5, 2, 1], [48, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 1]],
 }
+#: For :class:`PlainCNN` as a model of its own: 64x64 pixels end as 8x8 cells.
+CNN_PLAN: list[list[int]] = [[32, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 2], [128, 3, 1, 1]]
 
 
 class BcosCNN(nn.Module):
@@ -55,6 +57,8 @@ class BcosCNN(nn.Module):
 class PlainCNN(nn.Module):
     """The black-box twin: the same plan with ordinary convolutions, batch norm, ReLU, max pooling and a linear head.
 
+    The head sees the mean of the last map alone, so a logit is the sum over positions of what each one adds.
+
     Parameters
     ----------
     channels, classes : int
@@ -79,6 +83,10 @@ class PlainCNN(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(width, classes)
 
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean ``[N, width]`` of the last map of images ``[N, C, H, W]`` in [0, 1]."""
+        return self.layers(x * 2 - 1).mean((2, 3))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images ``[N, C, H, W]`` in [0, 1] to logits ``[N, classes]``."""
-        return self.head(self.layers(x * 2 - 1).mean((2, 3)))
+        return self.head(self.features(x))

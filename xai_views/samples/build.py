@@ -1,4 +1,4 @@
-"""Building the sample sets that ship: ``python -m xai_views.samples build birds digits nuclei``.
+"""Building the sample sets that ship: ``python -m xai_views.samples build birds birds-watermark digits nuclei photos``.
 
 The packages that digits and nuclei come from are looked up here and nowhere else.
 """
@@ -19,9 +19,10 @@ from PIL import Image
 
 from xai_views.errors import SamplesError, XaiViewsError
 
-from . import birds
+from . import birds, watermark
 from .birds_samples import NOTE, SETS, draw
 from .nuclei import CLASSES, centres, nuclei_samples, split_blocks
+from .photos import PHOTOS, SIDE
 from .upload import fit
 
 
@@ -45,7 +46,13 @@ def _write(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np
     row = np.concatenate([t for tile in tiles for t in (tile, gap)][:-1], 1)
     Image.fromarray(row).save(folder / "preview.png", optimize=True)
     files = sorted(p for p in folder.iterdir() if p.name not in ("card.yaml", "preview.png"))
-    card = card | {"sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}}
+    _write_card(
+        folder, card | {"sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}}
+    )
+
+
+def _write_card(folder: Path, card: dict) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100)
     (folder / "card.yaml").write_text(text, "utf-8")
 
@@ -153,9 +160,52 @@ def build_nuclei(out: Path) -> None:
     _write(folder, card | {"samples": counts}, crops["image"].values[first])
 
 
+def build_watermark(out: Path) -> None:
+    """Draw and write the birds with and without the mark."""
+    arrays = watermark.arrays()
+    card = {
+        "name": "birds-watermark-test",
+        "title": "Procedural birds with a watermark, test set",
+        "classes": birds.class_names(),
+        "parts": list(watermark.PARTS),
+        "samples": len(arrays["image"]),
+        "watermark": {"class": birds.class_names()[watermark.CLASS], "part": watermark.PART},
+        "synthetic": True,
+        "note": watermark.NOTE,
+        "seed": SETS["test"][1],
+        "licence": "BSD-3-Clause",
+        "origin": "xai_views.samples.birds, with the logo of xai_views.samples.watermark",
+        "command": "python -m xai_views.samples build birds-watermark --out data/samples",
+    }
+    first_of_others = int((arrays["label"] == watermark.CLASS).sum())  # they stand behind those of the class
+    shown = [*range(4), *range(first_of_others, first_of_others + 4)]
+    _write(out / "birds-watermark-test", card, arrays["image"][shown], **arrays)
+
+
+def build_photos(out: Path) -> None:
+    """Write the card of the photographs, which stay in the packages that carry them."""
+    _write_card(
+        out / "photos",
+        {
+            "name": "photos",
+            "title": "Photographs of scikit-image and scikit-learn",
+            "classes": "imagenet",
+            "samples": len(PHOTOS),
+            "size": [SIDE, SIDE],
+            "synthetic": False,
+            "note": "A handful of well-known pictures: good for looking, far too few to measure a network with.",
+            "licence": "CC0 or public domain, as the packages say; china and flower CC BY 2.0 (danielbuechele, vultilion)",
+            "origin": "the installed packages scikit-image and scikit-learn; scaled and cut to 224x224 when opened",
+            "command": "python -m xai_views.samples build photos --out data/samples",
+        },
+    )
+
+
 BUILDERS = {
     "birds": build_birds,
     "birds/test": build_birds,
+    "birds-watermark": build_watermark,
+    "photos": build_photos,
     "digits": build_digits,
     "nuclei": build_nuclei,
 }

@@ -89,6 +89,10 @@ def _named(spec: str, split: str | None) -> xr.Dataset:
 
         return bird_samples(name.split("/")[1])
     card = catalogue.card(folder)
+    if name == "photos":
+        from .photos import photo_samples
+
+        return photo_samples(card)
     if name.startswith("nuclei/"):
         from .nuclei import nuclei_samples
 
