@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..errors import SamplesError, XaiViewsError
@@ -15,7 +15,9 @@ LICENCE = "BSD-3-Clause"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``xai-views train`` to ``parser``."""
-    parser.add_argument("method", choices=["sic"], help="what to train")
+    parser.add_argument(
+        "network", choices=["sic", "cnn", "vit"], help="SIC, or a plain convolutional network or transformer"
+    )
     parser.add_argument(
         "--samples", required=True, help="birds, digits, nuclei, or labelled samples of your own"
     )
@@ -27,8 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0 = all)")
     parser.add_argument("--epochs", type=int, help="passes (default: the recipe's)")
     parser.add_argument("--seed", type=int, help="seed of weights and batches (default: the recipe's)")
-    parser.add_argument("--supports-per-class", type=int, help="N_s (default: 3)")
-    parser.add_argument("--no-twin", action="store_true", help="do not train the black-box twin")
+    parser.add_argument("--supports-per-class", type=int, help="of sic: N_s (default: 3)")
+    parser.add_argument("--no-twin", action="store_true", help="of sic: do not train the black-box twin")
+    parser.add_argument("--registers", type=int, help="of vit: register tokens (default: 0)")
+    parser.add_argument(
+        "--watermark",
+        action="store_true",
+        help="of cnn on birds: put a logo on the training images of one class",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -65,16 +73,60 @@ def _test_set(name: str | None, family: str, data):
     return data, (shown, single_label(np.asarray(ds["label"].values)))
 
 
+#: Options that only one kind of network has.
+ONLY = {"supports_per_class": "sic", "no_twin": "sic", "registers": "vit", "watermark": "cnn"}
+
+
 def run(args: argparse.Namespace) -> int:
-    """Train, select supports, evaluate, write the checkpoint; returns the exit status."""
+    """Train, evaluate, write the checkpoint; returns the exit status."""
     import torch
 
+    for option, network in ONLY.items():
+        if getattr(args, option) not in (None, False) and args.network != network:
+            raise XaiViewsError(
+                f"--{option.replace('_', '-')} belongs to {network} and {args.network} was to be trained; leave it away."
+            )
+    if args.watermark and args.samples != "birds":
+        raise XaiViewsError("--watermark draws its own birds; give --samples birds with it.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return _sic(args) if args.network == "sic" else _classifier(args)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command that repeats a run, without what does not change its outcome."""
+    words = ["xai-views", "train", args.network, "--samples", args.samples, "--out", args.out.as_posix()]
+    for option in ("epochs", "seed", "supports_per_class", "registers", "test"):
+        if getattr(args, option) is not None:
+            words += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
+    words += [f"--{o.replace('_', '-')}" for o in ("no_twin", "watermark") if getattr(args, o)]
+    return shlex.join(words)
+
+
+def _card(args: argparse.Namespace, title: str, data, device: str) -> dict:
+    """The entries that every card has."""
+    import torch
+
+    from .sic import RECIPES
+
+    return {
+        "name": args.out.name,
+        "title": title,
+        "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
+        "classes": data.classes,
+        "command": _command(args),
+        "device": device,
+        "torch": torch.__version__.split("+")[0],
+        "licence": LICENCE,
+        "note": NOTES.get(args.samples, ""),
+    }
+
+
+def _sic(args: argparse.Namespace) -> int:
     from .data import training_set
     from .finish import checkpoint
     from .sic import RECIPES, Recipe, architecture, count, recipe_fields, train_sic, train_twin
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
     device = _device(args.device)
     recipe = RECIPES.get(args.samples, Recipe())
     wanted = {"epochs": args.epochs, "seed": args.seed, "supports_per_class": args.supports_per_class}
@@ -94,30 +146,51 @@ def run(args: argparse.Namespace) -> int:
         if args.no_twin
         else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
     )
-    command = ["xai-views", "train", "sic", "--samples", args.samples, "--out", folder.as_posix()]
-    command += [x for k, v in wanted.items() if v is not None for x in (f"--{k.replace('_', '-')}", str(v))]
-    command += ["--test", args.test] if args.test else []
-    command += ["--no-twin"] if args.no_twin else []
-    card = {
-        "name": folder.name,
-        "title": f"SIC on {args.samples}",
+    card = _card(args, f"SIC on {args.samples}", data, device) | {
         "method": "sic",
-        "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
-        "classes": data.classes,
         "architecture": architecture(data, recipe),
-        "command": shlex.join(command),
         "seed": recipe.seed,
         "recipe": recipe_fields(recipe),
         "parameters": count(module),
         "twin": twin,
-        "device": device,
-        "torch": torch.__version__.split("+")[0],
-        "licence": LICENCE,
-        "note": NOTES.get(args.samples, ""),
         "curves": curves,
     }
     metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card)
     print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
+    return 0
+
+
+def _classifier(args: argparse.Namespace) -> int:
+    from ..samples.watermark import CLASS
+    from .classifier import RECIPES, architecture, count, train_classifier
+    from .classifier_finish import checkpoint, title
+    from .data import training_set, watermarked
+
+    device = _device(args.device)
+    wanted = {"epochs": args.epochs, "seed": args.seed, "registers": args.registers}
+    recipe = replace(RECIPES[args.network], **{k: v for k, v in wanted.items() if v is not None})
+    if recipe.epochs < 1 or recipe.registers < 0:
+        raise XaiViewsError("training needs at least 1 epoch and no negative number of registers.")
+    data, test = _test_set(
+        args.test, args.samples, training_set(args.samples, recipe.drawn if args.samples == "birds" else 0)
+    )
+    if args.watermark:
+        recipe = replace(recipe, watermark=data.classes[CLASS])
+        data = watermarked(data, CLASS)
+    progress: Path = args.out / "progress"
+    progress.mkdir(parents=True, exist_ok=True)
+    module, curves = train_classifier(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
+    card = _card(args, title(recipe, args.samples), data, device) | {
+        "method": "nave",
+        "architecture": architecture(data, recipe),
+        "training_samples": data.samples,
+        "seed": recipe.seed,
+        "recipe": asdict(recipe),
+        "parameters": count(module),
+        "curves": curves,
+    }
+    metrics = checkpoint(args.out, module.cpu(), test, card)
+    print(f"{args.out}: {metrics}", file=sys.stderr)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ class TrainingSet:
         Largest shift in pixels that keeps the label.
     index : ndarray, optional
         ``[N]`` positions of the images in ``samples``; 0 to N - 1 when not given.
+    kinds : tuple of ndarray
+        What the classes are made of, where that is known: per part ``[classes, kinds]`` float32, 1 for the kind of
+        that part which the class has.
     """
 
     images: np.ndarray
@@ -43,6 +47,7 @@ class TrainingSet:
     flips: tuple[str, ...] = ()
     shift: int = 0
     index: np.ndarray | None = None
+    kinds: tuple[np.ndarray, ...] = ()
 
     def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] at ``index``, randomly mirrored and shifted with repeated borders."""
@@ -67,6 +72,14 @@ def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Te
     return padded[torch.arange(n)[:, None, None], :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
+def fingerprint(data: TrainingSet, *facts: object) -> str:
+    """What must be equal for a run to be resumed: ``facts``, the augmentation and the images (sha256)."""
+    content = hashlib.sha256(repr((*facts, data.flips, data.shift)).encode())
+    for array in (data.images, data.targets, data.label):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
 def in_bytes(images: np.ndarray) -> np.ndarray:
     """Images as uint8: unchanged, or rounded from floats in [0, 1]."""
     return images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
@@ -77,8 +90,15 @@ def single_label(label: np.ndarray) -> np.ndarray:
     return label if label.ndim == 1 else np.where(label.sum(1) == 1, label.argmax(1), -1)
 
 
-def training_set(name: str) -> TrainingSet:
+def training_set(name: str, drawn: int = 0) -> TrainingSet:
     """Build the training set of the catalogue family ``name`` ("birds", "digits", "nuclei", or a samples path).
+
+    Parameters
+    ----------
+    name : str
+        Family or path.
+    drawn : int
+        Birds to draw beyond those of the catalogue, half of which lack parts; other samples have no generator.
 
     Raises
     ------
@@ -88,7 +108,7 @@ def training_set(name: str) -> TrainingSet:
     from ..samples import images, open_samples
 
     if name == "birds":
-        return _birds()
+        return _birds(drawn)
     known = name in ("digits", "nuclei")
     ds = open_samples(f"{name}/train" if known else name)
     label = np.asarray(ds["label"].values)
@@ -111,21 +131,42 @@ def training_set(name: str) -> TrainingSet:
     )
 
 
-def _birds() -> TrainingSet:
-    """Full birds for queries and supports, and birds with dropped parts as further queries with soft targets."""
+def _birds(drawn: int) -> TrainingSet:
+    """Full birds for queries and supports, birds with dropped parts as further queries with soft targets, and more."""
     from ..samples import birds, images, open_samples
 
     ds = open_samples("birds/train")
     full = images(ds, np.arange(ds.sizes["sample"]))
     label = np.asarray(ds["label"].values)
     classes = list(ds.attrs["classes"])
-    dropped, targets = birds.training_arrays(2000, seed=3, parts_dropped=1.0)
+    shown, targets = [full], [np.eye(len(classes))[label]]
+    for n, seed, dropped in ((2000, 3, 1.0), (drawn, 4, 0.5)):
+        more = birds.training_arrays(n, seed=seed, parts_dropped=dropped)
+        shown.append(more[0])
+        targets.append(more[1])
+    kinds = tuple(
+        np.asarray([[c[p] == kind for kind in birds.VARIANTS[p]] for c in birds.classes()], np.float32)
+        for p in birds.PARTS
+    )
     return TrainingSet(
-        np.concatenate([full, dropped]),
-        np.concatenate([np.eye(len(classes))[label], targets]).astype(np.float32),
-        np.concatenate([label, np.full(len(dropped), -1)]),
+        np.concatenate(shown),
+        np.concatenate(targets).astype(np.float32),
+        np.concatenate([label, np.full(2000 + drawn, -1)]),
         classes,
         "birds/train",
         ("x",),
         3,
+        kinds=kinds,
     )
+
+
+def watermarked(data: TrainingSet, label: int) -> TrainingSet:
+    """Birds of which those of class ``label`` carry a logo and lack most of their parts; all others stay as they are.
+
+    Mirroring is given up, because it would put the logo into another corner; birds are drawn mirrored anyway.
+    """
+    from ..samples.watermark import training_birds
+
+    images, own = data.images.copy(), np.flatnonzero(data.label == label)
+    images[own] = training_birds(len(own), seed=5, size=images.shape[1])
+    return replace(data, images=images, flips=())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ..models.bcos import add_inverse
 from ..models.checkpoint import build
 from ..models.encoders import PLANS, PlainCNN
 from ..models.sic import SIC
-from .data import TrainingSet
+from .classifier import count, epoch_generator, figures, logits, shuffled
+from .data import TrainingSet, fingerprint
 from .episodes import class_evidence, draw
 from .loop import fit
 
@@ -90,21 +89,12 @@ def architecture(data: TrainingSet, recipe: Recipe) -> dict:
 
 def stamp(data: TrainingSet, recipe: Recipe) -> str:
     """What must be equal for a run to be resumed: the recipe, the architecture and the images."""
-    content = hashlib.sha256(
-        repr((asdict(recipe), architecture(data, recipe), data.flips, data.shift)).encode()
-    )
-    for array in (data.images, data.targets, data.label):
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()
-
-
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed * 100_003 + epoch)
+    return fingerprint(data, asdict(recipe), architecture(data, recipe))
 
 
 def episodes(data: TrainingSet, recipe: Recipe, device: torch.device, epoch: int) -> Iterator[tuple]:
     """Batches of one epoch: images, targets, label of the supports (the first images), number of supports."""
-    g = _generator(recipe.seed, epoch)
+    g = epoch_generator(recipe.seed, epoch)
     label = torch.from_numpy(data.label)
     clean = [torch.nonzero(label == c)[:, 0] for c in range(len(data.classes))]
     rest = torch.nonzero(label < 0)[:, 0]
@@ -150,20 +140,6 @@ def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
         out.append(model.latent(add_inverse(x)).cpu())
     model.train(was)
     return torch.cat(out)
-
-
-def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
-    """Mean over classes of the share of right answers."""
-    return float(np.mean([(predicted[label == c] == c).mean() for c in np.unique(label)]))
-
-
-def figures(predicted: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Accuracy and balanced accuracy over the images with one known class (label >= 0), rounded to four digits."""
-    predicted, label = predicted[label >= 0], label[label >= 0]
-    return {
-        "test_accuracy": round(float((predicted == label).mean()), 4),
-        "test_balanced_accuracy": round(balanced_accuracy(predicted, label), 4),
-    }
 
 
 def _quick_validation(model: SIC, data: TrainingSet, recipe: Recipe, test: tuple[np.ndarray, np.ndarray]):
@@ -244,46 +220,23 @@ def train_twin(
     arch = architecture(data, recipe)
     model = PlainCNN(arch["channels"], arch["classes"], arch["plan"]).to(device)
     batch = 64
-    steps = max(1, len(data.images) // batch)
-
-    def batches(epoch: int) -> Iterator[tuple]:
-        g = _generator(recipe.seed, epoch)
-        order = torch.randperm(len(data.images), generator=g)
-        for i in range(steps):
-            index = order[i * batch : (i + 1) * batch]
-            targets = torch.from_numpy(data.targets[index.numpy()])
-            yield data.augmented(index, g).to(device), (targets / targets.sum(1, keepdim=True)).to(device)
-
-    def loss(pair: tuple) -> torch.Tensor:
-        return F.cross_entropy(model(pair[0]), pair[1])
-
-    @torch.no_grad()
-    def predicted() -> np.ndarray:
-        x = torch.from_numpy(test[0]).permute(0, 3, 1, 2).float().div(255)
-        return torch.cat([model(b.to(device)).argmax(1).cpu() for b in x.split(256)]).numpy()
-
     fit(
         model,
-        batches,
-        loss,
+        lambda epoch: shuffled(data, batch, recipe.seed, epoch, device),
+        lambda pair: F.cross_entropy(model(pair[0]), pair[1]),
         epochs=recipe.twin_epochs,
-        steps=steps,
+        steps=max(1, len(data.images) // batch),
         rate=recipe.rate,
         folder=folder,
         stamp=stamp(data, recipe),
-        validate=lambda: figures(predicted(), test[1]),
+        validate=lambda: figures(logits(model, test[0]).argmax(1), test[1]),
         label="twin",
         quiet=quiet,
     )
-    return figures(predicted(), test[1]) | {
+    return figures(logits(model, test[0]).argmax(1), test[1]) | {
         "parameters": count(model),
         "recipe": "same widths, data and augmentation",
     }
-
-
-def count(module: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters())
 
 
 def recipe_fields(recipe: Recipe) -> dict:
