@@ -197,6 +197,7 @@ def build_photos(out: Path) -> None:
             "licence": "CC0 or public domain, as the packages say; china and flower CC BY 2.0 (danielbuechele, vultilion)",
             "origin": "the installed packages scikit-image and scikit-learn; scaled and cut to 224x224 when opened",
             "command": "python -m xai_views.samples build photos --out data/samples",
+            "sha256": {},
         },
     )
 
