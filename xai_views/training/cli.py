@@ -174,6 +174,8 @@ def _classifier(args: argparse.Namespace) -> int:
     data, test = _test_set(
         args.test, args.samples, training_set(args.samples, recipe.drawn if args.samples == "birds" else 0)
     )
+    if not data.kinds:  # only birds are drawn, and only theirs are parts that a loss could name
+        recipe = replace(recipe, drawn=0, parts=0.0)
     if args.watermark:
         recipe = replace(recipe, watermark=data.classes[CLASS])
         data = watermarked(data, CLASS)
