@@ -94,7 +94,13 @@ def _photo(hv, image: np.ndarray):
 
 
 def _square(width: int, height: int) -> dict[str, Any]:
-    return {"frame_width": 260, "frame_height": round(260 * height / width), "xaxis": None, "yaxis": None, "border": 24}
+    return {
+        "frame_width": 260,
+        "frame_height": round(260 * height / width),
+        "xaxis": None,
+        "yaxis": None,
+        "border": 24,
+    }
 
 
 def _maps(hv, one, name: str, signed: bool) -> list:
