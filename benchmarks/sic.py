@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from xai_views import catalogue, explain, open_model, open_samples
-from xai_views.methods import get, passes
+from xai_views.methods import get
 from xai_views.methods.sic import SICAsk
+from xai_views.models import passes
 from xai_views.models.bcos import add_inverse, explanation_mode
 from xai_views.samples import dataset, images
 

@@ -16,7 +16,7 @@ from dashboard.sic_map import neighbours_map, principal_axes
 from dashboard.sic_population import accuracy
 from dashboard.sic_state import SORTS
 from xai_views.errors import XaiViewsError
-from xai_views.methods import passes
+from xai_views.models import passes
 from xai_views.samples import dataset
 
 

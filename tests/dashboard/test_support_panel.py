@@ -14,8 +14,7 @@ from dashboard.pictures import composed
 from dashboard.sic_data import figures
 from dashboard.sic_edits import Effects, class_of, excluding
 from dashboard.sic_support_table import ALL, EXPLAINED
-from xai_views.methods import passes
-from xai_views.models import Latents, evidence
+from xai_views.models import Latents, evidence, passes
 
 
 def test_the_sentence_says_what_figures_say(open_app):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from xai_views.methods import explain, get, passes
+from xai_views.methods import explain, get
 from xai_views.methods.sic import PREDICTED, SICAsk, complete
+from xai_views.models import passes
 from xai_views.samples import images as pixels
 
 

@@ -30,7 +30,7 @@ class Status:
     hits, misses
         Samples whose explanation was, or was not, in the cache when it was asked for.
     forward, backward
-        Images that went through the network, counted by ``xai_views.methods.passes``.
+        Images that went through the network, counted by ``xai_views.models.passes``.
     error
         The last sentence that a request failed with, or "".
     memory
@@ -54,11 +54,7 @@ class Status:
 
 def count_passes() -> tuple[int, int]:
     """Return forward and backward passes so far; 0 while no method has been imported."""
-    package = sys.modules.get("xai_views.methods")
-    passes = vars(package).get("passes") if package else None
-    # A lazy package would import torch here, on a thread that is not the worker's; so only if torch is there.
-    if passes is None and package and "torch" in sys.modules:
-        passes = getattr(package, "passes", None)
+    passes = sys.modules.get("xai_views.models.passes")
     return int(getattr(passes, "forward", 0)), int(getattr(passes, "backward", 0))
 
 

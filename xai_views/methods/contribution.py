@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..models import passes
 from ..models.bcos import add_inverse, explanation_mode
-from . import passes
 
 if TYPE_CHECKING:
     from ..models.sic import SIC

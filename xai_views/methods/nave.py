@@ -17,8 +17,7 @@ import xarray as xr
 
 from ..errors import MethodError
 from ..models.heads import Head, find_head
-from ..models.taps import capture, capture_with_grad, default_taps
-from ..models.taps import replace as replace_activation
+from ..models.taps import capture, capture_with_grad, default_taps, replace_activation
 from . import nave_effects as effects
 from .base import Method
 from .clusters import kmeans, soft, tree
@@ -213,7 +212,7 @@ class NaveMethod(Method):
     @staticmethod
     def _grown(features: Features, seed: int) -> Any:
         leaves = min(LEAVES, features.positions)
-        return tree.build(kmeans.kmeans(features, leaves, restarts=1, seed=seed), features)
+        return tree.build(kmeans.kmeans(features, leaves, restarts=1, iterations=25, seed=seed), features)
 
     @staticmethod
     def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:

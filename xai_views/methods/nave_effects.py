@@ -17,7 +17,6 @@ from .clusters.features import Features
 from .clusters.kmeans import kmeans
 from .nave_parts import Ablation, NaveAsk, Observed
 
-MOST_PLAYERS = 10  # exact Shapley values ask for 2^K coalitions
 NAMES = 2  # classes that name a cluster
 
 
@@ -67,7 +66,7 @@ def edited_image(image: np.ndarray, labels: torch.Tensor, wanted: Ablation) -> n
 def ablated(last: torch.Tensor, labels: torch.Tensor, ask: NaveAsk) -> torch.Tensor:
     """The last activation ``[1, C, *grid]`` with some clusters replaced."""
     wanted, k = ask.ablation, int(labels.max()) + 1
-    share = contribution.membership(labels, last.shape[2:], k).to(last)
+    share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     mean = None
     if wanted.fill == "data":
         mean = getattr(ask.codebook, "mean_of", {}).get("last") if ask.codebook is not None else None
@@ -143,13 +142,13 @@ def _shapley(last: torch.Tensor, labels: torch.Tensor, head: Head, k: int, targe
         raise MethodError(
             "exact Shapley values need a linear head after the last map; this network has none."
         )
-    share = contribution.membership(labels, last.shape[2:], k).to(last)
+    share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     return ablate.latent_shapley(last, share, head, "mean")[:, targets].cpu().numpy()
 
 
 def named(head: Head, last: torch.Tensor, labels: torch.Tensor, k: int) -> dict[str, Any]:
     """The classes that the head reads from each cluster's mean activation alone (the naming of 7.1)."""
-    share = contribution.membership(labels, last.shape[2:], k).to(last)[0].reshape(k, -1)
+    share = contribution.membership(labels, tuple(last.shape[2:]), k, last)[0].reshape(k, -1)
     mean = share @ last[0].reshape(len(last[0]), -1).T / share.sum(1, keepdim=True).clamp_min(1e-12)
     spread = mean.reshape(k, -1, *[1] * (last.ndim - 2)).expand(k, -1, *last.shape[2:])
     probability = torch.softmax(head.logits(spread).double(), 1)
@@ -180,7 +179,7 @@ def extras(observation: Observed, ask: NaveAsk, features: Features) -> dict[str,
             alone = Features.of([observation.activations[path]], size=observation.size)
             k = min(ask.k or 5, alone.positions)
             one = kmeans(alone, k, seed=ask.seed)
-            spread = alone.spread() if hasattr(alone, "spread") else kmeans(alone, 1, restarts=1).inertia
+            spread = kmeans(alone, 1, restarts=1).inertia
             maps.append(to_pixels(one.labels, observation.size)[0].astype(np.int16))
             share = one.counts.double() / one.counts.sum()
             sizes.append(float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())))

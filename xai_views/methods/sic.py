@@ -264,8 +264,8 @@ def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
     """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]``: one forward pass, no graph."""
     import torch
 
+    from ..models import passes
     from ..models.bcos import add_inverse
-    from . import passes
 
     with torch.no_grad():
         x = add_inverse(model.tensor(images))
