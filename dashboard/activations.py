@@ -12,7 +12,10 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from dashboard import activations_frame, method_pages
+from dashboard.activations_cluster import ClusterPanel
+from dashboard.activations_compare import ComparePanel
 from dashboard.activations_data import ActivationsSession, context_of
+from dashboard.activations_depth import DepthPanel, SimilarityPanel
 from dashboard.activations_layers import LayerPanel, controls
 from dashboard.activations_state import ActivationsState
 from dashboard.app import App, alone
@@ -81,7 +84,13 @@ class ActivationsApp(App):
 
     def _panels(self) -> list[tuple[str, Any]]:
         """The tabs, by title."""
-        return [("Layers", self.layers)]
+        return [
+            ("Cluster", ClusterPanel(self)),
+            ("Layers", self.layers),
+            ("Similar places", SimilarityPanel(self)),
+            ("Depth", DepthPanel(self)),
+            ("Compare models", ComparePanel(self)),
+        ]
 
     # -- what the page consists of ------------------------------------------------------------------------------
 

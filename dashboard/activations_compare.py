@@ -44,7 +44,7 @@ class ComparePanel(PicturePanel):
         names = [n for n in catalogue.models() if n != app.model.name]
         self.choice = pmui.MultiChoice(
             label="Compare with", options=names, value=[n for n in app.state.compared if n in names][:MOST], max_items=MOST,
-            width=420, size="small",
+            width=420,
         )  # fmt: skip
         self.choice.param.watch(lambda e: setattr(app.state, "compared", list(e.new)), "value")
         app.state.param.watch(
@@ -197,15 +197,15 @@ class ComparePanel(PicturePanel):
         return pn.Column(
             caption(
                 "Equal colours mean the largest overlap of regions, found by Hungarian matching; they do not mean the same "
-                "concept. A network with random weights is the control: what it finds as well is in the image and the architecture, not "
-                "in what was learnt."
+                "concept. A network with random weights is the control: what it finds as well is in the image and the "
+                "architecture, not in what was learnt."
             ),
             self.choice,
             self.canvas,
             self.listing,
             caption(
-                "Coherence: share of neighbouring pixels in the same cluster. Overlap: intersection over union of the object with the "
-                "best cluster, which an oracle chose."
+                "Coherence: share of neighbouring pixels in the same cluster. Overlap: intersection over union of the object "
+                "with the best cluster, which an oracle chose."
             ),
             sizing_mode="stretch_width",
         )

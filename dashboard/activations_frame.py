@@ -70,6 +70,13 @@ def mean_per_cluster(values: np.ndarray, assignment: np.ndarray, k: int) -> np.n
     return sums / np.maximum(counts, 1)
 
 
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
+    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
+    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
+
+
 def density(result: xr.Dataset) -> np.ndarray:
     """``[y, x]``: each pixel gets its cluster's contribution divided by the cluster's pixels; sums to the evidence."""
     segment = result["segment"].values[0]

@@ -84,7 +84,7 @@ class LayerPanel(pn.viewable.Viewer):
             label="Layers", options=self.offered, value=list(self.taps), size="small", button_type="primary"
         )
         self.more = pmui.MultiChoice(
-            label="Further layers", options=[p for p in layers.taps if p not in self.offered], width=320, size="small",
+            label="Further layers", options=[p for p in layers.taps if p not in self.offered], width=320,
             value=[p for p in self.taps if p not in self.offered],
         )  # fmt: skip
         self.preset = _select("Weights", self.state, "preset", choices.PRESETS, 260)

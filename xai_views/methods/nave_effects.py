@@ -95,7 +95,8 @@ def answer(
     else:
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
-        bias = np.zeros_like(logit)
+        # The bias of a SIC network is in no pixel; of other networks nothing is known that no position carries.
+        bias = np.full_like(logit, getattr(model.module, "bias", 0.0) if model.supports is not None else 0.0)
     parts = parts.cpu().numpy().astype(logit.dtype)
     residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(
@@ -134,14 +135,6 @@ def _without(observation: Observed, ask: NaveAsk, head: Head, labels: torch.Tens
 
 
 def _shapley(last: torch.Tensor, labels: torch.Tensor, head: Head, k: int, targets: list[int]) -> np.ndarray:
-    if k > MOST_PLAYERS:
-        raise MethodError(
-            f"exact Shapley values of {k} clusters need {2**k} coalitions; choose K of at most {MOST_PLAYERS}."
-        )
-    if not head.exact:
-        raise MethodError(
-            "exact Shapley values need a linear head after the last map; this network has none."
-        )
     share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     return ablate.latent_shapley(last, share, head, "mean")[:, targets].cpu().numpy()
 

@@ -6,7 +6,7 @@ import torch
 
 from ...errors import MethodError, nearest
 from .features import Features
-from .kmeans import Clustering, assign, kmeans, ordered, plus_plus
+from .kmeans import Clustering, assign, kmeans, plus_plus
 
 ASSIGNERS = ("k-means", "pca", "agglomerative", "clustering module")
 #: Positions that agglomerative clustering may link; beyond, a sample is linked and the rest goes to the nearest mean.
@@ -115,8 +115,8 @@ def module_loss(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The four terms of the Clustering Module for rows ``[m, D]``, codes ``[m, K]`` and centroids ``[K, D]``.
 
-    E1 + E2 + E3 = sum_i sum_k gamma_ik |x_i - mu_k|^2, the loss of soft k-means. Source: Boubekki et al., Joint optimization of an
-    autoencoder for clustering and embedding (Machine Learning, 2021).
+    E1 + E2 + E3 = sum_i sum_k gamma_ik |x_i - mu_k|^2, the loss of soft k-means. Source: Boubekki et al., Joint optimization
+    of an autoencoder for clustering and embedding (Machine Learning, 2021).
     """
     e1 = (x - gamma @ mu).square().sum()
     length = mu.square().sum(1)
