@@ -18,6 +18,7 @@ from dashboard.activations_data import ActivationsSession, context_of
 from dashboard.activations_depth import DepthPanel, SimilarityPanel
 from dashboard.activations_layers import LayerPanel, controls
 from dashboard.activations_state import ActivationsState
+from dashboard.activations_touch import TouchPanel
 from dashboard.app import App, alone
 from dashboard.status import StatusLine
 from dashboard.theme import caption
@@ -90,6 +91,7 @@ class ActivationsApp(App):
             ("Similar places", SimilarityPanel(self)),
             ("Depth", DepthPanel(self)),
             ("Compare models", ComparePanel(self)),
+            ("Touch it", TouchPanel(self)),
         ]
 
     # -- what the page consists of ------------------------------------------------------------------------------

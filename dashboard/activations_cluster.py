@@ -50,13 +50,14 @@ class ClusterPanel(Following):
     )  # fmt: skip
 
     def __init__(self, app: Any) -> None:
+        super().__init__(app)
         state = app.state
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(
             label="The chosen cluster and each class, before and after the ablation", columns=COLUMNS
         )
-        self.name = pmui.TextInput(label="Name of this cluster", width=220, size="small", max_length=40)
-        self.name.param.watch(self._named, "value")
+        self.given = pmui.TextInput(label="Name of this cluster", width=220, size="small", max_length=40)
+        self.given.param.watch(self._named, "value")
         self.take = pmui.Button(label="Take away", variant="outlined", size="small")
         self.only = pmui.Button(label="Keep only this", variant="outlined", size="small")
         self.back = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
@@ -77,17 +78,14 @@ class ClusterPanel(Following):
             lambda e: state.edit(fill=e.new) if e.new and e.new != state.fill else None, "value"
         )
         state.param.watch(lambda *_: self._offer(), ["where", "fill"])
-        super().__init__(app)
 
     def _offer(self) -> None:
         """Offer what can take a cluster's place where it is taken away."""
-        state = self.app.state if hasattr(self, "app") else None
-        where = state.where if state is not None else self.where.value
-        fills = INPUT_FILLS if where == "input" else FILLS
+        state = self.app.state
+        fills = INPUT_FILLS if state.where == "input" else FILLS
         self.fill.options = {FILL_WORDS[f]: f for f in fills}
-        if state is not None:
-            self.where.value = state.where
-            self.fill.value = state.fill if state.fill in fills else fills[0]
+        self.where.value = state.where
+        self.fill.value = state.fill if state.fill in fills else fills[0]
 
     def _moved(self, event: Any) -> None:
         if event.new != self.app.state.where:
@@ -137,8 +135,8 @@ class ClusterPanel(Following):
         c = state.cluster
         without = "ablated_logit" in result
         self.take.disabled = self.only.disabled = not 0 <= c < k
-        self.name.disabled = not 0 <= c < k
-        self.name.value = str(state.names.get(str(c), "")) if 0 <= c < k else ""
+        self.given.disabled = not 0 <= c < k
+        self.given.value = str(state.names.get(str(c), "")) if 0 <= c < k else ""
         self.listing.rows = [
             self.row(result, t, int(q), c, without) for t, q in enumerate(result["target_class"].values[0])
         ]
@@ -213,7 +211,7 @@ class ClusterPanel(Following):
                 self.back,
                 self.where,
                 self.fill,
-                self.name,
+                self.given,
                 align_items="center",
                 gap="8px",
                 margin=(4, 16),

@@ -11,12 +11,13 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.activations_data import context_of
-from dashboard.activations_depth import adjusted_rand
 from dashboard.activations_frame import SEGMENT, density
 from dashboard.picture_panel import PicturePanel
 from dashboard.theme import caption
 from xai_views import catalogue
 from xai_views.errors import XaiViewsError
+from xai_views.methods.clusters.match import match_labels
+from xai_views.methods.clusters.measures import ari, best_overlap, effective_number, fragmentation
 from xai_views.views import Frame, Listing
 
 MOST = 3  # further models
@@ -140,7 +141,7 @@ class ComparePanel(PicturePanel):
         for i, (name, model, result) in enumerate(zip(names, models, results, strict=True)):
             ids = resized(result["segment"].values[0], shape)
             if i:
-                ids = matched(reference, ids)[ids]
+                ids = match_labels(reference, ids)[ids]
             frame.label_map(f"clusters-{i}", SEGMENT, ids)
             maps.append(resized(density(result), shape) * (result["segment"].values[0].size / ids.size))
             frame.signed_map(f"parts-{i}", "contribution", maps[-1])
@@ -218,36 +219,14 @@ def resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return values[rows][:, columns]
 
 
-def matched(reference: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """For every id of ``ids`` the id of ``reference`` that it overlaps most, one to one; what is left gets new ids."""
-    from scipy.optimize import linear_sum_assignment
-
-    a, b = int(reference.max()) + 1, int(ids.max()) + 1
-    table = np.zeros((b, a))
-    np.add.at(table, (ids.ravel(), reference.ravel()), 1)
-    out = np.full(b, -1)
-    rows, columns = linear_sum_assignment(-table)
-    out[rows] = columns
-    free = iter(range(a, a + b))
-    return np.array([c if c >= 0 else next(free) for c in out])
-
-
 def figures(ids: np.ndarray, reference: np.ndarray, truth: tuple | None) -> dict[str, float]:
     """What the table says of one partition."""
-    from skimage.measure import label
-
-    counts = np.bincount(ids.ravel()).astype(float)
-    share = counts[counts > 0] / counts.sum()
-    equal = [(ids[1:] == ids[:-1]), (ids[:, 1:] == ids[:, :-1])]
-    out = {
-        "effective": float(np.exp(-(share * np.log(share)).sum())),
-        "ari": adjusted_rand(reference, ids),
-        "coherence": float(np.concatenate([e.ravel() for e in equal]).mean()),
-        "pieces": int(label(ids + 1, connectivity=1).max()),
-        "truth": None,
+    pieces = fragmentation(ids)
+    overlap = best_overlap(ids, truth[0] > 0)[1] if truth is not None else None
+    return {
+        "effective": effective_number(np.bincount(ids.ravel())),
+        "ari": ari(reference, ids),
+        "coherence": pieces["coherence"],
+        "pieces": pieces["pieces"],
+        "truth": overlap,
     }
-    if truth is not None:
-        mask = truth[0] > 0
-        unions = [((ids == c) & mask).sum() / max(((ids == c) | mask).sum(), 1) for c in np.unique(ids)]
-        out["truth"] = float(max(unions))
-    return out

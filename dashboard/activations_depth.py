@@ -12,6 +12,7 @@ from dashboard.activations_data import context_of
 from dashboard.activations_frame import SEGMENT
 from dashboard.picture_panel import PicturePanel
 from dashboard.theme import caption
+from xai_views.methods.clusters.measures import ari
 from xai_views.views import Frame
 
 SIDE = 168
@@ -129,7 +130,7 @@ class DepthPanel(_LayerPictures):
             ids = result["depth_segment"].values[0, at]
             frame.label_map(f"layer-{i}", f"{SEGMENT} alone", ids)
             number, explained = (float(result[n].values[0, at]) for n in ("effective_number", "explained"))
-            agree = "" if before is None else f" · ARI {adjusted_rand(before, ids):.2f}"
+            agree = "" if before is None else f" · ARI {ari(before, ids):.2f}"
             frame.tile(
                 f"layer-{i}",
                 photo="photo",
@@ -151,10 +152,3 @@ class DepthPanel(_LayerPictures):
             self.canvas,
             sizing_mode="stretch_width",
         )
-
-
-def adjusted_rand(a: np.ndarray, b: np.ndarray) -> float:
-    """Adjusted Rand index of two label maps of one shape."""
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(a.ravel(), b.ravel()))

@@ -155,10 +155,12 @@ def build(
         title=kind,
         alt=f"Each pixel's share of its cluster's contribution to {classes[target]}",
     )
-    frame.sequential("entropy", "uncertainty", result["entropy"].values[0], limit=1.0)
-    frame.legend(
-        "uncertainty", title=f"entropy of the assignment, T = {float(result['temperature'].values[0]):.3g}"
-    )
+    entropy = result["entropy"].values[0]
+    frame.sequential("entropy", "uncertainty", ranks(entropy), limit=1.0)
+    spread = f"{float(entropy.min()):.2f} to {float(entropy.max()):.2f}"
+    used = float(result["temperature"].values[0])
+    frame.legend("uncertainty", title=f"rank of the entropy ({spread} at T = {used:.3g})")
+    frame.sequential("entropy", "entropy", entropy, limit=1.0, drawn=False, title="entropy")
     frame.tile(
         "entropy",
         title="",

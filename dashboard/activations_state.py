@@ -58,6 +58,7 @@ class ActivationsState(AppState):
         default="mean", objects=["mean", "zero", "data", "blur"], doc="What takes their place."
     )
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
+    touched = param.List([], item_type=dict, doc="Edits of the photo in view, one after another.")
     compared = param.List([], item_type=str, doc="Further models beside this one.")
     saliency = param.String("gradient x input", doc="Attribution method of the saliency panel.")
     how = param.Selector(
@@ -79,6 +80,16 @@ class ActivationsState(AppState):
             return [float(v) for v in value][:2]
         if key == "ablated":
             return [int(v) for v in value][:MOST]
+        if key == "touched":
+            return [_edit(v) for v in value][:40]
         if key == "names":
             return {str(int(c)): str(n)[:40] for c, n in list(value.items())[:MOST]}
         return super().checked(key, value)
+
+
+def _edit(value: Any) -> dict[str, Any]:
+    """One edit of an address, checked; raises ValueError or TypeError for anything else."""
+    if value["kind"] not in {"blur", "erase", "paste"}:
+        raise ValueError(value["kind"])
+    region = [[float(x), float(y)] for x, y in value["region"]][:2000]
+    return {"kind": value["kind"], "region": region, "at": [float(v) for v in value.get("at", [])][:2]}

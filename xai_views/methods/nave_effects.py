@@ -69,12 +69,11 @@ def ablated(last: torch.Tensor, labels: torch.Tensor, ask: NaveAsk) -> torch.Ten
     share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     mean = None
     if wanted.fill == "data":
-        mean = getattr(ask.codebook, "mean_of", {}).get("last") if ask.codebook is not None else None
-        if mean is None:
+        mean = ask.codebook.last_mean if ask.codebook is not None else torch.zeros(0)
+        if mean.numel() != last.shape[1]:
             raise MethodError(
                 "the mean of the data set is known once a codebook was fitted; fit one, or choose 'mean'."
             )
-        mean = torch.as_tensor(mean)
     return ablate.ablate(last, share, chosen(wanted, k), fill=wanted.fill, mean=mean)
 
 
