@@ -12,12 +12,14 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from dashboard import activations_frame, method_pages
+from dashboard.activations_book import BookPanel
 from dashboard.activations_cluster import ClusterPanel
 from dashboard.activations_compare import ComparePanel
 from dashboard.activations_data import ActivationsSession, context_of
 from dashboard.activations_depth import DepthPanel, SimilarityPanel
 from dashboard.activations_layers import LayerPanel, controls
 from dashboard.activations_state import ActivationsState
+from dashboard.activations_tokens import TokensPanel
 from dashboard.activations_touch import TouchPanel
 from dashboard.app import App, alone
 from dashboard.status import StatusLine
@@ -88,10 +90,12 @@ class ActivationsApp(App):
         return [
             ("Cluster", ClusterPanel(self)),
             ("Layers", self.layers),
+            ("Codebook", BookPanel(self)),
             ("Similar places", SimilarityPanel(self)),
             ("Depth", DepthPanel(self)),
             ("Compare models", ComparePanel(self)),
             ("Touch it", TouchPanel(self)),
+            ("Tokens" if self.session.layers.tokens else "Norms", TokensPanel(self)),
         ]
 
     # -- what the page consists of ------------------------------------------------------------------------------
@@ -168,6 +172,10 @@ class ActivationsApp(App):
         if self.state.target >= len(self.model.classes):
             self.state.target = -1
             return
+        self.canvas.context = self._context()
+
+    def refresh(self) -> None:
+        """Ask again for what the session now knows, such as a codebook."""
         self.canvas.context = self._context()
 
     def _selected(self, message: Any) -> None:

@@ -145,9 +145,9 @@ class DepthPanel(_LayerPictures):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Each layer clustered by itself. Effective: the number of equally large clusters with the same entropy of sizes. "
-                "Explained: share of the layer's spread that its clusters explain. ARI: agreement with the layer before (1 = the "
-                "same partition, 0 = chance). Colours of different layers have nothing to do with each other."
+                "Each layer clustered by itself. Effective: the number of equally large clusters with the same entropy of "
+                "sizes. Explained: share of the layer's spread that its clusters explain. ARI: agreement with the layer "
+                "before (1 = the same partition, 0 = chance). Colours of different layers have nothing to do with each other."
             ),
             self.canvas,
             sizing_mode="stretch_width",

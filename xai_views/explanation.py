@@ -41,7 +41,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "second": (("sample", "time"), ("sample", "row", "column")),
     "layer_share": (("sample", "layer", "row", "column"),),
     "similarity": (("sample", "layer", "row", "column"),),
-    "token_norm": (("sample", "row", "column"),),
+    "token_norm": (("sample", "layer", "row", "column"),),
     "inertia": (("sample",),),
     "inertia_exact": (("sample",),),
     "temperature": (("sample",),),

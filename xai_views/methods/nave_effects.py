@@ -165,6 +165,12 @@ def extras(observation: Observed, ask: NaveAsk, features: Features) -> dict[str,
             layers,
             features.similarity(0, tuple(at)).transpose(0, 1).numpy().astype(np.float32),
         )
+    if ask.norms:
+        maps = [observation.activations[p].norm(dim=1, keepdim=True) for p in ask.taps]
+        resized = [
+            torch.nn.functional.interpolate(m, size=features.grid, mode="nearest-exact")[:, 0] for m in maps
+        ]
+        found["token_norm"] = (layers, torch.stack(resized, 1).numpy().astype(np.float32))
     if ask.sweep:
         maps, sizes, explained = [], [], []
         for path in observation.activations:

@@ -78,6 +78,8 @@ class NaveAsk(Ask):
         Position ``(y, x)`` in image pixels whose similarity with every other is wanted.
     sweep : bool
         The clusters of every default tap alone.
+    norms : bool
+        The norm of the activation at every position of each tap.
     """
 
     taps: tuple[str, ...] = ()
@@ -96,6 +98,7 @@ class NaveAsk(Ask):
     shapley: bool = False
     at: tuple[int, int] | None = None
     sweep: bool = False
+    norms: bool = False
 
 
 @dataclass(eq=False)
