@@ -60,7 +60,7 @@ class ActivationsState(AppState):
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
     touched = param.List([], item_type=dict, doc="Edits of the photo in view, one after another.")
     compared = param.List([], item_type=str, doc="Further models beside this one.")
-    saliency = param.String("gradient x input", doc="Attribution method of the saliency panel.")
+    saliency = param.String("grad-cam", doc="Attribution method of the saliency panel.")
     how = param.Selector(
         default="mean", objects=["mean", "sum", "median", "positive"], doc="Figure of a superpixel."
     )

@@ -63,6 +63,8 @@ class Method(param.Parameterized):
 REGISTRY = {
     "sic": "xai_views.methods.sic:SICMethod",
     "nave": "xai_views.methods.nave:NaveMethod",
+    "saliency": "xai_views.methods.nas:SaliencyMethod",
+    "nas": "xai_views.methods.nas:NasMethod",
 }
 
 
