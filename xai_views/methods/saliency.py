@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..errors import MethodError, ModelError, nearest
-from ..models.taps import example
-from .saliency_parts import TENSOR, Asked, Progress, cam_path, exact, grad_cam, guided
+from ..models.scans import example
+from .saliency_parts import TENSOR, Asked, Progress, cam_path, comfortable, exact, grad_cam, guided
 
 __all__ = ["CONTROLS", "FILLS", "METHODS", "REDUCTIONS", "cam_path", "control", "fits", "saliency"]
 
@@ -155,7 +155,7 @@ def saliency(
     stride: tuple[int, int] | None = None,
     tap: str = "",
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Saliency maps of a batch of images, each for one class.
@@ -183,8 +183,8 @@ def saliency(
         Layer for Grad-CAM; "" = :func:`cam_path`.
     seed : int
         Of the control "random".
-    batch : int
-        Images that go through the network together.
+    batch : int, optional
+        Images that go through the network together; by default as many as are fast.
     progress : callable, optional
         ``progress(done, total)`` before each call of the network, in images; may raise to stop.
 
@@ -205,6 +205,7 @@ def saliency(
     images = np.asarray(images)
     model.check(images)
     targets = _checked(model, images, targets, name, reduce, fill)
+    batch = comfortable(model.device, images.shape[1:3]) if batch is None else batch
     if steps < 1 or batch < 1:
         raise MethodError(
             f"{min(steps, batch)} was given as number of steps or size of a batch; give at least 1."

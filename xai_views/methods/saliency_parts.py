@@ -14,9 +14,24 @@ import torch.nn.functional as F
 from ..errors import MethodError
 from ..models import passes
 from ..models.heads import find_head
-from ..models.taps import capture, capture_with_grad, default_taps, example, forward, module_of, taps
+from ..models.scans import example, forward, module_of
+from ..models.taps import capture, capture_with_grad, default_taps, taps
 
 Progress = Callable[[int, int], None]
+
+
+#: Pixels that go through a network together, on the CPU and on other devices.
+AT_ONCE = (200_000, 1_600_000)
+
+
+def comfortable(device: torch.device | str, shape: tuple[int, ...]) -> int:
+    """How many images ``[H, W]`` to put into one call: from 1 to 64 on the CPU, to 256 elsewhere.
+
+    On the CPU more is slower: with EfficientNet-Lite0 at 224x224 an image costs 25 ms in calls of 4 and 70 ms in calls of
+    32, because activations no longer fit into caches and are mapped anew in each call.
+    """
+    cpu = torch.device(device).type == "cpu"
+    return min(max(AT_ONCE[not cpu] // (shape[0] * shape[1]), 1), 64 if cpu else 256)
 
 
 class Asked:
@@ -115,8 +130,8 @@ def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) 
 
 
 def _window(options: dict, x: torch.Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
-    window = options["window"] or tuple(max(1, side // 8) for side in x.shape[2:])
-    return window, options["stride"] or tuple(max(1, side // 2) for side in window)
+    window = options["window"] or tuple(-(-side // 8) for side in x.shape[2:])
+    return window, options["stride"] or tuple(-(-side // 2) for side in window)
 
 
 def _occlusion(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:

@@ -1,0 +1,441 @@
+"""Relevance curves: what a network says while pixels are removed, least relevant first or most relevant first.
+
+A good map keeps the answer up when the least relevant pixels go first (LeRF: large area) and brings it down when the
+most relevant go first (MoRF: small area). Maps that are constant on regions have nothing but ties, and the area depends on
+what is done about them; so there are three rules, to be read side by side:
+
+* ``regions``: whole regions go at once, and the area is integrated over what was removed,
+* ``random``: pixels of equal relevance go in random order, averaged over seeds,
+* ``original``: pixels of equal relevance go in the order of the map before it was aggregated.
+
+Everything is a generator that yields after each call of the network, so that it may be stopped and drawn while it grows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...errors import MethodError, nearest
+from ..clusters.ablation import input_ablation
+from .aggregate import figures
+
+ORDERS = ("lerf", "morf")
+FILLS = ("zero", "mean", "blur")
+TIES = ("regions", "random", "original")
+
+#: ``predict(images [N, H, W, C] float32 in [0, 1]) -> [N, classes]`` (or ``[N]``: the explained figure itself).
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One curve that is wanted of an image.
+
+    Attributes
+    ----------
+    relevance : ndarray
+        ``[H, W]``: the map, before it is aggregated.
+    regions : ndarray or None
+        ``[H, W]`` ids; the map is aggregated over them. None: the map as it is.
+    order : {"lerf", "morf"}
+        Least or most relevant first. Equal values go in the order of their region's id or pixel's index in both.
+    fill : str or ndarray
+        What takes the place of removed pixels: "zero" (black), "mean" (the image's mean colour), "blur" (the image,
+        strongly blurred), a colour ``[C]`` (such as a data set's mean) or an image ``[H, W, C]``, in [0, 1].
+    ties : {"regions", "random", "original"}
+        See above. Without ``regions``, "regions" are the sets of equal values and "original" is the order of pixels.
+    steps : int
+        Points apart from the first; with the rule "regions" the most that there are.
+    seeds : tuple of int
+        Of the rule "random": one curve each.
+    how : str
+        Figure of a region, as in :func:`xai_views.methods.superpixels.aggregate.figures`.
+    """
+
+    relevance: np.ndarray
+    regions: np.ndarray | None = None
+    order: str = "lerf"
+    fill: str | np.ndarray = "zero"
+    ties: str = "regions"
+    steps: int = 32
+    seeds: tuple[int, ...] = (0, 1, 2)
+    how: str = "mean"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A relevance curve, possibly still growing.
+
+    Attributes
+    ----------
+    fraction : ndarray
+        ``[P]`` share of the pixels that is removed, from 0 to 1.
+    value : ndarray
+        ``[R, P]``: what the network says; R is the number of seeds, otherwise 1. NaN where it was not asked yet.
+    """
+
+    fraction: np.ndarray
+    value: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point is known."""
+        return bool(np.isfinite(self.value).all())
+
+    @property
+    def mean(self) -> np.ndarray:
+        """``[P]`` mean over seeds; NaN where one is missing."""
+        return self.value.mean(0)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """``[R]`` area under each seed's curve, over the points that are known."""
+        return np.array([auc(self.fraction, v) for v in self.value])
+
+    @property
+    def area(self) -> float:
+        """Area under the curve, mean over seeds."""
+        return float(self.areas.mean())
+
+
+def auc(fraction: np.ndarray, value: np.ndarray) -> float:
+    """Area under a curve over the removed share, by trapezoids between the points that are known.
+
+    For equal steps it is ``(f_0 / 2 + f_1 + ... + f_{S-1} + f_S / 2) / S``. NaN unless both ends are known.
+    """
+    value = np.asarray(value, np.float64)
+    known = np.isfinite(value)
+    if not (known[0] and known[-1]):
+        return float("nan")
+    return float(np.trapezoid(value[known], np.asarray(fraction)[known]))
+
+
+# -- which pixels go when --------------------------------------------------------------------------------------------
+
+
+def _positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
+    """When each pixel goes, ``[H * W]`` for each seed, and the cuts ``[P]``: at a cut all with a smaller position are gone."""
+    raw = np.asarray(job.relevance, np.float64)
+    sign = -1.0 if job.order == "morf" else 1.0
+    if job.regions is None:
+        map_ = raw
+    else:
+        value = figures(raw, job.regions, job.how)
+        map_ = value[job.regions]
+    key = sign * map_.ravel()
+    pixels = key.size
+    if job.ties == "regions":
+        if job.regions is None:
+            _, position = np.unique(key, return_inverse=True)
+        else:
+            order = np.argsort(sign * value, kind="stable")  # ids that no pixel has are NaN, which come last
+            rank = np.empty(len(order), np.int64)
+            rank[order] = np.arange(len(order))
+            position = rank[np.ravel(job.regions)]
+        removed = np.concatenate([[0], np.cumsum(np.bincount(position))])
+        cuts = np.unique(removed, return_index=True)[1]  # without ids that no pixel has
+        if len(cuts) > job.steps + 1:  # the cuts nearest to equal steps
+            want = np.linspace(0, pixels, job.steps + 1)
+            after = np.searchsorted(removed[cuts], want).clip(1, len(cuts) - 1)
+            before = after - 1
+            nearer = want - removed[cuts][before] <= removed[cuts][after] - want
+            cuts = cuts[np.unique(np.where(nearer, before, after))]
+        return [position], cuts
+    cuts = np.unique(np.rint(np.linspace(0, pixels, job.steps + 1)).astype(np.int64))
+    if job.ties == "random":
+        breaks = [np.random.default_rng(seed).random(pixels) for seed in job.seeds]
+    else:
+        breaks = [np.arange(pixels) if job.regions is None else sign * raw.ravel()]
+    positions = []
+    for b in breaks:
+        position = np.empty(pixels, np.int64)
+        position[np.lexsort((b, key))] = np.arange(pixels)
+        positions.append(position)
+    return positions, cuts
+
+
+def _spread_out(n: int) -> list[int]:
+    """0 to n - 1 such that each prefix is spread over the whole range: a curve that grows is coarse before it is fine."""
+    bits = max(n - 1, 1).bit_length()
+    return [j for i in range(1 << bits) if (j := int(f"{i:0{bits}b}"[::-1], 2)) < n]
+
+
+def _check(name: Hashable, job: Job, shape: tuple[int, ...]) -> None:
+    for what, value, values in (("order", job.order, ORDERS), ("rule for ties", job.ties, TIES)):
+        if value not in values:
+            raise MethodError(
+                f"{what} {value!r} of the curve {name!r} is not known; there is {nearest(value, values)}."
+            )
+    if isinstance(job.fill, str) and job.fill not in FILLS:
+        raise MethodError(
+            f"fill {job.fill!r} of the curve {name!r} is not known; there is {nearest(job.fill, FILLS)}."
+        )
+    for what, value in (("relevance", job.relevance), ("regions", job.regions)):
+        if value is not None and np.shape(value) != shape:
+            raise MethodError(
+                f"the {what} of the curve {name!r} have shape {list(np.shape(value))} and the image has {list(shape)} pixels; "
+                "bring them to one size."
+            )
+    if not np.isfinite(job.relevance).all():
+        raise MethodError(
+            f"the relevance of the curve {name!r} is not finite everywhere; it cannot be ordered."
+        )
+    if job.steps < 1 or not job.seeds:
+        raise MethodError(f"the curve {name!r} needs at least one step and one seed.")
+
+
+def filled(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
+    """What is left of an image ``[H, W, C]`` in [0, 1] when every pixel is removed."""
+    if isinstance(fill, str):
+        return input_ablation(image[None], np.ones((1, *image.shape[:2]), bool), fill)[0]
+    return np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
+
+
+# -- curves ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Growing:
+    """A curve's pixels in their order, and its values so far."""
+
+    positions: list[np.ndarray]
+    cuts: np.ndarray
+    background: np.ndarray
+    values: np.ndarray | None = None
+
+    @property
+    def fraction(self) -> np.ndarray:
+        share = np.concatenate([[0], np.cumsum(np.bincount(self.positions[0]))])
+        return share[self.cuts] / share[-1]
+
+
+def relevance_curves(
+    predict: Predict,
+    image: np.ndarray,
+    jobs: Mapping[Any, Job],
+    target: int | None = None,
+    batch: int | None = None,
+) -> Iterator[dict[Any, Curve]]:
+    """Many curves of one image, growing together.
+
+    The image itself and each filled image are asked once, whatever the number of curves; all other points of all curves
+    share batches, coarse points first.
+
+    Parameters
+    ----------
+    predict : callable
+        ``predict(images [N, H, W, C] float32 in [0, 1]) -> [N, classes]`` probabilities or logits, or ``[N]``.
+    image : ndarray
+        ``[H, W, C]`` uint8, or float in [0, 1].
+    jobs : mapping
+        What is wanted, by any name.
+    target : int, optional
+        The class whose figure is followed; by default the one that the network says of the whole image.
+    batch : int, optional
+        Images per call; by default what ``predict.comfortable(shape)`` says where there is such (see :func:`predictor`),
+        else 32.
+
+    Yields
+    ------
+    dict
+        The curves by name after each call; complete after the last.
+
+    Raises
+    ------
+    MethodError
+        For a job that does not fit the image, or an answer of ``predict`` that is not ``[N, classes]`` or ``[N]``.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3:
+        raise MethodError(f"an image is [H, W, C] and this has shape {list(image.shape)}; give one image.")
+    for name, job in jobs.items():
+        _check(name, job, image.shape[:2])
+    if batch is None:
+        batch = getattr(predict, "comfortable", lambda _: 32)(image.shape[:2])
+    if batch < 1:
+        raise MethodError(f"a batch of {batch} was asked for; give at least 1.")
+    image = image.astype(np.float32) / 255 if image.dtype.kind in "iub" else image.astype(np.float32)
+    grown: dict[Any, _Growing] = {}
+    backgrounds: dict[Any, np.ndarray] = {}
+    ends: dict[Any, list[Any]] = {}
+    for name, job in jobs.items():
+        fill = job.fill if isinstance(job.fill, str) else np.asarray(job.fill, np.float32).tobytes()
+        if fill not in backgrounds:
+            backgrounds[fill] = filled(image, job.fill)
+        ends.setdefault(fill, []).append(name)
+        positions, cuts = _positions(job)
+        grown[name] = _Growing(positions, cuts, backgrounds[fill])
+        grown[name].values = np.full((len(positions), len(cuts)), np.nan)
+    asked = [(image, [(name, slice(None), 0) for name in jobs])]
+    asked += [(backgrounds[f], [(name, slice(None), -1) for name in names]) for f, names in ends.items()]
+    points = [
+        (i / max(len(g.cuts) - 2, 1), name, row, 1 + j)
+        for name, g in grown.items()
+        for i, j in enumerate(_spread_out(len(g.cuts) - 2))
+        for row in range(len(g.positions))
+    ]
+    points.sort(key=lambda p: p[0])  # stable: curves take turns
+    todo = len(asked) + len(points)
+    for start in range(0, todo, batch):
+        now = asked[start : start + batch]
+        images = [a for a, _ in now]
+        goes = [where for _, where in now]
+        offset = max(start - len(asked), 0)
+        for _, name, row, j in points[offset : offset + batch - len(now)]:
+            g = grown[name]
+            gone = (g.positions[row] < g.cuts[j]).reshape(image.shape[:2])
+            images.append(np.where(gone[..., None], g.background, image))
+            goes.append([(name, row, j)])
+        said = _said(predict, np.stack(images), target)
+        if said.ndim == 2:
+            target = int(said[0].argmax()) if target is None else target
+            said = said[:, target]
+        for value, where in zip(said, goes, strict=True):
+            for name, row, j in where:
+                grown[name].values[row, j] = value
+        yield {name: Curve(g.fraction, g.values.copy()) for name, g in grown.items()}
+
+
+def _said(predict: Predict, images: np.ndarray, target: int | None) -> np.ndarray:
+    said = np.asarray(predict(images), np.float64)
+    if said.shape[:1] != (len(images),) or said.ndim > 2:
+        raise MethodError(
+            f"predict got {len(images)} images and answered with shape {list(said.shape)}; it has to answer [N, classes]."
+        )
+    if target is not None and said.ndim == 2 and not 0 <= target < said.shape[1]:
+        raise MethodError(
+            f"class {target} was asked for and predict knows the classes 0 to {said.shape[1] - 1}."
+        )
+    return said
+
+
+def relevance_curve(
+    predict: Predict,
+    image: np.ndarray,
+    relevance: np.ndarray,
+    regions: np.ndarray | None = None,
+    order: str = "lerf",
+    fill: str | np.ndarray = "zero",
+    ties: str = "regions",
+    steps: int = 32,
+    seeds: Sequence[int] = (0, 1, 2),
+    target: int | None = None,
+    batch: int | None = None,
+    how: str = "mean",
+) -> Iterator[Curve]:
+    """One curve, growing; the parameters are those of :class:`Job` and :func:`relevance_curves`.
+
+    Yields
+    ------
+    Curve
+        After each call of the network; complete after the last.
+
+    Raises
+    ------
+    MethodError
+        As :func:`relevance_curves`.
+    """
+    job = Job(relevance, regions, order, fill, ties, steps, tuple(seeds), how)
+    for curves in relevance_curves(predict, image, {"": job}, target, batch):
+        yield curves[""]
+
+
+def last(curves: Iterator[Any]) -> Any:
+    """The end of a generator of this module: everything complete."""
+    return deque(curves, maxlen=1).pop()
+
+
+def comparison(
+    maps: Mapping[str, np.ndarray],
+    regions: np.ndarray,
+    orders: Sequence[str] = ORDERS,
+    ties: Sequence[str] = TIES,
+    **options: Any,
+) -> dict[tuple[str, str, str, str], Job]:
+    """Jobs that compare maps as they are ("raw") and on superpixels, with every rule for ties.
+
+    Parameters
+    ----------
+    maps : mapping
+        ``[H, W]`` by method; put the controls (random, edges, centre) among them.
+    regions : ndarray
+        ``[H, W]``.
+    orders, ties : sequence of str
+        As in :class:`Job`. Raw maps have the rule "original" alone: their pixels in order of relevance.
+    options
+        Further attributes of :class:`Job`.
+
+    Returns
+    -------
+    dict
+        By ``(method, "raw" or "superpixels", order, rule)``, for :func:`relevance_curves` and :func:`areas`.
+    """
+    jobs = {}
+    for name, map_ in maps.items():
+        for order in orders:
+            jobs[name, "raw", order, "original"] = Job(map_, None, order, ties="original", **options)
+            for rule in ties:
+                jobs[name, "superpixels", order, rule] = Job(map_, regions, order, ties=rule, **options)
+    return jobs
+
+
+def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
+    """Areas of a :func:`comparison` as a Dataset.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
+        MoRF (if there are both), which is 0 for a random map and hardly depends on the fill, and ``spread
+        (method, kind, order)``: the largest minus the smallest area over the rules.
+    """
+    import xarray as xr
+
+    axes = {
+        dim: list(dict.fromkeys(key[i] for key in curves))
+        for i, dim in enumerate(("method", "kind", "order", "ties"))
+    }
+    area = xr.DataArray(np.full([len(v) for v in axes.values()], np.nan), axes, list(axes))
+    for key, curve in curves.items():
+        area.loc[dict(zip(axes, key, strict=True))] = curve.area
+    found = {"area": area, "spread": area.max("ties") - area.min("ties")}
+    if set(ORDERS) <= set(axes["order"]):
+        found["gap"] = area.sel(order="lerf", drop=True) - area.sel(order="morf", drop=True)
+    return xr.Dataset(found)
+
+
+def predictor(model: Any, figure: str = "probability") -> Predict:
+    """What a model says of images, for the curves; each call is one counted forward pass without graph.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    figure : {"probability", "logit"}
+        What is returned, ``[N, classes]``.
+
+    Raises
+    ------
+    MethodError
+        For another figure.
+    """
+    if figure not in ("probability", "logit"):
+        raise MethodError(f"figure {figure!r} is not known; there is 'probability', 'logit'.")
+    import torch
+
+    from ...models.scans import forward
+    from ..saliency_parts import comfortable
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            logit = forward(model.module, model.tensor(images)).cpu().numpy()
+        return model.probability(logit) if figure == "probability" else logit
+
+    predict.comfortable = partial(comfortable, model.device)
+    return predict
