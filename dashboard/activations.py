@@ -18,6 +18,8 @@ from dashboard.activations_compare import ComparePanel
 from dashboard.activations_data import ActivationsSession, context_of
 from dashboard.activations_depth import DepthPanel, SimilarityPanel
 from dashboard.activations_layers import LayerPanel, controls
+from dashboard.activations_peer import PeerPanel
+from dashboard.activations_saliency import SaliencyPanel
 from dashboard.activations_state import ActivationsState
 from dashboard.activations_tokens import TokensPanel
 from dashboard.activations_touch import TouchPanel
@@ -94,7 +96,9 @@ class ActivationsApp(App):
             ("Similar places", SimilarityPanel(self)),
             ("Depth", DepthPanel(self)),
             ("Compare models", ComparePanel(self)),
+            ("Saliency", SaliencyPanel(self)),
             ("Touch it", TouchPanel(self)),
+            ("Factorization", PeerPanel(self)),
             ("Tokens" if self.session.layers.tokens else "Norms", TokensPanel(self)),
         ]
 

@@ -61,6 +61,7 @@ class ActivationsState(AppState):
     touched = param.List([], item_type=dict, doc="Edits of the photo in view, one after another.")
     compared = param.List([], item_type=str, doc="Further models beside this one.")
     saliency = param.String("grad-cam", doc="Attribution method of the saliency panel.")
+    layer = param.String("", doc="Layer of the factorization; '' = the deepest.")
     how = param.Selector(
         default="mean", objects=["mean", "sum", "median", "positive"], doc="Figure of a superpixel."
     )

@@ -54,6 +54,8 @@ VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "ablated_logit": (("sample", "class"),),
     "ablated_probability": (("sample", "class"),),
     "depth_segment": (("sample", "depth", "y", "x"),),
+    "peer_segment": (("sample", "y", "x"),),
+    "peer_figures": (("sample", "peer", "figure"),),
     "effective_number": (("sample", "depth"),),
     "explained": (("sample", "depth"),),
 }

@@ -12,7 +12,7 @@ import xarray as xr
 from ..errors import MethodError
 from ..models.heads import Head, find_head
 from .clusters import ablation as ablate
-from .clusters import contribution
+from .clusters import contribution, dff
 from .clusters.features import Features
 from .clusters.kmeans import kmeans
 from .nave_parts import Ablation, NaveAsk, Observed
@@ -171,6 +171,8 @@ def extras(observation: Observed, ask: NaveAsk, features: Features) -> dict[str,
             torch.nn.functional.interpolate(m, size=features.grid, mode="nearest-exact")[:, 0] for m in maps
         ]
         found["token_norm"] = (layers, torch.stack(resized, 1).numpy().astype(np.float32))
+    if ask.peer:
+        found.update(_peer(observation, ask))
     if ask.sweep:
         maps, sizes, explained = [], [], []
         for path in observation.activations:
@@ -187,3 +189,18 @@ def extras(observation: Observed, ask: NaveAsk, features: Features) -> dict[str,
         found["explained"] = (("sample", "depth"), np.array([explained]))
         found["depth"] = ("depth", list(observation.activations))
     return found
+
+
+def _peer(observation: Observed, ask: NaveAsk) -> dict[str, Any]:
+    """The closest peer on the first tap: its label map, and figures of all three ways."""
+    activation = observation.activations[ask.taps[0]]
+    k = min(ask.k or 5, activation[0, 0].numel())
+    labels = torch.from_numpy(dff.dff(activation, k, ask.seed).labels)
+    figures = dff.compare(activation, k, ask.seed, seeds=3)
+    columns = ("explained", "seconds", "stability", "agreement")
+    table = np.array([[row.get(c, 0.0) for c in columns] for row in figures.values()])
+    return {
+        "peer_segment": (("sample", "y", "x"), to_pixels(labels, observation.size).astype(np.int16)),
+        "peer_figures": (("sample", "peer", "figure"), table[None]),
+        "peer": ("peer", list(figures)),
+    }

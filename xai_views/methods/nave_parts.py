@@ -80,6 +80,8 @@ class NaveAsk(Ask):
         The clusters of every default tap alone.
     norms : bool
         The norm of the activation at every position of each tap.
+    peer : bool
+        Deep Feature Factorization of the first tap, with figures beside k-means and PCA.
     """
 
     taps: tuple[str, ...] = ()
@@ -99,6 +101,7 @@ class NaveAsk(Ask):
     at: tuple[int, int] | None = None
     sweep: bool = False
     norms: bool = False
+    peer: bool = False
 
 
 @dataclass(eq=False)
