@@ -20,6 +20,7 @@ from xai_views.methods.superpixels.curves import areas, comparison, predictor, r
 from xai_views.views import Listing, colour
 
 CONTROLS = ("random", "edges", "centre")
+MAP = "the map"
 REDRAW_S = 0.25
 COLUMNS = [
     {"key": "map", "title": "map"},
@@ -72,10 +73,18 @@ class CurvesPanel(pn.viewable.Viewer):
     def _figure(self) -> Any:
         plot = figure(height=320, sizing_mode="stretch_width", x_range=(0, 1), toolbar_location=None)
         plot.xaxis.axis_label, plot.yaxis.axis_label = "share of pixels removed", "probability"
-        self._sources: dict[str, ColumnDataSource] = {}
-        self._legend = Legend(items=[], location="center")
-        plot.add_layout(self._legend, "right")
-        self._plot = plot
+        # All lines from the start: what is added to a plot that the browser already has may arrive before it.
+        self._sources: dict[tuple[str, str], ColumnDataSource] = {}
+        items = []
+        for i, name in enumerate((MAP, *CONTROLS)):
+            for kind in ("raw", "superpixels"):
+                source = self._sources[name, kind] = ColumnDataSource({"x": [], "y": []})
+                line = plot.line(
+                    "x", "y", source=source, line_width=2.5 if name == MAP else 1.5, color=colour.CATEGORICAL[i],
+                    line_dash="solid" if kind == "superpixels" else "dashed",
+                )  # fmt: skip
+                items.append((f"{name}, {'as it is' if kind == 'raw' else 'on superpixels'}", [line]))
+        plot.add_layout(Legend(items=items, location="center"), "right")
         return plot
 
     def cancel(self) -> None:
@@ -133,29 +142,20 @@ class CurvesPanel(pn.viewable.Viewer):
             self.listing.visible = True
 
     def draw(self) -> None:
-        """Write the lines of the chosen order: the map and the controls, raw and on superpixels."""
-        chosen = {
-            k: c
-            for k, c in self._curves.items()
-            if k[2] == self.order.value and k[3] in {"regions", "original"}
-        }
-        chosen = {k: c for k, c in chosen.items() if not (k[1] == "superpixels" and k[3] == "original")}
-        names = list(dict.fromkeys(k[0] for k in self._curves))
-        for (name, kind, _, _), curve in chosen.items():
-            known = np.isfinite(curve.mean)
-            data = {"x": curve.fraction[known], "y": curve.mean[known]}
-            key = f"{name}, {kind}"
-            if key in self._sources:
-                self._sources[key].data = data
+        """Write the lines of the chosen order."""
+        for (name, kind), source in self._sources.items():
+            ties = "regions" if kind == "superpixels" else "original"
+            wanted = next((n for n in self._maps if n not in CONTROLS), MAP) if name == MAP else name
+            curve = self._curves.get((wanted, kind, self.order.value, ties))
+            if curve is None:
+                source.data = {"x": [], "y": []}
                 continue
-            self._sources[key] = ColumnDataSource(data)
-            line = self._plot.line(
-                "x", "y", source=self._sources[key], line_width=2.5 if name not in CONTROLS else 1.5,
-                color=colour.CATEGORICAL[names.index(name) % 8], line_dash="solid" if kind == "superpixels" else "dashed",
-            )  # fmt: skip
-            self._legend.items.append((key, [line]))
-        for key in [k for k in self._sources if k not in {f"{n}, {kind}" for n, kind, *_ in chosen}]:
-            self._sources[key].data = {"x": [], "y": []}
+            known = np.isfinite(curve.mean)
+            source.data = {"x": curve.fraction[known], "y": curve.mean[known]}
+
+    @property
+    def _maps(self) -> list[str]:
+        return list(dict.fromkeys(k[0] for k in self._curves))
 
     def rows(self) -> list[dict[str, Any]]:
         """The text twin: areas by map, kind and rule for ties."""
@@ -163,7 +163,8 @@ class CurvesPanel(pn.viewable.Viewer):
         out = []
         for name, kind, _, ties in dict.fromkeys((k[0], k[1], "", k[3]) for k in self._curves):
             lerf, morf = (
-                float(area.sel(method=name, kind=kind, order=o, ties=ties)) for o in ("lerf", "morf")
+                float(area.loc[{"method": name, "kind": kind, "order": o, "ties": ties}])
+                for o in ("lerf", "morf")
             )
             words = TIES[ties] if kind == "superpixels" else "pixel by pixel"
             out.append(

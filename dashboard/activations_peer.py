@@ -100,8 +100,9 @@ class PeerPanel(PicturePanel):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Deep Feature Factorization splits one layer into additive non-negative parts, k-means into a partition "
-                "by direction. No K parts explain more of the centred activations than K principal components. Times are of this machine, now."
+                "Deep Feature Factorization splits one layer into additive non-negative parts, k-means into a partition by "
+                "direction. No K parts explain more of the centred activations than K principal components. Times are of this "
+                "machine, now."
             ),
             self.layer,
             self.canvas,
