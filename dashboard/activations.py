@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from dashboard import activations_frame, method_pages
+from dashboard.about import about
 from dashboard.activations_book import BookPanel
 from dashboard.activations_cluster import ClusterPanel
 from dashboard.activations_compare import ComparePanel
@@ -26,14 +27,19 @@ from dashboard.activations_touch import TouchPanel
 from dashboard.app import App, alone
 from dashboard.status import StatusLine
 from dashboard.theme import caption
+from dashboard.upload import UploadPanel
 from xai_views.errors import XaiViewsError
 from xai_views.explanation import finish
 from xai_views.samples import images
 from xai_views.views import SETTINGS, Canvas, Filmstrip
 
 CAPTION = (
-    "Positions of one colour are treated alike by the chosen layers; the ledger says what each cluster contributes to the logit. "
-    "It shows what the network computes, not what the objects are: names are what its last layer reads, or yours."
+    "Positions of one colour are treated alike by the chosen layers; the ledger says what each cluster contributes to the "
+    "logit. It shows what the network computes, not what the objects are: names are what its last layer reads, or yours."
+)
+ABOUT = (
+    "After Boubekki, Fadel and Mair: Neuro-Activated Vision Explanations (arXiv 2411.19700) and superpixels (arXiv "
+    "2406.04933). Merge tree, soft assignments, contributions and ablations are our readings; the method's page names each."
 )
 KEYS = {
     "[": "one cluster fewer",
@@ -100,6 +106,8 @@ class ActivationsApp(App):
             ("Touch it", TouchPanel(self)),
             ("Factorization", PeerPanel(self)),
             ("Tokens" if self.session.layers.tokens else "Norms", TokensPanel(self)),
+            ("Your image", UploadPanel(self)),
+            ("About", about(self, ABOUT, {"Layers": ", ".join(self.session.layers.default)})),
         ]
 
     # -- what the page consists of ------------------------------------------------------------------------------

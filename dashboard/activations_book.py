@@ -80,9 +80,11 @@ class BookPanel(pn.viewable.Viewer):
             from xai_views.methods.nave_codebook import fit
 
             samples = session.population.samples
-            future = session.kernel.run(
-                lambda progress: fit(session.model, samples, ask, progress), priority=1
-            )
+
+            def codebook(progress: Any) -> Any:
+                return (yield from fit(session.model, samples, ask, progress))
+
+            future = session.kernel.run(codebook, priority=1)
             _fits[key] = future
         self._future = future
         self.fit.disabled, self.cancel.disabled = True, False

@@ -108,17 +108,18 @@ class CurvesPanel(pn.viewable.Viewer):
             jobs = comparison(maps, regions, fill=self.fill.value, steps=16, how=wish[2])
             image = await asyncio.to_thread(session.image, sample)
 
-            def compute(progress: Any) -> Any:
+            def relevance(progress: Any) -> Any:
                 curves: dict[Any, Any] = {}
-                for i, curves in enumerate(relevance_curves(predictor(session.model), image, jobs, target)):
-                    progress(i + 1, 0)
+                for curves in relevance_curves(predictor(session.model), image, jobs, target):
+                    values = [c.value for c in curves.values()]
+                    progress(sum(int(np.isfinite(v).sum()) for v in values), sum(v.size for v in values))
                     if time.monotonic() - drawn[0] > REDRAW_S:
                         drawn[0] = time.monotonic()
                         page(lambda curves=curves: self.take(curves))
                     yield
                 return curves
 
-            self._future = session.kernel.run(compute, priority=2)
+            self._future = session.kernel.run(relevance, priority=2)
             curves = await asyncio.wrap_future(self._future)
             page(lambda: self.take(curves, done=True))
         except asyncio.CancelledError:

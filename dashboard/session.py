@@ -76,6 +76,7 @@ class Session:
         self.method = method
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.channel = f"{self.kind}-{next(_sessions)}"
+        self.size = tuple(population.image(0).shape[:2]) if population.n else (model.size or (64, 64))
 
     @property
     def names(self) -> list[str]:

@@ -13,16 +13,17 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from dashboard import method_pages, sic_frame
+from dashboard.about import about
 from dashboard.app import App, alone
 from dashboard.sic_data import SicSession
-from dashboard.sic_panels import AnswerPanel, RegionPanel, about
+from dashboard.sic_panels import AnswerPanel, RegionPanel
 from dashboard.sic_population import PopulationPanel
 from dashboard.sic_state import SicState
 from dashboard.sic_supports import SupportPanel
-from dashboard.sic_upload import UploadPanel
 from dashboard.state import NONE, PREDICTED
 from dashboard.status import StatusLine
 from dashboard.theme import caption
+from dashboard.upload import UploadPanel
 from xai_views.errors import XaiViewsError
 from xai_views.explanation import finish
 from xai_views.views import SETTINGS, Canvas
@@ -30,6 +31,12 @@ from xai_views.views import SETTINGS, Canvas
 CAPTION = (
     "Red pixels raise the logit of the asked class, blue ones lower it; the rows below are the training images that the logit "
     "consists of. It shows what this network computed, not whether that is medically or biologically right."
+)
+
+
+ABOUT = (
+    "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; single "
+    "pixels may be, because they also say what does not match."
 )
 
 
@@ -73,7 +80,7 @@ class SicApp(App):
         self.answer = AnswerPanel(self)
         self.supports = SupportPanel(self)
         self.region = RegionPanel(self)
-        self.upload = UploadPanel(self)
+        self.upload = UploadPanel(self, "; whether it resembles the training images stands under All classes")
         self.status = StatusLine(self.session.kernel)
         self._link()
         self._edited()
@@ -87,7 +94,7 @@ class SicApp(App):
             ("Region", self.region),
             ("Population", self.population.tab),
             ("Your image", self.upload),
-            ("About", about(self)),
+            ("About", about(self, ABOUT, {"Supports": len(self.model.supports)})),
             sizing_mode="stretch_width",
             dynamic=False,
         )

@@ -11,7 +11,7 @@ import panel as pn
 from dashboard.following import Following
 from dashboard.pictures import polygon_mask
 from dashboard.sic_frame import number, sums, support_name
-from dashboard.theme import caption, note
+from dashboard.theme import caption
 from xai_views.views import Listing
 
 
@@ -165,56 +165,3 @@ class RegionPanel(Explained):
             self.listing,
             sizing_mode="stretch_width",
         )
-
-
-ABOUT_CSS = """
-table { border-collapse: collapse; font-size: .875rem }
-th { text-align: left; font-weight: 500; vertical-align: top; padding: 4px 16px 4px 0; white-space: nowrap }
-td { overflow-wrap: anywhere; padding: 4px 0 }
-"""
-
-
-def about(app: Any) -> pn.viewable.Viewable:
-    """What the page rests on: model, data, command, figures, content keys."""
-    card, model = app.model.card, app.model
-    attrs = app.samples.attrs
-    metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
-    lines = [
-        ("Model", model.name),
-        ("sha256", model.sha256),
-        ("Trained by", card.get("command", "unknown")),
-        ("Test accuracy", _both(metrics, twin, "test_accuracy")),
-        ("Balanced test accuracy", _both(metrics, twin, "test_balanced_accuracy")),
-        ("Parameters", _both(card, twin, "parameters")),
-        ("Model licence", card.get("licence", "unknown")),
-        ("Samples", attrs.get("title", "")),
-        ("Origin of the samples", attrs.get("origin", "unknown")),
-        ("Licence of the samples", attrs.get("licence") or "unknown"),
-        ("Supports", f"{len(model.supports)}"),
-    ]
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(k)}</th><td>{escape(str(v))}</td></tr>"
-        for k, v in lines
-        if v not in ("", None)
-    )
-    table = pn.pane.HTML(
-        f"<table>{rows}</table>",
-        sizing_mode="stretch_width",
-        margin=(8, 16),
-        stylesheets=[ABOUT_CSS],
-    )
-    return pn.Column(
-        caption(
-            "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; "
-            "single pixels may be, because they also say what does not match."
-        ),
-        table,
-        note("Not for clinical use."),
-        sizing_mode="stretch_width",
-    )
-
-
-def _both(own: dict, twin: dict, key: str) -> str:
-    if key not in own:
-        return ""
-    return f"{own[key]}" + (f" (black-box twin: {twin[key]})" if key in twin else "")

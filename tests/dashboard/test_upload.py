@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.sic_upload import MAX_BYTES, changes
+from dashboard.upload import MAX_BYTES, changes
 from xai_views.samples import fit
 
 

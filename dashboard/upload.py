@@ -60,13 +60,15 @@ class UploadPanel(pn.viewable.Viewer):
 
     Parameters
     ----------
-    app : SicApp
+    app : App
         Gives session, state and canvas.
+    hint : str
+        Where the page says whether the image resembles what the network knows.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, hint: str = "") -> None:
         super().__init__()
-        self.app = app
+        self.app, self.hint = app, hint
         self.input = ImageInput(
             label="Choose an image file",
             uploaded_label="Choose another image file",
@@ -108,7 +110,9 @@ class UploadPanel(pn.viewable.Viewer):
                     f"The file has more than {MAX_BYTES / 1e6:.0f} MB; make the image smaller."
                 )
             original = await asyncio.to_thread(decode_upload, data, max_bytes=MAX_BYTES)
-            image = await asyncio.to_thread(fit, original, model.size, model.channels)
+            image = await asyncio.to_thread(
+                fit, original, model.size or self.app.session.size, model.channels
+            )
             position = self.app.session.add(image)
         except XaiViewsError as e:
             text = str(e)
@@ -162,10 +166,7 @@ class UploadPanel(pn.viewable.Viewer):
             self.problem,
             self.answer,
             self.listing,
-            caption(
-                "The network answers any image, also one that shows none of its classes; whether it resembles the "
-                "training images stands under All classes."
-            ),
+            caption(f"The network answers any image, also one that shows none of its classes{self.hint}."),
             sizing_mode="stretch_width",
         )
 
