@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 #: Pixels that go through a network together, on the CPU and on other devices.
-AT_ONCE = (200_000, 1_600_000)
+AT_ONCE = (210_000, 1_680_000)
 
 
 def comfortable(device: torch.device | str, shape: tuple[int, ...]) -> int:

@@ -14,150 +14,24 @@ Everything is a generator that yields after each call of the network, so that it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...errors import MethodError, nearest
+from ...errors import MethodError
 from ..clusters.ablation import input_ablation
-from .aggregate import figures
+from .curve_jobs import FILLS, ORDERS, TIES, Curve, Job, auc, check, positions
 
-ORDERS = ("lerf", "morf")
-FILLS = ("zero", "mean", "blur")
-TIES = ("regions", "random", "original")
+__all__ = [
+    "FILLS", "ORDERS", "TIES", "Curve", "Job", "Predict", "areas", "auc", "comparison", "filled", "last", "predictor",
+    "relevance_curve", "relevance_curves",
+]  # fmt: skip
 
 #: ``predict(images [N, H, W, C] float32 in [0, 1]) -> [N, classes]`` (or ``[N]``: the explained figure itself).
 Predict = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One curve that is wanted of an image.
-
-    Attributes
-    ----------
-    relevance : ndarray
-        ``[H, W]``: the map, before it is aggregated.
-    regions : ndarray or None
-        ``[H, W]`` ids; the map is aggregated over them. None: the map as it is.
-    order : {"lerf", "morf"}
-        Least or most relevant first. Equal values go in the order of their region's id or pixel's index in both.
-    fill : str or ndarray
-        What takes the place of removed pixels: "zero" (black), "mean" (the image's mean colour), "blur" (the image,
-        strongly blurred), a colour ``[C]`` (such as a data set's mean) or an image ``[H, W, C]``, in [0, 1].
-    ties : {"regions", "random", "original"}
-        See above. Without ``regions``, "regions" are the sets of equal values and "original" is the order of pixels.
-    steps : int
-        Points apart from the first; with the rule "regions" the most that there are.
-    seeds : tuple of int
-        Of the rule "random": one curve each.
-    how : str
-        Figure of a region, as in :func:`xai_views.methods.superpixels.aggregate.figures`.
-    """
-
-    relevance: np.ndarray
-    regions: np.ndarray | None = None
-    order: str = "lerf"
-    fill: str | np.ndarray = "zero"
-    ties: str = "regions"
-    steps: int = 32
-    seeds: tuple[int, ...] = (0, 1, 2)
-    how: str = "mean"
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """A relevance curve, possibly still growing.
-
-    Attributes
-    ----------
-    fraction : ndarray
-        ``[P]`` share of the pixels that is removed, from 0 to 1.
-    value : ndarray
-        ``[R, P]``: what the network says; R is the number of seeds, otherwise 1. NaN where it was not asked yet.
-    """
-
-    fraction: np.ndarray
-    value: np.ndarray
-
-    @property
-    def complete(self) -> bool:
-        """Whether every point is known."""
-        return bool(np.isfinite(self.value).all())
-
-    @property
-    def mean(self) -> np.ndarray:
-        """``[P]`` mean over seeds; NaN where one is missing."""
-        return self.value.mean(0)
-
-    @property
-    def areas(self) -> np.ndarray:
-        """``[R]`` area under each seed's curve, over the points that are known."""
-        return np.array([auc(self.fraction, v) for v in self.value])
-
-    @property
-    def area(self) -> float:
-        """Area under the curve, mean over seeds."""
-        return float(self.areas.mean())
-
-
-def auc(fraction: np.ndarray, value: np.ndarray) -> float:
-    """Area under a curve over the removed share, by trapezoids between the points that are known.
-
-    For equal steps it is ``(f_0 / 2 + f_1 + ... + f_{S-1} + f_S / 2) / S``. NaN unless both ends are known.
-    """
-    value = np.asarray(value, np.float64)
-    known = np.isfinite(value)
-    if not (known[0] and known[-1]):
-        return float("nan")
-    return float(np.trapezoid(value[known], np.asarray(fraction)[known]))
-
-
-# -- which pixels go when --------------------------------------------------------------------------------------------
-
-
-def _positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
-    """When each pixel goes, ``[H * W]`` for each seed, and the cuts ``[P]``: at a cut all with a smaller position are gone."""
-    raw = np.asarray(job.relevance, np.float64)
-    sign = -1.0 if job.order == "morf" else 1.0
-    if job.regions is None:
-        map_ = raw
-    else:
-        value = figures(raw, job.regions, job.how)
-        map_ = value[job.regions]
-    key = sign * map_.ravel()
-    pixels = key.size
-    if job.ties == "regions":
-        if job.regions is None:
-            _, position = np.unique(key, return_inverse=True)
-        else:
-            order = np.argsort(sign * value, kind="stable")  # ids that no pixel has are NaN, which come last
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order))
-            position = rank[np.ravel(job.regions)]
-        removed = np.concatenate([[0], np.cumsum(np.bincount(position))])
-        cuts = np.unique(removed, return_index=True)[1]  # without ids that no pixel has
-        if len(cuts) > job.steps + 1:  # the cuts nearest to equal steps
-            want = np.linspace(0, pixels, job.steps + 1)
-            after = np.searchsorted(removed[cuts], want).clip(1, len(cuts) - 1)
-            before = after - 1
-            nearer = want - removed[cuts][before] <= removed[cuts][after] - want
-            cuts = cuts[np.unique(np.where(nearer, before, after))]
-        return [position], cuts
-    cuts = np.unique(np.rint(np.linspace(0, pixels, job.steps + 1)).astype(np.int64))
-    if job.ties == "random":
-        breaks = [np.random.default_rng(seed).random(pixels) for seed in job.seeds]
-    else:
-        breaks = [np.arange(pixels) if job.regions is None else sign * raw.ravel()]
-    positions = []
-    for b in breaks:
-        position = np.empty(pixels, np.int64)
-        position[np.lexsort((b, key))] = np.arange(pixels)
-        positions.append(position)
-    return positions, cuts
 
 
 def _spread_out(n: int) -> list[int]:
@@ -166,38 +40,11 @@ def _spread_out(n: int) -> list[int]:
     return [j for i in range(1 << bits) if (j := int(f"{i:0{bits}b}"[::-1], 2)) < n]
 
 
-def _check(name: Hashable, job: Job, shape: tuple[int, ...]) -> None:
-    for what, value, values in (("order", job.order, ORDERS), ("rule for ties", job.ties, TIES)):
-        if value not in values:
-            raise MethodError(
-                f"{what} {value!r} of the curve {name!r} is not known; there is {nearest(value, values)}."
-            )
-    if isinstance(job.fill, str) and job.fill not in FILLS:
-        raise MethodError(
-            f"fill {job.fill!r} of the curve {name!r} is not known; there is {nearest(job.fill, FILLS)}."
-        )
-    for what, value in (("relevance", job.relevance), ("regions", job.regions)):
-        if value is not None and np.shape(value) != shape:
-            raise MethodError(
-                f"the {what} of the curve {name!r} have shape {list(np.shape(value))} and the image has {list(shape)} pixels; "
-                "bring them to one size."
-            )
-    if not np.isfinite(job.relevance).all():
-        raise MethodError(
-            f"the relevance of the curve {name!r} is not finite everywhere; it cannot be ordered."
-        )
-    if job.steps < 1 or not job.seeds:
-        raise MethodError(f"the curve {name!r} needs at least one step and one seed.")
-
-
 def filled(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
     """What is left of an image ``[H, W, C]`` in [0, 1] when every pixel is removed."""
     if isinstance(fill, str):
         return input_ablation(image[None], np.ones((1, *image.shape[:2]), bool), fill)[0]
     return np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
-
-
-# -- curves ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -255,12 +102,13 @@ def relevance_curves(
     if image.ndim != 3:
         raise MethodError(f"an image is [H, W, C] and this has shape {list(image.shape)}; give one image.")
     for name, job in jobs.items():
-        _check(name, job, image.shape[:2])
+        check(name, job, image.shape[:2])
     if batch is None:
         batch = getattr(predict, "comfortable", lambda _: 32)(image.shape[:2])
     if batch < 1:
         raise MethodError(f"a batch of {batch} was asked for; give at least 1.")
-    image = image.astype(np.float32) / 255 if image.dtype.kind in "iub" else image.astype(np.float32)
+    if image.dtype != np.float64:
+        image = image.astype(np.float32) / 255 if image.dtype.kind in "iub" else image.astype(np.float32)
     grown: dict[Any, _Growing] = {}
     backgrounds: dict[Any, np.ndarray] = {}
     ends: dict[Any, list[Any]] = {}
@@ -269,9 +117,9 @@ def relevance_curves(
         if fill not in backgrounds:
             backgrounds[fill] = filled(image, job.fill)
         ends.setdefault(fill, []).append(name)
-        positions, cuts = _positions(job)
-        grown[name] = _Growing(positions, cuts, backgrounds[fill])
-        grown[name].values = np.full((len(positions), len(cuts)), np.nan)
+        order, cuts = positions(job)
+        grown[name] = _Growing(order, cuts, backgrounds[fill])
+        grown[name].values = np.full((len(order), len(cuts)), np.nan)
     asked = [(image, [(name, slice(None), 0) for name in jobs])]
     asked += [(backgrounds[f], [(name, slice(None), -1) for name in names]) for f, names in ends.items()]
     points = [
@@ -391,15 +239,15 @@ def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
     Returns
     -------
     xarray.Dataset
-        ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
+        ``area (saliency, kind, order, ties)`` (NaN where there is no such curve), ``gap (saliency, kind, ties)``: LeRF minus
         MoRF (if there are both), which is 0 for a random map and hardly depends on the fill, and ``spread
-        (method, kind, order)``: the largest minus the smallest area over the rules.
+        (saliency, kind, order)``: the largest minus the smallest area over the rules.
     """
     import xarray as xr
 
     axes = {
         dim: list(dict.fromkeys(key[i] for key in curves))
-        for i, dim in enumerate(("method", "kind", "order", "ties"))
+        for i, dim in enumerate(("saliency", "kind", "order", "ties"))
     }
     area = xr.DataArray(np.full([len(v) for v in axes.values()], np.nan), axes, list(axes))
     for key, curve in curves.items():
