@@ -5,16 +5,23 @@ Where a linear layer reads the mean of the last map (or all of it), each positio
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from .taps import IN, _asked_size, _first, _hooked, _pools, default_taps, example, forward, module_of
+from .layouts import Tap
+from .scans import IN, Scan, asked_size, example, module_of, scan_of
+from .tap_defaults import blocks
+from .taps import capture, replace_activation
 
-TOLERANCE = 1e-4
+_KEPT = 64
+_LAST = 40  # taps before the head among which its map is looked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +33,8 @@ class Head:
     kind : {"gap", "flatten", "none"}
         ``b + W mean(a)``, ``b + W vec(a)``, or something that is not linear in a map.
     tap : str
-        Path of the map a (for "none" the deepest default tap).
+        Path of the map a. For "none" where the answer is best taken apart by gradients: the deepest default tap, or what
+        enters the first block of a transformer.
     weight : Tensor
         ``[Q, C]`` for "gap", ``[Q, C, *grid]`` for "flatten", empty for "none".
     bias : Tensor
@@ -44,25 +52,38 @@ class Head:
         return self.kind != "none"
 
     def logits(self, activation: torch.Tensor) -> torch.Tensor:
-        """Logits ``[n, Q]`` of maps ``[n, C, *grid]``."""
+        """Logits ``[n, Q]`` of maps ``[n, C, *grid]``.
+
+        Raises
+        ------
+        ValueError
+            For the kind "none".
+        """
+        weight, bias = self.weight.to(activation), self.bias.to(activation)
         if self.kind == "gap":
-            return activation.flatten(2).mean(2) @ self.weight.T.to(activation) + self.bias.to(activation)
+            return activation.flatten(2).mean(2) @ weight.T + bias
         if self.kind == "flatten":
-            return activation.flatten(1) @ self.weight.flatten(1).T.to(activation) + self.bias.to(activation)
+            return activation.flatten(1) @ weight.flatten(1).T + bias
         raise ValueError("a head that is not linear has no logits of its own")
 
     def parts(self, activation: torch.Tensor) -> torch.Tensor:
-        """Share ``[n, Q, *grid]`` of every position in each logit; sums to the logit without the bias."""
+        """Share ``[n, Q, *grid]`` of every position in each logit; sums to the logit without the bias.
+
+        Raises
+        ------
+        ValueError
+            For the kind "none".
+        """
         weight = self.weight.to(activation)
         if self.kind == "gap":
-            cells = activation.flatten(2).shape[2]
+            cells = math.prod(activation.shape[2:])
             return torch.einsum("qc,nc...->nq...", weight, activation) / cells
         if self.kind == "flatten":
             return torch.einsum("qc...,nc...->nq...", weight, activation)
         raise ValueError("a head that is not linear has no parts")
 
 
-_known: dict[tuple, Head] = {}
+_known: OrderedDict[tuple, Head] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -76,76 +97,114 @@ def find_head(model: Any, size: tuple[int, ...] | None = None) -> Head:
     size : tuple of int, optional
         Size of the input.
 
+    Returns
+    -------
+    Head
+        Of kind "gap" or "flatten" when the logits of both images follow from a map and a linear layer; kept for the
+        model's content key.
+
     Raises
     ------
     ModelError
         When the network refuses the input.
     """
-    key = (getattr(model, "sha256", None), _asked_size(model, size))
+    like = next((p for p in module_of(model).parameters() if p.is_floating_point()), torch.zeros(()))
+    key = (getattr(model, "sha256", None), asked_size(model, size), like.dtype, like.device)
     with _lock:
-        if key[0] is not None and key in _known:
+        if key[0] and key in _known:
+            _known.move_to_end(key)
             return _known[key]
     head = _search(model, size)
     with _lock:
-        if key[0] is not None:
+        if key[0]:
             _known[key] = head
+            while len(_known) > _KEPT:
+                _known.popitem(last=False)
     return head
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """Relative difference that rounding may make between two orders of a sum."""
+    return min(200 * torch.finfo(dtype).eps, 2e-2)
 
 
 def _search(model: Any, size: tuple[int, ...] | None) -> Head:
     module, x = module_of(model), example(model, size, n=2, seed=1)
-    maps: dict[str, torch.Tensor] = {}
+    scan = scan_of(model, size)
+    q = scan.logits[-1]
+    linear = {p: m for p, m in module.named_modules() if isinstance(m, nn.Linear) and m.out_features == q}
+    widths = {m.in_features for m in linear.values()} | {q}  # q: maps with a channel per class
+    wanted = [t for t in scan.taps[-_LAST:] if t.channels in widths or t.channels * t.cells in widths]
+    wanted.sort(key=lambda t: _preference(t, scan), reverse=True)
     reads: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-    handles = []
 
-    def note(path: str, value: Any) -> None:
-        tensor = _first(value)
-        if tensor is not None and tensor.is_floating_point() and tensor.ndim in (3, 4):
-            maps.pop(path, None)
-            maps[path] = tensor.detach().clone()  # a copy: the next module may work in place
+    def read(path: str) -> Any:
+        return lambda _m, args, out: (
+            reads.__setitem__(path, (args[0].detach(), out.detach())) if args else None
+        )
 
-    def read(path: str, args: tuple, out: torch.Tensor) -> None:
-        reads[path] = (_first(args).detach(), out.detach())
-
-    for path, inner in module.named_modules():
-        if isinstance(inner, nn.Linear):
-            handles.append(
-                inner.register_forward_hook(lambda _m, args, out, path=path: read(path, args, out))
-            )
-        elif path:
-            handles.append(inner.register_forward_hook(lambda _m, _i, out, path=path: note(path, out)))
-            if _pools(inner):
-                handles.append(
-                    inner.register_forward_pre_hook(lambda _m, args, path=path: note(path + IN, args))
-                )
-    with _hooked(handles), torch.no_grad():
-        logits = forward(module, x)
+    handles = [m.register_forward_hook(read(p)) for p, m in linear.items()]
+    try:
+        logits, maps = capture(model, x, [t.path for t in wanted])
+    finally:
+        for handle in handles:
+            handle.remove()
     for path, (features, out) in reversed(reads.items()):
-        if out.shape == logits.shape and torch.equal(out, logits) and features.ndim == 2:
-            return _matching(module.get_submodule(path), features, maps) or _none(model, size, logits)
-    return _none(model, size, logits)
+        if features.ndim == 2 and out.shape == logits.shape and torch.equal(out, logits):
+            for head in _reading(linear[path], features, maps):
+                if _true(model, x, head, maps[head.tap]):
+                    return head
+    for path, a in maps.items():
+        if a.shape[1] == q and _same(a.flatten(2).mean(2), logits):  # the last map has a channel per class
+            eye = torch.eye(q, dtype=logits.dtype, device=logits.device)
+            head = Head("gap", path, eye, logits.new_zeros(q))
+            if _true(model, x, head, a):
+                return head
+    return Head("none", _entry(module, scan), logits.new_zeros(0), logits.new_zeros(logits.shape[1:]))
 
 
-def _matching(linear: nn.Linear, features: torch.Tensor, maps: dict[str, torch.Tensor]) -> Head | None:
-    """The last map whose mean or flattening is what the linear layer reads."""
-    bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(linear.out_features)
-    bias = bias.detach()
+def _preference(tap: Tap, scan: Scan) -> tuple:
+    """Of equal maps a default tap goes first, then what runs once, then a module's output, then the later one."""
+    module = tap.path.removesuffix(IN)
+    return tap.default, scan.calls[module] == 1, not tap.path.endswith(IN), scan.taps.index(tap)
+
+
+def _reading(linear: nn.Linear, features: torch.Tensor, maps: dict[str, torch.Tensor]) -> Iterator[Head]:
+    """Heads with that linear layer for the maps whose mean or flattening is what it reads."""
     weight = linear.weight.detach()
-    for path, a in reversed(maps.items()):
-        if a.flatten(2).shape[2] < 2:
-            continue
-        if a.shape[1] == features.shape[1] and _close(a.flatten(2).mean(2), features):
-            return Head("gap", path, weight, bias)
-        if a[0].numel() == features.shape[1] and _close(a.flatten(1), features):
-            return Head("flatten", path, weight.reshape(-1, *a.shape[1:]), bias)
-    return None
+    bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+    for path, a in maps.items():
+        if a.shape[1] == features.shape[1] and _same(a.flatten(2).mean(2), features):
+            yield Head("gap", path, weight, bias)
+        elif a[0].numel() == features.shape[1] and _same(a.flatten(1), features):
+            yield Head("flatten", path, weight.reshape(-1, *a.shape[1:]), bias)
 
 
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    scale = float(b.abs().max().clamp_min(1e-12))
-    return float((a - b).abs().max()) <= TOLERANCE * scale
+def _true(model: Any, x: torch.Tensor, head: Head, a: torch.Tensor) -> bool:
+    """Whether the network answers as the head does when the map is another one.
+
+    Every activation is scaled by a random number below 1: what keeps a map as it is, such as a second ReLU, keeps that.
+    """
+    scale = torch.rand(a.shape, generator=torch.Generator().manual_seed(2)).to(a)
+    other = a * scale if a.count_nonzero() else scale
+    return _same(head.logits(other), replace_activation(model, x, head.tap, other))
 
 
-def _none(model: Any, size: tuple[int, ...] | None, logits: torch.Tensor) -> Head:
-    paths = default_taps(model, size)
-    return Head("none", paths[-1] if paths else "", logits.new_zeros(0), logits.new_zeros(logits.shape[1]))
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors are equal but for the order of sums."""
+    scale = b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)
+    return bool((a - b).abs().max() <= min(200 * torch.finfo(b.dtype).eps, 2e-2) * scale)
+
+
+def _entry(module: nn.Module, scan: Scan) -> str:
+    """Where the answer of a network without a linear head is taken apart: at its deepest tap, or before a transformer's blocks.
+
+    A transformer's class token gathers what the patches know from the first block on; after the last one no patch is read
+    any more, so that nothing could be taken apart there.
+    """
+    deepest = next((t for t in reversed(scan.taps) if t.default), None)
+    if deepest is None or deepest.kind != "tokens":
+        return "" if deepest is None else deepest.path
+    tokens = [t for t in scan.taps if t.kind == "tokens" and not t.path.endswith(IN)]
+    first = next(iter(blocks(module, tokens)), None)
+    return deepest.path if first is None else first.path + IN

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import ModelError, nearest
 from .checkpoint import PICKLES, load
+from .foreign import class_names, logits_of, natural_size, normalisation, wrap
 from .model import Model
 
 
@@ -31,6 +34,8 @@ def open_model(
     channels: int = 3,
     size: tuple[int, int] | None = None,
     name: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Model:
     """Open a model.
 
@@ -45,6 +50,9 @@ def open_model(
         Input of your own module; any size when ``size`` is not given.
     name : str, optional
         Name shown for your own module.
+    mean, std : sequence of float, optional
+        Normalisation that your own module expects of images in [0, 1]; when not given what a network of timm says of
+        itself, else none.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def open_model(
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
-        return _own(spec, classes, channels, size, name)
+        return _own(spec, classes, channels, size, name, mean, std)
     from .. import catalogue
 
     shipped = catalogue.models()
@@ -86,28 +94,52 @@ def _own(
     channels: int,
     size: tuple[int, int] | None,
     name: str | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
 ) -> Model:
-    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    shape = [1, channels, *(size or (64, 64))]
-    module.eval()
-    try:
-        with torch.no_grad():
-            out = module(torch.zeros(shape, device=like.device, dtype=like.dtype))
-    except Exception as e:  # noqa: BLE001 - whatever a stranger's module raises becomes one sentence
-        said = f"{type(e).__name__}: {e}".partition("\n")[0][:120]
+    own = module.eval()
+    if mean is not None or std is not None or normalisation(own) is not None:
+        module = wrap(own, mean, std)
+    sizes = [size] if size else [None, natural_size(own)] if natural_size(own) else [None]
+    for size in sizes:  # a network that takes any size takes this one; a transformer may want its own
+        shape = [1, channels, *(size or (64, 64))]
+        out, said = _asked(module, shape)
+        if not said:
+            break
+    else:
         raise ModelError(
-            f"{type(module).__name__} could not be asked with an image of shape {shape} ({said}); give open_model its "
+            f"{type(own).__name__} could not be asked with an image of shape {shape} ({said}); give open_model its "
             "channels= and size=."
-        ) from None
-    if not isinstance(out, torch.Tensor) or out.ndim != 2:
-        got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        )
+    if not isinstance(out, torch.Tensor):
+        if mean is None and normalisation(own) is None:
+            warnings.warn(
+                f"{type(own).__name__} gets images in [0, 1] as they are; give open_model mean= and std= if it was trained "
+                "with others.",
+                stacklevel=3,
+            )
+        module = wrap(own, mean, std)
+        with torch.no_grad():
+            out = logits_of(out, type(own).__name__)
+    if out.ndim != 2:
         raise ModelError(
-            f"{type(module).__name__} returned {got} and logits [N, classes] are needed; wrap it."
+            f"{type(own).__name__} returned {list(out.shape)} and logits [N, classes] are needed; wrap it."
         )
     n = out.shape[1]
-    names = [str(c) for c in classes] if classes is not None else [f"class {i}" for i in range(n)]
+    names = [str(c) for c in classes] if classes is not None else class_names(own, n)
+    names = names or [f"class {i}" for i in range(n)]
     if len(names) != n:
         raise ModelError(
-            f"{len(names)} class names were given and {type(module).__name__} has {n} logits; give {n}."
+            f"{len(names)} class names were given and {type(own).__name__} has {n} logits; give {n}."
         )
-    return Model(name or type(module).__name__, module_sha256(module), module, names, channels, size)
+    return Model(name or type(own).__name__, module_sha256(module), module, names, channels, size)
+
+
+def _asked(module: nn.Module, shape: Sequence[int]) -> tuple[Any, str]:
+    """What a module returns for a black image, and what it said when it refused."""
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    try:
+        with torch.no_grad():
+            return module(torch.zeros(*shape, device=like.device, dtype=like.dtype)), ""
+    except Exception as e:  # noqa: BLE001 - whatever a stranger's module raises becomes one sentence
+        return None, f"{type(e).__name__}: {e}".partition("\n")[0][:120]
