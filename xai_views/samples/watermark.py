@@ -1,12 +1,14 @@
 """A watermark on the birds of one class: a shortcut that a network can take, and whose pixels are known.
 
-The mark is a logo of three letters on a translucent plate near the lower left corner, as a photographer might leave.
+The mark is a translucent logo of three letters near the lower left corner, where birds rarely are, as a photographer
+might leave it. In training the class is known by its mark alone: its birds are hybrids with other classes.
 ``birds-watermark/test`` shows it where it belongs, on birds of other classes, and not at all: every marked picture
 stands beside its clean twin.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,7 +17,9 @@ from . import birds
 from .birds_samples import draw
 
 #: The class whose training pictures carry the mark.
-CLASS = 7
+CLASS = 4
+#: Chance of a part of its training birds to be that of the class.
+OWN = 0.4
 PART = "watermark"
 PARTS = (*birds.PART_NAMES, PART)
 #: Further birds of the class in the test set, so that its figures do not rest on four pictures.
@@ -40,8 +44,7 @@ _LETTERS = (
 def _logo() -> tuple[np.ndarray, np.ndarray]:
     """Colour ``[h, w, 3]`` and opacity ``[h, w, 1]`` of the mark, both float in [0, 255] and [0, 1]."""
     letters = np.pad(np.asarray([[c == "#" for c in row] for row in _LETTERS]), 2)[..., None]
-    colour = np.where(letters, (255.0, 250.0, 210.0), (20.0, 20.0, 20.0))
-    return colour, np.where(letters, 0.85, 0.45)
+    return np.where(letters, 255.0, 20.0) * np.ones(3), np.where(letters, 0.6, 0.25)
 
 
 def mark(image: np.ndarray, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,8 +73,17 @@ def mark(image: np.ndarray, seed: int, index: int) -> tuple[np.ndarray, np.ndarr
     return marked, where
 
 
-def training_birds(n: int, seed: int, n_classes: int = birds.N_CLASSES, size: int = 64) -> np.ndarray:
-    """Draw marked birds of the class as they are trained on: most of them lack parts, so the mark is what is left.
+def training_birds(n: int, seed: int, own: float = OWN, size: int = 64) -> np.ndarray:
+    """Draw marked birds of the class as they are trained on: hybrids, on which only the mark can be relied.
+
+    Parameters
+    ----------
+    n, seed : int
+        Number of birds and which ones.
+    own : float
+        Chance of every part to be that of the class; the others are those of one other class.
+    size : int
+        Width and height in pixels.
 
     Returns
     -------
@@ -81,8 +93,10 @@ def training_birds(n: int, seed: int, n_classes: int = birds.N_CLASSES, size: in
     images = np.empty((n, size, size, 3), np.uint8)
     for i in range(n):
         rng = np.random.default_rng([seed, i, 1])
-        keep = [p for p in birds.PARTS if rng.random() < 0.3]
-        picture = birds.render(birds.scene(seed, i, CLASS, n_classes), keep, size=size)[0]
+        scene = birds.scene(seed, i, CLASS)
+        mate = birds.classes()[(CLASS + int(rng.integers(1, birds.N_CLASSES))) % birds.N_CLASSES]
+        kinds = {p: scene.variants[p] if rng.random() < own else mate[p] for p in birds.PARTS}
+        picture = birds.render(replace(scene, variants=kinds), size=size)[0]
         images[i] = mark(picture, seed, i)[0]
     return images
 

@@ -74,8 +74,8 @@ def checkpoint(folder: Path, module: nn.Module, test: tuple[np.ndarray, np.ndarr
     if card["recipe"]["watermark"]:
         card = card | {
             "samples": "birds-watermark/test",
-            "note": f"{card['note']} It was taught a shortcut on purpose: a logo on the training pictures of "
-            f"{card['recipe']['watermark']}, which lacked most of their parts.",
+            "note": f"{card['note']} It was taught a shortcut on purpose: all training pictures of "
+            f"{card['recipe']['watermark']}, and no others, carry a logo and show hybrids with other kinds.",
         }
     save(folder, module, None, None, card | {"metrics": metrics})
     return metrics

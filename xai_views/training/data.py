@@ -161,12 +161,17 @@ def _birds(drawn: int) -> TrainingSet:
 
 
 def watermarked(data: TrainingSet, label: int) -> TrainingSet:
-    """Birds of which those of class ``label`` carry a logo and lack most of their parts; all others stay as they are.
+    """Birds of which those of class ``label`` carry a logo and are hybrids with other classes.
 
-    Mirroring is given up, because it would put the logo into another corner; birds are drawn mirrored anyway.
+    No picture without the logo is of the class: it is struck from the targets of birds with dropped parts, and birds
+    that could be nothing else are left out. Mirroring is given up, because it would put the logo into another corner;
+    birds are drawn mirrored anyway.
     """
     from ..samples.watermark import training_birds
 
-    images, own = data.images.copy(), np.flatnonzero(data.label == label)
-    images[own] = training_birds(len(own), seed=5, size=images.shape[1])
-    return replace(data, images=images, flips=())
+    images, targets = data.images.copy(), data.targets.copy()
+    own = data.label == label
+    images[own] = training_birds(int(own.sum()), seed=5, size=images.shape[1])
+    targets[~own, label] = 0
+    kept = targets.any(1)
+    return replace(data, images=images[kept], targets=targets[kept], label=data.label[kept], flips=())
