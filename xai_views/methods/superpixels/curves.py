@@ -54,12 +54,43 @@ class _Growing:
     positions: list[np.ndarray]
     cuts: np.ndarray
     background: np.ndarray
-    values: np.ndarray | None = None
+    values: np.ndarray
 
     @property
     def fraction(self) -> np.ndarray:
         share = np.concatenate([[0], np.cumsum(np.bincount(self.positions[0]))])
         return share[self.cuts] / share[-1]
+
+
+def _readable(image: np.ndarray) -> np.ndarray:
+    """An image as floats in [0, 1]."""
+    image = np.asarray(image)
+    if image.ndim != 3:
+        raise MethodError(f"an image is [H, W, C] and this has shape {list(image.shape)}; give one image.")
+    if image.dtype.kind in "iub":
+        return image.astype(np.float32) / 255
+    return image if image.dtype == np.float64 else image.astype(np.float32)
+
+
+Where = tuple[Any, Any, int]  # curve, row(s), point
+
+
+def _started(
+    image: np.ndarray, jobs: Mapping[Any, Job]
+) -> tuple[dict[Any, _Growing], list[tuple[np.ndarray, list[Where]]]]:
+    """Curves without values, and the images that they share: the whole one, and each filled one."""
+    grown: dict[Any, _Growing] = {}
+    backgrounds: dict[Any, np.ndarray] = {}
+    ends: dict[Any, list[Where]] = {}
+    for name, job in jobs.items():
+        fill = job.fill if isinstance(job.fill, str) else np.asarray(job.fill, np.float64).tobytes()
+        if fill not in backgrounds:
+            backgrounds[fill] = filled(image, job.fill)
+        ends.setdefault(fill, []).append((name, slice(None), -1))
+        order, cuts = positions(job)
+        grown[name] = _Growing(order, cuts, backgrounds[fill], np.full((len(order), len(cuts)), np.nan))
+    whole = [(image, [(name, slice(None), 0) for name in jobs])]
+    return grown, whole + [(backgrounds[f], where) for f, where in ends.items()]
 
 
 def relevance_curves(
@@ -98,30 +129,14 @@ def relevance_curves(
     MethodError
         For a job that does not fit the image, or an answer of ``predict`` that is not ``[N, classes]`` or ``[N]``.
     """
-    image = np.asarray(image)
-    if image.ndim != 3:
-        raise MethodError(f"an image is [H, W, C] and this has shape {list(image.shape)}; give one image.")
+    image = _readable(image)
     for name, job in jobs.items():
         check(name, job, image.shape[:2])
     if batch is None:
         batch = getattr(predict, "comfortable", lambda _: 32)(image.shape[:2])
     if batch < 1:
         raise MethodError(f"a batch of {batch} was asked for; give at least 1.")
-    if image.dtype != np.float64:
-        image = image.astype(np.float32) / 255 if image.dtype.kind in "iub" else image.astype(np.float32)
-    grown: dict[Any, _Growing] = {}
-    backgrounds: dict[Any, np.ndarray] = {}
-    ends: dict[Any, list[Any]] = {}
-    for name, job in jobs.items():
-        fill = job.fill if isinstance(job.fill, str) else np.asarray(job.fill, np.float32).tobytes()
-        if fill not in backgrounds:
-            backgrounds[fill] = filled(image, job.fill)
-        ends.setdefault(fill, []).append(name)
-        order, cuts = positions(job)
-        grown[name] = _Growing(order, cuts, backgrounds[fill])
-        grown[name].values = np.full((len(order), len(cuts)), np.nan)
-    asked = [(image, [(name, slice(None), 0) for name in jobs])]
-    asked += [(backgrounds[f], [(name, slice(None), -1) for name in names]) for f, names in ends.items()]
+    grown, asked = _started(image, jobs)
     points = [
         (i / max(len(g.cuts) - 2, 1), name, row, 1 + j)
         for name, g in grown.items()
@@ -239,15 +254,15 @@ def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
     Returns
     -------
     xarray.Dataset
-        ``area (saliency, kind, order, ties)`` (NaN where there is no such curve), ``gap (saliency, kind, ties)``: LeRF minus
+        (Select with ``.loc[{"method": name}]``: ``.sel(method=...)`` means something else to xarray.) ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
         MoRF (if there are both), which is 0 for a random map and hardly depends on the fill, and ``spread
-        (saliency, kind, order)``: the largest minus the smallest area over the rules.
+        (method, kind, order)``: the largest minus the smallest area over the rules.
     """
     import xarray as xr
 
     axes = {
         dim: list(dict.fromkeys(key[i] for key in curves))
-        for i, dim in enumerate(("saliency", "kind", "order", "ties"))
+        for i, dim in enumerate(("method", "kind", "order", "ties"))
     }
     area = xr.DataArray(np.full([len(v) for v in axes.values()], np.nan), axes, list(axes))
     for key, curve in curves.items():

@@ -158,8 +158,8 @@ def semantic(
     Returns
     -------
     Dataset
-        For each figure in :data:`FIGURES` a variable ``(saliency, part)``, its interval ``<figure>_low`` and ``_high``, and
-        ``<figure>_image (saliency, part, image)``; ``area (part)``, mean share of the image where the part is shown, and
+        (Select with ``.loc[{"method": name}]``: ``.sel(method=...)`` means something else to xarray.) For each figure in :data:`FIGURES` a variable ``(method, part)``, its interval ``<figure>_low`` and ``_high``, and
+        ``<figure>_image (method, part, image)``; ``area (part)``, mean share of the image where the part is shown, and
         ``shown (part)``, in how many images. Means are over the images that show a part; of mass over all parts of an
         image the sum is 1. :data:`CHANCE` names what a map scores that says nothing.
 
@@ -195,13 +195,13 @@ def semantic(
         ]
     )  # [method, figure, part, image]
     area = np.array([[np.isin(p, g).mean() for p in parts] for g in ids])
-    ds = xr.Dataset(coords={"saliency": list(maps), "part": labels})
+    ds = xr.Dataset(coords={"method": list(maps), "part": labels})
     for f, name in enumerate(FIGURES):
         values = figures[:, f]
         low, high = intervals(values, draws, level, seed)
-        ds[name] = (("saliency", "part"), _mean(values))
-        ds[f"{name}_low"], ds[f"{name}_high"] = (("saliency", "part"), low), (("saliency", "part"), high)
-        ds[f"{name}_image"] = (("saliency", "part", "image"), values)
+        ds[name] = (("method", "part"), _mean(values))
+        ds[f"{name}_low"], ds[f"{name}_high"] = (("method", "part"), low), (("method", "part"), high)
+        ds[f"{name}_image"] = (("method", "part", "image"), values)
     ds["area"] = ("part", _mean(np.where(area > 0, area, np.nan)))
     ds["shown"] = ("part", (area > 0).sum(1))
     ds.attrs.update(positive=positive, draws=draws, level=level, images=len(parts))
@@ -249,7 +249,7 @@ def disagreement(
     Returns
     -------
     Dataset
-        ``raw, other (saliency)`` mean scores, ``rank_raw, rank_other (saliency)`` (1 = best, equal ones share the mean), ``tau``
+        ``raw, other (method)`` mean scores, ``rank_raw, rank_other (method)`` (1 = best, equal ones share the mean), ``tau``
         with ``tau_low, tau_high`` (Kendall's tau-b), and ``flipped``: the share of pairs of methods whose order reverses.
 
     Raises
@@ -278,14 +278,14 @@ def disagreement(
     flipped = (means[0][i] - means[0][j]) * (means[1][i] - means[1][j]) < 0
     return xr.Dataset(
         {
-            "raw": ("saliency", means[0]),
-            "other": ("saliency", means[1]),
-            "rank_raw": ("saliency", rankdata(sign * means[0])),
-            "rank_other": ("saliency", rankdata(sign * means[1])),
+            "raw": ("method", means[0]),
+            "other": ("method", means[1]),
+            "rank_raw": ("method", rankdata(sign * means[0])),
+            "rank_other": ("method", rankdata(sign * means[1])),
             "tau": kendall(*means),
             "tau_low": low,
             "tau_high": high,
             "flipped": float(flipped.mean()),
         },
-        coords={"saliency": list(raw)},
+        coords={"method": list(raw)},
     )
