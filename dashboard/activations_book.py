@@ -47,10 +47,11 @@ class BookPanel(pn.viewable.Viewer):
         self.fit = pmui.Button(label="Fit on all samples", variant="contained", size="small")
         self.cancel = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="The clusters of all samples", columns=COLUMNS, visible=False)
+        self.listing = Listing(label="The clusters of all samples", columns=COLUMNS)
         self.film = Filmstrip(
-            np.zeros((1, 8, 8, 3), np.uint8), size=72, label="Best crops of the chosen cluster", visible=False
+            np.zeros((1, 8, 8, 3), np.uint8), size=72, label="Best crops of the chosen cluster"
         )
+        self.found = pn.Column(sizing_mode="stretch_width")  # table and crops, once there are any
         self._crops: list[tuple[int, int, int, float]] = []
         self.fit.on_click(lambda _: start(self.run()))
         self.cancel.on_click(lambda _: self._stop())
@@ -117,9 +118,9 @@ class BookPanel(pn.viewable.Viewer):
         app.session.book = fitted.book
         self._ended(
             f"{fitted.book.k} clusters of {len(fitted.images)} images. Equal colours now mean equal clusters in every image; "
-            "choose one to see where it is strongest."
+            "choose one to see where it is strongest. Another K, layers or weights count at the next fit."
         )
-        self.listing.visible = True
+        self.found.objects = [self.listing]
         if app.state.mode == "codebook":
             app.refresh()
         else:
@@ -134,7 +135,7 @@ class BookPanel(pn.viewable.Viewer):
         self.listing.rows = [self._row(c) for c in range(self.fitted.book.k)]
         self.listing.selected = str(state.cluster) if 0 <= state.cluster < self.fitted.book.k else ""
         self._crops = self.fitted.crops[state.cluster] if 0 <= state.cluster < self.fitted.book.k else []
-        self.film.visible = bool(self._crops)
+        self.found.objects = [self.film, self.listing] if self._crops else [self.listing]
         if self._crops:
             names = self.app.session.names
             self.film.replace(
@@ -186,7 +187,6 @@ class BookPanel(pn.viewable.Viewer):
             ),
             pn.FlexBox(self.fit, self.cancel, align_items="center", gap="8px", margin=(4, 16)),
             self.words,
-            self.film,
-            self.listing,
+            self.found,
             sizing_mode="stretch_width",
         )

@@ -61,8 +61,9 @@ class CurvesPanel(pn.viewable.Viewer):
         fills = {"the mean colour": "mean", "black": "zero", "a blur": "blur"}
         self.fill = pmui.Select(label="Removed become", options=fills, value="mean", width=170, size="small")
         self.words = pn.pane.HTML("", margin=(4, 16), sizing_mode="stretch_width")
-        self.listing = Listing(label="Areas under the curves", columns=COLUMNS, visible=False)
-        self.plot = pn.pane.Bokeh(self._figure(), visible=False, sizing_mode="stretch_width", height=320)
+        self.listing = Listing(label="Areas under the curves", columns=COLUMNS)
+        self.plot = pn.pane.Bokeh(self._figure(), sizing_mode="stretch_width", height=320)
+        self.drawn = pn.Column(sizing_mode="stretch_width")  # the plot, then its table
         self._curves: dict[Any, Any] = {}
         self._future: Any = None
         self.go.on_click(lambda _: start(self.run()))
@@ -135,12 +136,13 @@ class CurvesPanel(pn.viewable.Viewer):
     def take(self, curves: dict[Any, Any], done: bool = False) -> None:
         """Take over the curves as they are now."""
         self._curves = curves
-        self.plot.visible = True
         self.draw()
+        if not len(self.drawn):
+            self.drawn.objects = [self.plot]
         if done:
             self._ended(self.sentence())
             self.listing.rows = self.rows()
-            self.listing.visible = True
+            self.drawn.objects = [self.plot, self.listing]
 
     def draw(self) -> None:
         """Write the lines of the chosen order."""
@@ -208,7 +210,6 @@ class CurvesPanel(pn.viewable.Viewer):
                 self.go, self.stop, self.order, self.fill, align_items="center", gap="8px", margin=(4, 16)
             ),
             self.words,
-            self.plot,
-            self.listing,
+            self.drawn,
             sizing_mode="stretch_width",
         )

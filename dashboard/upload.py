@@ -82,9 +82,8 @@ class UploadPanel(pn.viewable.Viewer):
         )
         self.problem = pn.Column(sizing_mode="stretch_width")
         self.answer = pn.Column(sizing_mode="stretch_width")
-        self.listing = Listing(
-            label="Your images on this page", columns=COLUMNS, visible=False, margin=(4, 16)
-        )
+        self.listing = Listing(label="Your images on this page", columns=COLUMNS, margin=(4, 16))
+        self.taken = pn.Column(sizing_mode="stretch_width")
         self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
         app.state.param.watch(lambda *_: self._mark(), "sample")
         self.input.param.watch(self._arrived, "value")
@@ -130,7 +129,7 @@ class UploadPanel(pn.viewable.Viewer):
             *self.listing.rows,
             {"id": name, "picture": data_uri(image, 80), "name": name, "file": file},
         ]
-        self.listing.visible = True
+        self.taken.objects = [self.listing]
         self.app.canvas.order = [*self.app.canvas.order, name]
         self.app.state.sample = position
         self._mark()
@@ -165,7 +164,7 @@ class UploadPanel(pn.viewable.Viewer):
             self.input,
             self.problem,
             self.answer,
-            self.listing,
+            self.taken,
             caption(f"The network answers any image, also one that shows none of its classes{self.hint}."),
             sizing_mode="stretch_width",
         )

@@ -67,7 +67,7 @@ async def test_an_upload_comes_into_view(open_app):
     assert app.upload.answer.objects[1].object.count("<img") == 2
     assert trouble(app) == ""
     assert [r["file"] for r in app.upload.listing.rows] == ["mine.png"]
-    assert app.upload.listing.visible
+    assert list(app.upload.taken) == [app.upload.listing]
 
 
 async def test_its_explanation_adds_up(open_app):
