@@ -254,9 +254,10 @@ def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
     Returns
     -------
     xarray.Dataset
-        (Select with ``.loc[{"method": name}]``: ``.sel(method=...)`` means something else to xarray.) ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
+        ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
         MoRF (if there are both), which is 0 for a random map and hardly depends on the fill, and ``spread
         (method, kind, order)``: the largest minus the smallest area over the rules.
+        Select with ``.loc[{"method": name}]``; ``.sel(method=...)`` means something else to xarray.
     """
     import xarray as xr
 

@@ -158,10 +158,11 @@ def semantic(
     Returns
     -------
     Dataset
-        (Select with ``.loc[{"method": name}]``: ``.sel(method=...)`` means something else to xarray.) For each figure in :data:`FIGURES` a variable ``(method, part)``, its interval ``<figure>_low`` and ``_high``, and
+        For each figure in :data:`FIGURES` a variable ``(method, part)``, its interval ``<figure>_low`` and ``_high``, and
         ``<figure>_image (method, part, image)``; ``area (part)``, mean share of the image where the part is shown, and
         ``shown (part)``, in how many images. Means are over the images that show a part; of mass over all parts of an
         image the sum is 1. :data:`CHANCE` names what a map scores that says nothing.
+        Select with ``.loc[{"method": name}]``; ``.sel(method=...)`` means something else to xarray.
 
     Raises
     ------
