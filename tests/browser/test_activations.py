@@ -1,0 +1,242 @@
+"""The activation explorer in a real browser: every pair of linked views, the address, and what goes wrong."""
+
+from __future__ import annotations
+
+import io
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+MODEL = "birds-sic"
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app([])
+
+
+def opened(page, server, query: str = "", model: str = MODEL):
+    """Open the app and wait for its first picture."""
+    page.goto(f"{server.url}/activations?model={model}{query}")
+    root = page.locator(".xv").first
+    root.wait_for(timeout=90_000)
+    page.locator(".xv[data-state=idle]:not([data-key=''])").first.wait_for(timeout=60_000)
+    return root
+
+
+def changed(page, root, act) -> None:
+    """Do something and wait until another frame is in view."""
+    before = root.get_attribute("data-key")
+    act()
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
+        arg=[root.element_handle(), before],
+        timeout=30_000,
+    )
+
+
+def rows(page) -> list[str]:
+    """The ids of the ledger's lines."""
+    return [r.get_attribute("data-row") for r in page.locator(".xv-ledger tbody tr").all()]
+
+
+def footer(page) -> dict[str, str]:
+    lines = page.locator(".xv-ledger tfoot tr").all()
+    return {r.locator("th").inner_text(): r.locator("td").inner_text() for r in lines}
+
+
+def value(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def pixels(page, tile: str) -> np.ndarray:
+    shot = page.locator(f"[data-tile='{tile}']").first.screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def click(page, tile: str, x: float, y: float) -> None:
+    box = page.locator(f"[data-tile='{tile}']").first.bounding_box()
+    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def query(page) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+
+
+def wait_query(page, key: str, wanted: str) -> None:
+    page.wait_for_function(
+        "([k, v]) => new URLSearchParams(location.search).get(k) === v", arg=[key, wanted], timeout=20_000
+    )
+
+
+def test_the_ledger_adds_up(page, server):
+    opened(page, server)
+    lines = footer(page)
+    parts = [value(t) for t in page.locator(".xv-ledger tbody .xv-number").all_inner_texts()]
+    total = value(lines["contributions of all clusters"])
+    assert sum(parts) == pytest.approx(total, abs=5e-4 * len(parts))
+    rest = value(lines["bias"]) + value(lines["residual: what the clusters leave open"])
+    assert total + rest == pytest.approx(value(lines["the network's logit"]), abs=5e-4)
+
+
+def test_a_click_on_the_map_chooses_the_cluster_everywhere(page, server):
+    root = opened(page, server)
+    before = pixels(page, "sample")
+    click(page, "sample", 0.5, 0.5)
+    page.locator(".xv-ledger tr.xv-selected").wait_for()
+    chosen = page.locator(".xv-ledger tr.xv-selected").get_attribute("data-row")
+    wait_query(page, "cluster", chosen)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(300)
+    dimmed = pixels(page, "sample")
+    assert dimmed.mean() < before.mean() - 5, "all but the chosen cluster step back"
+    assert f"Cluster {chosen}" in page.locator("p", has_text="of the positions").first.inner_text()
+    click(page, "sample", 0.5, 0.5)  # again: nothing is chosen
+    wait_query(page, "cluster", "-1")
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(300)
+    assert np.abs(pixels(page, "sample") - before).mean() < 3
+    root.focus()
+    page.keyboard.press("ArrowDown")
+    page.locator(".xv-ledger tr.xv-selected").wait_for()
+    wait_query(page, "cluster", rows(page)[0])
+
+
+def test_k_follows_the_keys_and_keeps_nested_clusters(page, server):
+    root = opened(page, server)
+    assert len(rows(page)) == 5
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("]"))
+    assert len(rows(page)) == 6
+    changed(page, root, lambda: page.keyboard.press("["))
+    changed(page, root, lambda: page.keyboard.press("["))
+    assert len(rows(page)) == 4
+    wait_query(page, "k", "4")
+
+
+def test_weights_change_the_clusters(page, server):
+    root = opened(page, server)
+    tab(page, "Layers")
+    slider = page.get_by_role("slider", name="encoder.layers.11").first
+    slider.wait_for()
+    before = pixels(page, "sample")
+    slider.focus()
+    changed(page, root, lambda: page.keyboard.press("End"))
+    wait_query(page, "preset", "own")
+    page.wait_for_timeout(300)
+    assert np.abs(pixels(page, "sample") - before).mean() > 1
+
+
+def test_hovering_says_cluster_second_best_and_layers(page, server):
+    opened(page, server)
+    box = page.locator("[data-tile='sample']").first.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    words = page.locator(".xv-read", has_text="second best").first
+    words.wait_for()
+    text = words.inner_text()
+    assert "cluster" in text
+    assert text.count("share of") == 3
+
+
+def test_taking_a_cluster_away_and_undoing_it(page, server):
+    root = opened(page, server)
+    click(page, "sample", 0.5, 0.5)
+    tab(page, "Cluster")
+    logit = footer(page)["the network's logit"]
+    changed(page, root, page.get_by_role("button", name="Take away").click)
+    after = footer(page)
+    assert "logit after the ablation" in after
+    assert after["the network's logit"] == logit
+    assert after["logit after the ablation"] != logit
+    page.get_by_text("went from").wait_for()
+    changed(page, root, page.get_by_role("button", name="Undo").first.click)
+    assert "logit after the ablation" not in footer(page)
+    changed(page, root, page.get_by_role("button", name="Keep only this").click)
+    wait_query(page, "keep", "true")
+
+
+def test_a_name_is_shown_in_the_ledger_and_kept_in_the_address(page, server):
+    root = opened(page, server)
+    click(page, "sample", 0.5, 0.5)
+    tab(page, "Cluster")
+    field = page.get_by_label("Name of this cluster")
+    page.wait_for_function("e => !e.disabled", arg=field.element_handle())
+    field.fill("the <b>bird</b>")
+    changed(page, root, lambda: page.keyboard.press("Enter"))
+    assert "the <b>bird</b>" in page.locator(".xv-ledger tr.xv-selected").inner_text()
+    assert "bird" in query(page)["names"]
+
+
+def test_similar_places_follow_the_click(page, server):
+    opened(page, server)
+    tab(page, "Similar places")
+    page.locator("[data-tile='layer-0']").first.wait_for()
+    page.locator(".xv[data-state=idle] [data-tile='layer-0']").first.wait_for()
+    page.wait_for_timeout(800)
+    before = pixels(page, "layer-2")
+    click(page, "layer-0", 0.1, 0.1)
+    page.wait_for_function("() => location.search.includes('at=%5B')")
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1500)
+    assert np.abs(pixels(page, "layer-2") - before).mean() > 1
+
+
+def test_each_depth_has_its_clusters(page, server):
+    opened(page, server)
+    tab(page, "Depth")
+    page.get_by_text("effective").nth(1).wait_for()
+    assert page.get_by_text("ARI").count() >= 2
+
+
+def test_models_are_compared_on_one_scale(page, server):
+    opened(page, server, "&compared=%5B%22birds-vit%22%5D")
+    tab(page, "Compare models")
+    page.locator("[data-tile='clusters-1']").wait_for()
+    page.locator("table", has_text="ARI with this model").locator("tbody tr").nth(1).wait_for(timeout=30_000)
+    for tile in ("clusters-0", "clusters-1", "parts-0", "parts-1", "difference"):
+        assert pixels(page, tile).std() > 3, tile
+    click(page, "clusters-1", 0.5, 0.5)
+    page.locator(".xv-ledger tr.xv-selected").wait_for()
+
+
+def test_the_sample_follows_strip_and_keys(page, server):
+    root = opened(page, server)
+    first = query(page).get("sample")
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("ArrowRight"))
+    page.wait_for_function("f => new URLSearchParams(location.search).get('sample') !== f", arg=first)
+
+
+def test_the_address_restores_the_page(page, server):
+    opened(page, server, "&k=7&cluster=2&preset=equal&shown=entropy")
+    assert len(rows(page)) == 7
+    assert page.locator(".xv-ledger tr.xv-selected").get_attribute("data-row") == "2"
+    assert page.get_by_role("combobox", name="Picture").inner_text() == "entropy"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("&k=99", "k='99'"),
+        ("&mode=magic", "mode='magic'"),
+        ("&touched=%5B%7B%22kind%22%3A%22x%22%7D%5D", "touched="),
+        ("&taps=5", "taps="),
+    ],
+)
+def test_a_wrong_address_is_a_sentence(page, server, wrong, said):
+    opened(page, server, wrong)
+    assert said in page.get_by_role("alert").first.inner_text()
+
+
+def test_a_narrow_page_has_no_sideways_scroll(page, server):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, server)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
