@@ -7,34 +7,37 @@ the full channels of the layers, because a basis compressed for one image means 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ...errors import MethodError
-from .features import Features
-from .kmeans import Clustering, _lloyd_rows, assign, plus_plus
+from .features import Centroids, Features
+from .kmeans import Clustering, assign
+from .sample import Sample
 
 WEIGHTS, CARD = "codebook.safetensors", "card.yaml"
 
 
 @dataclass(eq=False)
 class Codebook:
-    """Clusters of a data set.
+    """Clusters of a data set. The id of a cluster is its colour, everywhere.
 
     Attributes
     ----------
     centroids : list of Tensor
-        Blocks ``[K, C_l]`` in the channels of the layers.
+        Blocks ``[K, C_l]`` in the channels of the layers, weights included.
     taps : tuple of str
         The layers.
     weights : tuple of float
         Their weights.
-    grid, interp : str
+    grid, interp : str or tuple of int, str
         How they are brought together.
     model_sha256, samples : str
         What it was fitted on.
@@ -44,26 +47,30 @@ class Codebook:
         One per cluster, "" where none was given.
     last_mean : Tensor
         ``[C]`` mean of the last map over the data set; empty when unknown.
+    counts : Tensor
+        ``[K]`` sampled positions of each cluster; empty when unknown.
     """
 
-    centroids: list[torch.Tensor]
+    centroids: Centroids
     taps: tuple[str, ...]
     weights: tuple[float, ...]
-    grid: str = "shallowest"
+    grid: str | tuple[int, ...] = "shallowest"
     interp: str = "bicubic"
     model_sha256: str = ""
     samples: str = ""
     seed: int = 0
     names: list[str] = field(default_factory=list)
     last_mean: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    counts: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     def __post_init__(self) -> None:
         self.names = [*self.names, *[""] * (self.k - len(self.names))][: self.k]
-        digest = hashlib.sha256(
-            repr((self.taps, self.weights, self.grid, self.interp, self.model_sha256)).encode()
-        )
+        about = (tuple(self.taps), tuple(self.weights), self.grid, self.interp, self.model_sha256)
+        digest = hashlib.sha256(repr(about).encode())
         for m in self.centroids:
+            digest.update(str((m.dtype, tuple(m.shape))).encode())
             digest.update(m.cpu().contiguous().numpy().tobytes())
+        #: Of everything that labels depend on; names are not among it.
         self.key = digest.hexdigest()
 
     def __hash__(self) -> int:
@@ -77,8 +84,80 @@ class Codebook:
         """Number of clusters."""
         return len(self.centroids[0])
 
+    @classmethod
+    def fit(
+        cls,
+        chunks: Iterable[Sequence[torch.Tensor]],
+        k: int,
+        *,
+        taps: Sequence[str] = (),
+        per_image: int = 400,
+        seed: int = 0,
+        weights: str | Sequence[float] = "authors",
+        grid: str | tuple[int, ...] = "shallowest",
+        interp: str = "bicubic",
+        size: tuple[int, ...] | None = None,
+        **about: Any,
+    ) -> Codebook:
+        """Fit in one go what :class:`Sample` does step by step.
+
+        Parameters
+        ----------
+        chunks : iterable of sequence of Tensor
+            Activations ``[n, C_l, *grid_l]`` of some images after others; each chunk is used once and let go.
+        k : int
+            Number of clusters.
+        taps : sequence of str
+            Names of the layers.
+        per_image, seed, weights, grid, interp, size
+            See :class:`Sample`.
+        **about
+            See :meth:`Sample.fit`.
+        """
+        sample = Sample(per_image, seed, weights, grid, interp)
+        for activations in chunks:
+            sample.add(activations, size)
+        return cls.of(sample, k, taps, **about)
+
+    @classmethod
+    def of(
+        cls, sample: Sample, k: int, taps: Sequence[str] = (), restarts: int = 5, **about: Any
+    ) -> Codebook:
+        """Cluster what a :class:`Sample` drew.
+
+        Parameters
+        ----------
+        sample : Sample
+            Of one data set, or of its parts, merged.
+        k : int
+            Number of clusters; fewer are found where fewer different positions were drawn.
+        taps : sequence of str
+            Names of the layers.
+        restarts : int
+            Of k-means.
+        **about
+            ``model_sha256``, ``samples``, ``names``, ``last_mean`` of the codebook.
+
+        Raises
+        ------
+        MethodError
+            When fewer positions were drawn than clusters are wanted.
+        """
+        blocks, counts = sample.clusters(k, restarts)
+        taps = tuple(taps) or tuple(f"layer {i + 1}" for i in range(len(blocks)))
+        if len(taps) != len(blocks):
+            raise MethodError(f"{len(taps)} names of layers were given for {len(blocks)}; give one for each.")
+        return cls(
+            blocks, taps, sample.values, sample.grid, sample.interp, seed=sample.seed, counts=counts, **about
+        )
+
     def assign(self, features: Features) -> Clustering:
         """Give every position to its cluster of the data set.
+
+        Parameters
+        ----------
+        features : Features
+            Of the same layers; with any weights (those of the codebook are used), compressed or not.
 
         Raises
         ------
@@ -91,26 +170,32 @@ class Codebook:
                 f"the codebook has layers of {channels} channels and got {features.channels}; use the layers it was fitted on."
             )
         weighted = features.reweighted(self.weights)
-        return assign(
-            weighted,
-            [m.to(weighted.weights) for m in weighted.drop([m.to(weighted.weights) for m in self.centroids])],
-        )
+        return assign(weighted, [m.to(weighted.weights) for m in self.centroids])
 
     def named(self, names: Sequence[str]) -> Codebook:
         """The same clusters with other names."""
         return replace(self, names=list(names))
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``codebook.safetensors`` and ``card.yaml``."""
+        """Write ``codebook.safetensors`` and ``card.yaml``; the card is last, so that an interrupted save is seen."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"layer-{i}": m.cpu().contiguous() for i, m in enumerate(self.centroids)}
-        save_file({**tensors, "last_mean": self.last_mean.cpu().contiguous()}, folder / WEIGHTS)
+        (folder / CARD).unlink(missing_ok=True)
+        tensors = {f"layer-{i}": m for i, m in enumerate(self.centroids)}
+        tensors |= {"last_mean": self.last_mean, "counts": self.counts}
+        save_file({n: t.cpu().contiguous().clone() for n, t in tensors.items()}, folder / WEIGHTS)
         card = {
-            "kind": "codebook", "taps": list(self.taps), "weights": list(self.weights), "grid": self.grid, "interp": self.interp,
-            "model_sha256": self.model_sha256, "samples": self.samples, "seed": self.seed, "names": self.names,
+            "kind": "codebook",
+            "taps": list(self.taps),
+            "weights": [float(w) for w in self.weights],
+            "grid": self.grid if isinstance(self.grid, str) else list(self.grid),
+            "interp": self.interp,
+            "model_sha256": self.model_sha256,
+            "samples": self.samples,
+            "seed": self.seed,
+            "names": list(self.names),
             "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
-        }  # fmt: skip
+        }
         (folder / CARD).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), "utf-8")
         return folder
 
@@ -137,104 +222,24 @@ class Codebook:
             raise MethodError(
                 f"{WEIGHTS} in {folder.name!r} has another sha256 than its card says; restore it."
             )
-        t = load_file(folder / WEIGHTS)
-        blocks = [t[f"layer-{i}"] for i in range(len(card["taps"]))]
-        return cls(
-            blocks, tuple(card["taps"]), tuple(card["weights"]), card["grid"], card["interp"], card["model_sha256"],
-            card["samples"], int(card["seed"]), [str(n) for n in card["names"]], t["last_mean"],
-        )  # fmt: skip
-
-
-class Sample:
-    """Positions drawn from image after image: the streamed part of a codebook.
-
-    Parameters
-    ----------
-    per_image : int
-        Positions of each image.
-    seed : int
-        Equal seeds draw equal positions, in whatever chunks the images come.
-    weights, grid, interp
-        As in :meth:`Features.of`.
-
-    Notes
-    -----
-    Samples of disjoint parts of a data set merge by :meth:`merge`, so that a fit can be resumed or spread.
-    """
-
-    def __init__(
-        self, per_image: int = 400, seed: int = 0, weights: str | Sequence[float] = "authors", grid: str = "shallowest",
-        interp: str = "bicubic",
-    ) -> None:  # fmt: skip
-        self.per_image, self.seed, self.weights, self.grid, self.interp = (
-            per_image,
-            seed,
-            weights,
-            grid,
-            interp,
-        )
-        self.rows: list[torch.Tensor] = []
-        self.images = 0
-        self.values: tuple[float, ...] = ()
-        self.sizes: list[int] = []
-
-    def features(self, activations: Sequence[torch.Tensor], size: tuple[int, ...] | None = None) -> Features:
-        """Features in the full channels, as the codebook uses them."""
-        return Features.of(
-            activations, grid=self.grid, interp=self.interp, weights=self.weights, size=size, compress=False
-        )
-
-    def add(
-        self,
-        activations: Sequence[torch.Tensor],
-        size: tuple[int, ...] | None = None,
-        keep: torch.Tensor | None = None,
-    ) -> None:
-        """Draw positions from images ``[n, C_l, *grid_l]``; ``keep [n, *grid]`` leaves out padding."""
-        features = self.features(activations, size)
-        self.values = tuple(float(w) for w in features.weights)
-        self.sizes = features.channels
-        cells = features.positions // features.n
-        for i in range(features.n):
-            allowed = torch.arange(cells) if keep is None else torch.nonzero(keep[i].flatten()).flatten()
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.images)
-            chosen = allowed[
-                torch.randperm(len(allowed), generator=generator)[: self.per_image].sort().values
-            ]
-            if len(chosen):
-                self.rows.append(features.rows(chosen + i * cells))
-            self.images += 1
-
-    def merge(self, other: Sample) -> None:
-        """Take over what another sample drew."""
-        self.rows += other.rows
-        self.images += other.images
-        self.values, self.sizes = other.values or self.values, other.sizes or self.sizes
-
-    def fit(self, k: int, taps: Sequence[str], restarts: int = 5, **about: object) -> Codebook:
-        """Cluster what was drawn.
-
-        Raises
-        ------
-        MethodError
-            When fewer positions were drawn than clusters are wanted.
-        """
-        rows = torch.cat(self.rows) if self.rows else torch.zeros(0, 1)
-        if len(rows) < k:
-            raise MethodError(
-                f"{k} clusters were asked for and {len(rows)} positions were drawn; give more images."
+        try:
+            t = load_file(folder / WEIGHTS)
+            taps, grid = tuple(str(n) for n in card["taps"]), card["grid"]
+            return cls(
+                [t[f"layer-{i}"] for i in range(len(taps))],
+                taps,
+                tuple(float(w) for w in card["weights"]),
+                grid if isinstance(grid, str) else tuple(int(g) for g in grid),
+                str(card["interp"]),
+                str(card["model_sha256"]),
+                str(card["samples"]),
+                int(card["seed"]),
+                [str(n) for n in card["names"]],
+                t["last_mean"],
+                t["counts"],
             )
-        generator = torch.Generator().manual_seed(self.seed)
-        centres, inertia = _lloyd_rows(rows, plus_plus(rows, k, restarts, generator), 60)
-        best = centres[int(inertia.argmin())]
-        size = torch.bincount(torch.cdist(rows, best).argmin(1), minlength=k)
-        best = best[torch.argsort(size, descending=True, stable=True)]
-        return Codebook(
-            list(best.split(self.sizes, 1)),
-            tuple(taps),
-            self.values,
-            self.grid,
-            self.interp,
-            seed=self.seed,
-            **about,
-        )
+        except (KeyError, TypeError, ValueError, IndexError, SafetensorError):
+            raise MethodError(f"the card in {folder.name!r} does not fit {WEIGHTS}; restore both.") from None
+
+
+__all__ = ["CARD", "WEIGHTS", "Codebook", "Sample"]

@@ -3,29 +3,33 @@
 Source: Boubekki, Fadel and Mair, NAVE (arXiv 2411.19700) for the features: activations of several depths on one grid, normalised
 at each position and layer, weighted, concatenated. Resampling is linear, so that they need not be built: scores are products
 in a layer's own resolution, brought to the grid afterwards; means use the adjoint.
+
+Centroids are lists of blocks, one ``[K, .]`` per layer. A block is in the internal basis of the features (C'_l columns) or in the
+channels of the layer (C_l columns, see :meth:`Features.lift`); everything here takes both.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from ...errors import MethodError, nearest
-from .grid import common_grid, interpolation
+from .blocks import Block
+from .blocks import compress as compressed
+from .grid import MODES, common_grid
 
-#: Columns shorter than this count as dead and stay the zero vector.
-DEAD = 1e-8
 PRESETS = ("authors", "equal", "deep-first")
-#: Elements in one piece of work on up-sampled channels or scores.
-PIECE = 16_000_000
 
 Centroids = list[torch.Tensor]
 
 
 def preset_weights(channels: Sequence[int], name: str = "authors") -> list[float]:
-    """Weights of the layers: "authors" (1 + C_1) / (1 + C_l), "equal", or "deep-first" (the authors' in reverse).
+    """Weights of the layers.
+
+    "authors": (1 + C_1) / (1 + C_l), which makes the shallowest layer count most; "equal"; "deep-first": the share in the
+    distance doubles from layer to layer, with weight 1 for the deepest.
 
     Raises
     ------
@@ -37,72 +41,10 @@ def preset_weights(channels: Sequence[int], name: str = "authors") -> list[float
     if name == "equal":
         return [1.0] * len(channels)
     if name == "deep-first":
-        # The share of the distance grows with depth, halving from the deepest up.
         return [0.5 ** ((len(channels) - 1 - i) / 2) for i in range(len(channels))]
     raise MethodError(
         f"weights {name!r} are not known; there is {nearest(name, PRESETS)}, or give one number per layer."
     )
-
-
-@dataclass(eq=False)
-class Block:
-    """One layer: activations in an orthonormal basis, and how its grid is brought to the common one.
-
-    Attributes
-    ----------
-    values : Tensor
-        ``[n, C', h, w]`` (signals have h = 1).
-    basis : Tensor or None
-        ``[C, C']`` with orthonormal columns when channels were compressed; exact.
-    rows, columns : Tensor
-        ``[g_h, h]`` and ``[g_w, w]``.
-    inverse : Tensor
-        ``[n, g_h, g_w]``: one over the norm of the resampled column, 0 where it is dead.
-    """
-
-    values: torch.Tensor
-    basis: torch.Tensor | None
-    rows: torch.Tensor
-    columns: torch.Tensor
-    inverse: torch.Tensor
-
-    def spread(self, small: torch.Tensor) -> torch.Tensor:
-        """Bring maps ``[..., h, w]`` to the grid ``[..., g_h, g_w]``."""
-        return self.rows @ (small @ self.columns.T)
-
-    def gather(self, large: torch.Tensor) -> torch.Tensor:
-        """The adjoint: ``[..., g_h, g_w]`` to ``[..., h, w]``."""
-        return self.rows.T @ (large @ self.columns)
-
-    def at(self, image: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Normalised columns ``[m, C']`` at positions of the grid."""
-        weights = (self.rows[y][:, :, None] * self.columns[x][:, None, :]).flatten(1)
-        out = self.values.new_empty(len(image), self.values.shape[1])
-        for i in image.unique().tolist():
-            own = image == i
-            out[own] = weights[own] @ self.values[i].flatten(1).T
-        return out * self.inverse[image, y, x][:, None]
-
-
-def _compress(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Express channels in a basis of the positions' span when that is smaller (thin QR, an isometry)."""
-    n, c, h, w = values.shape
-    if c <= n * h * w:
-        return values, None
-    flat = values.permute(1, 0, 2, 3).reshape(c, -1)
-    basis, r = torch.linalg.qr(flat)
-    return r.reshape(len(r), n, h, w).permute(1, 0, 2, 3).contiguous(), basis
-
-
-def _norms(values: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Norm of the resampled column at every position of the grid, over channels in pieces."""
-    n, c = values.shape[:2]
-    total = values.new_zeros(n, len(rows), len(columns))
-    step = max(1, PIECE // max(1, n * len(rows) * len(columns)))
-    for start in range(0, c, step):
-        part = rows @ (values[:, start : start + step] @ columns.T)
-        total += part.square_().sum(1)
-    return total.sqrt_()
 
 
 class Features:
@@ -122,17 +64,17 @@ class Features:
         Channels of each layer, before compression.
     weights : Tensor
         ``[L]``.
-    positions : int
-        n times the cells of the grid.
     """
 
     def __init__(
         self, blocks: list[Block], channels: list[int], grid: tuple[int, ...], weights: torch.Tensor
     ) -> None:
         self.blocks, self.channels, self.grid, self.weights = blocks, channels, grid, weights
-        self.n = len(blocks[0].values)
-        self.rank = len(grid)
+        self.n, self.rank = len(blocks[0].values), len(grid)
         self._shape = (1, *grid) if self.rank == 1 else grid
+        self._used = [(float(w), i) for i, w in enumerate(weights) if w > 0]
+        # the squared length of every row, [n, g_h, g_w]: the squared weights of the layers that are alive there
+        self._square = sum(w**2 * blocks[i].square for w, i in self._used)
 
     @classmethod
     def of(
@@ -150,7 +92,7 @@ class Features:
         Parameters
         ----------
         activations : sequence of Tensor
-            ``[n, C_l, *grid_l]``, shallow to deep; float32 or float64, one device.
+            ``[n, C_l, *grid_l]``, shallow to deep; float32 or float64 (others become float32), one device.
         grid, interp
             See :func:`xai_views.methods.clusters.grid.common_grid` and ``interpolation``; a signal is interpolated linearly
             for "bicubic" too.
@@ -159,44 +101,49 @@ class Features:
         size : tuple of int, optional
             Size of the input, for the grid "input".
         compress : bool
-            Whether layers with more channels than positions may be compressed; exact, but two calls then have different
-            bases.
+            Whether layers with more channels than positions may be compressed. Exact; the internal basis is then that of these
+            images, and centroids for other images are to be lifted.
 
         Raises
         ------
         MethodError
-            In one sentence, when layers do not belong together or weights do not fit.
+            In one sentence, when layers do not belong together, hold values that are not finite, or weights do not fit.
         """
         if not activations:
             raise MethodError("no layer was given to cluster; choose at least one.")
         ranks = {a.ndim - 2 for a in activations}
-        if len(ranks) > 1 or not ranks <= {1, 2} or len({len(a) for a in activations}) > 1:
+        n = len(activations[0])
+        if len(ranks) > 1 or not ranks <= {1, 2} or any(len(a) != n or not a.numel() for a in activations):
             shapes = ", ".join(str(list(a.shape)) for a in activations)
             raise MethodError(
                 f"activations of shapes {shapes} cannot be clustered together; give [n, C, h, w] or [n, C, t] each."
             )
-        grids = [tuple(a.shape[2:]) for a in activations]
-        common = common_grid(grids, size, grid)
-        rank = len(common)
-        mode = "bilinear" if rank == 1 and interp == "bicubic" else interp
-        shape = (1, *common) if rank == 1 else common
+        common = common_grid([tuple(a.shape[2:]) for a in activations], size, grid)
+        if interp not in MODES:
+            raise MethodError(f"interpolation {interp!r} is not known; there is {nearest(interp, MODES)}.")
+        mode = "bilinear" if len(common) == 1 and interp == "bicubic" else interp
+        shape = (1, *common) if len(common) == 1 else common
         blocks = []
-        for a in activations:
+        for i, a in enumerate(activations):
             a = a.detach()
             a = a if a.dtype in (torch.float32, torch.float64) else a.float()
-            values = a[:, :, None] if rank == 1 else a
-            values, basis = _compress(values) if compress else (values, None)
-            rows = interpolation(values.shape[2], shape[0], mode, values)
-            columns = interpolation(values.shape[3], shape[1], mode, values)
-            norm = _norms(values, rows, columns)
-            inverse = torch.where(norm < DEAD, torch.zeros_like(norm), 1 / norm.clamp_min(DEAD))
-            blocks.append(Block(values, basis, rows, columns, inverse))
-        channels = [a.shape[1] for a in activations]
-        plain = cls(blocks, channels, common, blocks[0].values.new_ones(len(blocks)))
+            values = a[:, :, None] if a.ndim == 3 else a
+            values, basis = compressed(values) if compress else (values.contiguous(), None)
+            blocks.append(Block.of(values, basis, shape, mode))
+            if not bool(torch.isfinite(blocks[-1].norm).all()):
+                raise MethodError(
+                    f"layer {i + 1} of {len(activations)} holds values that are not finite; they cannot be clustered."
+                )
+        plain = cls(blocks, [a.shape[1] for a in activations], common, blocks[0].values.new_ones(len(blocks)))
         return plain.reweighted(weights)
 
+    @classmethod
+    def raw(cls, rows: torch.Tensor) -> Features:
+        """Rows ``[m, D]`` as they are, as one signal of m positions: nothing is normalised or weighted."""
+        return cls([Block.raw(rows)], [rows.shape[1]], (len(rows),), rows.new_ones(1))
+
     def reweighted(self, weights: str | Sequence[float]) -> Features:
-        """The same features with other weights; nothing is computed again.
+        """The same features with other weights; nothing else is computed again.
 
         Raises
         ------
@@ -212,73 +159,132 @@ class Features:
             raise MethodError(
                 f"{len(values)} weights were given for {len(self.blocks)} layers; give one for each."
             )
-        if not all(w >= 0 and w < float("inf") for w in values) or not any(values):
+        if not all(w >= 0 and math.isfinite(w) for w in values) or not any(values):
             raise MethodError(
                 f"the weights {values} are not possible; give numbers of at least 0, one of them above 0."
             )
         return Features(self.blocks, self.channels, self.grid, self.blocks[0].values.new_tensor(values))
 
+    def on(self, grid: tuple[int, ...]) -> Features:
+        """The same layers, basis and weights on another grid."""
+        shape = (1, *grid) if self.rank == 1 else grid
+        return Features([b.on(shape) for b in self.blocks], self.channels, tuple(grid), self.weights)
+
     @property
     def positions(self) -> int:
-        """Rows of the data matrix."""
-        count = self.n
-        for g in self.grid:
-            count *= g
-        return count
+        """Rows of the data matrix: n times the cells of the grid."""
+        return self.n * math.prod(self.grid)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        tensors = [t for b in self.blocks for t in (b.values, b.inverse, b.basis) if t is not None]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        """Bytes held; features that differ in their weights share nearly all of them."""
+        held = [
+            t for b in self.blocks for t in (b.values, b.norm, b.inverse, b.square, b.basis) if t is not None
+        ]
+        return sum(t.numel() * t.element_size() for t in [*held, self._square])
 
     @property
     def square(self) -> torch.Tensor:
         """Squared norm of every row ``[n, *grid]``: the sum of the squared weights of the layers that are not dead there."""
-        total = sum(
-            w**2 * (b.inverse > 0).to(b.inverse) for w, b in zip(self.weights, self.blocks, strict=True)
-        )
-        return total.reshape(self.n, *self.grid)
+        return self._square.reshape(self.n, *self.grid)
+
+    @property
+    def norms(self) -> torch.Tensor:
+        """Norms ``[L, n, *grid]`` of the resampled activations, before they were normalised away."""
+        return torch.stack([b.norm for b in self.blocks]).reshape(-1, self.n, *self.grid)
+
+    @property
+    def noise(self) -> float:
+        """Squared distances up to this are rounding, not distance."""
+        return 16 * torch.finfo(self.weights.dtype).eps * float(self._square.max())
 
     # -- what k-means needs -------------------------------------------------------------------------------------
 
-    def scores(self, centroids: Centroids) -> torch.Tensor:
-        """Inner products ``[n, K, *grid]`` of every row with every centroid (blocks ``[K, C'_l]``)."""
+    def _scores(self, centroids: Centroids, piece: slice) -> torch.Tensor:
+        """Inner products ``[b, K, g_h, g_w]`` of some images with centroids in the internal basis."""
         out = None
-        for w, b, m in zip(self.weights, self.blocks, centroids, strict=True):
-            if not w:
-                continue
-            small = torch.einsum("kc,nchw->nkhw", m, b.values)
-            part = b.spread(small).mul_((w * b.inverse)[:, None])
+        for w, i in self._used:
+            part = self.blocks[i].products(w * centroids[i], piece)
             out = part if out is None else out.add_(part)
-        return out.reshape(self.n, -1, *self.grid)
+        return out
+
+    def _pieces(self, k: int) -> list[slice]:
+        return self.blocks[0].pieces(k)
+
+    def scores(self, centroids: Centroids) -> torch.Tensor:
+        """Inner products ``[n, K, *grid]`` of every row with every centroid."""
+        inside, k = self.drop(centroids), len(centroids[0])
+        parts = [self._scores(inside, piece) for piece in self._pieces(k)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(self.n, k, *self.grid)
 
     def distances(self, centroids: Centroids) -> torch.Tensor:
         """Squared distances ``[n, K, *grid]``, at least 0."""
-        length = sum(m.square().sum(1) for m in centroids)
-        length = length.reshape(1, -1, *[1] * self.rank)
-        return (self.square[:, None] - 2 * self.scores(centroids) + length).clamp_min_(0)
+        length = lengths(centroids).reshape(1, -1, *[1] * self.rank)
+        return self.scores(centroids).mul_(-2).add_(length).add_(self.square[:, None]).clamp_min_(0)
+
+    def nearest(self, centroids: Centroids, groups: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """The nearest centroid of every row, without keeping all distances.
+
+        Parameters
+        ----------
+        centroids : list of Tensor
+            Blocks ``[groups * k, .]``: several sets of k centroids, searched one by one.
+        groups : int
+            How many sets.
+
+        Returns
+        -------
+        best : Tensor
+            ``[n, groups, *grid]`` smallest squared distance.
+        labels : Tensor
+            ``[n, groups, *grid]`` int64: which of the set's k; the first of equals.
+        """
+        inside, half = self.drop(centroids), lengths(centroids)[:, None, None] / 2
+        k = len(half) // groups
+        order = torch.arange(k, 0, -1, dtype=self.weights.dtype, device=self.weights.device)[:, None, None]
+        best, labels = [], []
+        for piece in self._pieces(len(half)):
+            # half the distance without the row's own length, which no comparison needs
+            gap = self._scores(inside, piece).neg_().add_(half).unflatten(1, (groups, k))
+            least = gap.amin(2, keepdim=True)
+            # The first index where the least stands. torch.min(dim) finds it too, ten times slower on a CPU.
+            torch.le(gap, least, out=gap)
+            labels.append(k - gap.mul_(order).amax(2))
+            best.append((self._square[piece, None] + 2 * least[:, :, 0]).clamp_min_(0))
+        shape = (self.n, groups, *self.grid)
+        return torch.cat(best).reshape(shape), torch.cat(labels).reshape(shape).long()
+
+    def sums(self, labels: torch.Tensor, k: int, groups: int = 1) -> Centroids:
+        """Sums of the rows of each label: blocks ``[groups * k, C'_l]``, by the adjoint of the resampling.
+
+        Parameters
+        ----------
+        labels : Tensor
+            ``[n, groups, *grid]`` ids below k.
+        k, groups : int
+            As in :meth:`nearest`.
+        """
+        index = labels.reshape(self.n, groups, *self._shape)
+        out = [b.values.new_zeros(groups * k, b.values.shape[1]) for b in self.blocks]
+        for piece in self._pieces(groups * k):
+            own = index[piece]
+            one = self.weights.new_zeros(len(own), groups, k, *self._shape).scatter_(2, own[:, :, None], 1)
+            for w, i in self._used:
+                out[i] += w * self.blocks[i].sums(one.flatten(1, 2), piece)
+        return out
 
     def means(self, labels: torch.Tensor, k: int) -> tuple[Centroids, torch.Tensor]:
-        """Mean row of each label: blocks ``[k, C'_l]`` and the number of rows ``[k]``; empty labels have zeros."""
-        one = (
-            torch.nn.functional.one_hot(labels.reshape(self.n, *self._shape), k)
-            .movedim(-1, 1)
-            .to(self.weights)
-        )
-        counts = one.sum((0, 2, 3))
-        return [m / counts.clamp_min(1)[:, None] for m in self.sums(one)], counts
+        """Mean row of each label ``[n, *grid]``: blocks ``[k, C'_l]`` and the number of rows ``[k]``; empty labels have zeros."""
+        counts = torch.bincount(labels.flatten(), minlength=k)
+        share = 1 / counts.clamp_min(1).to(self.weights)[:, None]
+        return [m * share for m in self.sums(labels[:, None], k)], counts
 
-    def sums(self, one: torch.Tensor) -> Centroids:
-        """Sums of rows weighted by ``[n, k, g_h, g_w]``: blocks ``[k, C'_l]``, by the adjoint of the resampling."""
-        return [
-            w * torch.einsum("nkhw,nchw->kc", b.gather(one * b.inverse[:, None]), b.values)
-            for w, b in zip(self.weights, self.blocks, strict=True)
-        ]
+    # -- rows ---------------------------------------------------------------------------------------------------
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """Rows ``[m, D']`` at flat positions (image, then row, then column), in the internal basis."""
         gh, gw = self._shape
+        index = index.to(self.weights.device)
         image, rest = index // (gh * gw), index % (gh * gw)
         parts = [
             w * b.at(image, rest // gw, rest % gw) for w, b in zip(self.weights, self.blocks, strict=True)
@@ -289,38 +295,76 @@ class Features:
         """Blocks ``[m, C'_l]`` of rows ``[m, D']``."""
         return list(rows.split([b.values.shape[1] for b in self.blocks], 1))
 
-    def explicit(self) -> torch.Tensor:
-        """The whole data matrix ``[positions, D']``; for tests and comparisons, since it is what the factoring avoids."""
-        return self.rows(torch.arange(self.positions, device=self.weights.device))
+    def explicit(self, full: bool = False) -> torch.Tensor:
+        """The whole data matrix ``[positions, D']``: what the factoring avoids; for tests, comparisons and small grids.
 
-    # -- the basis ----------------------------------------------------------------------------------------------
+        Parameters
+        ----------
+        full : bool
+            In the channels of the layers (D columns) also where they were compressed.
+        """
+        images = []
+        for image in range(self.n):
+            parts = [w * b.columns_of(image) for w, b in zip(self.weights, self.blocks, strict=True)]
+            images.append(torch.cat(self.lift(parts) if full else parts, 1))
+        return torch.cat(images)
 
     def lift(self, centroids: Centroids) -> Centroids:
-        """Blocks ``[K, C_l]`` in the channels of the layers."""
+        """Blocks ``[K, C_l]`` in the channels of the layers, which mean the same for other images."""
         pairs = zip(self.blocks, centroids, strict=True)
-        return [m if b.basis is None else m @ b.basis.T for b, m in pairs]
+        return [
+            m @ b.basis.T if b.basis is not None and m.shape[1] == b.basis.shape[1] else m for b, m in pairs
+        ]
 
     def drop(self, centroids: Centroids) -> Centroids:
-        """Blocks in the internal basis, projected onto what occurs here; inner products with rows stay the same."""
-        pairs = zip(self.blocks, centroids, strict=True)
-        return [m if b.basis is None else m @ b.basis for b, m in pairs]
+        """Blocks ``[K, C'_l]`` in the internal basis. Inner products with the rows stay the same; lengths may shrink.
+
+        Raises
+        ------
+        MethodError
+            When the blocks are not of these layers.
+        """
+        if len(centroids) != len(self.blocks):
+            raise MethodError(
+                f"centroids of {len(centroids)} layers were given for features of {len(self.blocks)}; use the same taps."
+            )
+        out = []
+        for b, c, m in zip(self.blocks, self.channels, centroids, strict=True):
+            inside = b.values.shape[1]
+            if m.shape[1] not in (inside, c):
+                raise MethodError(
+                    f"centroids with {m.shape[1]} channels were given for a layer with {c}; use the same taps."
+                )
+            m = m.to(b.values)
+            out.append(m if m.shape[1] == inside else m @ b.basis)
+        return out
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
     def shares(self, centroids: Centroids, labels: torch.Tensor) -> torch.Tensor:
-        """Share ``[L, n, *grid]`` of each layer in the squared distance to the own centroid; sums to 1 unless that is 0."""
-        index = labels[:, None]
-        parts = []
-        for i, (w, b, m) in enumerate(zip(self.weights, self.blocks, centroids, strict=True)):
-            only = [c if j == i else torch.zeros_like(c) for j, c in enumerate(centroids)]
-            alive = (w**2 * (b.inverse > 0).to(b.inverse)).reshape(self.n, *self.grid)
-            score = self.scores(only).gather(1, index)[:, 0] if w else torch.zeros_like(alive)
-            parts.append((alive - 2 * score + m.square().sum(1)[labels]).clamp_min(0))
-        stacked = torch.stack(parts)
-        return stacked / stacked.sum(0).clamp_min(torch.finfo(stacked.dtype).tiny)
+        """Share of each layer in the squared distance to the own centroid.
+
+        Returns
+        -------
+        Tensor
+            ``[L, n, *grid]``, sums to 1 over the layers. Where a row lies on its centroid there is no distance to share: then
+            the shares are those of the squared weights.
+        """
+        inside, index = self.drop(centroids), labels.reshape(self.n, 1, *self._shape)
+        parts = self.weights.new_zeros(len(self.blocks), self.n, *self._shape)
+        for w, i in self._used:
+            block, length = self.blocks[i], centroids[i].to(self.weights).square().sum(1)
+            for piece in self._pieces(len(length)):
+                own = index[piece]
+                score = block.products(w * inside[i], piece).gather(1, own)[:, 0]
+                parts[i, piece] = (w**2 * block.square[piece] - 2 * score + length[own[:, 0]]).clamp_min_(0)
+        total = parts.sum(0)
+        flat = (self.weights.square() / self.weights.square().sum())[:, None, None, None]
+        shares = torch.where(total > self.noise, parts / total.clamp_min(self.noise), flat)
+        return shares.reshape(-1, self.n, *self.grid)
 
     def similarity(self, image: int, position: tuple[int, ...]) -> torch.Tensor:
-        """Cosine ``[L, n, *grid]`` of every position with one position, in each layer alone.
+        """Cosine ``[L, n, *grid]`` of every position with one position, in each layer alone; 0 where a layer is dead.
 
         Parameters
         ----------
@@ -328,11 +372,23 @@ class Features:
             Image of the reference.
         position : tuple of int
             Its position on the grid.
+
+        Raises
+        ------
+        MethodError
+            For a position that is not on the grid.
         """
+        inside = all(0 <= p < g for p, g in zip((image, *position), (self.n, *self.grid), strict=False))
+        if len(position) != self.rank or not inside:
+            raise MethodError(
+                f"position {tuple(position)} of image {image} is not on the grid {self.grid} of {self.n} images."
+            )
         y, x = (0, *position) if self.rank == 1 else position
         place = [torch.tensor([p], device=self.weights.device) for p in (image, y, x)]
-        out = []
-        for b in self.blocks:
-            small = torch.einsum("c,nchw->nhw", b.at(*place)[0], b.values)
-            out.append((b.spread(small) * b.inverse).reshape(self.n, *self.grid))
-        return torch.stack(out).clamp_(-1, 1)
+        maps = [b.products(b.at(*place), slice(None))[:, 0] for b in self.blocks]
+        return torch.stack(maps).clamp_(-1, 1).reshape(-1, self.n, *self.grid)
+
+
+def lengths(centroids: Centroids) -> torch.Tensor:
+    """Squared lengths ``[K]`` of centroids."""
+    return sum(m.square().sum(1) for m in centroids)

@@ -5,8 +5,10 @@ Lloyd's algorithm as on the explicit data matrix: the same labels and inertia, w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -14,8 +16,12 @@ import torch
 from ...errors import MethodError
 from .features import Centroids, Features
 
-#: Positions that restarts are tried on when the grid is large; the best start then runs on all of them.
-SAMPLE = 4096
+#: Positions that restarts are tried on; on a larger grid the best of them goes on with all positions.
+TRIAL = 4096
+#: A trial of a restart ends when its inertia falls by less than this share.
+TRIAL_TOLERANCE = 1e-4
+#: What the authors' code adds to the flattest step.
+AUTHORS_OFFSET = -1
 
 
 @dataclass(eq=False)
@@ -27,15 +33,15 @@ class Clustering:
     labels : Tensor
         ``[n, *grid]`` int64.
     centroids : list of Tensor
-        Blocks ``[K, C'_l]`` in the internal basis of the features.
+        Blocks ``[K, .]``, see :mod:`xai_views.methods.clusters.features`.
     counts : Tensor
-        ``[K]`` positions of each cluster.
+        ``[K]`` positions of each cluster, int64.
     inertia : float
         Sum of squared distances to the own centroid.
     iterations : int
         Steps of Lloyd's algorithm.
-    distances : Tensor
-        ``[n, K, *grid]`` squared distances.
+    features : Features
+        What was clustered.
     """
 
     labels: torch.Tensor
@@ -43,95 +49,192 @@ class Clustering:
     counts: torch.Tensor
     inertia: float
     iterations: int
-    distances: torch.Tensor
+    features: Features = field(repr=False)
 
     @property
     def k(self) -> int:
         """Number of clusters."""
         return len(self.counts)
 
+    @cached_property
+    def distances(self) -> torch.Tensor:
+        """Squared distances ``[n, K, *grid]`` to all centroids; computed when first asked for."""
+        return self.features.distances(self.centroids)
+
 
 def assign(features: Features, centroids: Centroids, iterations: int = 0) -> Clustering:
-    """Give every position to its nearest centroid."""
-    distances = features.distances(centroids)
-    best, labels = distances.min(1)
+    """Give every position to its nearest centroid, the first of equally near ones.
+
+    Parameters
+    ----------
+    features : Features
+        The data.
+    centroids : list of Tensor
+        Blocks ``[K, .]``.
+    iterations : int
+        What the result is to say.
+    """
+    best, labels = features.nearest(centroids)
     counts = torch.bincount(labels.flatten(), minlength=len(centroids[0]))
-    return Clustering(labels, centroids, counts, float(best.double().sum()), iterations, distances)
+    return Clustering(labels[:, 0], centroids, counts, float(best.double().sum()), iterations, features)
 
 
-def ordered(found: Clustering) -> Clustering:
-    """The same clusters with ids by size, the largest 0."""
-    order = torch.argsort(found.counts, descending=True, stable=True)
-    return renumbered(found, order)
+def described(features: Features, labels: torch.Tensor, iterations: int = 0) -> Clustering:
+    """A partition that was found otherwise, by the means of its parts: ids by size, none empty.
+
+    Parameters
+    ----------
+    features : Features
+        The data.
+    labels : Tensor
+        ``[n, *grid]`` ids from 0.
+    iterations : int
+        What the result is to say.
+    """
+    order = torch.argsort(torch.bincount(labels.flatten()), descending=True, stable=True)
+    labels = torch.argsort(order)[labels]
+    means, counts = features.means(labels, int(labels.max()) + 1)
+    own = features.distances(means).gather(1, labels[:, None])
+    return Clustering(labels, means, counts, float(own.double().sum()), iterations, features)
 
 
 def renumbered(found: Clustering, order: torch.Tensor) -> Clustering:
     """The same clusters; the new id i is the old id ``order[i]``."""
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    return Clustering(
-        place[found.labels], [m[order] for m in found.centroids], found.counts[order], found.inertia, found.iterations,
-        found.distances[:, order],
-    )  # fmt: skip
+    order = order.to(found.labels.device)
+    labels, blocks = torch.argsort(order)[found.labels], [m[order] for m in found.centroids]
+    return Clustering(labels, blocks, found.counts[order], found.inertia, found.iterations, found.features)
 
 
-def plus_plus(rows: torch.Tensor, k: int, restarts: int, generator: torch.Generator) -> torch.Tensor:
-    """k-means++ seeds ``[restarts, k, D]`` from rows ``[m, D]``: each drawn with its squared distance to those before."""
-    m = len(rows)
-    square = rows.square().sum(1)
-    chosen = torch.randint(m, (restarts, 1), generator=generator).to(rows.device)
-    nearest = None
-    for _ in range(k - 1):
-        last = rows[chosen[:, -1]]
-        d2 = (square - 2 * last @ rows.T + last.square().sum(1, keepdim=True)).clamp_min_(0)
-        nearest = d2 if nearest is None else torch.minimum(nearest, d2)
-        # Rounding leaves a little distance between equal rows; what is that near counts as taken.
-        weight = torch.where(
-            nearest <= 1e-6 * square.max().clamp_min(1e-30), torch.zeros_like(nearest), nearest
-        )
-        weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, torch.ones_like(weight))
-        total = weight.double().cumsum(1)
-        draw = torch.rand(restarts, 1, generator=generator, dtype=torch.float64).to(total) * total[:, -1:]
-        chosen = torch.cat([chosen, torch.searchsorted(total, draw).clamp_max_(m - 1)], 1)
-    return rows[chosen]
+def _seeds(features: Features, k: int, restarts: int, generator: torch.Generator) -> Centroids:
+    """Greedy k-means++ for several restarts at once.
 
+    Candidates are drawn with their squared distance to the seeds before; the one that leaves the least inertia is taken.
 
-def _lloyd_rows(
-    rows: torch.Tensor, start: torch.Tensor, iterations: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lloyd's algorithm on explicit rows ``[m, D]`` for several starts ``[r, k, D]`` at once; centroids and inertia ``[r]``."""
-    square = rows.square().sum(1)
-    centres, before = start, None
-    for _ in range(iterations):
-        d2 = square - 2 * centres @ rows.T + centres.square().sum(2)[..., None]
-        best, labels = d2.min(1)
-        if before is not None and torch.equal(labels, before):
+    Returns
+    -------
+    list of Tensor
+        Blocks ``[restarts * k, C'_l]``.
+    """
+    m, device = features.positions, features.weights.device
+    candidates = 2 + int(math.log(k))
+    chosen = torch.randint(m, (restarts,), generator=generator)
+    drawn, near = [chosen], None
+    for _ in range(k):
+        d2 = features.distances(features.split(features.rows(chosen))).movedim(1, 0).reshape(-1, m)
+        d2 = torch.where(d2 > features.noise, d2, torch.zeros_like(d2)).reshape(restarts, -1, m)
+        near = d2 if near is None else torch.minimum(near, d2)
+        taken = near.sum(2).argmin(1)
+        near = near[torch.arange(restarts, device=device), taken][:, None]
+        if len(chosen) > restarts:
+            drawn.append(chosen.reshape(restarts, -1)[torch.arange(restarts), taken.cpu()])
+        if len(drawn) == k:
             break
-        before = labels
-        one = torch.nn.functional.one_hot(labels, start.shape[1]).to(rows)
-        counts = one.sum(1)[..., None]
-        centres = torch.where(counts > 0, one.transpose(1, 2) @ rows / counts.clamp_min(1), centres)
-    return centres, best.clamp_min(0).sum(1)
+        weight = near[:, 0].double()
+        # fewer different positions than seeds: any position will do, and its cluster is dropped in the end
+        weight += (weight.sum(1, keepdim=True) == 0).double()
+        total = weight.cumsum(1)
+        share = torch.rand(restarts, candidates, generator=generator, dtype=torch.float64).to(device)
+        # right: a position of weight 0 is never drawn
+        chosen = torch.searchsorted(total, share * total[:, -1:], right=True).clamp_max(m - 1).cpu().flatten()
+    return features.split(features.rows(torch.stack(drawn, 1).flatten()))
 
 
-def _reseed(features: Features, found: Clustering) -> Centroids | None:
-    """Centroids in which every empty cluster sits on the position farthest from its centroid; None when none is empty."""
-    empty = torch.nonzero(found.counts == 0).flatten()
-    if not len(empty):
-        return None
-    best = found.distances.min(1).values.flatten()
-    far = best.topk(min(len(empty), len(best)))
-    useful = far.indices[far.values > 1e-6]
-    if not len(useful):
-        return None  # fewer different positions than clusters: the rest stays empty
-    seeds = features.split(features.rows(useful))
-    out = [m.clone() for m in found.centroids]
-    for m, s in zip(out, seeds, strict=True):
-        m[empty[: len(useful)]] = s
+def _refilled(
+    features: Features, centroids: Centroids, best: torch.Tensor, counts: torch.Tensor
+) -> Centroids:
+    """Put every empty centroid on a position that is far from its own.
+
+    Parameters
+    ----------
+    features : Features
+        The data.
+    centroids : list of Tensor
+        Blocks ``[r * k, .]`` of r restarts.
+    best : Tensor
+        ``[r, m]`` squared distance of every position to its centroid.
+    counts : Tensor
+        ``[r, k]``.
+    """
+    out = [m.clone() for m in centroids]
+    k = counts.shape[1]
+    for r in torch.nonzero((counts == 0).any(1)).flatten().tolist():
+        empty = torch.nonzero(counts[r] == 0).flatten()
+        far = best[r].topk(min(len(empty), best.shape[1]))
+        useful = far.indices[far.values > features.noise]
+        for m, s in zip(out, features.split(features.rows(useful)), strict=True):
+            m[r * k + empty[: len(useful)]] = s
     return out
 
 
-def lloyd(features: Features, start: Centroids, iterations: int = 100, tolerance: float = 1e-6) -> Clustering:
+def _lloyd(
+    features: Features,
+    start: Centroids,
+    k: int,
+    iterations: int,
+    tolerance: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Centroids, torch.Tensor, torch.Tensor, int]:
+    """Lloyd's algorithm for several starts side by side; each ends by itself.
+
+    Returns
+    -------
+    centroids : list of Tensor
+        Blocks ``[r * k, .]``.
+    labels : Tensor
+        ``[n, r, *grid]``: of the returned centroids.
+    inertia : Tensor
+        ``[r]`` float64.
+    iterations : int
+        Of the longest run.
+    """
+    runs, axes = len(start[0]) // k, [0, *range(2, 2 + features.rank)]
+    current = [m.clone() for m in start]
+    best, labels = features.nearest(current, runs)
+    inertia = best.double().sum(axes)
+    out, out_labels, out_inertia = [m.clone() for m in current], labels.clone(), inertia.clone()
+    active = torch.arange(runs, device=labels.device)
+    step = 0
+    for step in range(1, iterations + 1):
+        a = len(active)
+        offset = torch.arange(a, device=labels.device).reshape(1, a, *[1] * features.rank) * k
+        counts = torch.bincount((labels + offset).flatten(), minlength=a * k)
+        filled = (counts > 0)[:, None]
+        share = 1 / counts.clamp_min(1).to(features.weights)[:, None]
+        sums = features.sums(labels, k, a)
+        current = [torch.where(filled, m * share, old) for m, old in zip(sums, current, strict=True)]
+        missing = (counts.reshape(a, k) == 0).any(1)
+        if bool(missing.any()):
+            flat = best.movedim(1, 0).reshape(a, -1)
+            current = _refilled(features, current, flat, counts.reshape(a, k))
+        before, was = labels, inertia
+        best, labels = features.nearest(current, a)
+        inertia = best.double().sum(axes)
+        done = (labels == before).movedim(1, 0).flatten(1).all(1)
+        if tolerance > 0:
+            done |= (was - inertia <= tolerance * was) & ~missing
+        own = (active[:, None] * k + torch.arange(k, device=labels.device)).flatten()
+        for m, new in zip(out, current, strict=True):
+            m[own] = new
+        out_labels[:, active], out_inertia[active] = labels, inertia
+        if progress is not None:
+            progress(step + 1, iterations + 2)
+        if bool(done.all()):
+            break
+        if bool(done.any()):
+            going = torch.nonzero(~done).flatten()
+            rows = (going[:, None] * k + torch.arange(k, device=labels.device)).flatten()
+            active, current = active[going], [m[rows] for m in current]
+            best, labels, inertia = best[:, going], labels[:, going], inertia[going]
+    return out, out_labels, out_inertia, step
+
+
+def lloyd(
+    features: Features,
+    start: Centroids,
+    iterations: int = 100,
+    tolerance: float = 1e-6,
+    progress: Callable[[int, int], None] | None = None,
+) -> Clustering:
     """Lloyd's algorithm from given centroids; labels belong to the returned centroids.
 
     Parameters
@@ -139,59 +242,67 @@ def lloyd(features: Features, start: Centroids, iterations: int = 100, tolerance
     features : Features
         The data.
     start : list of Tensor
-        Blocks ``[K, C'_l]``.
+        Blocks ``[K, .]``.
     iterations : int
         At most so many steps.
     tolerance : float
-        Ends when the inertia falls by less than this share of it, or when no label changes.
+        Ends when the inertia falls by less than this share of it, or when no label changes; 0: only then.
+    progress : callable, optional
+        ``progress(done, total)``; may raise to stop.
     """
-    found = assign(features, start)
-    for step in range(1, iterations + 1):
-        seeds = _reseed(features, found)
-        if seeds is None:
-            means, counts = features.means(found.labels, found.k)
-            seeds = [
-                torch.where((counts > 0)[:, None], m, old)
-                for m, old in zip(means, found.centroids, strict=True)
-            ]
-        after = assign(features, seeds, step)
-        if torch.equal(after.labels, found.labels):
-            return after
-        fell, found = found.inertia - after.inertia, after
-        if 0 <= fell <= tolerance * max(found.inertia, 1e-30) and bool((found.counts > 0).all()):
-            break
-    return found
+    inside = features.drop(start)
+    centroids, labels, inertia, steps = _lloyd(
+        features, inside, len(inside[0]), iterations, tolerance, progress
+    )
+    counts = torch.bincount(labels.flatten(), minlength=len(inside[0]))
+    return Clustering(labels[:, 0], centroids, counts, float(inertia[0]), steps, features)
+
+
+def trial(features: Features, most: int = TRIAL) -> Features:
+    """What restarts are tried on: all positions, or the same layers on a coarser grid of at most ``most`` positions.
+
+    Many images in a few positions each are cheaper as explicit rows; those have one block, all layers side by side.
+    """
+    if features.positions <= most:
+        return features
+    scale = (most / features.positions) ** (1 / features.rank)
+    coarse = features.on(tuple(max(1, math.floor(g * scale)) for g in features.grid))
+    factored = sum(b.values.numel() for b in features.blocks)
+    explicit = coarse.positions * sum(b.values.shape[1] for b in features.blocks)
+    return coarse if factored <= explicit else Features.raw(coarse.explicit())
 
 
 def kmeans(
     features: Features,
     k: int,
     *,
-    init: Centroids | None = None,
+    init: Centroids | torch.Tensor | None = None,
     restarts: int = 5,
     iterations: int = 100,
     tolerance: float = 1e-6,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    on: Features | None = None,
 ) -> Clustering:
     """Cluster all positions of all images jointly.
 
     Parameters
     ----------
     features : Features
-        The data; never built explicitly beyond a sample of the positions.
+        The data, which is never built explicitly beyond a trial.
     k : int
         Number of clusters.
-    init : list of Tensor, optional
-        Blocks ``[k, C'_l]`` to start from; ids are then kept.
+    init : list of Tensor or Tensor, optional
+        Blocks ``[k, .]`` to start from, or ``[k]`` flat positions; ids are then kept, also of clusters that end up empty.
     restarts : int
-        Starts by k-means++ with squared distances, run in one batch (on a sample where the grid is large); the best goes on.
-    iterations, tolerance
+        Starts by k-means++ with squared distances, run side by side (on a coarser grid where there are more than ``TRIAL``
+        positions); the best goes on.
+    iterations, tolerance, progress
         See :func:`lloyd`.
     seed : int
         Equal seeds give equal results on the CPU.
-    progress : callable, optional
-        ``progress(done, total)``; may raise to stop.
+    on : Features, optional
+        :func:`trial` of the features, where it is at hand.
 
     Returns
     -------
@@ -201,59 +312,94 @@ def kmeans(
     Raises
     ------
     MethodError
-        When ``k`` is not between 1 and the number of positions.
+        When ``k`` is not between 1 and the number of positions, or does not fit ``init``.
     """
     if not 1 <= k <= features.positions:
         raise MethodError(
             f"{k} clusters of {features.positions} positions are not possible; choose 1 to {features.positions}."
         )
     if init is not None:
-        return lloyd(features, init, iterations, tolerance)
+        start = features.split(features.rows(init)) if isinstance(init, torch.Tensor) else init
+        if len(start[0]) != k:
+            raise MethodError(f"{k} clusters were asked for and the start has {len(start[0])}; give as many.")
+        return lloyd(features, start, iterations, tolerance, progress)
     generator = torch.Generator().manual_seed(seed)
-    if features.positions <= SAMPLE:
-        index = torch.arange(features.positions)
-    else:
-        index = torch.randperm(features.positions, generator=generator)[:SAMPLE].sort().values
-    rows = features.rows(index.to(features.weights.device))
-    starts = plus_plus(rows, k, max(1, restarts), generator)
-    centres, inertia = _lloyd_rows(rows, starts, iterations)
+    on = trial(features) if on is None else on
+    starts = _seeds(on, k, max(1, restarts), generator)
+    centroids, _, inertia, _ = _lloyd(on, starts, k, iterations, TRIAL_TOLERANCE)
+    best = slice(int(inertia.argmin()) * k, (int(inertia.argmin()) + 1) * k)
+    start = [m[best] for m in centroids]
+    if on is not features:
+        # what a coarse grid can settle is settled there
+        start, *_ = _lloyd(on, start, k, iterations, tolerance)
+    if len(start) < len(features.blocks):
+        start = features.split(start[0])
     if progress is not None:
-        progress(1, 2)
-    found = lloyd(features, features.split(centres[int(inertia.argmin())]), iterations, tolerance)
-    if progress is not None:
-        progress(2, 2)
-    found = ordered(found)
+        progress(1, iterations + 2)
+    return tidy(lloyd(features, start, iterations, tolerance, progress))
+
+
+def tidy(found: Clustering) -> Clustering:
+    """Ids by size; empty clusters are dropped, and those whose centroids differ by rounding only are one."""
+    centres = torch.cat(found.centroids, 1).double()
+    length = centres.square().sum(1)
+    d2 = length[:, None] + length - 2 * centres @ centres.T
+    same = (d2 <= found.features.noise) & (found.counts > 0)
+    first = same.to(torch.uint8).argmax(1)
+    first[found.counts == 0] = torch.nonzero(found.counts == 0).flatten()
+    if not torch.equal(first, torch.arange(found.k, device=first.device)):
+        return described(found.features, first[found.labels], found.iterations)
+    found = renumbered(found, torch.argsort(found.counts, descending=True, stable=True))
     filled = int((found.counts > 0).sum())
-    return found if filled == k else _without_empty(found, filled)
-
-
-def _without_empty(found: Clustering, filled: int) -> Clustering:
-    """Drop clusters without a position; ids are by size, so these are the last."""
+    blocks = [m[:filled] for m in found.centroids]
     return Clustering(
-        found.labels, [m[:filled] for m in found.centroids], found.counts[:filled], found.inertia, found.iterations,
-        found.distances[:, :filled],
-    )  # fmt: skip
+        found.labels, blocks, found.counts[:filled], found.inertia, found.iterations, found.features
+    )
 
 
 def elbow(
-    features: Features, low: int = 3, high: int = 10, offset: int = 0, seed: int = 0
+    features: Features,
+    low: int = 3,
+    high: int = 10,
+    offset: int = 0,
+    seed: int = 0,
+    restarts: int = 5,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, list[tuple[int, float, float]]]:
     """Number of clusters at the flattest step of the inertia.
 
     For K from ``low`` to ``high`` the inertia I_K is computed; rho_K = (I_{K+1} - I_K) / I_K; K* is where rho is largest.
-    The authors' code returns K* - 1 and holds notes with other offsets; here the offset is a parameter and 0 by default.
+
+    Parameters
+    ----------
+    features : Features
+        The data.
+    low, high : int
+        Range of K; fewer where there are fewer positions.
+    offset : int
+        Added to K*. The authors' code returns K* - 1 (``AUTHORS_OFFSET``) and holds notes with other offsets.
+    seed, restarts
+        See :func:`kmeans`.
+    progress : callable, optional
+        ``progress(done, total)``; may raise to stop.
 
     Returns
     -------
     k : int
-        K* + offset, at least 1.
+        K* + offset, at least 1 and at most ``high``.
     table : list of (int, float, float)
         K, inertia and rho (nan for the last).
     """
     most = min(high, features.positions)
     sizes = list(range(min(low, most), most + 1))
-    inertia = [kmeans(features, k, restarts=3, seed=seed).inertia for k in sizes]
-    rho = [(b - a) / a if a > 0 else 0.0 for a, b in pairwise(inertia)]
+    on, inertia = trial(features), []
+    for k in sizes:
+        inertia.append(kmeans(features, k, restarts=restarts, seed=seed, on=on).inertia)
+        if progress is not None:
+            progress(len(inertia), len(sizes))
+    # without inertia there is nothing left to explain: the step is flat
+    nothing = features.noise * features.positions
+    rho = [(b - a) / a if a > nothing else 0.0 for a, b in pairwise(inertia)]
     best = sizes[max(range(len(rho)), key=rho.__getitem__)] if rho else sizes[0]
     table = list(zip(sizes, inertia, [*rho, float("nan")], strict=True))
-    return max(1, best + offset), table
+    return min(max(1, best + offset), most), table

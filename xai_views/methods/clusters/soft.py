@@ -10,8 +10,10 @@ import math
 import torch
 
 from ...errors import MethodError, nearest
+from .kmeans import Clustering
+from .pca import components
 
-KINDS = ("tempered", "gmm", "fuzzy")
+KINDS = ("tempered", "gmm", "fuzzy", "clustering module")
 
 
 def soft(
@@ -27,15 +29,16 @@ def soft(
     ----------
     distances : Tensor
         ``[n, K, *grid]`` squared distances.
-    kind : {"tempered", "gmm", "fuzzy"}
-        ``softmax(-d2 / T)``; ``softmax(log pi - d2 / (2 T))``, an isotropic Gaussian mixture of variance T; or proportional to
-        ``1 / d2`` (fuzzy c-means with m = 2, free of scale).
+    kind : {"tempered", "gmm", "fuzzy", "clustering module"}
+        ``softmax(-d2 / T)``; ``softmax(log pi - d2 / (2 T))``, an isotropic Gaussian mixture of variance T; proportional to
+        ``1 / d2`` (fuzzy c-means with m = 2, free of scale); ``softmax(-d2 / T)`` with T = 1, the code from which the Clustering
+        Module starts (covariance I / 2, equal weights), which depends on the scale of the features.
     temperature : float, optional
-        T. Default: the mean smallest squared distance (divided by ``dimensions`` for "gmm").
+        T. Default: the mean smallest squared distance, divided by ``dimensions`` for "gmm"; 1 for "clustering module".
     proportions : Tensor, optional
         ``[K]`` for "gmm"; those of the hard assignment when not given.
     dimensions : int
-        Effective dimensions for "gmm": with many, its entropy collapses to 0; project first.
+        Effective dimensions for "gmm". With many, its entropy collapses to 0: see :func:`projected`.
 
     Returns
     -------
@@ -47,30 +50,62 @@ def soft(
     Raises
     ------
     MethodError
-        For another kind or a negative temperature.
+        For another kind or a temperature that is not above 0.
     """
     if kind not in KINDS:
         raise MethodError(f"soft assignment {kind!r} is not known; there is {nearest(kind, KINDS)}.")
-    if temperature is not None and not temperature > 0:
+    if temperature is not None and not (temperature > 0 and math.isfinite(temperature)):
         raise MethodError(
             f"a temperature of {temperature} is not possible; give a number above 0, or none for the default."
         )
     best, labels = distances.min(1)
+    gap = distances - best[:, None]
     if kind == "fuzzy":
-        # 0 / 0 where a position sits on a centroid: then it belongs to that one.
-        inverse = 1 / distances.clamp_min(torch.finfo(distances.dtype).tiny)
-        on = distances <= 1e-12 * distances.amax(1, keepdim=True)
-        inverse = torch.where(on.any(1, keepdim=True), on.to(inverse), inverse)
-        return inverse / inverse.sum(1, keepdim=True), 0.0
-    default = float(best.double().mean()) / (dimensions if kind == "gmm" else 1)
-    used = float(temperature) if temperature else max(default, 1e-12)
-    if kind == "tempered":
-        return torch.softmax(-(distances - best[:, None]) / used, 1), used
+        # 1 / d2 over its largest value; where a position sits on centroids it belongs to those alone
+        near = torch.where(distances > 0, best[:, None] / distances.clamp_min(_tiny(distances)), 1.0)
+        near = torch.where(best[:, None] > 0, near, (distances == 0).to(near))
+        return near / near.sum(1, keepdim=True), 0.0
+    # The mean is above 0 unless every position sits on its centroid; then any temperature gives the hard assignment.
+    mean = max(float(best.double().mean()), _tiny(distances) ** 0.5)
+    default = {"tempered": mean, "gmm": mean / max(1, dimensions), "clustering module": 1.0}[kind]
+    used = default if temperature is None else float(temperature)
+    if kind != "gmm":
+        return torch.softmax(-gap / used, 1), used
     if proportions is None:
-        k = distances.shape[1]
-        proportions = torch.bincount(labels.flatten(), minlength=k).to(distances) / labels.numel()
-    prior = proportions.clamp_min(1e-30).log().reshape(1, -1, *[1] * (distances.ndim - 2))
-    return torch.softmax(prior - (distances - best[:, None]) / (2 * used), 1), used
+        proportions = torch.bincount(labels.flatten(), minlength=distances.shape[1]) / labels.numel()
+    prior = proportions.to(distances).clamp_min(1e-30).log().reshape(1, -1, *[1] * (distances.ndim - 2))
+    return torch.softmax(prior - gap / (2 * used), 1), used
+
+
+def _tiny(like: torch.Tensor) -> float:
+    return torch.finfo(like.dtype).tiny
+
+
+def projected(found: Clustering, dimensions: int = 16) -> tuple[torch.Tensor, int]:
+    """Squared distances within the first principal components: what "gmm" is to be given when features are long.
+
+    Parameters
+    ----------
+    found : Clustering
+        The clusters.
+    dimensions : int
+        Components to keep, at most; fewer where there are fewer.
+
+    Returns
+    -------
+    distances : Tensor
+        ``[n, K, *grid]``.
+    dimensions : int
+        How many were kept.
+    """
+    axes = components(found.features, dimensions)
+    scores, centres = axes.scores(), axes.project(found.centroids)
+    small = axes.variance > found.features.noise
+    kept = max(1, int(small.sum()))
+    length = centres[:, :kept].square().sum(1).reshape(1, -1, *[1] * found.features.rank)
+    inner = torch.einsum("kd,nd...->nk...", centres[:, :kept], scores[:, :kept])
+    square = scores[:, :kept].square().sum(1, keepdim=True)
+    return (square + length - 2 * inner).clamp_min_(0), kept
 
 
 def entropy(shares: torch.Tensor) -> torch.Tensor:
@@ -82,11 +117,18 @@ def entropy(shares: torch.Tensor) -> torch.Tensor:
 
 
 def margin(distances: torch.Tensor) -> torch.Tensor:
-    """``1 - d_1 / d_2`` ``[n, *grid]`` of the two smallest distances (not squared): free of temperature; 1 for one cluster."""
+    """How much nearer the best centroid is than the second, free of temperature.
+
+    Returns
+    -------
+    Tensor
+        ``[n, *grid]``: ``1 - d_1 / d_2`` of the two smallest distances (not squared); 0 where both are 0, 1 for one cluster.
+    """
     if distances.shape[1] == 1:
         return torch.ones_like(distances[:, 0])
-    two = distances.topk(2, 1, largest=False).values.clamp_min(0).sqrt()
-    return 1 - two[:, 0] / two[:, 1].clamp_min(torch.finfo(distances.dtype).tiny)
+    two = distances.topk(2, 1, largest=False).values.clamp_min(0)
+    ratio = (two[:, 0] / two[:, 1].clamp_min(_tiny(distances))).sqrt()
+    return torch.where(two[:, 1] > 0, 1 - ratio, torch.zeros_like(ratio))
 
 
 def second(distances: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from ...errors import MethodError
 from .features import Features
-from .kmeans import Clustering
+from .kmeans import Clustering, described
 
 
 @dataclass(eq=False)
@@ -61,13 +61,12 @@ class Tree:
         ids = torch.from_numpy(self.ids[k - 1]).to(self.leaves.labels.device)
         labels = ids[self.leaves.labels]
         weight = self.leaves.counts.to(self.leaves.centroids[0])
-        counts = torch.zeros(k, dtype=weight.dtype, device=weight.device).index_add_(0, ids, weight)
+        counts = torch.zeros(k, dtype=torch.long, device=ids.device).index_add_(0, ids, self.leaves.counts)
         centroids = []
         for m in self.leaves.centroids:
             total = m.new_zeros(k, m.shape[1]).index_add_(0, ids, m * weight[:, None])
-            centroids.append(total / counts.clamp_min(1)[:, None])
-        distances = self.features.distances(centroids)
-        return Clustering(labels, centroids, counts.long(), self.inertia(k), 0, distances)
+            centroids.append(total / counts.to(total)[:, None])
+        return Clustering(labels, centroids, counts, self.inertia(k), 0, self.features)
 
 
 def build(leaves: Clustering, features: Features) -> Tree:
@@ -81,33 +80,31 @@ def build(leaves: Clustering, features: Features) -> Tree:
     features : Features
         What was clustered.
     """
-    means, counts = features.means(leaves.labels, leaves.k)
-    distances = features.distances(means)
-    inertia = float(distances.gather(1, leaves.labels[:, None]).double().sum())
-    leaves = Clustering(leaves.labels, means, counts.long(), inertia, leaves.iterations, distances)
-    mu = torch.cat(means, 1).double().cpu().numpy()
-    costs, merges = _merges(mu, counts.double().cpu().numpy())
-    return Tree(leaves, features, costs, _ids(leaves.k, counts.cpu().numpy(), merges))
+    leaves = described(features, leaves.labels, leaves.iterations)
+    costs, merges = _merges(
+        torch.cat(leaves.centroids, 1).double().cpu().numpy(), leaves.counts.cpu().numpy()
+    )
+    return Tree(leaves, features, costs, _ids(leaves.k, leaves.counts.cpu().numpy(), merges))
 
 
 def _merges(mu: np.ndarray, n: np.ndarray) -> tuple[list[float], list[tuple[int, int]]]:
-    """Costs and pairs ``(kept, gone)`` of leaves that stand for the merged clusters."""
-    mu, n = mu.copy(), n.astype(float).copy()
-    alive = np.ones(len(mu), bool)
+    """Costs and pairs ``(kept, gone)`` of leaves that stand for the merged clusters, by the update of Lance and Williams."""
+    n = n.astype(float)
+    # differences, not products: costs of near clusters would drown in rounding
+    d2 = np.stack([((mu - row) ** 2).sum(1) for row in mu])
+    cost = n[:, None] * n / (n[:, None] + n) * d2
+    np.fill_diagonal(cost, np.inf)
     costs, merges = [], []
     for _ in range(len(mu) - 1):
-        at = np.flatnonzero(alive)
-        square = (mu[at] ** 2).sum(1)
-        d2 = np.maximum(square[:, None] + square[None] - 2 * mu[at] @ mu[at].T, 0)
-        cost = n[at][:, None] * n[at][None] / np.maximum(n[at][:, None] + n[at][None], 1e-300) * d2
-        cost[np.tril_indices(len(at))] = np.inf
-        i, j = np.unravel_index(cost.argmin(), cost.shape)
-        a, b = int(at[i]), int(at[j])
-        costs.append(float(cost[i, j]))
+        a, b = (int(i) for i in np.unravel_index(cost.argmin(), cost.shape))
+        least = cost[a, b]
+        costs.append(float(least))
         merges.append((a, b))
-        mu[a] = (n[a] * mu[a] + n[b] * mu[b]) / max(n[a] + n[b], 1e-300)
+        merged = ((n[a] + n) * cost[a] + (n[b] + n) * cost[b] - n * least) / (n[a] + n[b] + n)
+        merged[~np.isfinite(cost[a]) | ~np.isfinite(cost[b])] = np.inf
+        cost[a], cost[:, a] = merged, merged
+        cost[b], cost[:, b] = np.inf, np.inf
         n[a] += n[b]
-        alive[b] = False
     return costs, merges
 
 
