@@ -45,21 +45,28 @@ def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -
     return names
 
 
+#: A part counts as held by a cluster when at least this share of it lies there.
+HELD = 0.5
+
+
 def purity(segment: np.ndarray, truth: tuple[np.ndarray, list[str]] | None, k: int) -> list[str]:
-    """For every cluster the part of the known truth that most of it covers, with its share; "" where nothing is known."""
+    """For every cluster the known part that most of it covers, and small parts that lie in it; "" where nothing is known."""
     if truth is None:
         return [""] * k
     ids, names = truth
-    ids = np.where(ids < 0, 0, ids)
+    ids = np.maximum(ids, 0).astype(np.int64)
+    parts = int(ids.max()) + 1
+    table = np.bincount(segment.ravel().astype(np.int64) * parts + ids.ravel(), minlength=k * parts).reshape(
+        -1, parts
+    )
+    whole = np.maximum(table.sum(0), 1)
+    words = [(names[p] if p < len(names) else "") or "background" for p in range(parts)]
     out = []
-    for c in range(k):
-        counts = np.bincount(ids[segment == c], minlength=1)
-        if not counts.sum():
-            out.append("")
-            continue
+    for counts in table[:k]:
         best = int(counts.argmax())
-        word = (names[best] if best < len(names) else "") or "background"
-        out.append(f"{word} {counts[best] / counts.sum():.0%}")
+        held = [p for p in range(1, parts) if p != best and counts[p] / whole[p] >= HELD]
+        said = f"{words[best]} {counts[best] / max(counts.sum(), 1):.0%}" if counts.sum() else ""
+        out.append(", ".join([said, *(f"{counts[p] / whole[p]:.0%} of {words[p]}" for p in held)]))
     return out
 
 
