@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...errors import MethodError
+from .kmeans import Clustering, renumbered
 
 
 def hungarian(gain: np.ndarray) -> np.ndarray:
@@ -23,45 +25,48 @@ def hungarian(gain: np.ndarray) -> np.ndarray:
     rows, columns = linear_sum_assignment(-np.asarray(gain, np.float64))
     out = np.full(gain.shape[0], -1)
     out[rows] = columns
-    free = iter(range(gain.shape[1], gain.shape[1] + gain.shape[0]))
-    return np.array([c if c >= 0 else next(free) for c in out])
+    left = out < 0
+    out[left] = gain.shape[1] + np.arange(left.sum())
+    return out
 
 
-def match_centroids(reference: Sequence[torch.Tensor], centroids: Sequence[torch.Tensor]) -> np.ndarray:
-    """For every cluster the reference cluster of the most similar centroid (sum of inner products over the cosine's lengths).
+def match(reference: Sequence[torch.Tensor], centroids: Sequence[torch.Tensor]) -> np.ndarray:
+    """For every cluster the reference cluster with the most similar centroid, one to one.
 
     Parameters
     ----------
     reference, centroids : sequence of Tensor
-        Blocks ``[A, C_l]`` and ``[B, C_l]`` in the same channels.
+        Blocks ``[A, C_l]`` and ``[B, C_l]`` in the same channels: those of one :class:`Features`, or lifted ones.
 
     Returns
     -------
     ndarray
-        ``[B]`` ids of the reference; what is left over gets new ids from A on.
+        ``[B]``: id ``result[j]`` of the reference corresponds to id j, by the cosine of the whole centroids; clusters that are
+        left over get new ids from A on.
 
     Raises
     ------
     MethodError
         When the channels differ; match labels instead.
     """
-    if [m.shape[1] for m in reference] != [m.shape[1] for m in centroids]:
+    ours, theirs = ([int(m.shape[1]) for m in blocks] for blocks in (reference, centroids))
+    if ours != theirs:
         raise MethodError(
-            "centroids of different layers cannot be compared; match the label maps of one image instead."
+            f"centroids with {ours} and {theirs} channels cannot be compared; match the label maps of one image instead."
         )
-    a, b = (torch.cat(list(blocks), 1).double() for blocks in (reference, centroids))
-    a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    b = b / b.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return hungarian((b @ a.T).cpu().numpy())
+    a, b = (torch.cat([m.double().cpu() for m in blocks], 1) for blocks in (reference, centroids))
+    a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    b = b / b.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    return hungarian((b @ a.T).numpy())
 
 
-def match_labels(reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For every id of ``labels`` the id of ``reference`` that it overlaps most, one to one.
+def match_labels(reference: Any, labels: Any) -> np.ndarray:
+    """For every id of ``labels`` the id of ``reference`` that it overlaps, one to one, with the largest overlap in all.
 
     Parameters
     ----------
-    reference, labels : ndarray
-        Ids of one shape, at least 0.
+    reference, labels : ndarray or Tensor
+        Ids of at least 0 of the same images, ``[..., *grid]``; the grids may differ, the coarser one is repeated.
 
     Returns
     -------
@@ -71,15 +76,46 @@ def match_labels(reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises
     ------
     MethodError
-        For different shapes.
+        For different numbers of dimensions or images.
     """
     reference, labels = np.asarray(reference), np.asarray(labels)
-    if reference.shape != labels.shape:
+    if reference.ndim != labels.ndim or not reference.size or not labels.size:
         raise MethodError(
-            f"label maps of shapes {reference.shape} and {labels.shape} cannot be matched; bring them to one grid first."
+            f"label maps of shapes {reference.shape} and {labels.shape} cannot be matched; give maps of the same images."
         )
-    a, b = int(reference.max(initial=0)) + 1, int(labels.max(initial=0)) + 1
-    table = np.bincount(labels.ravel().astype(np.int64) * a + reference.ravel(), minlength=a * b).reshape(
-        b, a
-    )
-    return hungarian(table)
+    shape = tuple(max(pair) for pair in zip(reference.shape, labels.shape, strict=True))
+    one, two = _repeated(reference, shape).ravel(), _repeated(labels, shape).ravel()
+    a, b = int(one.max()) + 1, int(two.max()) + 1
+    return hungarian(np.bincount(two * a + one, minlength=a * b).reshape(b, a))
+
+
+def _repeated(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Nearest neighbours on a finer grid, at the centres of its cells."""
+    for axis, (old, new) in enumerate(zip(labels.shape, shape, strict=True)):
+        if old != new:
+            labels = labels.take(((np.arange(new) + 0.5) * old / new).astype(int), axis)
+    return labels.astype(np.int64)
+
+
+def relabel(found: Clustering, permutation: Sequence[int]) -> Clustering:
+    """The same clusters in the order of the ids that they were matched to.
+
+    Parameters
+    ----------
+    found : Clustering
+        K clusters.
+    permutation : sequence of int
+        ``[K]`` from :func:`match` or :func:`match_labels`. If it holds 0 to K - 1, id j becomes ``permutation[j]``; otherwise
+        the ids 0 to K - 1 follow its order, and the colour of id i is the i-th smallest value.
+
+    Raises
+    ------
+    MethodError
+        When it does not name each cluster once.
+    """
+    order = torch.as_tensor(np.asarray(permutation))
+    if order.shape != (found.k,) or len(order.unique()) != found.k:
+        raise MethodError(
+            f"{found.k} clusters cannot be given the ids {order.tolist()}; give one id for each, none twice."
+        )
+    return renumbered(found, torch.argsort(order))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .features import Features
 
@@ -77,8 +78,6 @@ def _dense(rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _iterated(features: Features, mean: torch.Tensor, dims: int, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Lanczos iterations on the covariance: scores of a vector, then the adjoint."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
     pieces = features._pieces(1)
 
     def covariance(vector: np.ndarray) -> np.ndarray:
