@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dashboard import serving
+from dashboard.opening import app_of
 from xai_views import catalogue
 
 pytestmark = pytest.mark.browser
@@ -78,7 +79,8 @@ def test_it_lists_what_is_shipped_and_every_link_leads_somewhere(page, server):
     links = page.get_by_role("article").get_by_role("link")
     targets = [link.get_attribute("href") for link in links.all()]
     for name in catalogue.models():
-        assert f"sic?model={name}" in targets
+        assert f"{app_of(name)}?model={name}" in targets
+        assert f"activations?model={name}" in targets, "every shipped model can be opened there"
     for target in dict.fromkeys(targets):
         assert server.get(f"/{target}", timeout=60)[0] == 200
     families = {name.partition("/")[0] for name in catalogue.samples()}
@@ -97,8 +99,8 @@ def test_a_link_opens_the_app(page, server):
     if name is None:
         pytest.skip("No model is shipped yet.")
     opened(page, server.url)
-    page.locator(f'a[href="sic?model={name}"]').first.click()
-    page.wait_for_url(f"**/sic?model={name}*")
+    page.locator(f'a[href="{app_of(name)}?model={name}"]').first.click()
+    page.wait_for_url(f"**/{app_of(name)}?model={name}*")
     page.locator("canvas").first.wait_for(timeout=60_000)
     assert page.get_by_role("alert").count() == 0
 
@@ -138,7 +140,7 @@ def test_it_can_be_walked_with_the_tab_key(page, server):
         )
     assert "Toggle theme" in seen
     for name in list(catalogue.models())[:3]:
-        assert f"sic?model={name}" in seen
+        assert f"{app_of(name)}?model={name}" in seen
 
 
 def test_an_unknown_model_is_one_sentence(page, server):
