@@ -148,7 +148,7 @@ class Reader:
     """
 
     def __init__(self, module: nn.Module, images: int, size: tuple[int, ...]) -> None:
-        self.module, self.images, self.size = module, images, tuple(size)
+        self.images, self.size = images, tuple(size)  # not the module: readers outlive it
         self.prefix = prefix_tokens(module)
         self.seen_prefix: int | None = None  # what maps have shown
         self.maps: dict[int, tuple[int, ...]] = {}  # channels -> grid of the last map with as many
@@ -201,7 +201,7 @@ class Reader:
 
     def _map(self, path: str, shape: tuple[int, ...], inner: nn.Module | None) -> Tap | None:
         first, last = shape[2:], shape[1:3]
-        if shape[3] in self._normed and not self._alike(first) and self._alike(last):
+        if shape[3] in self._normed and self._skew(last) < min(self._skew(first), _SKEW):
             self.maps[shape[3]] = last
             return Tap(path, "map", shape[3], last, channels_last=True)
         if isinstance(inner, (nn.Softmax, nn.Dropout, nn.Identity, nn.LayerNorm)) and first[0] in self.counts:
@@ -209,9 +209,9 @@ class Reader:
         self.maps[shape[1]] = first
         return Tap(path, "map", shape[1], first)
 
-    def _alike(self, grid: tuple[int, ...]) -> bool:
-        """Whether a grid has about the proportions of the image."""
-        return abs(math.log(grid[0] * self.size[1] / (grid[1] * self.size[0]))) < _SKEW
+    def _skew(self, grid: tuple[int, ...]) -> float:
+        """How far the proportions of a grid are from the image's."""
+        return abs(math.log(grid[0] * self.size[1] / (grid[1] * self.size[0])))
 
     def _tokens(self, path: str, shape: tuple[int, ...]) -> Tap | None:
         try:
@@ -273,7 +273,7 @@ class Reader:
 
     def _proportioned(self, cells: int, prefix: int) -> tuple[int, ...] | None:
         """The grid with so many cells and exactly the image's proportions, if there is one."""
-        if cells < 2 or prefix >= cells:
+        if cells < 2 or (prefix not in USUAL and prefix >= cells):
             return None
         if len(self.size) == 1:
             return (cells,) if self.prefix is not None or self.size[0] % cells == 0 else None

@@ -21,7 +21,7 @@ from ..errors import ModelError
 from . import passes
 from .bcos import Detachable
 from .foreign import logits_of, natural_size
-from .layouts import Reader, Tap, first_tensor, with_first
+from .layouts import PREFIX_NAMES, Reader, Tap, first_tensor, with_first
 from .tap_defaults import choose, pools
 
 IN = "@in"
@@ -188,7 +188,8 @@ def _place(model: Any, size: tuple[int, ...]) -> tuple[dict, tuple]:
     if sha256:
         return _models, (sha256, size)
     module = module_of(model)
-    parts = hash(tuple((path, id(m)) for path, m in module.named_modules()))
+    said = tuple(getattr(module, name, None) for name in PREFIX_NAMES)
+    parts = hash((said, *((path, id(m)) for path, m in module.named_modules())))
     return _modules.setdefault(module, {}), (parts, size)
 
 

@@ -30,12 +30,13 @@ def choose(module: nn.Module, found: Sequence[Tap]) -> tuple[str, ...]:
     tokens = blocks(module, [t for t in found if t.kind == "tokens"])
     level = _level(module, [t for t in found if t.kind != "tokens"])
     if tokens and not _outside(level, tokens):
-        return _ends(tokens, set())
+        return _ends(tokens, {})
     if not level:
         return (found[-1].path,) if found else ()
     inner = {t.path: module.get_submodule(t.path) for t in level}
     rich = [t for t in level if not (pools(inner[t.path]) or isinstance(inner[t.path], _IDLE))] or level
-    return _ends(rich, {t.path for t in blocks(module, rich, BLOCKS)})
+    worth = {t.path: 1 for t in rich if next(inner[t.path].children(), None) is not None}
+    return _ends(rich, worth | {t.path: 2 for t in blocks(module, rich, BLOCKS)})
 
 
 def _outside(level: Sequence[Tap], tokens: Sequence[Tap]) -> bool:
@@ -59,14 +60,15 @@ def _thirds(found: Sequence[Tap]) -> tuple[str, ...]:
     return tuple(found[i].path for i in sorted({max(math.ceil(n * i / 3) - 1, 0) for i in (1, 2, 3)}))
 
 
-def _ends(found: Sequence[Tap], preferred: set[str]) -> tuple[str, ...]:
-    """The last tap of each of the last three resolutions, a preferred one where there is one."""
+def _ends(found: Sequence[Tap], worth: dict[str, int]) -> tuple[str, ...]:
+    """The last tap of each of the last three resolutions, among those worth most: a block, a module with parts, a layer."""
     if len({t.grid for t in found}) == 1:
-        return _thirds([t for t in found if t.path in preferred] or found)
+        most = max(worth.get(t.path, 0) for t in found)
+        return _thirds([t for t in found if worth.get(t.path, 0) == most])
     last: dict[tuple[int, ...], Tap] = {}
     for t in found:
         old = last.get(t.grid)
-        if old is None or t.path in preferred or old.path not in preferred:
+        if old is None or worth.get(t.path, 0) >= worth.get(old.path, 0):
             last[t.grid] = t
     order = {t.path: i for i, t in enumerate(found)}
     return tuple(sorted((t.path for t in last.values()), key=order.get)[-STAGES:])
