@@ -191,16 +191,17 @@ def saliency(
     Returns
     -------
     ndarray
-        ``[N, H, W]`` float32 (float64 for a network in float64). Gradient x input sums to the logit of a network that is
-        piecewise linear without biases; integrated gradients sum to the difference between the logits of the image
-        and of ``fill``, as exactly as the number of steps allows; "sic" sums to the logit minus its bias.
+        ``[N, H, W]`` float32 (float64 for a network in float64, though captum weighs steps and windows in float32).
+        Gradient x input sums to the logit of a network that is piecewise linear without biases; integrated gradients sum
+        to the difference between the logits of the image and of ``fill``, as exactly as the number of steps allows; "sic"
+        sums to the logit minus its bias.
 
     Raises
     ------
     MethodError
         For an unknown name or option, targets that do not fit, or a network that the method does not fit.
     ModelError
-        When the images do not fit the network.
+        When the images do not fit the network, or the layer for Grad-CAM does not exist.
     """
     images = np.asarray(images)
     model.check(images)

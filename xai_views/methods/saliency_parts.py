@@ -129,15 +129,21 @@ def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) 
     return torch.autograd.grad(score, leaf)[0]
 
 
-def _window(options: dict, x: torch.Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
-    window = options["window"] or tuple(-(-side // 8) for side in x.shape[2:])
-    return window, options["stride"] or tuple(-(-side // 2) for side in window)
+def _window(options: dict, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+    window = tuple(options["window"] or (-(-side // 8) for side in shape))
+    stride = tuple(options["stride"] or (-(-side // 2) for side in window))
+    if any(not 1 <= t <= w <= side for t, w, side in zip(stride, window, shape, strict=True)):
+        raise MethodError(
+            f"occlusion of {shape[0]}x{shape[1]} pixels got windows of {list(window)} and strides of {list(stride)}; windows "
+            "have to fit into the image and strides into windows."
+        )
+    return window, stride
 
 
 def _occlusion(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
     from captum.attr import Occlusion
 
-    window, stride = _window(options, x)
+    window, stride = _window(options, tuple(x.shape[2:]))
     windows = np.prod(
         [-(-max(s - w, 0) // t) + 1 for s, w, t in zip(x.shape[2:], window, stride, strict=True)]
     )
@@ -180,7 +186,7 @@ def cam_path(model: Any, size: tuple[int, ...] | None = None) -> str:
     MethodError
         When there is none.
     """
-    key = (getattr(model, "sha256", None), tuple(size or ()))
+    key = (getattr(model, "sha256", None), tuple(size or getattr(model, "size", None) or ()))
     with _lock:
         if key[0] is not None and key in _cam_paths:
             return _cam_paths[key]

@@ -42,7 +42,7 @@ def true_boxes(truth: np.ndarray) -> np.ndarray:
     if boxes.dtype.kind not in "iuf" or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise MethodError(
             f"the truth of an image is boxes [B, 4] or a bool mask [H, W] and this is {truth.dtype} of shape "
-            f"{list(truth.shape)}."
+            f"{list(truth.shape)}; compare it with 0 to get a mask."
         )
     return boxes
 
