@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from ...errors import MethodError
-from ..clusters.ablation import input_ablation
 from .curve_jobs import FILLS, ORDERS, TIES, Curve, Job, auc, check, positions
 
 __all__ = [
@@ -43,6 +42,8 @@ def _spread_out(n: int) -> list[int]:
 def filled(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
     """What is left of an image ``[H, W, C]`` in [0, 1] when every pixel is removed."""
     if isinstance(fill, str):
+        from ..clusters.ablation import input_ablation  # brings torch, which pages that only draw do without
+
         return input_ablation(image[None], np.ones((1, *image.shape[:2]), bool), fill)[0]
     return np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
 
