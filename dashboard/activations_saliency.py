@@ -56,7 +56,11 @@ class SaliencyPanel(PicturePanel):
         super().__init__(app)
         state = app.state
         self.choice = pmui.Select(
-            label="Saliency map", options=list(NAMES), value=state.saliency, width=200, size="small"
+            label="Saliency map",
+            options=[n for n in NAMES if n != "sic" or app.model.supports is not None],
+            value=state.saliency,
+            width=200,
+            size="small",
         )
         self.how = pmui.Select(label="Figure of a superpixel", options=list(choices.ActivationsState.param.how.objects),
                                value=state.how, width=170, size="small")  # fmt: skip

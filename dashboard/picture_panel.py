@@ -33,6 +33,7 @@ class PicturePanel(pn.viewable.Viewer):
         super().__init__()
         self.app = app
         self._wishes: OrderedDict[str, Any] = OrderedDict()
+        self._turn = 0
         self.canvas = Canvas(
             self._frame,
             order=[self._sample()],
@@ -55,7 +56,10 @@ class PicturePanel(pn.viewable.Viewer):
 
     def _context(self) -> str:
         wish = self.wish()
-        context = hashlib.sha256(repr(self.key(wish)).encode()).hexdigest()[:16]
+        # A name of its own for every refresh: what is written beside the pictures comes with the answer, so that the browser
+        # must not answer from its cache. The kernel's caches make asking again cheap.
+        self._turn += 1
+        context = f"{hashlib.sha256(repr(self.key(wish)).encode()).hexdigest()[:16]}.{self._turn}"
         self._wishes[context] = wish
         self._wishes.move_to_end(context)
         while len(self._wishes) > _KEPT:
