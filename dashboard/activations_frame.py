@@ -16,7 +16,7 @@ SEGMENT = "cluster"
 
 LAYOUT = {
     "tiles": {
-        "sample": {"group": "main", "size": 380, "label": "Clusters", "link": "sample"},
+        "sample": {"group": "main", "size": 380, "label": "Clusters", "photo": "photo", "link": "sample"},
         "photo": {"group": "side", "size": 168, "label": "Sample", "layers": [], "link": "sample"},
         "contribution": {
             "group": "side", "size": 168, "label": "Contribution", "photo": "photo", "layers": ["contribution"], "link": "sample",
@@ -105,7 +105,7 @@ def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> s
         f"{int(share.argmax())}, covers {float(share.max()):.0%}. Inertia {float(result['inertia'].values[0]):.1f}"
     )
     exact = float(result["inertia_exact"].values[0])
-    return text + (f"; k-means of its own reaches {exact:.1f}." if exact >= 0 else ".")
+    return text + (f"; k-means without nesting reaches {exact:.1f}." if exact >= 0 else ".")
 
 
 def build(
@@ -150,7 +150,7 @@ def build(
     target = int(result["target_class"].values[0, 0])
     names = names_of(result, classes, given or {})
     frame = Frame(key, text=sentence(name, classes, label, result))
-    frame.photo([image, image], ["sample", "photo"])
+    frame.photo(image, "photo")
     _main(frame, name, label, result, classes, names, shown)
     frame.signed_map("contribution", "contribution", density(result))
     frame.legend(

@@ -251,13 +251,21 @@ class NaveMethod(Method):
         return ds.assign(effects.extras(observation, ask, features))
 
     def _exact(self, observation: Observed, features: Features, ask: NaveAsk, k: int, found: Any) -> float:
-        """Inertia of k-means of its own at the same K; -1 where the grid makes that slow or it means nothing."""
+        """Inertia of k-means at the same K, from this cut or its own where that is known; -1 where it means nothing."""
         if ask.mode != "nested" or ask.assigner != "k-means":
             return float(found.inertia) if ask.mode == "exact" else -1.0
         if features.positions > SMALL_GRID:
             return -1.0
-        key = ("clusters", k, ask.taps, ask.weights, ask.grid, ask.interp, ask.seed, ask.assigner)
-        return float(observation.once(key, lambda: cluster(features, k, "k-means", seed=ask.seed)).inertia)
+        shared = (ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
+        known = observation.kept.get(("clusters", k, *shared, ask.assigner))
+        if known is not None:
+            return float(known.inertia)
+        # Started from the cut: a few steps instead of fresh starts on every movement of the slider.
+        refined = observation.once(
+            ("refined", k, *shared),
+            lambda: kmeans.lloyd(features, found.centroids, iterations=12, tolerance=1e-4).inertia,
+        )
+        return float(min(refined, float(found.inertia)))
 
 
 def _f32(values: torch.Tensor) -> np.ndarray:

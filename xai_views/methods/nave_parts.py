@@ -18,7 +18,7 @@ PREDICTED = -1
 LEAVES = 32
 #: Beyond this many positions the figure of an independent k-means is not computed beside the nested one.
 SMALL_GRID = 4096
-_KEPT = 6  # clusterings of one image kept for the next movement of a slider
+_KEPT = 12  # clusterings of one image kept for the next movement of a slider
 
 
 @dataclass(frozen=True)
