@@ -46,6 +46,27 @@ def naive(
     return torch.cat(blocks, 1)
 
 
+def repeated(labels: torch.Tensor, grid: tuple[int, ...]) -> torch.Tensor:
+    """Labels ``[n, *small]`` on a grid that is a multiple."""
+    for axis, size in enumerate(grid, 1):
+        labels = labels.repeat_interleave(size // labels.shape[axis], axis)
+    return labels
+
+
+def planted(
+    shapes: Sequence[tuple[int, tuple[int, ...]]], dtype: torch.dtype, n: int = 1, parts: int = 4
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Piecewise constant activations, every part with a direction of its own in every layer; and the parts ``[n, *grid]``."""
+    generator = torch.Generator().manual_seed(8)
+    truth = torch.randint(parts, (n, *shapes[-1][1]), generator=generator)
+    truth.view(n, -1)[:, :parts] = torch.arange(parts)
+    layers = []
+    for c, grid in shapes:
+        directions = torch.rand(parts, c, generator=generator, dtype=torch.float64) + 3 * torch.eye(parts, c)
+        layers.append(directions[repeated(truth, grid)].movedim(-1, 1).to(dtype))
+    return layers, repeated(truth, shapes[0][1])
+
+
 @pytest.fixture
 def make_layers() -> Callable[..., list[torch.Tensor]]:
     return layers
@@ -54,6 +75,11 @@ def make_layers() -> Callable[..., list[torch.Tensor]]:
 @pytest.fixture
 def make_naive() -> Callable[..., torch.Tensor]:
     return naive
+
+
+@pytest.fixture
+def make_planted() -> Callable[..., tuple[list[torch.Tensor], torch.Tensor]]:
+    return planted
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])

@@ -101,41 +101,22 @@ def test_more_restarts_do_not_raise_the_inertia(make_layers, shapes):
 # -- the tests of sanity ----------------------------------------------------------------------------------------
 
 
-def repeated(labels: torch.Tensor, grid: tuple[int, ...]) -> torch.Tensor:
-    """Labels ``[n, *small]`` on a grid that is a multiple."""
-    for axis, size in enumerate(grid, 1):
-        labels = labels.repeat_interleave(size // labels.shape[axis], axis)
-    return labels
-
-
-def planted(shapes, dtype, n=1, parts=4):
-    """Piecewise constant activations, every part with a direction of its own in every layer; and the parts ``[n, *grid]``."""
-    generator = torch.Generator().manual_seed(8)
-    truth = torch.randint(parts, (n, *shapes[-1][1]), generator=generator)
-    truth.view(n, -1)[:, :parts] = torch.arange(parts)
-    layers = []
-    for c, grid in shapes:
-        directions = torch.rand(parts, c, generator=generator, dtype=torch.float64) + 3 * torch.eye(parts, c)
-        layers.append(directions[repeated(truth, grid)].movedim(-1, 1).to(dtype))
-    return layers, repeated(truth, shapes[0][1])
-
-
 @pytest.mark.parametrize("n", [1, 3])
-def test_planted_parts_are_recovered(shapes, dtype, n):
-    layers, truth = planted(shapes, dtype, n)
+def test_planted_parts_are_recovered(make_planted, shapes, dtype, n):
+    layers, truth = make_planted(shapes, dtype, n)
     found = kmeans(Features.of(layers, interp="nearest"), 4)
     assert ari(found.labels, truth) == 1
     assert found.inertia == pytest.approx(0, abs=1e-3 if dtype == torch.float32 else 1e-10)
 
 
-def test_planted_parts_are_recovered_on_one_grid_with_bicubic(dtype):
+def test_planted_parts_are_recovered_on_one_grid_with_bicubic(make_planted, dtype):
     """Tokens: all layers have one grid, so that nothing is resampled."""
-    layers, truth = planted(((8, (6, 7)), (8, (6, 7)), (8, (6, 7))), dtype)
+    layers, truth = make_planted(((8, (6, 7)), (8, (6, 7)), (8, (6, 7))), dtype)
     assert ari(kmeans(Features.of(layers), 4).labels, truth) == 1
 
 
-def test_more_clusters_than_different_positions_give_fewer(shapes, dtype):
-    layers, truth = planted(shapes, dtype)
+def test_more_clusters_than_different_positions_give_fewer(make_planted, shapes, dtype):
+    layers, truth = make_planted(shapes, dtype)
     found = kmeans(Features.of(layers, interp="nearest"), 11)
     assert found.k == 4 == len(found.counts) == len(found.centroids[0]) == found.distances.shape[1]
     assert ari(found.labels, truth) == 1
@@ -181,9 +162,9 @@ def test_two_copies_in_a_batch_have_identical_maps(make_layers, shapes, dtype):
     assert torch.equal(found.labels[0], found.labels[1])
 
 
-def test_labels_are_shared_by_the_images_of_a_batch(shapes, dtype):
+def test_labels_are_shared_by_the_images_of_a_batch(make_planted, shapes, dtype):
     """The same part has the same id in every image, because all positions are clustered jointly."""
-    layers, truth = planted(shapes, dtype, n=3)
+    layers, truth = make_planted(shapes, dtype, n=3)
     found = kmeans(Features.of(layers, interp="nearest"), 4)
     for part in range(4):
         assert len(found.labels[truth == part].unique()) == 1
@@ -212,8 +193,8 @@ def test_the_global_generator_is_neither_used_nor_moved(make_layers, shapes):
 # -- its parts --------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_cluster_is_put_on_the_farthest_position(shapes, dtype):
-    layers, truth = planted(shapes, dtype)
+def test_an_empty_cluster_is_put_on_the_farthest_position(make_planted, shapes, dtype):
+    layers, truth = make_planted(shapes, dtype)
     features = Features.of(layers, interp="nearest")
     # four centroids on one and the same position: three of them get nothing
     found = kmeans(features, 4, init=torch.zeros(4, dtype=torch.long))
@@ -221,8 +202,8 @@ def test_an_empty_cluster_is_put_on_the_farthest_position(shapes, dtype):
     assert ari(found.labels, truth) == 1
 
 
-def test_an_empty_cluster_keeps_its_id_when_a_start_was_given(shapes):
-    layers, _ = planted(shapes, torch.float64)
+def test_an_empty_cluster_keeps_its_id_when_a_start_was_given(make_planted, shapes):
+    layers, _ = make_planted(shapes, torch.float64)
     found = kmeans(Features.of(layers, interp="nearest"), 6, init=torch.zeros(6, dtype=torch.long))
     assert found.k == 6
     assert int((found.counts == 0).sum()) == 2
@@ -328,9 +309,9 @@ def test_the_offset_of_the_authors_is_minus_one(make_layers, shapes):
     assert elbow(features, offset=-99)[0] == 1
 
 
-def test_the_elbow_of_planted_parts_is_their_number(shapes, dtype):
+def test_the_elbow_of_planted_parts_is_their_number(make_planted, shapes, dtype):
     """Beyond them there is nothing left to explain: the step is flat."""
-    layers, _ = planted(shapes, dtype, parts=5)
+    layers, _ = make_planted(shapes, dtype, parts=5)
     assert elbow(Features.of(layers, interp="nearest"))[0] == 5
 
 
