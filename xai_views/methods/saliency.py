@@ -172,7 +172,8 @@ def saliency(
         One of :data:`METHODS`.
     reduce : {"sum", "abs"}
         Channels are summed with their signs, or as absolute values. Maps without channels (occlusion, Grad-CAM, "sic", the
-        controls) stay as they are or become absolute. Grad-CAM is never negative.
+        controls) stay as they are or become absolute. Grad-CAM is never negative; in B-cos networks it takes the weights that
+        the layers computed as gradient.
     steps : int
         Of integrated gradients (Gauss-Legendre).
     fill : {"zero", "mean", "blur"}
