@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tempfile
+import zipfile
 from concurrent.futures import Future
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +50,14 @@ class BookPanel(pn.viewable.Viewer):
         self.fitted: Any = None
         self.fit = pmui.Button(label="Fit on all samples", variant="contained", size="small")
         self.cancel = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
+        self.save = pmui.FileDownload(
+            callback=self.archive,
+            filename="codebook.zip",
+            label="Save the codebook",
+            variant="outlined",
+            size="small",
+            disabled=True,
+        )
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="The clusters of all samples", columns=COLUMNS)
         self.film = Filmstrip(
@@ -121,6 +133,7 @@ class BookPanel(pn.viewable.Viewer):
             "choose one to see where it is strongest. Another K, layers or weights count at the next fit."
         )
         self.found.objects = [self.listing]
+        self.save.disabled = False
         if app.state.mode == "codebook":
             app.refresh()
         else:
@@ -142,6 +155,19 @@ class BookPanel(pn.viewable.Viewer):
                 np.stack([self.crop(i, y, x) for i, y, x, _ in self._crops]),
                 captions=[f"{names[i]}, squared distance {d:.3f}" for i, _, _, d in self._crops],
             )
+
+    def archive(self) -> io.BytesIO:
+        """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
+        given = self.app.state.names
+        named = self.fitted.book.named(
+            [given.get(str(c), "") or n for c, n in enumerate(self.fitted.book.names)]
+        )
+        out = io.BytesIO()
+        with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(out, "w") as file:
+            for part in sorted(named.save(Path(place) / "codebook").iterdir()):
+                file.write(part, f"codebook/{part.name}")
+        out.seek(0)
+        return out
 
     def _row(self, c: int) -> dict[str, Any]:
         fitted, app = self.fitted, self.app
@@ -185,7 +211,7 @@ class BookPanel(pn.viewable.Viewer):
                 "same cluster everywhere. Names are what the last layer reads, until you give one under Cluster; a name is an "
                 "interpretation."
             ),
-            pn.FlexBox(self.fit, self.cancel, align_items="center", gap="8px", margin=(4, 16)),
+            pn.FlexBox(self.fit, self.cancel, self.save, align_items="center", gap="8px", margin=(4, 16)),
             self.words,
             self.found,
             sizing_mode="stretch_width",

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import panel as pn
 
-from dashboard.opening import APPS as APP_OF
 from dashboard.opening import Shelf
 from dashboard.previews import preview
 from dashboard.theme import NAME, page
@@ -136,7 +135,7 @@ def _also(model: str, method: str) -> list[tuple[str, str]]:
 def _app(method: str) -> str:
     """Return the app that belongs to a method; the first installed one when none does."""
     installed = apps.installed()
-    app = APP_OF.get(method, method)
+    app = apps.OF_METHOD.get(method, method)
     return app if app in installed else next(iter(installed), "")
 
 

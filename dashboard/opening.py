@@ -21,9 +21,6 @@ logger = logging.getLogger("xai_views.dashboard")
 # A failure is shown to whoever asks within this time; after it, asking again tries again.
 RETRY_S = 5.0
 
-# Apps are named after what one does in them, cards after the method.
-APPS = {"nave": "activations", "nas": "activations"}
-
 
 class Shelf:
     """The models and samples that pages may open.
@@ -128,7 +125,7 @@ def app_of(model: str) -> str:
         method = str(catalogue.card(catalogue.models()[model]).get("method") or "")
     except (XaiViewsError, OSError, KeyError):
         return ""
-    return APPS.get(method, method)
+    return apps.OF_METHOD.get(method, method)
 
 
 def _import_apps() -> None:

@@ -119,7 +119,26 @@ def test_a_model_that_does_not_explain_itself_is_answered_in_a_sentence():
     model = xv.open_model(net, classes=list("0123456789"), channels=1, size=(28, 28))
     with pytest.raises(XaiViewsError) as error:
         xv.explore(model, SAMPLES)
+    assert "spatial" in sentence(error)
+    with pytest.raises(XaiViewsError) as error:
+        xv.explore(model, SAMPLES, app="sic")
     assert "SIC" in sentence(error)
+
+
+def test_ones_own_network_opens_in_the_app_that_suits_it():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(12, 10),
+    )  # fmt: skip
+    app = xv.explore(xv.open_model(net, classes=list("0123456789"), channels=1, size=(28, 28)), SAMPLES, k=4)
+    result = app.result()
+    assert result.attrs["method"] == "nave"
+    assert result.sizes["cluster"] == 4
+    assert abs(float(result["residual"].values[0, 0])) < 1e-4
 
 
 def test_here_is_no_notebook():

@@ -94,7 +94,24 @@ def describe(name: str) -> str:
     return " ".join((words or "").split("\n\n")[0].split())
 
 
-def explore(model: Any, samples: Any = None, app: str = "sic", **state: Any) -> Any:
+#: Apps are named after what one does in them, cards after the method.
+OF_METHOD = {"nave": "activations", "nas": "activations"}
+
+
+def app_for(model: Any) -> str:
+    """Return the app that suits an opened model: its card's, else SIC where there are supports, else the activations.
+
+    Parameters
+    ----------
+    model : Model
+        As :func:`xai_views.open_model` returns it.
+    """
+    method = str(model.card.get("method") or "")
+    app = OF_METHOD.get(method, method)
+    return app if app in installed() else "sic" if model.supports is not None else "activations"
+
+
+def explore(model: Any, samples: Any = None, app: str | None = None, **state: Any) -> Any:
     """Open an app on a model and its samples: inline in a notebook, ``.servable()`` in a script.
 
     Parameters
@@ -104,8 +121,8 @@ def explore(model: Any, samples: Any = None, app: str = "sic", **state: Any) -> 
     samples : str, pathlib.Path, xarray.Dataset or None
         Whatever :func:`xai_views.open_samples` opens, or its result; None takes the samples that the model's
         card names.
-    app : str
-        The name of an installed app.
+    app : str, optional
+        The name of an installed app; by default the one that suits the model.
     **state
         First values of the app's state, for example ``sample="…"``.
 
@@ -116,9 +133,9 @@ def explore(model: Any, samples: Any = None, app: str = "sic", **state: Any) -> 
     """
     if in_notebook() and not _loaded:
         notebook()
-    make = load(app)
+    make = load(app) if app is not None else None  # a wrong name is told before a model is opened
     model, samples = opened(model, samples)
-    return make(model, samples, **state)
+    return (make or load(app_for(model)))(model, samples, **state)
 
 
 def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:

@@ -114,6 +114,8 @@ def iterate(
         inertia = best.double().sum(axes)
         done = (labels == before).movedim(1, 0).flatten(1).all(1)
         if tolerance > 0:
+            # what is left is rounding, or the step brought next to nothing
+            done |= inertia <= features.noise * features.positions
             done |= (was - inertia <= tolerance * was) & ~missing
         own = (active[:, None] * k + torch.arange(k, device=labels.device)).flatten()
         for m, new in zip(out, current, strict=True):
