@@ -12,7 +12,7 @@ from xai_views.models import Latents, Model, Supports, open_model, select
 from xai_views.models.bcos import add_inverse
 from xai_views.models.encoders import BcosCNN
 from xai_views.models.sic import SIC
-from xai_views.samples import dataset
+from xai_views.samples import dataset, open_samples
 
 CLASSES, LATENT = 3, 40
 
@@ -103,3 +103,11 @@ def samples():
         )
 
     return build
+
+
+@pytest.fixture(scope="module", params=["digits-sic", "birds-sic"])
+def shipped(request):
+    """A shipped network with four images and labels of its samples."""
+    model = open_model(request.param)
+    ds = open_samples(model.card["samples"])
+    return model, ds["image"].values[:4], ds["label"].values[:4]

@@ -69,7 +69,7 @@ def test_what_cannot_be_is_said_in_one_sentence(make_layers, shapes):
     with pytest.raises(MethodError, match="'kmeans' is not known; there is 'k-means'"):
         cluster(features, 3, "kmeans")
     for assigner in ASSIGNERS:
-        with pytest.raises(MethodError, match="0 clusters of .* are not possible"):
+        with pytest.raises(MethodError, match=r"0 clusters of .* are not possible"):
             cluster(features, 0, assigner)
 
 
