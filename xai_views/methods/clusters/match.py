@@ -76,10 +76,12 @@ def match_labels(reference: Any, labels: Any) -> np.ndarray:
     Raises
     ------
     MethodError
-        For different numbers of dimensions or images.
+        For different numbers of dimensions, of images in ``[n, rows, columns]``, or empty maps.
     """
     reference, labels = np.asarray(reference), np.asarray(labels)
-    if reference.ndim != labels.ndim or not reference.size or not labels.size:
+    # Maps of two axes may be [rows, columns] or [n, time]: only with three is the first known to be that of the images.
+    other = reference.ndim != labels.ndim or (labels.ndim > 2 and len(reference) != len(labels))
+    if other or not reference.size or not labels.size:
         raise MethodError(
             f"label maps of shapes {reference.shape} and {labels.shape} cannot be matched; give maps of the same images."
         )
