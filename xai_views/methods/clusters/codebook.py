@@ -7,6 +7,7 @@ the full channels of the layers, because a basis compressed for one image means 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from ...errors import MethodError
 from .features import Centroids, Features
+from .grid import CHOICES, MODES
 from .kmeans import Clustering, assign
 from .sample import Sample
 
@@ -225,7 +227,7 @@ class Codebook:
         try:
             t = load_file(folder / WEIGHTS)
             taps, grid = tuple(str(n) for n in card["taps"]), card["grid"]
-            return cls(
+            book = cls(
                 [t[f"layer-{i}"] for i in range(len(taps))],
                 taps,
                 tuple(float(w) for w in card["weights"]),
@@ -238,8 +240,29 @@ class Codebook:
                 t["last_mean"],
                 t["counts"],
             )
+            return _checked(book, t)
         except (KeyError, TypeError, ValueError, IndexError, SafetensorError):
             raise MethodError(f"the card in {folder.name!r} does not fit {WEIGHTS}; restore both.") from None
+
+
+def _checked(book: Codebook, tensors: dict[str, torch.Tensor]) -> Codebook:
+    """The book; ``ValueError`` where its card and tensors do not belong together, as the sha256 is of the tensors alone."""
+    layers = {f"layer-{i}" for i in range(len(book.taps))}
+    grid, weights = book.grid, book.weights
+    known = grid in CHOICES if isinstance(grid, str) else grid and min(grid) >= 1
+    fits = (
+        layers == {n for n in tensors if n.startswith("layer-")}
+        and all(m.ndim == 2 and len(m) == book.k for m in book.centroids)
+        and len(weights) == len(layers)
+        and all(0 <= w < math.inf for w in weights)
+        and any(weights)
+        and len(book.counts) in (0, book.k)
+        and book.interp in MODES
+        and known
+    )
+    if not fits:
+        raise ValueError
+    return book
 
 
 __all__ = ["CARD", "WEIGHTS", "Codebook", "Sample"]
