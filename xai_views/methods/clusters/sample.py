@@ -58,7 +58,7 @@ class Sample:
         self.values: tuple[float, ...] = ()
         self.sizes: list[int] = []
         self.images = 0
-        self.origin = torch.zeros(0, 2, dtype=torch.long)
+        self._origin = torch.zeros(0, 2, dtype=torch.long)
         self._keys = torch.zeros(0, dtype=torch.float64)
         self._rows = torch.zeros(0, 0)
         self._new: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
@@ -146,20 +146,26 @@ class Sample:
         """Keep the smallest keys, in the order of images and positions."""
         if not self._new:
             return
-        old = [(self._keys, self._rows, self.origin)] if len(self._keys) else []
+        old = [(self._keys, self._rows, self._origin)] if len(self._keys) else []
         keys, rows, origin = (torch.cat(parts) for parts in zip(*old, *self._new, strict=True))
         taken = torch.argsort(keys, stable=True)[: self._room()]
         place = origin[taken]
         # by image, then by position: the order in which they came leaves no trace
         order = torch.argsort(place[:, 1], stable=True)
         taken = taken[order[torch.argsort(place[order, 0], stable=True)]]
-        self._keys, self._rows, self.origin, self._new = keys[taken], rows[taken], origin[taken], []
+        self._keys, self._rows, self._origin, self._new = keys[taken], rows[taken], origin[taken], []
 
     @property
     def rows(self) -> torch.Tensor:
-        """Rows ``[m, D]``, weights included; ``origin [m, 2]`` has the number of the image and the cell of each."""
+        """Rows ``[m, D]``, weights included."""
         self._settle()
         return self._rows
+
+    @property
+    def origin(self) -> torch.Tensor:
+        """``[m, 2]`` int64: the number of the image and the cell of each row."""
+        self._settle()
+        return self._origin
 
     def merge(self, other: Sample) -> None:
         """Take over what another sample drew from other images.
@@ -176,13 +182,13 @@ class Sample:
             )
         rows = other.rows
         self._settle()
-        common = set(self.origin[:, 0].tolist()) & set(other.origin[:, 0].tolist())
+        common = set(self._origin[:, 0].tolist()) & set(other._origin[:, 0].tolist())
         if common:
             raise MethodError(
                 f"image {min(common)} is in both samples; give images of different parts different numbers."
             )
         if len(rows):
-            self._new.append((other._keys, rows, other.origin))
+            self._new.append((other._keys, rows, other._origin))
             self._settle()
         self.images += other.images
         self.values, self.sizes = other.values or self.values, other.sizes or self.sizes
@@ -214,7 +220,7 @@ class Sample:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         rows = self.rows
-        tensors = {"rows": rows, "keys": self._keys, "origin": self.origin}
+        tensors = {"rows": rows, "keys": self._keys, "origin": self._origin}
         save_file({n: t.contiguous() for n, t in tensors.items()}, folder / ROWS)
         card = {
             "kind": "sample",
@@ -258,7 +264,7 @@ class Sample:
                 list(card["sizes"]),
                 int(card["images"]),
             )
-            out._rows, out._keys, out.origin = t["rows"], t["keys"], t["origin"]
+            out._rows, out._keys, out._origin = t["rows"], t["keys"], t["origin"]
         except Exception as e:  # noqa: BLE001 - whatever a damaged file raises is the same to a person
             raise MethodError(
                 f"{folder.name!r} holds no sample that can be opened ({type(e).__name__}); draw it again."
