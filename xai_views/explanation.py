@@ -129,7 +129,7 @@ def provenance(model: Any, method: Any, samples_sha256: str, exact: bool = True)
 
 def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Any) -> xr.Dataset:
     """Join single explanations, name the samples, add the provenance and validate."""
-    from .samples import digest, images
+    from .samples import digest, inputs
 
     ds = combine(parts)
     names = (
@@ -139,7 +139,7 @@ def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method:
     )
     content = hashlib.sha256()
     for i in range(samples.sizes["sample"]):
-        content.update(digest(images(samples, [i])[0]).encode())
+        content.update(digest(inputs(samples, [i])[0]).encode())
     ds = ds.assign_coords(sample=np.asarray(names, dtype=str))
     if "label" in samples:
         ds = ds.assign_coords(label=("sample", samples["label"].values)) if samples["label"].ndim == 1 else ds

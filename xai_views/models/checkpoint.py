@@ -59,12 +59,19 @@ def _lite0(a: dict) -> nn.Module:
     return Lite0(a["classes"])
 
 
+def _resnet1d(a: dict) -> nn.Module:
+    from .resnet1d import ResNet1d
+
+    return ResNet1d(a["channels"], a["classes"], a["size"][0], a["stem"], a["blocks"], a["kernel"], a["head"])
+
+
 #: Architecture families by the name in a card.
 FAMILIES: dict[str, Callable[[dict], nn.Module]] = {
     "sic": _sic,
     "cnn": _cnn,
     "vit": _vit,
     "efficientnet-lite0": _lite0,
+    "resnet1d": _resnet1d,
 }
 
 
@@ -224,6 +231,8 @@ def load(folder: Path) -> Model:
         card,
         supports,
         latents,
+        architecture.get("rate"),
+        tuple(str(x) for x in architecture.get("leads", ())),
     )
 
 

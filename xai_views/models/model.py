@@ -23,19 +23,24 @@ class Model:
     sha256 : str
         Content key of weights and supports.
     module : nn.Module
-        Maps ``[N, C, H, W]`` in [0, 1] to logits ``[N, classes]``.
+        Maps images ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : list of str
         Class names.
     channels : int
-        1 (grey) or 3 (RGB).
-    size : (int, int) or None
-        Height and width that the network was trained on; None when any size will do.
+        1 (grey) or 3 (RGB); of signals the number of leads.
+    size : (int, int), (int,) or None
+        Height and width that the network was trained on; of signals the number of steps, which is what makes it a
+        network of signals; None when any size of image will do.
     card : dict
         Origin, command, metrics, licence.
     supports : Supports or None
         Support samples of a SIC network.
     latents : Latents or None
         Evidence vectors of the training set of a SIC network.
+    rate : float or None
+        Of signals: steps per second (Hz); None when it does not matter.
+    leads : tuple of str
+        Of signals: the leads in their order; () when unknown.
     """
 
     name: str
@@ -43,10 +48,12 @@ class Model:
     module: nn.Module
     classes: list[str]
     channels: int = 3
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     card: dict = field(default_factory=dict)
     supports: Supports | None = None
     latents: Latents | None = None
+    rate: float | None = None
+    leads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -54,8 +61,16 @@ class Model:
             self.size = tuple(self.supports.image.shape[1:3])  # maps of image and supports share their pixels
 
     def __repr__(self) -> str:
-        size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        size = "any size" if self.size is None else "x".join(map(str, self.size))
+        if self.of_signals:
+            at = f" at {self.rate:g} Hz" if self.rate else ""
+            return f"Model({self.name!r}, {len(self.classes)} classes, {self.channels} lead(s), {size} steps{at})"
         return f"Model({self.name!r}, {len(self.classes)} classes, {self.channels} channel(s), {size})"
+
+    @property
+    def of_signals(self) -> bool:
+        """Whether the network is given signals rather than images."""
+        return self.size is not None and len(self.size) == 1
 
     @property
     def device(self) -> torch.device:
@@ -75,50 +90,90 @@ class Model:
         e = np.exp(x - x.max(-1, keepdims=True))
         return (e / e.sum(-1, keepdims=True)).astype(logit.dtype)
 
-    def check(self, images: np.ndarray) -> None:
-        """Raise a one-sentence :class:`ModelError` unless ``images`` is ``[N, H, W, C]`` as the network expects."""
-        want = f"[N, {'H, W' if self.size is None else f'{self.size[0]}, {self.size[1]}'}, {self.channels}]"
-        if images.ndim != 4:
-            raise ModelError(
-                f"model {self.name!r} got images of shape {list(images.shape)} and expects {want}; add the missing "
-                "dimension, for instance images[None]."
-            )
-        n, h, w, c = images.shape
-        if c != self.channels:
-            first = " (channels first? use images.transpose(0, 2, 3, 1))" if h == self.channels else ""
-            raise ModelError(
-                f"model {self.name!r} expects {self.channels} channel(s) and got images of shape {[n, h, w, c]}{first}; "
-                "convert grey to RGB or RGB to grey before asking it."
-            )
-        if self.size is not None and (h, w) != tuple(self.size):
-            raise ModelError(
-                f"model {self.name!r} was trained on {self.size[0]}x{self.size[1]} pixels and got {h}x{w}; resize the "
-                "images, for instance open_samples(..., size=...)."
-            )
-        if images.dtype != np.uint8:
-            low, high = float(images.min(initial=0)), float(images.max(initial=0))
-            if not np.isfinite([low, high]).all():
-                raise ModelError(
-                    f"model {self.name!r} got images with values that are not finite; replace them, for instance with "
-                    "numpy.nan_to_num."
-                )
-            if low < 0 or high > 1:
-                raise ModelError(
-                    f"model {self.name!r} expects uint8 images or floats in [0, 1] and got {images.dtype} in "
-                    f"[{low:.3g}, {high:.3g}]; divide by the largest possible value."
-                )
+    def check(self, given: np.ndarray) -> None:
+        """Raise a one-sentence :class:`ModelError` unless images or signals are as the network expects."""
+        if self.of_signals:
+            check_signals(self, given)
+        else:
+            check_images(self, given)
 
-    def tensor(self, images: np.ndarray) -> torch.Tensor:
-        """Images ``[N, H, W, C]`` (uint8, or float in [0, 1]) as a tensor ``[N, C, H, W]`` on the model's device.
+    def tensor(self, given: np.ndarray) -> torch.Tensor:
+        """Images or signals as the tensor that the network is given, on its device and in its dtype.
+
+        Parameters
+        ----------
+        given : ndarray
+            Images ``[N, H, W, C]`` (uint8, or float in [0, 1]), which become ``[N, C, H, W]``; or signals
+            ``[N, lead, time]`` in mV.
 
         Raises
         ------
         ModelError
             In one sentence, when shape, channels, range or size do not fit.
         """
-        images = np.asarray(images)
-        self.check(images)
-        scale = 255 if images.dtype == np.uint8 else 1
+        given = np.asarray(given)
+        self.check(given)
         like = next(self.module.parameters(), torch.zeros(()))
-        x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        return x.to(like.device, like.dtype) / scale
+        if self.of_signals:
+            return torch.from_numpy(np.ascontiguousarray(given)).to(like.device, like.dtype)
+        x = torch.from_numpy(np.ascontiguousarray(given.transpose(0, 3, 1, 2)))
+        return x.to(like.device, like.dtype) / (255 if given.dtype == np.uint8 else 1)
+
+
+def check_images(model: Model, images: np.ndarray) -> None:
+    """Raise a one-sentence :class:`ModelError` unless ``images`` is ``[N, H, W, C]`` as the network expects."""
+    want = f"[N, {'H, W' if model.size is None else f'{model.size[0]}, {model.size[1]}'}, {model.channels}]"
+    if images.ndim != 4:
+        raise ModelError(
+            f"model {model.name!r} got images of shape {list(images.shape)} and expects {want}; add the missing "
+            "dimension, for instance images[None]."
+        )
+    n, h, w, c = images.shape
+    if c != model.channels:
+        first = " (channels first? use images.transpose(0, 2, 3, 1))" if h == model.channels else ""
+        raise ModelError(
+            f"model {model.name!r} expects {model.channels} channel(s) and got images of shape {[n, h, w, c]}{first}; "
+            "convert grey to RGB or RGB to grey before asking it."
+        )
+    if model.size is not None and (h, w) != tuple(model.size):
+        raise ModelError(
+            f"model {model.name!r} was trained on {model.size[0]}x{model.size[1]} pixels and got {h}x{w}; resize the "
+            "images, for instance open_samples(..., size=...)."
+        )
+    if images.dtype != np.uint8:
+        low, high = float(images.min(initial=0)), float(images.max(initial=0))
+        if not np.isfinite([low, high]).all():
+            raise ModelError(
+                f"model {model.name!r} got images with values that are not finite; replace them, for instance with "
+                "numpy.nan_to_num."
+            )
+        if low < 0 or high > 1:
+            raise ModelError(
+                f"model {model.name!r} expects uint8 images or floats in [0, 1] and got {images.dtype} in "
+                f"[{low:.3g}, {high:.3g}]; divide by the largest possible value."
+            )
+
+
+def check_signals(model: Model, signals: np.ndarray) -> None:
+    """Raise a one-sentence :class:`ModelError` unless ``signals`` is ``[N, lead, time]`` as the network expects."""
+    want = f"[N, {model.channels}, {model.size[0]}]"
+    if signals.ndim != 3 or signals.dtype.kind not in "fiu":
+        raise ModelError(
+            f"model {model.name!r} got {signals.dtype} of shape {list(signals.shape)} and expects signals {want} in mV; "
+            "open them with open_samples."
+        )
+    n, leads, steps = signals.shape
+    if leads != model.channels:
+        raise ModelError(
+            f"model {model.name!r} expects {model.channels} lead(s) and got signals of shape {[n, leads, steps]}; choose "
+            "leads with xai_views.samples.prepare."
+        )
+    if steps != model.size[0]:
+        raise ModelError(
+            f"model {model.name!r} was trained on {model.size[0]} steps and got {steps}; bring the records to it with "
+            "xai_views.samples.prepare."
+        )
+    if not np.isfinite(signals).all():
+        raise ModelError(
+            f"model {model.name!r} got signals with values that are not finite; mark such leads as missing."
+        )

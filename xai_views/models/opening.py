@@ -32,10 +32,12 @@ def open_model(
     *,
     classes: Sequence[str] | None = None,
     channels: int = 3,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     name: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    rate: float | None = None,
+    leads: Sequence[str] = (),
 ) -> Model:
     """Open a model.
 
@@ -43,16 +45,19 @@ def open_model(
     ----------
     spec : str, Path, nn.Module or Model
         A catalogue name (``"birds-sic"``), a checkpoint folder, or your own module, which maps images
-        ``[N, C, H, W]`` in [0, 1] to logits ``[N, classes]``.
+        ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : sequence of str, optional
         Class names of your own module; numbered when not given.
-    channels, size : int, (int, int), optional
-        Input of your own module; any size when ``size`` is not given.
+    channels, size : int, (int, int) or (int,), optional
+        Input of your own module; any size when ``size`` is not given. One number makes it a network of signals: the
+        number of steps, ``channels`` being that of leads.
     name : str, optional
         Name shown for your own module.
     mean, std : sequence of float, optional
         Normalisation that your own module expects of images in [0, 1]; when not given what a network of timm says of
         itself, else none.
+    rate, leads : float, sequence of str, optional
+        Of your own module of signals: steps per second (Hz), and the leads in the order it expects.
 
     Returns
     -------
@@ -67,7 +72,9 @@ def open_model(
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
-        return _own(spec, classes, channels, size, name, mean, std)
+        model = _own(spec, classes, channels, size, name, mean, std)
+        model.rate, model.leads = rate, _leads(leads, channels)
+        return model
     from .. import catalogue
 
     shipped = catalogue.models()
@@ -88,11 +95,20 @@ def open_model(
     return load(path)
 
 
+def _leads(leads: Sequence[str], channels: int) -> tuple[str, ...]:
+    """The standard names of the leads; () when none are given."""
+    from ..samples.signals import lead_name
+
+    if leads and len(leads) != channels:
+        raise ModelError(f"{len(leads)} leads were named and the network has {channels} channels; name each.")
+    return tuple(lead_name(x) for x in leads)
+
+
 def _own(
     module: nn.Module,
     classes: Sequence[str] | None,
     channels: int,
-    size: tuple[int, int] | None,
+    size: tuple[int, ...] | None,
     name: str | None,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,

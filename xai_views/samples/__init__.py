@@ -1,7 +1,21 @@
 """Samples: the schema, loaders, and generators with ground truth."""
 
 from .opening import open_samples
-from .schema import dataset, digest, images, validate
+from .reading import digest, images, inputs, positions
+from .schema import dataset, validate
+from .signals import is_signals, signal_dataset
 from .upload import decode_upload, fit
 
-__all__ = ["dataset", "decode_upload", "digest", "fit", "images", "open_samples", "validate"]
+__all__ = [
+    "dataset",
+    "decode_upload",
+    "digest",
+    "fit",
+    "images",
+    "inputs",
+    "is_signals",
+    "open_samples",
+    "positions",
+    "signal_dataset",
+    "validate",
+]

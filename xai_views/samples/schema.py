@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
+
+from .signals import is_signals, validate_signals
 
 IMAGE_DIMS = ("sample", "y", "x", "channel")
 TRUTH_DIMS = ("sample", "y", "x")
@@ -67,7 +68,7 @@ def dataset(
         raise SamplesError(f"{len(names)} names were given for {n} images; give one each.")
     classes = None if classes is None else [str(c) for c in classes]
     if label is not None:
-        label, classes = _labels(label, classes, n)
+        label, classes = as_labels(label, classes, n)
         variables["label"] = (("sample", "class")[: label.ndim], label)
     known: dict[str, Any] = {**WORDS, "classes": classes or []}
     for key, truth in (("part", part), ("mask", mask)):
@@ -127,7 +128,8 @@ def _as_ids(part: Any) -> Any:
     return part.astype(np.int16)
 
 
-def _labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, list[str]]:
+def as_labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, list[str]]:
+    """Labels of any kind as integers ``[N]`` or ``[N, classes]``, and the class names."""
     try:
         label = np.asarray(label)
     except ValueError:
@@ -196,6 +198,8 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     SamplesError
         In one sentence: what came, what was expected, what to do.
     """
+    if is_signals(ds):
+        return validate_signals(ds)
     if not isinstance(ds, xr.Dataset) or "image" not in ds:
         came = f"variables {sorted(map(str, ds))}" if isinstance(ds, xr.Dataset) else type(ds).__name__
         raise SamplesError(
@@ -215,9 +219,9 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         raise SamplesError(f"the class name {twice!r} is used twice; class names must be unique.")
     if "name" not in ds:
         ds = ds.assign(name=("sample", np.asarray(numbered(ds.sizes["sample"]))))
-    _check_names(ds["name"])
+    check_names(ds["name"])
     if "label" in ds:
-        _check_label(ds["label"], classes)
+        check_label(ds["label"], classes)
     for truth in ("part", "mask"):
         if truth in ds:
             _check_truth(ds, truth)
@@ -257,10 +261,11 @@ def _check_image(image: xr.DataArray) -> None:
             "when it holds 0 to 255, else divide it by its largest possible value."
         )
     if image.dtype.kind == "f" and in_memory(image):
-        _check_range(image.values)
+        check_range(image.values)
 
 
-def _check_range(image: np.ndarray) -> None:
+def check_range(image: np.ndarray) -> None:
+    """Raise a one-sentence :class:`SamplesError` unless the values are finite and in [0, 1]."""
     low, high = float(image.min()), float(image.max())
     if not np.isfinite([low, high]).all():
         raise SamplesError("'image' holds values that are not finite numbers; replace them before opening.")
@@ -271,7 +276,8 @@ def _check_range(image: np.ndarray) -> None:
         )
 
 
-def _check_names(name: xr.DataArray) -> None:
+def check_names(name: xr.DataArray) -> None:
+    """Raise a one-sentence :class:`SamplesError` unless names are unique and can stand in a URL."""
     if name.dims != ("sample",):
         raise SamplesError(f"'name' has dimensions {list(name.dims)} and should have ['sample'].")
     seen: set[str] = set()
@@ -285,7 +291,8 @@ def _check_names(name: xr.DataArray) -> None:
         seen.add(text)
 
 
-def _check_label(label: xr.DataArray, classes: list[str]) -> None:
+def check_label(label: xr.DataArray, classes: list[str]) -> None:
+    """Raise a one-sentence :class:`SamplesError` unless labels are indices or 0/1 of ``classes``."""
     if label.dims[:1] != ("sample",) or label.ndim > 2 or label.dtype.kind not in "iub":
         raise SamplesError(
             f"'label' is {label.dtype} {list(label.dims)} and should be integers ['sample'], "
@@ -335,65 +342,3 @@ def _check_truth(ds: xr.Dataset, key: str) -> None:
             "parts are "
             "named; name each id from 0 on."
         )
-
-
-def digest(array: np.ndarray) -> str:
-    """Return the content key of one image: it changes when a pixel, the shape or the type does.
-
-    Parameters
-    ----------
-    array : ndarray
-        Any shape and type.
-
-    Returns
-    -------
-    str
-        First 32 hexadecimal digits of the sha256 over dtype, shape and bytes.
-    """
-    array = np.ascontiguousarray(array)
-    content = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    content.update(array.tobytes())
-    return content.hexdigest()[:32]
-
-
-def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
-    """Compute the wanted images and no others.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Samples.
-    indices : int, sequence of int, slice or bool array
-        Which samples; negative ones count from the end.
-
-    Returns
-    -------
-    ndarray
-        ``[n, H, W, C]``, uint8 or float32 in [0, 1].
-
-    Raises
-    ------
-    SamplesError
-        When there is no such sample, or a lazy image turns out not to lie in [0, 1].
-    """
-    n = ds.sizes["sample"]
-    wanted = np.arange(n)[indices] if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
-    if wanted.dtype == bool:
-        if len(wanted) != n:
-            raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
-        wanted = np.flatnonzero(wanted)
-    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
-        raise SamplesError(
-            f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions "
-            f"from 0 to {n - 1}, a slice, or one bool each."
-        )
-    strange = wanted[(wanted < -n) | (wanted >= n)] if wanted.size else wanted
-    if strange.size:
-        raise SamplesError(f"sample {strange[0]} was asked for and there are {n}, counted from 0.")
-    wanted = wanted.astype(np.int64)
-    if in_memory(ds["image"]):
-        return ds["image"].variable._data[wanted]
-    computed = np.asarray(ds["image"].isel(sample=wanted).values)
-    if computed.dtype.kind == "f" and computed.size:
-        _check_range(computed)
-    return computed
