@@ -11,7 +11,7 @@ import yaml
 
 from .errors import XaiViewsError, nearest
 
-FAMILIES = ("birds", "birds-watermark", "digits", "nuclei")
+FAMILIES = ("birds", "birds-watermark", "digits", "nuclei", "ecg")
 SPLITS = ("train", "test")
 
 
@@ -31,8 +31,8 @@ def models() -> dict[str, Path]:
 def samples() -> dict[str, Path]:
     """Find the folders of sample sets by catalogue name, such as ``birds/test``.
 
-    Training birds are drawn when they are looked at and have no folder of their own; theirs is that of the
-    test birds.
+    Training birds and records are made when they are looked at and have no folder of their own; theirs is that of
+    the test set.
     """
     found = {}
     for family in FAMILIES:
@@ -43,6 +43,8 @@ def samples() -> dict[str, Path]:
                     break
     if (root() / "samples" / "photos" / "card.yaml").is_file():
         found["photos"] = root() / "samples" / "photos"
+    if "ecg/test" in found:
+        found |= dict.fromkeys(("ecg/train", "ecg/dicom"), found["ecg/test"])
     if "birds/test" in found:
         found.setdefault("birds/train", found["birds/test"])
     return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""Building the sample sets that ship: ``python -m xai_views.samples build birds birds-watermark digits nuclei photos``.
+"""Building the sample sets that ship: ``python -m xai_views.samples build birds birds-watermark digits nuclei photos ecg``.
 
 The packages that digits and nuclei come from are looked up here and nowhere else.
 """
@@ -41,14 +41,19 @@ def _write(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np
     folder.mkdir(parents=True, exist_ok=True)
     if arrays:
         np.savez_compressed(folder / "samples.npz", **arrays)
-    tiles = [fit(np.asarray(p), (80, 80), 3) for p in preview[:8]]
-    gap = np.full((80, 4, 3), 255, np.uint8)
-    row = np.concatenate([t for tile in tiles for t in (tile, gap)][:-1], 1)
-    Image.fromarray(row).save(folder / "preview.png", optimize=True)
+    if len(preview):
+        _write_preview(folder, preview)
     files = sorted(p for p in folder.iterdir() if p.name not in ("card.yaml", "preview.png"))
     _write_card(
         folder, card | {"sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}}
     )
+
+
+def _write_preview(folder: Path, preview: Sequence[np.ndarray]) -> None:
+    tiles = [fit(np.asarray(p), (80, 80), 3) for p in preview[:8]]
+    gap = np.full((80, 4, 3), 255, np.uint8)
+    row = np.concatenate([t for tile in tiles for t in (tile, gap)][:-1], 1)
+    Image.fromarray(row).save(folder / "preview.png", optimize=True)
 
 
 def _write_card(folder: Path, card: dict) -> None:
@@ -202,6 +207,29 @@ def build_photos(out: Path) -> None:
     )
 
 
+def build_ecg(out: Path) -> None:
+    """Compose and write the test records, and the card of the real record, which stays in its package."""
+    from . import ecg_samples
+
+    n, seed = ecg_samples.SETS["test"]
+    people = ecg_samples.PEOPLE["test"]
+    arrays = ecg_samples.composed(n, people, seed)
+    card = {
+        "name": "ecg-test",
+        "title": "Composed 12-lead ECG records, test set",
+        "classes": list(ecg_samples.CLASSES),
+        "samples": n,
+        "synthetic": True,
+        "note": ecg_samples.NOTE,
+        "seed": seed,
+        "people": people,
+        "licence": "BSD-3-Clause",
+        "origin": ecg_samples.ORIGIN,
+        "command": "python -m xai_views.samples build ecg --out data/samples",
+    }
+    _write(out / "ecg-test", card, [], **ecg_samples.packed(arrays))
+
+
 BUILDERS = {
     "birds": build_birds,
     "birds/test": build_birds,
@@ -209,6 +237,7 @@ BUILDERS = {
     "photos": build_photos,
     "digits": build_digits,
     "nuclei": build_nuclei,
+    "ecg": build_ecg,
 }
 
 

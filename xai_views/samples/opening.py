@@ -89,6 +89,10 @@ def _named(spec: str, split: str | None) -> xr.Dataset:
 
         return bird_samples(name.split("/")[1])
     card = catalogue.card(folder)
+    if name.startswith("ecg/"):
+        from .ecg_samples import ecg_samples
+
+        return ecg_samples(name.split("/")[1], folder)
     if name == "photos":
         from .photos import photo_samples
 

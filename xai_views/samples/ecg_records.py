@@ -1,0 +1,206 @@
+"""Records composed of known waves: five classes whose evidence is known in time and lead.
+
+Every class is composed in the same way, so that nothing but its transform tells it from the others:
+
+* ``normal``: sinus rhythm with some variation of the intervals; P waves may be small.
+* ``atrial fibrillation``: no P waves, irregular intervals, fibrillatory waves. Evidence: all leads from the end of T to
+  the next QRS, where P is missing and fibrillation is seen.
+* ``anterior ST elevation``: the segment from the end of QRS to the end of T is lifted in V1 to V4. Evidence: there.
+* ``wide QRS``: QRS stretched with a slurred end, T turned against it unless hard. Evidence: QRS, and T where it is
+  turned, in all leads.
+* ``premature beats``: one to three beats come early, wide and without P, with a pause after. Evidence: their QRS and T
+  in all leads.
+
+A third of the records of each class is easy, a third medium, a third hard: weaker evidence and more noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ecg_templates import BEFORE, DRAWN, RATE, Template
+from .signals import LANDMARKS, LEADS
+
+CLASSES = ("normal", "atrial fibrillation", "anterior ST elevation", "wide QRS", "premature beats")
+DIFFICULTIES = ("easy", "medium", "hard")
+STEPS = 10 * RATE
+STEP_MV = 0.005  # as most machines record
+ANTERIOR = tuple(LEADS.index(x) for x in ("V1", "V2", "V3", "V4"))
+#: Per difficulty: lift of ST in mV, stretch of a wide QRS, size of fibrillatory waves in mV, noise in mV.
+LIFT = ((0.25, 0.4), (0.15, 0.25), (0.08, 0.15))
+WIDEN = ((1.7, 2.0), (1.45, 1.7), (1.25, 1.45))
+FIBRILLATION = ((0.06, 0.12), (0.03, 0.06), (0.01, 0.03))
+EARLY = ((0.55, 0.65), (0.6, 0.72), (0.68, 0.8))
+NOISE = ((0.004, 0.012), (0.012, 0.03), (0.03, 0.06))
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A composed record: ``signal [12, 4000]`` mV at 400 Hz, ``mask`` alike, ``landmark [4000]``, ``peaks`` (steps of R)."""
+
+    signal: np.ndarray
+    mask: np.ndarray
+    landmark: np.ndarray
+    peaks: np.ndarray
+
+
+def twelve(eight: np.ndarray) -> np.ndarray:
+    """Add III, aVR, aVL and aVF to ``[8, steps]`` of I, II, V1 to V6 (Einthoven, Goldberger): ``[12, steps]``."""
+    one, two = eight[0], eight[1]
+    return np.concatenate([[one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2], eight[2:]])
+
+
+def rhythm(kind: str, level: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Times of the R peaks in s over a little more than ten seconds, and which of the beats are premature."""
+    rr = rng.uniform(0.62, 1.1)
+    n = int(12 / rr) + 4
+    if kind == "atrial fibrillation":
+        spread = (0.24, 0.19, 0.14)[level]
+        intervals = np.clip(rng.normal(rr, spread * rr, 2 * n), 0.34, 1.9)
+    else:
+        slow = 0.03 * np.sin(2 * np.pi * np.cumsum(np.full(n, rr)) * 0.25 + rng.uniform(0, 6.3))
+        intervals = rr * (1 + slow + rng.normal(0, 0.01, n))
+    early = np.zeros(len(intervals) + 1, bool)
+    if kind == "premature beats":
+        inside = np.flatnonzero((np.cumsum(intervals) > 1.2) & (np.cumsum(intervals) < 8.6))
+        for i in sorted(
+            rng.choice(inside[1::2], min(len(inside[1::2]), int(rng.integers(1, 4))), replace=False)
+        ):
+            cut = rng.uniform(*EARLY[level])
+            lost = intervals[i] * (1 - cut)
+            intervals[i] -= lost
+            intervals[i + 1] += lost  # the pause after: the next sinus beat comes when it would have come
+            early[i + 1] = True
+    times = np.concatenate([[0.0], np.cumsum(intervals)]) - rng.uniform(0, rr)
+    return times, early
+
+
+def _place(out: np.ndarray, wave: np.ndarray, at: float, stretch: float = 1.0, about: float = 0.0) -> None:
+    """Add a wave ``[8, steps]`` whose R lies at ``at`` s, stretched by ``stretch`` about ``about`` s after R."""
+    origin = BEFORE * RATE
+    first = int(np.floor(at * RATE - stretch * origin - RATE * 0.2))
+    steps = np.arange(max(0, first), min(out.shape[1], first + int(1.6 * stretch * wave.shape[1])))
+    if not len(steps):
+        return
+    source = ((steps / RATE - at) - about) / stretch + about
+    position = source * RATE + origin
+    for lead in range(len(wave)):
+        out[lead, steps] += np.interp(position, np.arange(wave.shape[1]), wave[lead], left=0, right=0)
+
+
+def _steps(at: float, start: float, stop: float) -> slice:
+    """The steps of a record between two times relative to R."""
+    first, last = (int(np.clip(round((at + s) * RATE), 0, STEPS)) for s in (start, stop))
+    return slice(first, max(first, last))
+
+
+def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> Record:
+    """Compose one record.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`CLASSES`.
+    level : int
+        0 (easy), 1 or 2 (hard).
+    beat : Template
+        Whose beat it is made of.
+    rng : numpy.random.Generator
+        Decides everything else.
+    """
+    times, early = rhythm(kind, level, rng)
+    out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(LEADS), STEPS), bool)
+    landmark = np.full(STEPS, LANDMARKS.index("TP"), np.int8)
+    sizes = {"P": rng.uniform(0.5, 1.3), "T": rng.uniform(0.7, 1.2), "all": rng.uniform(0.75, 1.3)}
+    widen = rng.uniform(*WIDEN[level]) if kind == "wide QRS" else rng.uniform(0.92, 1.08)
+    lift = rng.uniform(*LIFT[level]) if kind == "anterior ST elevation" else 0.0
+    ectopic = rng.uniform(-1, 1, len(DRAWN))
+    breath = rng.uniform(0.2, 0.35)
+    spans = {k: (a / RATE, b / RATE) for k, (a, b) in beat.spans.items()}
+    for i, at in enumerate(times[:-1]):
+        before = at - times[i - 1] if i else times[1] - times[0]
+        gain = sizes["all"] * (1 + 0.06 * np.sin(2 * np.pi * breath * at))
+        premature = bool(early[i])
+        wide = 1.9 if premature else widen
+        late = spans["QRS"][1] * (wide - 1)
+        qt = float(np.clip(np.sqrt(min(before, 1.1) / 0.85), 0.8, 1.12))
+        t_span = (spans["T"][0] * qt + late, spans["T"][1] * qt + late)
+        q_span = (spans["QRS"][0] * wide, spans["QRS"][1] * wide)
+        q_span = (max(q_span[0], spans["QRS"][0] * 1.15), q_span[1])
+        if premature:
+            wave = 1.5 * np.sign(ectopic)[:, None] * np.abs(beat.qrs) + 0.3 * ectopic[:, None] * beat.qrs
+            _place(out, gain * wave, at, wide)
+            _place(out, -1.2 * gain * sizes["T"] * np.sign(ectopic)[:, None] * np.abs(beat.t), at + late, qt)
+        else:
+            _place(out, gain * beat.qrs, at, wide)
+            turn = -0.8 if kind == "wide QRS" and level < 2 else 1.0
+            _place(out, turn * gain * sizes["T"] * beat.t, at + late, qt)
+            if kind == "wide QRS":
+                _slur(out, beat, gain, at, q_span)
+            if kind != "atrial fibrillation":
+                _place(out, gain * sizes["P"] * beat.p, at)
+                landmark[_steps(at, *spans["P"])] = LANDMARKS.index("P")
+        if lift:
+            _lift(out, lift, at, q_span[1], t_span[1])
+        landmark[_steps(at, *q_span)] = LANDMARKS.index("QRS")
+        landmark[_steps(at, q_span[1], t_span[0])] = LANDMARKS.index("none")  # the ST segment
+        landmark[_steps(at, *t_span)] = LANDMARKS.index("T")
+        if kind == "wide QRS":
+            mask[:, _steps(at, q_span[0], t_span[1] if level < 2 else q_span[1])] = True
+        elif premature:
+            mask[:, _steps(at, q_span[0], t_span[1])] = True
+        elif lift:
+            mask[np.ix_(ANTERIOR, range(*_steps(at, q_span[1], t_span[1]).indices(STEPS)))] = True
+    if kind == "atrial fibrillation":
+        out += _fibrillation(rng, rng.uniform(*FIBRILLATION[level]))
+        mask[:, landmark == LANDMARKS.index("TP")] = True
+    out += _noise(rng, rng.uniform(*NOISE[level]))
+    peaks = np.round(times * RATE).astype(int)
+    out = np.round(out / STEP_MV).astype(np.float32) * np.float32(STEP_MV)
+    return Record(twelve(out), mask, landmark, peaks[(peaks >= 0) & (peaks < STEPS)])
+
+
+def _slur(out: np.ndarray, beat: Template, gain: float, at: float, span: tuple[float, float]) -> None:
+    """A slurred second half of a wide QRS: what it ends with, drawn out."""
+    steps = np.arange(STEPS)[_steps(at, 0.02, span[1])]
+    if len(steps):
+        shape = np.sin(np.pi * (steps / RATE - at - 0.02) / (span[1] - 0.02)) ** 2
+        out[:, steps] += (
+            0.25 * gain * np.sign(beat.qrs.sum(1))[:, None] * np.abs(beat.qrs).max(1)[:, None] * shape
+        )
+
+
+def _lift(out: np.ndarray, lift: float, at: float, start: float, stop: float) -> None:
+    """Lift V1 to V4 from the end of QRS to the end of T, highest a third of the way."""
+    steps = np.arange(STEPS)[_steps(at, start, stop)]
+    if len(steps):
+        x = np.clip((steps / RATE - at - start) / (stop - start), 0, 1)
+        shape = np.minimum(x / 0.12, 1) * (1 - x) ** 0.7
+        for lead, share in zip((2, 3, 4, 5), (0.6, 1.0, 1.0, 0.7), strict=True):
+            out[lead, steps] += lift * share * shape
+
+
+def _fibrillation(rng: np.random.Generator, size: float) -> np.ndarray:
+    """Fibrillatory waves of 4 to 8 a second whose rate wanders, largest in V1."""
+    phase = np.cumsum(rng.uniform(4.5, 7) + 0.8 * _wander(rng, 1.0)) / RATE * 2 * np.pi
+    wave = np.sin(phase) + 0.4 * np.sin(2 * phase + rng.uniform(0, 6.3))
+    share = np.array([0.4, 0.8, 1.6, 1.0, 0.5, 0.4, 0.4, 0.4]) * rng.uniform(0.8, 1.2, len(DRAWN))
+    return size * share[:, None] * wave * (1 + 0.3 * _wander(rng, 0.7))
+
+
+def _wander(rng: np.random.Generator, rate: float) -> np.ndarray:
+    """A slow random curve ``[4000]`` of about unit size that changes ``rate`` times a second."""
+    knots = rng.normal(0, 1, int(10 * rate) + 4)
+    return np.interp(np.arange(STEPS) / RATE * rate, np.arange(len(knots)), knots)
+
+
+def _noise(rng: np.random.Generator, size: float) -> np.ndarray:
+    """Baseline wander, muscle and mains, each lead its own share."""
+    base = np.stack([_wander(rng, 0.4) for _ in DRAWN]) * 2.0 * size
+    muscle = rng.normal(0, size, (len(DRAWN), STEPS)) * (0.6 + 0.4 * np.abs(_wander(rng, 1.5)))
+    mains = np.sin(2 * np.pi * 50 * np.arange(STEPS) / RATE + rng.uniform(0, 6.3)) * rng.uniform(
+        0, 0.6, (len(DRAWN), 1)
+    )
+    return base + muscle + mains * size

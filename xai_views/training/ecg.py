@@ -1,0 +1,221 @@
+"""Training of a residual network on 12-lead records: data, recipe, figures per class and difficulty, card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from torch import nn
+
+from ..errors import SamplesError
+from ..models.checkpoint import build
+from .classifier import epoch_generator, figures
+from .loop import fit
+
+RATE, STEPS = 400, 4096
+
+
+@dataclass(frozen=True)
+class EcgRecipe:
+    """Everything that decides a training run; it is written to the card.
+
+    Attributes
+    ----------
+    epochs, batch : int
+        Passes over the records and records per step.
+    rate, weight_decay : float
+        Peak learning rate and decay of AdamW.
+    stem, blocks, kernel, head
+        As in :class:`~xai_views.models.resnet1d.ResNet1d`.
+    gain : float
+        Records are multiplied by up to this factor, or divided by it.
+    dropped : float
+        Probability of a lead to be silent, so that muting one is nothing unheard of.
+    seed : int
+        Seed of weights and batches.
+    """
+
+    epochs: int = 8
+    batch: int = 32
+    rate: float = 3e-3
+    weight_decay: float = 1e-3
+    stem: int = 16
+    blocks: tuple[tuple[int, int], ...] = ((24, 4), (40, 4), (56, 2), (80, 2))
+    kernel: int = 17
+    head: str = "gap"
+    gain: float = 1.25
+    dropped: float = 0.06
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Training or test records.
+
+    Attributes
+    ----------
+    signal : ndarray
+        ``[N, leads, 4096]`` float16 in mV at 400 Hz, padded with zeros.
+    target : ndarray
+        ``[N, classes]`` float32 0/1.
+    classes, leads : list of str
+        Names.
+    several : bool
+        Whether a record may have several classes at once, or none.
+    name : str
+        Of the samples.
+    """
+
+    signal: np.ndarray
+    target: np.ndarray
+    classes: list[str]
+    leads: list[str]
+    several: bool
+    name: str
+
+    @property
+    def label(self) -> np.ndarray:
+        """``[N]`` the class of each record; -1 where there is none or more than one."""
+        return np.where(self.target.sum(1) == 1, self.target.argmax(1), -1)
+
+
+def records(ds: xr.Dataset, name: str) -> Records:
+    """Bring labelled records to 400 Hz and 4096 steps.
+
+    Raises
+    ------
+    SamplesError
+        When labels are missing.
+    """
+    from ..samples import inputs
+    from ..samples.prepare import prepare
+    from ..samples.signals import LEADS
+
+    classes = list(ds.attrs.get("classes", ()))
+    if "label" not in ds or not classes:
+        raise SamplesError(f"records {name!r} have no labels; training needs a label for every record.")
+    leads = [str(x) for x in ds["lead"].values]
+    leads = list(LEADS) if set(leads) >= {"I", "II"} else leads
+    ready = prepare(ds, leads, RATE, STEPS)
+    label = np.asarray(ready["label"].values)
+    if label.ndim == 1 and (label < 0).any():
+        raise SamplesError(f"{int((label < 0).sum())} records of {name!r} have no label; give each one.")
+    target = label if label.ndim == 2 else np.eye(len(classes))[label]
+    several = label.ndim == 2 and not (label.sum(1) == 1).all()
+    signal = inputs(ready, slice(None)).astype(np.float16)
+    return Records(signal, target.astype(np.float32), classes, leads, bool(several), name)
+
+
+def architecture(data: Records, recipe: EcgRecipe) -> dict:
+    """The ``architecture`` entry of a card."""
+    return {
+        "family": "resnet1d",
+        "channels": len(data.leads),
+        "size": [STEPS],
+        "classes": len(data.classes),
+        "stem": recipe.stem,
+        "blocks": [list(b) for b in recipe.blocks],
+        "kernel": recipe.kernel,
+        "head": recipe.head,
+        "rate": RATE,
+        "leads": data.leads,
+    }
+
+
+def batches(data: Records, recipe: EcgRecipe, epoch: int, device: str) -> Iterator[tuple]:
+    """Batches of one epoch: records of random gain with some silent leads, and their targets."""
+    g = epoch_generator(recipe.seed, epoch)
+    order = torch.randperm(len(data.signal), generator=g)
+    for i in range(max(1, len(order) // recipe.batch)):
+        index = order[i * recipe.batch : (i + 1) * recipe.batch].numpy()
+        x = torch.from_numpy(data.signal[index].astype(np.float32))
+        gain = recipe.gain ** (2 * torch.rand(len(x), 1, 1, generator=g) - 1)
+        heard = torch.rand(x.shape[:2], generator=g)[..., None] >= recipe.dropped
+        yield (x * gain * heard).to(device), torch.from_numpy(data.target[index]).to(device)
+
+
+def loss_of(logit: torch.Tensor, target: torch.Tensor, several: bool) -> torch.Tensor:
+    """Cross entropy of the one class, or of each class apart where there may be several."""
+    return F.binary_cross_entropy_with_logits(logit, target) if several else F.cross_entropy(logit, target)
+
+
+@torch.no_grad()
+def logits(module: nn.Module, signal: np.ndarray, batch: int = 64) -> np.ndarray:
+    """Logits ``[N, classes]`` of ``[N, leads, steps]`` in mV, in evaluation mode."""
+    was = module.training
+    module.eval()
+    like = next(module.parameters())
+    out = [
+        module(torch.from_numpy(signal[i : i + batch].astype(np.float32)).to(like)).cpu()
+        for i in range(0, len(signal), batch)
+    ]
+    module.train(was)
+    return torch.cat(out).numpy()
+
+
+def scores(logit: np.ndarray, data: Records) -> dict:
+    """Accuracy and its balance; of several classes at once the mean area under the ROC curve."""
+    if not data.several:
+        return figures(logit.argmax(1), data.label)
+    from sklearn.metrics import roc_auc_score
+
+    known = (data.target.min(0) == 0) & (data.target.max(0) == 1)
+    return {"test_auroc": round(float(roc_auc_score(data.target[:, known], logit[:, known])), 4)}
+
+
+def per_class(logit: np.ndarray, data: Records, difficulty: np.ndarray | None, names: list[str]) -> dict:
+    """Share of right answers of each class, at each difficulty where that is known."""
+    right = logit.argmax(1) == data.label
+    out = {}
+    for c, title in enumerate(data.classes):
+        of = data.label == c
+        out[title] = {"all": round(float(right[of].mean()), 4)}
+        if difficulty is not None:
+            out[title] |= {
+                n: round(float(right[of & (difficulty == d)].mean()), 4) for d, n in enumerate(names)
+            }
+    return out
+
+
+def train_ecg(
+    data: Records,
+    test: Records,
+    recipe: EcgRecipe,
+    *,
+    device: str = "cpu",
+    folder: Path | None = None,
+    quiet: bool = False,
+) -> tuple[nn.Module, list[dict]]:
+    """Fit the network; returns it and its curves. The test records are for the curves only: nothing is selected by them.
+
+    Raises
+    ------
+    ModelError
+        When ``folder`` holds the progress of another run.
+    """
+    torch.manual_seed(recipe.seed)
+    network = build(architecture(data, recipe)).to(device)
+    content = hashlib.sha256(repr((asdict(recipe), architecture(data, recipe))).encode())
+    content.update(np.ascontiguousarray(data.signal[:: max(1, len(data.signal) // 64)]).tobytes())
+    content.update(data.target.tobytes())
+    curves = fit(
+        network,
+        lambda epoch: batches(data, recipe, epoch, device),
+        lambda pair: loss_of(network(pair[0]), pair[1], data.several),
+        epochs=recipe.epochs,
+        steps=max(1, len(data.signal) // recipe.batch),
+        rate=recipe.rate,
+        weight_decay=recipe.weight_decay,
+        folder=folder,
+        stamp=content.hexdigest(),
+        validate=lambda: scores(logits(network, test.signal), test),
+        label="ecg",
+        quiet=quiet,
+    )
+    return network.eval(), curves
