@@ -85,7 +85,7 @@ class Model:
     def probability(self, logit: np.ndarray) -> np.ndarray:
         """Probabilities ``[..., classes]`` of logits, in their dtype: softmax, or sigmoid where classes are asked apart."""
         x = np.asarray(logit, np.float64)
-        if self.supports is not None:  # SIC asks every class by itself
+        if self.supports is not None or self.card.get("multi_label"):  # every class is asked by itself
             return (1 / (1 + np.exp(-x))).astype(logit.dtype)
         e = np.exp(x - x.max(-1, keepdims=True))
         return (e / e.sum(-1, keepdims=True)).astype(logit.dtype)

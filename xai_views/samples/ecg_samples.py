@@ -119,7 +119,7 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
     missing = {"difference", "mask", "rest", "landmark", "label", "difficulty"} - set(stored)
     if missing:
         raise SamplesError(
-            f"the shipped ECG records lack {sorted(missing)[0]!r}; restore samples.npz from its source."
+            f"the shipped ECG records lack {min(missing)!r}; restore samples.npz from its source."
         )
     return dataset_of(split, unpacked(stored))
 

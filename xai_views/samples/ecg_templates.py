@@ -126,7 +126,7 @@ def template(record: np.ndarray) -> Template | None:
 def _spans(beat: np.ndarray, rr: float) -> dict[str, tuple[int, int]] | None:
     """First and last step of each wave relative to R, from the size of the beat over all leads."""
     at = int(BEFORE * RATE)
-    ms = lambda t: int(round(t * RATE / 1000))  # noqa: E731
+    ms = lambda t: round(t * RATE / 1000)  # noqa: E731
     slope = np.sqrt((np.gradient(beat, axis=1) ** 2).mean(0))
     slope = np.convolve(slope, np.ones(5) / 5, "same")
     low = 0.08 * slope[at - ms(60) : at + ms(60)].max()

@@ -16,10 +16,12 @@ LICENCE = "BSD-3-Clause"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``xai-views train`` to ``parser``."""
     parser.add_argument(
-        "network", choices=["sic", "cnn", "vit"], help="SIC, or a plain convolutional network or transformer"
+        "network",
+        choices=["sic", "cnn", "vit", "ecg"],
+        help="SIC, a plain convolutional network or transformer, or a residual network of ECG records",
     )
     parser.add_argument(
-        "--samples", required=True, help="birds, digits, nuclei, or labelled samples of your own"
+        "--samples", required=True, help="birds, digits, nuclei, ecg, or labelled samples of your own"
     )
     parser.add_argument("--test", help="test samples (default: the catalogue's, or one fifth of your own)")
     parser.add_argument(
@@ -90,6 +92,11 @@ def run(args: argparse.Namespace) -> int:
         raise XaiViewsError("--watermark draws its own birds; give --samples birds with it.")
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.network == "ecg":
+        from .ecg_finish import run as train_records
+
+        device = _device(args.device)
+        return train_records(args, _card(args, [], device), device)
     return _sic(args) if args.network == "sic" else _classifier(args)
 
 
@@ -103,7 +110,7 @@ def _command(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _card(args: argparse.Namespace, title: str, data, device: str) -> dict:
+def _card(args: argparse.Namespace, classes: list[str], device: str, title: str = "") -> dict:
     """The entries that every card has."""
     import torch
 
@@ -113,7 +120,7 @@ def _card(args: argparse.Namespace, title: str, data, device: str) -> dict:
         "name": args.out.name,
         "title": title,
         "samples": args.test or (f"{args.samples}/test" if args.samples in RECIPES else args.samples),
-        "classes": data.classes,
+        "classes": classes,
         "command": _command(args),
         "device": device,
         "torch": torch.__version__.split("+")[0],
@@ -146,7 +153,7 @@ def _sic(args: argparse.Namespace) -> int:
         if args.no_twin
         else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
     )
-    card = _card(args, f"SIC on {args.samples}", data, device) | {
+    card = _card(args, data.classes, device, f"SIC on {args.samples}") | {
         "method": "sic",
         "architecture": architecture(data, recipe),
         "seed": recipe.seed,
@@ -182,7 +189,7 @@ def _classifier(args: argparse.Namespace) -> int:
     progress: Path = args.out / "progress"
     progress.mkdir(parents=True, exist_ok=True)
     module, curves = train_classifier(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
-    card = _card(args, title(recipe, args.samples), data, device) | {
+    card = _card(args, data.classes, device, title(recipe, args.samples)) | {
         "method": "nave",
         "architecture": architecture(data, recipe),
         "training_samples": data.samples,

@@ -1,0 +1,94 @@
+"""``xai-views train ecg``: from records to a checkpoint with figures per class and difficulty."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SamplesError, XaiViewsError
+from ..models.checkpoint import save
+from .classifier import count
+from .ecg import EcgRecipe, Records, architecture, logits, per_class, records, scores, train_ecg
+
+NOTE = (
+    "Trained on synthetic records that were composed by rules; it finds what those rules put in and says nothing about "
+    "patients. Not for clinical use."
+)
+
+
+def run(args: argparse.Namespace, card: dict, device: str) -> int:
+    """Train, evaluate and write the checkpoint folder.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``samples``, ``test``, ``out``, ``epochs``, ``seed``, ``quiet``.
+    card : dict
+        The entries that every card has; classes are filled in here.
+    device : str
+        Where to train.
+    """
+    wanted = {"epochs": args.epochs, "seed": args.seed}
+    recipe = replace(EcgRecipe(), **{k: v for k, v in wanted.items() if v is not None})
+    if recipe.epochs < 1:
+        raise XaiViewsError("training needs at least 1 epoch; raise --epochs.")
+    data, test, extra = _sets(args.samples, args.test)
+    progress: Path = args.out / "progress"
+    progress.mkdir(parents=True, exist_ok=True)
+    module, curves = train_ecg(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
+    logit = logits(module.cpu(), test.signal)
+    metrics: dict[str, Any] = scores(logit, test)
+    if not test.several:
+        metrics["per_class"] = per_class(logit, test, extra.get("difficulty"), extra.get("difficulties", []))
+        metrics["chance"] = round(
+            float(np.bincount(test.label[test.label >= 0]).max() / (test.label >= 0).sum()), 4
+        )
+    known = args.samples == "ecg"
+    card = card | {
+        "title": f"1-D ResNet on {args.samples} records",
+        "method": "ecg_clusters",
+        "samples": args.test or ("ecg/test" if known else args.samples),
+        "training_samples": data.name,
+        "classes": data.classes,
+        "multi_label": data.several,
+        "note": NOTE if known else "",
+        "architecture": architecture(data, recipe),
+        "seed": recipe.seed,
+        "recipe": asdict(recipe) | {"blocks": [list(b) for b in recipe.blocks]},
+        "parameters": count(module),
+        "curves": curves,
+        "metrics": metrics,
+    }
+    save(args.out, module, None, None, card)
+    print(f"{args.out}: {metrics}", file=sys.stderr)
+    return 0
+
+
+def _sets(name: str, test: str | None) -> tuple[Records, Records, dict]:
+    """Training and test records; of samples without a test set every fifth record, drawn with seed 0, is held out."""
+    from ..samples import open_samples
+
+    if name == "ecg":
+        train, held = open_samples("ecg/train"), open_samples(test or "ecg/test")
+    else:
+        train = open_samples(name)
+        held = open_samples(test) if test else None
+    if held is None:
+        n = train.sizes["sample"]
+        if n < 5:
+            raise SamplesError(
+                f"{n} labelled records were given; a fifth of them is held out for testing, so give at least 5, or test "
+                "records with --test."
+            )
+        order = np.random.default_rng(0).permutation(n)
+        held, train = train.isel(sample=order[: n // 5]), train.isel(sample=np.sort(order[n // 5 :]))
+    extra = {}
+    if "difficulty" in held:
+        extra = {"difficulty": held["difficulty"].values, "difficulties": list(held.attrs["difficulties"])}
+    title = "ecg/train" if name == "ecg" else name
+    return records(train, title), records(held, test or "ecg/test"), extra
