@@ -100,13 +100,26 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
 
 
 def combine(parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join explanations of single samples; what does not depend on the sample is taken from the first."""
+    """Join explanations of single samples; what does not depend on the sample is taken from the first.
+
+    Samples may have different numbers of clusters: where there are fewer, shares and contributions are 0 and ids are -1.
+    """
+    parts = _padded(parts, "cluster")
     first = parts[0]
     shared = [n for n in [*first.data_vars, *first.coords] if "sample" not in first[n].dims]
     joined = xr.concat([p.drop_vars(shared) for p in parts], "sample")
     return joined.assign({n: first[n] for n in shared if n in first.data_vars}).assign_coords(
         {n: first[n] for n in shared if n in first.coords}
     )
+
+
+def _padded(parts: Sequence[xr.Dataset], dim: str) -> Sequence[xr.Dataset]:
+    """Datasets of one length along a dimension that may differ."""
+    most = max(p.sizes.get(dim, 0) for p in parts)
+    if all(p.sizes.get(dim, most) == most for p in parts):
+        return parts
+    filled = {n: -1 if v.dtype.kind == "i" else 0 for n, v in parts[0].variables.items() if dim in v.dims}
+    return [p.pad({dim: (0, most - p.sizes[dim])}, constant_values=filled) for p in parts]
 
 
 def provenance(model: Any, method: Any, samples_sha256: str, exact: bool = True) -> dict[str, Any]:
