@@ -15,7 +15,7 @@ import param
 import torch
 import xarray as xr
 
-from ..errors import MethodError
+from ..errors import MethodError, nearest
 from ..models.heads import Head, find_head
 from ..models.taps import capture, capture_with_grad, default_taps, replace_activation
 from . import nave_effects as effects
@@ -23,7 +23,7 @@ from .base import Method
 from .clusters import kmeans, soft, tree
 from .clusters.assigners import cluster
 from .clusters.features import Features
-from .nave_parts import LEAVES, PREDICTED, SMALL_GRID, NaveAsk, Observed
+from .nave_parts import FINE_TOLERANCE, LEAVES, PREDICTED, SMALL_GRID, NaveAsk, Observed
 
 MODES = ("nested", "exact", "codebook")
 GRIDS = ("shallowest", "input", "double")
@@ -193,6 +193,8 @@ class NaveMethod(Method):
 
     def clustering(self, observation: Observed, ask: NaveAsk) -> Any:
         """The clusters of one image, kept for the next ask that shares them."""
+        if ask.mode not in MODES:
+            raise MethodError(f"mode {ask.mode!r} is not known; there is {nearest(ask.mode, MODES)}.")
         features = self.features(observation, ask)
         if ask.mode == "codebook":
             if ask.codebook is None:
@@ -212,7 +214,10 @@ class NaveMethod(Method):
     @staticmethod
     def _grown(features: Features, seed: int) -> Any:
         leaves = min(LEAVES, features.positions)
-        return tree.build(kmeans.kmeans(features, leaves, restarts=1, iterations=25, seed=seed), features)
+        # On a fine grid the last steps cost most of the time and bring the leaves, which are merged anyway, next to nothing.
+        tolerance = 1e-6 if features.positions <= kmeans.TRIAL else FINE_TOLERANCE
+        found = kmeans.kmeans(features, leaves, restarts=1, iterations=25, tolerance=tolerance, seed=seed)
+        return tree.build(found, features)
 
     @staticmethod
     def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:
