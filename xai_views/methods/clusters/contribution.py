@@ -38,7 +38,8 @@ def membership(
         ``[n, k, *grid]``; sums to 1 over the clusters.
     """
     like = torch.zeros((), device=labels.device) if like is None else like
-    one = torch.nn.functional.one_hot(labels, k).movedim(-1, 1).to(like)
+    # torch's one_hot makes int64 with the clusters last, which would be copied twice
+    one = like.new_zeros(len(labels), k, *labels.shape[1:]).scatter_(1, labels[:, None], 1)
     if len(grid) == 1:
         return one @ overlap(one.shape[2], grid[0], like).T
     rows, columns = (overlap(one.shape[2 + i], grid[i], like) for i in (0, 1))
