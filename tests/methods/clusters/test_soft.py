@@ -153,6 +153,15 @@ def test_second_best(distances):
     assert second(distances[:, :1]).abs().max() == 0
 
 
+def test_second_best_beside_a_cluster_that_is_not_the_nearest(distances):
+    for own in range(distances.shape[1]):
+        labels = second(distances, torch.full_like(distances[:, 0], own, dtype=torch.long))
+        others = distances.clone()
+        others[:, own] = torch.inf
+        assert torch.equal(labels, others.argmin(1))
+    assert torch.equal(second(distances, distances.argmin(1)), second(distances))
+
+
 def test_positions_on_their_centroids_give_no_nan(dtype):
     """Of one position on one centroid, of one on two, and of all zero distances."""
     d2 = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]], dtype=dtype).T[None]

@@ -131,8 +131,19 @@ def margin(distances: torch.Tensor) -> torch.Tensor:
     return torch.where(two[:, 1] > 0, 1 - ratio, torch.zeros_like(ratio))
 
 
-def second(distances: torch.Tensor) -> torch.Tensor:
-    """Id ``[n, *grid]`` of the second-best cluster; the only one where there is one."""
+def second(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    """Id ``[n, *grid]`` of the second-best cluster; the only one where there is one.
+
+    Parameters
+    ----------
+    distances : Tensor
+        ``[n, K, *grid]`` squared.
+    labels : Tensor, optional
+        ``[n, *grid]`` own clusters, which need not be the nearest (in a cut of a tree some are not); then the nearest of the
+        others is returned.
+    """
     if distances.shape[1] == 1:
         return torch.zeros_like(distances[:, 0], dtype=torch.long)
+    if labels is not None:
+        return distances.scatter(1, labels[:, None], torch.inf).argmin(1)
     return distances.topk(2, 1, largest=False).indices[:, 1]
