@@ -1,0 +1,172 @@
+"""Sections ``lloyd``, ``dff`` and ``slider`` of :mod:`activations`: clusters of one image."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import _lloyd
+import numpy as np
+import torch
+from _turns import Row, take_turns
+
+from xai_views.methods import get
+from xai_views.methods.clusters import dff as peer
+from xai_views.methods.clusters.features import Features
+from xai_views.methods.clusters.kmeans import kmeans
+from xai_views.methods.nave_parts import FINE_TOLERANCE, LEAVES
+from xai_views.models import passes
+from xai_views.models.taps import capture, default_taps
+
+
+@dataclass
+class Setting:
+    """A model, one image ``[1, H, W, C]`` and how it is measured."""
+
+    model: Any
+    image: np.ndarray
+    rounds: int
+    threads: int
+    steps: int = 30
+    sizes: tuple[int, ...] = (5, 24)
+
+    @property
+    def activations(self) -> list[torch.Tensor]:
+        """The default taps, shallow to deep."""
+        taps = list(default_taps(self.model))
+        found = capture(self.model, self.model.tensor(self.image), taps)[1]
+        return [found[t] for t in taps]
+
+    def case(self, *more: object) -> str:
+        """What is measured, as text."""
+        return ", ".join([self.model.name, *map(str, more)])
+
+
+def lloyd(setting: Setting) -> list[Row]:
+    """Our Lloyd steps, those on the explicit matrix, and scikit-learn's, on the default grid and on that of the image."""
+    activations, rows = setting.activations, []
+    double = [a.double() for a in activations]
+    for grid in (tuple(activations[0].shape[2:]), setting.image.shape[1:3]):
+        for k in setting.sizes:
+            case = setting.case(f"grid {grid[0]}x{grid[1]}", f"K = {k}")
+            # in single precision ways may part where two centroids are equally near; in double precision they must not
+            exact = {w: run(double, grid, k, setting.steps) for w, run in _lloyd.RUN.items()}
+            _lloyd.equal_share({w: labels for w, (labels, _) in exact.items()})
+            ways = {
+                w: lambda run=run, k=k, grid=grid: run(activations, grid, k, setting.steps)
+                for w, run in _lloyd.RUN.items()
+            }
+            found, own = take_turns("lloyd", case, ways, setting.rounds)
+            memory = _lloyd.peaks(activations, grid, k, setting.steps, setting.threads)
+            first = found[_lloyd.WAYS[0]][0]
+            for row in own:
+                row.figures["same labels %"] = 100 * float((found[row.way][0] == first).mean())
+                row.figures["in double %"] = 100 * float((exact[row.way][0] == exact[own[0].way][0]).mean())
+                row.figures["peak MiB"] = memory[row.way]
+                row.figures["steps"] = found[_lloyd.WAYS[0]][1]
+            rows += own
+    return rows
+
+
+def dff(setting: Setting) -> list[Row]:
+    """k-means of one tap beside Deep Feature Factorization of the same tap at the same K, which is what its authors draw."""
+    rows, k = [], setting.sizes[0]
+    paths = list(default_taps(setting.model))
+    for path, activation in zip(paths, setting.activations, strict=True):
+        shape = "x".join(map(str, activation.shape[1:]))
+
+        def ours(activation: torch.Tensor = activation) -> Any:
+            features = Features.of([activation])
+            return kmeans(features, min(k, features.positions))
+
+        ways = {
+            "k-means, ours": ours,
+            "DFF (NMF of scikit-learn)": lambda activation=activation: peer.dff(activation, k),
+        }
+        _, own = take_turns("dff", setting.case(f"{path} ({shape})", f"K = {k}"), ways, setting.rounds)
+        told = peer.compare(activation, k, seeds=3)
+        for row, name in zip(own, ("k-means", "dff"), strict=True):
+            row.figures = {
+                "explained variance": told[name]["explained"],
+                "ARI over seeds": told[name]["stability"],
+                "PCA explains": told["pca"]["explained"],
+            }
+        rows += own
+    return rows
+
+
+def slider(setting: Setting) -> list[Row]:
+    """Movements of sliders on an opened explanation, none with a pass, beside an explanation from the image on.
+
+    Raises
+    ------
+    AssertionError
+        When a movement runs the network.
+    """
+    method, rows = get("nave"), []
+    layers = len(default_taps(setting.model))
+    many = 4 * setting.rounds
+    for grid in ("shallowest", "input"):
+        ask = replace(method.default_ask(), grid=grid)
+        # float steps that no earlier ask shares, so that nothing is answered from what is kept
+        moves = {
+            "from the image on, each time": [ask] * setting.rounds,
+            "K from 2 to 24": [replace(ask, k=k) for k in range(2, 25)],
+            "weight of a layer": [
+                replace(ask, weights=(float(w), *[1.0] * (layers - 1))) for w in np.linspace(0.03, 0.97, many)
+            ],
+            "temperature": [replace(ask, temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
+            "K from 2 to 24, k-means of its own": [replace(ask, k=k, mode="exact") for k in range(2, 25)],
+        }
+        cells = "x".join(map(str, _cells(setting, grid)))
+        for i, (way, asks) in enumerate(moves.items()):
+            spent, ran = _moved(method, setting, ask, asks, fresh=i == 0)
+            assert (ran == 0) == (i > 0), f"{way}: {ran} passes; movements run no pass"
+            case = setting.case(f"grid {cells}")
+            median = statistics.median(spent)
+            first = rows[-i].ms if i else median
+            rows.append(
+                Row("slider", case, way, median, max(spent), median / first, {"passes": ran / len(asks)})
+            )
+    return [*rows, *_leaves(setting)]
+
+
+def _cells(setting: Setting, grid: str) -> tuple[int, ...]:
+    first = tuple(setting.activations[0].shape[2:])
+    return first if grid == "shallowest" else tuple(setting.image.shape[1:3])
+
+
+def _moved(method: Any, setting: Setting, opened: Any, asks: list, fresh: bool) -> tuple[list[float], int]:
+    """Milliseconds of each answer, and the passes that they took; ``fresh``: each from an observation of its own."""
+    model, spent = setting.model, []
+    (known,) = method.observe(model, setting.image, [opened], [None])
+    method.interpret(model, known, opened)
+    before = passes.snapshot()
+    for ask in asks:
+        start = time.perf_counter()
+        if fresh:
+            (known,) = method.observe(model, setting.image, [ask], [None])
+        method.interpret(model, known, ask)
+        spent.append(1000 * (time.perf_counter() - start))
+    return spent, sum(v - before[name] for name, v in passes.snapshot().items() if "calls" not in name)
+
+
+def _leaves(setting: Setting) -> list[Row]:
+    """What the early end of the leaves costs where the grid is fine: time and inertia beside leaves that go on."""
+    features = Features.of(setting.activations, grid=tuple(setting.image.shape[1:3]))
+    ways = {
+        f"{LEAVES} leaves, as the tree starts": FINE_TOLERANCE,
+        f"{LEAVES} leaves, 25 steps more": 1e-6,
+    }
+    grown = {
+        name: lambda t=t: kmeans(
+            features, min(LEAVES, features.positions), restarts=1, iterations=25, tolerance=t
+        )
+        for name, t in ways.items()
+    }
+    found, rows = take_turns("slider", setting.case("leaves of the tree, fine grid"), grown, setting.rounds)
+    for row in rows:
+        row.figures["inertia"] = found[row.way].inertia
+    return rows

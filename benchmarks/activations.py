@@ -1,0 +1,86 @@
+"""Activation clusters and maps on superpixels: ours beside what one would write or install instead, in one run.
+
+    python benchmarks/activations.py [lloyd dff slider aggregate occlusion curves quantus] [--rounds 5] [--threads 1]
+
+* ``lloyd``: Lloyd's algorithm on factored features, on the explicit matrix, and scikit-learn's; the same labels, or it fails.
+* ``dff``: k-means of one tap beside Deep Feature Factorization of the same tap: time and explained variance.
+* ``slider``: K, weights and temperature of an opened explanation; it fails when a movement runs the network.
+* ``aggregate``: a map read on regions, at once and in a loop over regions.
+* ``occlusion``: occlusion and integrated gradients beside captum's defaults with the same windows and steps.
+* ``curves``: relevance curves in shared batches beside one curve and one step at a time.
+* ``quantus``: the same curve from Quantus' pixel flipping, where Quantus is installed; it is no dependency.
+
+Without names all sections run. Every figure is a median over rounds in which the ways of one case take turns; ``worst`` is the
+slowest round and ``ratio`` the median over that of the case's first way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+
+import _cluster_figures as clusters
+import numpy as np
+import torch
+from _turns import Row
+
+from xai_views import open_model, open_samples
+from xai_views.samples import images
+
+SECTIONS: dict[str, Callable[[clusters.Setting], list[Row]]] = {
+    "lloyd": clusters.lloyd,
+    "dff": clusters.dff,
+    "slider": clusters.slider,
+}
+#: The networks, and a shipped image of each.
+CASES = (("efficientnet-lite0", "photos"), ("birds-cnn", "birds/test"))
+
+
+def measure(sections: list[str], rounds: int, threads: int, models: list[str]) -> list[Row]:
+    """All rows of the asked sections and models."""
+    torch.set_num_threads(threads)
+    rows = []
+    for name, samples in CASES:
+        if name in models:
+            picture = images(open_samples(samples), np.array([0]))
+            setting = clusters.Setting(open_model(name), picture, rounds, threads)
+            for section in sections:
+                rows += SECTIONS[section](setting)
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; default: all"
+    )
+    parser.add_argument("--model", action="append", choices=[m for m, _ in CASES], help="default: both")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    if wrong := [s for s in args.sections if s not in SECTIONS]:
+        parser.error(f"section {wrong[0]!r} is not known; there is {', '.join(SECTIONS)}")
+    # scikit-learn and NumPy take their number of threads from here, also in the processes that measure memory
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    rows = measure(
+        args.sections or list(SECTIONS), args.rounds, args.threads, args.model or [m for m, _ in CASES]
+    )
+    if args.json:
+        print(json.dumps([asdict(r) for r in rows], indent=1))
+        return
+    print(f"{args.threads} thread(s), median of {args.rounds} rounds")
+    shown = None
+    for row in rows:
+        if (row.section, row.case) != shown:
+            shown = row.section, row.case
+            print(f"\n{row.section}: {row.case}\n{'':46}{'ms':>11}{'worst':>11}{'ratio':>8}")
+        print(row.line())
+
+
+if __name__ == "__main__":
+    main()
