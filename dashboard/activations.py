@@ -21,6 +21,7 @@ from dashboard.activations_depth import DepthPanel, SimilarityPanel
 from dashboard.activations_layers import LayerPanel, controls
 from dashboard.activations_peer import PeerPanel
 from dashboard.activations_saliency import SaliencyPanel
+from dashboard.activations_semantic import SemanticPanel
 from dashboard.activations_state import ActivationsState
 from dashboard.activations_tokens import TokensPanel
 from dashboard.activations_touch import TouchPanel
@@ -103,6 +104,7 @@ class ActivationsApp(App):
             ("Depth", DepthPanel(self)),
             ("Compare models", ComparePanel(self)),
             ("Saliency", SaliencyPanel(self)),
+            ("Methods by part", SemanticPanel(self)),
             ("Touch it", TouchPanel(self)),
             ("Factorization", PeerPanel(self)),
             ("Tokens" if self.session.layers.tokens else "Norms", TokensPanel(self)),

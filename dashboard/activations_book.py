@@ -54,7 +54,6 @@ class BookPanel(pn.viewable.Viewer):
             callback=self.archive,
             filename="codebook.zip",
             label="Save the codebook",
-            variant="outlined",
             size="small",
             disabled=True,
         )

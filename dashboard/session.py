@@ -11,7 +11,7 @@ import xarray as xr
 
 from xai_views.errors import SamplesError
 from xai_views.kernel import get_kernel
-from xai_views.samples import digest, images
+from xai_views.samples import digest, inputs
 
 MOST_UPLOADS = 50
 _sessions = itertools.count()
@@ -34,8 +34,8 @@ class SampleSet:
         return str(self.samples.attrs.get("title", ""))
 
     def image(self, i: int) -> np.ndarray:
-        """Image ``[H, W, C]`` of sample ``i``."""
-        return images(self.samples, [i])[0]
+        """Image ``[H, W, C]`` or signal ``[lead, time]`` of sample ``i``."""
+        return inputs(self.samples, [i])[0]
 
     def digest(self, i: int) -> str:
         """Content key of sample ``i``."""
@@ -87,7 +87,7 @@ class Session:
         return self.population.n + len(self.uploads)
 
     def image(self, i: int) -> np.ndarray:
-        """Image ``[H, W, C]`` of sample ``i``."""
+        """Image ``[H, W, C]`` or signal ``[lead, time]`` of sample ``i``."""
         return self.population.image(i) if i < self.population.n else self.uploads[i - self.population.n][1]
 
     def digest(self, i: int) -> str:

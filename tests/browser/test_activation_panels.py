@@ -78,6 +78,17 @@ def test_saliency_raw_and_on_superpixels(page, server):
     assert np.abs(pixels(page, "read") - before).mean() > 0.5
 
 
+def test_saliency_methods_are_compared_by_known_part(page, server):
+    opened(page, server, model="birds-cnn")
+    tab(page, "Methods by part")
+    page.get_by_role("button", name="Evaluate the saliency methods").click()
+    table = page.locator("table", has_text="rank on superpixels")
+    table.wait_for(timeout=90_000)
+    rows = table.locator("tbody tr")
+    assert "chance" in rows.nth(rows.count() - 1).inner_text()
+    assert "Kendall" in page.get_by_text("superpixels change the order").inner_text()
+
+
 def test_relevance_curves_grow_and_can_be_stopped(page, server):
     opened(page, server)
     tab(page, "Saliency")
