@@ -72,8 +72,9 @@ def fit(model: Any, samples: xr.Dataset, ask: NaveAsk, progress: Any) -> Generat
     head = find_head(model)
     per_image = max(20, min(400, MOST_ROWS // len(chosen)))
     sample = Sample(per_image, ask.seed, ask.weights, ask.grid, ask.interp)
-    kept: list[list[torch.Tensor]] = []
-    last: list[torch.Tensor] = []
+    kept: list[list[_Packed]] = []
+    last: list[_Packed] = []
+    total = torch.zeros(())
     size: tuple[int, int] = (0, 0)
     for start in range(0, len(chosen), CHUNK):
         rows = chosen[start : start + CHUNK]
@@ -82,19 +83,20 @@ def fit(model: Any, samples: xr.Dataset, ask: NaveAsk, progress: Any) -> Generat
         _, found = capture(model, x, list(dict.fromkeys([*ask.taps, head.tap])))
         activations = [found[p].cpu() for p in ask.taps]
         sample.add(activations, size)
-        kept.append([a.half() for a in activations])
-        last.append(found[head.tap].cpu().half())
+        kept.append([_Packed(a) for a in activations])
+        last.append(_Packed(found[head.tap].cpu()))
+        total = total + found[head.tap].cpu().float().flatten(2).mean(2).sum(0)
         progress(min(start + CHUNK, len(chosen)), 2 * len(chosen))
         yield
-    mean = torch.cat([a.float().mean((0, *range(2, a.ndim)))[None] for a in last]).mean(0)
-    about = {"model_sha256": model.sha256, "samples": str(samples.attrs.get("title", "")), "last_mean": mean}
+    about = {"model_sha256": model.sha256, "samples": str(samples.attrs.get("title", ""))}
+    about["last_mean"] = total / len(chosen)
     book = sample.fit(k, ask.taps, **about)
     yield
     tally = _Tally(book.k, head, "part" in samples)
-    for i, (activations, a) in enumerate(zip(kept, last, strict=True)):
-        rows = chosen[i * CHUNK : i * CHUNK + len(a)]
-        features = sample.features([t.float() for t in activations], size)
-        tally.add(book.assign(features), a.float(), rows, size, samples)
+    for i, (activations, packed) in enumerate(zip(kept, last, strict=True)):
+        rows = chosen[i * CHUNK : (i + 1) * CHUNK]
+        features = sample.features([a.values for a in activations], size)
+        tally.add(book.assign(features), packed.values, rows, size, samples)
         progress(len(chosen) + min((i + 1) * CHUNK, len(chosen)), 2 * len(chosen))
         yield
     return Fitted(
@@ -104,6 +106,19 @@ def fit(model: Any, samples: xr.Dataset, ask: NaveAsk, progress: Any) -> Generat
         tally.best(),
         tally.purity(),
     )
+
+
+class _Packed:
+    """Activations in half the memory: with a scale, as half precision ends at 65504 and tells little apart below 1e-6."""
+
+    def __init__(self, a: torch.Tensor) -> None:
+        self.scale = float(a.abs().max()) or 1.0
+        self.halves = (a / self.scale).half()
+
+    @property
+    def values(self) -> torch.Tensor:
+        """What was packed, in single precision, rounded to 11 bits."""
+        return self.halves.float() * self.scale
 
 
 class _Tally:
