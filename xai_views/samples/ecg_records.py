@@ -8,8 +8,8 @@ Every class is composed in the same way, so that nothing but its transform tells
 * ``anterior ST elevation``: the segment from the end of QRS to the end of T is lifted in V1 to V4. Evidence: there.
 * ``wide QRS``: QRS stretched with a slurred end, T turned against it unless hard. Evidence: QRS, and T where it is
   turned, in all leads.
-* ``premature beats``: one to three beats come early, wide and without P, with a pause after. Evidence: their QRS and T
-  in all leads.
+* ``premature beats``: one to three beats come early and without P, wide unless hard, with a pause after. Evidence: their
+  QRS and T in all leads.
 
 A third of the records of each class is easy, a third medium, a third hard: weaker evidence and more noise.
 """
@@ -28,12 +28,16 @@ DIFFICULTIES = ("easy", "medium", "hard")
 STEPS = 10 * RATE
 STEP_MV = 0.005  # as most machines record
 ANTERIOR = tuple(LEADS.index(x) for x in ("V1", "V2", "V3", "V4"))
-#: Per difficulty: lift of ST in mV, stretch of a wide QRS, size of fibrillatory waves in mV, noise in mV.
-LIFT = ((0.25, 0.4), (0.15, 0.25), (0.08, 0.15))
-WIDEN = ((1.7, 2.0), (1.45, 1.7), (1.25, 1.45))
-FIBRILLATION = ((0.06, 0.12), (0.03, 0.06), (0.01, 0.03))
-EARLY = ((0.55, 0.65), (0.6, 0.72), (0.68, 0.8))
-NOISE = ((0.004, 0.012), (0.012, 0.03), (0.03, 0.06))
+#: Per difficulty: lift of ST in mV, stretch of a wide QRS, fibrillatory waves in mV and spread of the intervals, premature
+#: intervals as a share of the usual one, noise in mV.
+LIFT = ((0.2, 0.35), (0.1, 0.18), (0.04, 0.09))
+WIDEN = ((1.6, 1.9), (1.3, 1.5), (1.12, 1.25))
+FIBRILLATION = ((0.05, 0.1), (0.02, 0.05), (0.0, 0.02))
+IRREGULAR = (0.22, 0.16, 0.09)
+EARLY = ((0.55, 0.65), (0.6, 0.75), (0.75, 0.88))
+NOISE = ((0.004, 0.012), (0.015, 0.035), (0.04, 0.08))
+#: What every record may have, so that none of it tells a class: breathing in the intervals, ST in mV, width of QRS, size of P.
+BREATHING, ST_SHIFT, WIDTH, P_SIZE = (0.0, 0.07), (-0.02, 0.04), (0.9, 1.1), (0.3, 1.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +61,11 @@ def rhythm(kind: str, level: int, rng: np.random.Generator) -> tuple[np.ndarray,
     rr = rng.uniform(0.62, 1.1)
     n = int(12 / rr) + 4
     if kind == "atrial fibrillation":
-        spread = (0.24, 0.19, 0.14)[level]
-        intervals = np.clip(rng.normal(rr, spread * rr, 2 * n), 0.34, 1.9)
+        intervals = np.clip(rng.normal(rr, IRREGULAR[level] * rr, 2 * n), 0.34, 1.9)
     else:
-        slow = 0.03 * np.sin(2 * np.pi * np.cumsum(np.full(n, rr)) * 0.25 + rng.uniform(0, 6.3))
+        slow = rng.uniform(*BREATHING) * np.sin(
+            2 * np.pi * np.cumsum(np.full(n, rr)) * 0.25 + rng.uniform(0, 6.3)
+        )
         intervals = rr * (1 + slow + rng.normal(0, 0.01, n))
     early = np.zeros(len(intervals) + 1, bool)
     if kind == "premature beats":
@@ -113,9 +118,10 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
     times, early = rhythm(kind, level, rng)
     out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(LEADS), STEPS), bool)
     landmark = np.full(STEPS, LANDMARKS.index("TP"), np.int8)
-    sizes = {"P": rng.uniform(0.5, 1.3), "T": rng.uniform(0.7, 1.2), "all": rng.uniform(0.75, 1.3)}
-    widen = rng.uniform(*WIDEN[level]) if kind == "wide QRS" else rng.uniform(0.92, 1.08)
-    lift = rng.uniform(*LIFT[level]) if kind == "anterior ST elevation" else 0.0
+    sizes = {"P": rng.uniform(*P_SIZE), "T": rng.uniform(0.7, 1.2), "all": rng.uniform(0.75, 1.3)}
+    widen = rng.uniform(*WIDEN[level]) if kind == "wide QRS" else rng.uniform(*WIDTH)
+    elevated = kind == "anterior ST elevation"
+    lift = rng.uniform(*(LIFT[level] if elevated else ST_SHIFT))
     ectopic = rng.uniform(-1, 1, len(DRAWN))
     breath = rng.uniform(0.2, 0.35)
     spans = {k: (a / RATE, b / RATE) for k, (a, b) in beat.spans.items()}
@@ -123,13 +129,14 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
         before = at - times[i - 1] if i else times[1] - times[0]
         gain = sizes["all"] * (1 + 0.06 * np.sin(2 * np.pi * breath * at))
         premature = bool(early[i])
-        wide = 1.9 if premature else widen
+        ventricular = premature and level < 2  # hard ones are supraventricular: early and narrow
+        wide = 1.9 if ventricular else widen
         late = spans["QRS"][1] * (wide - 1)
         qt = float(np.clip(np.sqrt(min(before, 1.1) / 0.85), 0.8, 1.12))
         t_span = (spans["T"][0] * qt + late, spans["T"][1] * qt + late)
         q_span = (spans["QRS"][0] * wide, spans["QRS"][1] * wide)
         q_span = (max(q_span[0], spans["QRS"][0] * 1.15), q_span[1])
-        if premature:
+        if ventricular:
             wave = 1.5 * np.sign(ectopic)[:, None] * np.abs(beat.qrs) + 0.3 * ectopic[:, None] * beat.qrs
             _place(out, gain * wave, at, wide)
             _place(out, -1.2 * gain * sizes["T"] * np.sign(ectopic)[:, None] * np.abs(beat.t), at + late, qt)
@@ -139,10 +146,10 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
             _place(out, turn * gain * sizes["T"] * beat.t, at + late, qt)
             if kind == "wide QRS":
                 _slur(out, beat, gain, at, q_span)
-            if kind != "atrial fibrillation":
+            if kind != "atrial fibrillation" and not premature:
                 _place(out, gain * sizes["P"] * beat.p, at)
                 landmark[_steps(at, *spans["P"])] = LANDMARKS.index("P")
-        if lift:
+        if not ventricular:
             _lift(out, lift, at, q_span[1], t_span[1])
         landmark[_steps(at, *q_span)] = LANDMARKS.index("QRS")
         landmark[_steps(at, q_span[1], t_span[0])] = LANDMARKS.index("none")  # the ST segment
@@ -151,7 +158,7 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
             mask[:, _steps(at, q_span[0], t_span[1] if level < 2 else q_span[1])] = True
         elif premature:
             mask[:, _steps(at, q_span[0], t_span[1])] = True
-        elif lift:
+        elif elevated:
             mask[np.ix_(ANTERIOR, range(*_steps(at, q_span[1], t_span[1]).indices(STEPS)))] = True
     if kind == "atrial fibrillation":
         out += _fibrillation(rng, rng.uniform(*FIBRILLATION[level]))
