@@ -17,13 +17,14 @@ import xarray as xr
 
 from ..errors import MethodError, nearest
 from ..models.heads import Head, find_head
-from ..models.taps import capture, capture_with_grad, default_taps, replace_activation
+from ..models.taps import capture, default_taps, replace_activation
 from . import nave_effects as effects
 from .base import Method
 from .clusters import kmeans, soft, tree
 from .clusters.assigners import cluster
 from .clusters.features import Features
-from .nave_parts import FINE_TOLERANCE, LEAVES, PREDICTED, SMALL_GRID, NaveAsk, Observed
+from .nave_parts import FINE_TOLERANCE, LEAVES, SMALL_GRID, NaveAsk, Observed
+from .observing import asked_classes, observe_gradients, observe_taps
 
 MODES = ("nested", "exact", "codebook")
 GRIDS = ("shallowest", "input", "double")
@@ -91,13 +92,7 @@ class NaveMethod(Method):
     @staticmethod
     def targets(observation: Observed, ask: NaveAsk) -> list[int]:
         """The asked classes as numbers."""
-        n = len(observation.logit)
-        wrong = [c for c in ask.targets if c != PREDICTED and not 0 <= c < n]
-        if wrong or not ask.targets:
-            what = f"class {wrong[0]} was" if wrong else "no class was"
-            raise MethodError(f"{what} asked for and the model has the classes 0 to {n - 1}; ask for those.")
-        top = int(observation.logit.argmax())
-        return [top if c == PREDICTED else c for c in ask.targets]
+        return asked_classes(observation.logit, ask.targets)
 
     def covers(self, model: Any, observation: Observed, ask: NaveAsk) -> bool:
         """Whether nothing of the ask needs another pass."""
@@ -118,47 +113,17 @@ class NaveMethod(Method):
         head = find_head(model)
         asks = [self.ready(model, ask) for ask in asks]
         x = model.tensor(images)
-        found = list(known)
         paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
-        missing = [
-            i for i, old in enumerate(known) if old is None or any(p not in old.activations for p in paths)
-        ]
-        if missing:
-            logit, activations = capture(model, x[missing], list(dict.fromkeys([*paths, head.tap])))
-            for row, i in enumerate(missing):
-                own = {p: activations[p][row : row + 1].cpu().clone() for p in paths}
-                found[i] = Observed(
-                    logit[row].cpu().numpy().copy(),
-                    own,
-                    tuple(images.shape[1:3]),
-                    activations[head.tap][row : row + 1].cpu().clone(),
-                    dict(known[i].gradients) if known[i] else {},
-                    dict(known[i].answers) if known[i] else {},
-                )
+        found = observe_taps(model, x, head, paths, known)
         if not head.exact:
-            self._gradients(model, head, x, asks, found)
+            targets = [self.targets(o, ask) for o, ask in zip(found, asks, strict=True)]
+            observe_gradients(model, x, head, targets, found)
         for i, ask in enumerate(asks):
             if effects.needs_pass(model, ask.ablation) and effects.key(ask) not in found[i].answers:
                 found[i].answers[effects.key(ask)] = self._without(
                     model, head, images[i], x[i : i + 1], found[i], ask
                 )
         return found
-
-    def _gradients(
-        self, model: Any, head: Head, x: torch.Tensor, asks: Sequence[NaveAsk], found: list[Observed]
-    ) -> None:
-        """Gradients at the last tap of all classes that lack them, in one graph for the batch."""
-        wanted = [
-            [c for c in self.targets(o, ask) if c not in o.gradients]
-            for o, ask in zip(found, asks, strict=True)
-        ]
-        classes = sorted({c for row in wanted for c in row})
-        if not classes:
-            return
-        _, _, gradient = capture_with_grad(model, x, head.tap, classes)
-        for i, observation in enumerate(found):
-            for t, c in enumerate(classes):
-                observation.gradients[c] = gradient[i, t].cpu().clone()
 
     def _without(
         self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: NaveAsk
