@@ -91,6 +91,14 @@ def test_all_positions_are_clustered_when_all_are_drawn(make_layers, shapes):
         )
 
 
+def test_the_spread_is_the_mean_squared_distance_of_what_was_drawn(make_layers, shapes):
+    layers = make_layers(shapes, n=2, dtype=torch.float64)
+    book = Codebook.fit([layers], 5, per_image=10_000)
+    rows, centres = Features.of(layers, compress=False).explicit(full=True), torch.cat(book.centroids, 1)
+    nearest = torch.stack([(rows - m).square().sum(1) for m in centres]).min(0).values
+    assert book.spread == pytest.approx(float(nearest.mean()), rel=1e-9)
+
+
 def test_centroids_are_in_the_channels_of_the_layers(planted, shapes):
     _, _, book = planted
     assert [tuple(m.shape) for m in book.centroids] == [(4, c) for c, _ in shapes]
@@ -203,6 +211,7 @@ def test_what_is_saved_is_what_is_opened(make_layers, shapes, dtype, grid, tmp_p
     assert {p.name for p in folder.iterdir()} == {WEIGHTS, CARD}
     again = Codebook.load(folder)
     assert again == book
+    assert again.spread == book.spread > 0
     assert again.names == about["names"]
     for name in ("taps", "weights", "grid", "interp", "model_sha256", "samples", "seed"):
         assert getattr(again, name) == getattr(book, name), name

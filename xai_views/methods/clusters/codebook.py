@@ -51,6 +51,9 @@ class Codebook:
         ``[C]`` mean of the last map over the data set; empty when unknown.
     counts : Tensor
         ``[K]`` sampled positions of each cluster; empty when unknown.
+    spread : float
+        Mean squared distance of the sampled positions to their centroid, a temperature that is the same for every image;
+        0 when unknown.
     """
 
     centroids: Centroids
@@ -64,6 +67,7 @@ class Codebook:
     names: list[str] = field(default_factory=list)
     last_mean: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
     counts: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         self.names = [*self.names, *[""] * (self.k - len(self.names))][: self.k]
@@ -149,9 +153,9 @@ class Codebook:
         taps = tuple(taps) or tuple(f"layer {i + 1}" for i in range(len(blocks)))
         if len(taps) != len(blocks):
             raise MethodError(f"{len(taps)} names of layers were given for {len(blocks)}; give one for each.")
-        return cls(
-            blocks, taps, sample.values, sample.grid, sample.interp, seed=sample.seed, counts=counts, **about
-        )
+        own = assign(Features.raw(sample.rows), [torch.cat(blocks, 1)])
+        about |= {"seed": sample.seed, "counts": counts, "spread": own.inertia / len(sample.rows)}
+        return cls(blocks, taps, sample.values, sample.grid, sample.interp, **about)
 
     def assign(self, features: Features) -> Clustering:
         """Give every position to its cluster of the data set.
@@ -195,6 +199,7 @@ class Codebook:
             "model_sha256": self.model_sha256,
             "samples": self.samples,
             "seed": self.seed,
+            "spread": float(self.spread),
             "names": list(self.names),
             "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         }
@@ -239,6 +244,7 @@ class Codebook:
                 [str(n) for n in card["names"]],
                 t["last_mean"],
                 t["counts"],
+                float(card.get("spread", 0.0)),
             )
             return _checked(book, t)
         except (KeyError, TypeError, ValueError, IndexError, SafetensorError):
@@ -257,6 +263,7 @@ def _checked(book: Codebook, tensors: dict[str, torch.Tensor]) -> Codebook:
         and all(0 <= w < math.inf for w in weights)
         and any(weights)
         and len(book.counts) in (0, book.k)
+        and 0 <= book.spread < math.inf
         and book.interp in MODES
         and known
     )
