@@ -26,11 +26,11 @@ TAPS = ("layers.10", "layers.14")
 
 @pytest.fixture(scope="module")
 def marked():
-    """All pictures with the mark, and where it is ``[n, H, W]``."""
+    """Every third of the 69 pictures with the mark, and where it is ``[n, H, W]``."""
     samples = open_samples("birds-watermark/test")
     assert samples.attrs["parts"][MARK] == "watermark"
     found = samples["part"].values == MARK
-    rows = np.flatnonzero(found.any((1, 2)))
+    rows = np.flatnonzero(found.any((1, 2)))[::3]
     return samples.isel(sample=rows), found[rows]
 
 
@@ -68,8 +68,8 @@ def seen(request, marked):
 def test_the_case_is_what_it_says(marked, seen):
     samples, mark = marked
     label = samples["label"].values
-    assert len(label) == 69
-    assert (label != CLASS).sum() == 49, "most marked pictures show other birds"
+    assert len(label) == 23
+    assert (label != CLASS).sum() > 12, "most marked pictures show other birds"
     assert 0.02 < mark.mean() < 0.1, "the mark is a small part of the picture"
     predicted = {
         n: (s.result["logit"].values.argmax(1) == CLASS)[label != CLASS].mean() for n, s in seen.items()
@@ -98,7 +98,7 @@ def test_it_contributes_many_times_what_it_does_in_the_network_that_never_saw_it
 
 
 def test_without_it_the_logit_falls_and_in_the_other_network_it_hardly_does(seen):
-    rows = range(0, 69, 4)
+    rows = range(0, 23, 2)
     hans, other = (seen[n].drop(rows) for n in ("birds-cnn-watermark", "birds-cnn"))
     assert (hans > 1).all()
     assert hans.mean() > 5 * abs(other.mean())
@@ -123,6 +123,6 @@ def test_without_the_mark_the_same_pictures_are_not_taken_for_that_bird(seen):
     hans = seen["birds-cnn-watermark"]
     samples = open_samples("birds-watermark/test")
     has = (samples["part"].values == MARK).any((1, 2))
-    plain = explain(hans.model, samples.isel(sample=np.flatnonzero(~has)[::6]), "nave", ask=hans.ask)
+    plain = explain(hans.model, samples.isel(sample=np.flatnonzero(~has)[::9]), "nave", ask=hans.ask)
     away = plain["label"].values != CLASS
     assert plain["logit"].values[away, CLASS].mean() < hans.logit.mean() - 5

@@ -54,12 +54,12 @@ ON_DEMAND = {
     "ablated_logit": {"ablation": Ablation((0,))},
     "ablated_probability": {"ablation": Ablation((0,))},
 }
-SAMPLES = 3
+SAMPLES = 2
 
 
 @pytest.fixture(scope="module", params=list(NETWORKS))
 def case(request):
-    """Model, three of its samples, and their explanation."""
+    """Model, two of its samples, and their explanation."""
     model = open_model(request.param)
     samples = open_samples(model.card["samples"]).isel(sample=slice(SAMPLES))
     find_head(model)
