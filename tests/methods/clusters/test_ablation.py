@@ -93,6 +93,22 @@ def test_signals_are_ablated_alike():
         )
 
 
+@pytest.mark.parametrize("kind", ["gap", "flatten"])
+def test_what_belongs_to_no_cluster_stays_and_counts_in_no_mean(kind):
+    last, head = maps(n=1, grid=(6,)), head_of(kind, grid=(6,))
+    labels = torch.tensor([[0, 0, 1, 2, 3, 3]])
+    share = membership(labels, (6,), 4, last)[:, :3]  # the last two cells are padding
+    out = ablate(last, share, [0])
+    torch.testing.assert_close(out[0, :, 0], last[0, :, 2:4].mean(1))
+    torch.testing.assert_close(out[..., 2:], last[..., 2:])
+    assert not ablate(last, share, [0, 1, 2])[..., :4].any(), (
+        "nothing of the clusters remains to take a mean of"
+    )
+    fair = latent_shapley(last, share, head)
+    want = head.logits(last) - head.logits(ablate(last, share, [0, 1, 2]))
+    torch.testing.assert_close(fair.sum(2), want)
+
+
 def test_the_head_alone_says_what_the_network_says():
     torch.manual_seed(0)
     net = nn.Sequential(

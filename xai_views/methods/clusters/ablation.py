@@ -32,11 +32,12 @@ def ablate(
     last : Tensor
         ``[n, C, *grid]``.
     membership : Tensor
-        ``[n, K, *grid]`` shares of the clusters in each cell.
+        ``[n, K, *grid]`` shares of the clusters in each cell. What they leave of a cell belongs to none: it stays, and
+        counts in no mean (the padding of a signal).
     clusters : sequence of int
         What is taken away.
     fill : {"mean", "zero", "data"}
-        Mean of what remains (zero when nothing does), zero, or ``mean``.
+        Mean of the clusters that remain (zero when none does), zero, or ``mean``.
     mean : Tensor, optional
         ``[C]`` mean of a data set, for "data".
 
@@ -58,7 +59,9 @@ def ablate(
     axes = tuple(range(2, last.ndim))
     if fill == "zero":
         return last * stays
-    rest = (last * stays).sum(axes) / stays.sum(axes).clamp_min(_TINY)
+    others = [c for c in range(k) if c not in set(clusters)]
+    left = membership[:, others].sum(1, keepdim=True)
+    rest = (last * left).sum(axes) / left.sum(axes).clamp_min(_TINY)
     value = mean.to(last)[None] if fill == "data" else rest
     return last * stays + value.reshape(*value.shape, *[1] * len(axes)) * (1 - stays)
 
