@@ -171,9 +171,7 @@ def _plan(ds: xr.Dataset, leads: Any, rate: float | None, steps: int | None) -> 
     new = was if rate is None else float(rate)
     if not (np.isfinite(new) and new > 0):
         raise SamplesError(f"a rate of {rate} was asked for; give a positive number of steps per second.")
-    ratio = Fraction(new / was).limit_denominator(1000)
-    if abs(float(ratio) * was / new - 1) > 1e-6:
-        ratio = Fraction(new / was).limit_denominator(20000)
+    ratio = ratio_of(new, was)
     if not ratio:
         raise SamplesError(f"records of {was:g} Hz cannot be brought to {new:g} Hz; ask for a higher rate.")
     long = -(-ds.sizes["time"] * ratio.numerator // ratio.denominator)
@@ -206,7 +204,7 @@ def _bring(signal: np.ndarray, present: np.ndarray, length: np.ndarray, plan: Pl
     # Resampling is linear, so leads are computed after it: eight leads of twelve are filtered, not twelve.
     for steps in np.unique(length):
         rows = np.flatnonzero(length == steps)
-        part = _resampled(signal[rows][..., :steps], plan)[..., : plan.steps]
+        part = resampled(signal[rows][..., :steps], plan.up, plan.down)[..., : plan.steps]
         for j, (name, i) in enumerate(zip(plan.target, plan.where, strict=True)):
             if i >= 0:
                 kept = present[rows, i]
@@ -219,13 +217,22 @@ def _bring(signal: np.ndarray, present: np.ndarray, length: np.ndarray, plan: Pl
     return out
 
 
-def _resampled(signal: np.ndarray, plan: Plan) -> np.ndarray:
-    if plan.up == plan.down:
+def ratio_of(new: float, was: float) -> Fraction:
+    """Return new / old rate as a fraction that a polyphase filter can work with."""
+    ratio = Fraction(new / was).limit_denominator(1000)
+    if abs(float(ratio) * was / new - 1) > 1e-6:
+        ratio = Fraction(new / was).limit_denominator(20000)
+    return ratio
+
+
+def resampled(signal: np.ndarray, up: int, down: int) -> np.ndarray:
+    """Resample ``[..., steps]`` by ``up / down`` with an anti-aliasing filter: ``ceil(steps up / down)`` steps."""
+    if up == down:
         return signal
     from scipy.signal import resample_poly
 
     # A line through both ends stands beyond them: zeros there would make every offset of a lead ring at its ends.
-    return resample_poly(signal.astype(np.float64), plan.up, plan.down, axis=-1, padtype="line")
+    return resample_poly(signal.astype(np.float64), up, down, axis=-1, padtype="line")
 
 
 def _derivable(present: np.ndarray, name: str, i: int, plan: Plan) -> np.ndarray:

@@ -1,0 +1,182 @@
+"""``open_ecg``: a WFDB record, a DICOM waveform, a table of numbers, or a folder of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xai_views.errors import SamplesError
+
+from .ecg_dicom import dicom_source, looks_like_waveform
+from .ecg_raw import Source, chosen, gather, left_out, with_note
+from .ecg_sets import Labelled, find_labels, of_rate
+from .ecg_wfdb import record_path, segments_of, wfdb_source
+from .signals import validate_signals
+
+#: Entries of a folder that :func:`is_ecg` looks at, and folders below it that are searched.
+GLANCE, DEPTH = 3000, 4
+
+
+def open_ecg(
+    path: str | Path,
+    *,
+    labels: Any = None,
+    rate: float | None = None,
+    leads: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> xr.Dataset:
+    """Open ECG records as samples in mV.
+
+    Parameters
+    ----------
+    path : str or Path
+        A WFDB record (``.hea``, ``.dat``, ``.mat`` or none of these endings), a DICOM file, a ``.csv``, ``.npz`` or
+        ``.zarr``, or a folder of WFDB records or DICOM files (then subfolders are searched too).
+    labels : optional
+        One class (index or name) for each record, a mapping from record names to classes, a CSV of labels, or
+        ``"folder"``: the name of the folder around each record. By default the label files of known sets are found.
+    rate : float, optional
+        Sampling rate in Hz of a table that does not state its own; of PTB-XL, which of its two rates (100 or 500).
+    leads : sequence of str, optional
+        Names of the columns of a table that has none; else the leads to keep.
+    classes : sequence of str, optional
+        Class names, or those classes of a known set that are wanted.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``signal [sample, lead, time]`` float32 in mV with ``length``, ``present`` and ``flag``; see
+        :mod:`xai_views.samples.signals`. From 1 GiB on it is lazy, ``present`` and ``flag`` included.
+
+    Raises
+    ------
+    SamplesError
+        In one sentence: what came, what was expected, what to do.
+    """
+    path = Path(path).expanduser()
+    header = record_path(path)
+    if header is not None:
+        return _one(wfdb_source(header), header, labels, rate, leads, classes)
+    if not path.exists():
+        raise SamplesError(f"there is no record, file or folder {str(path)[-200:]!r}; check the path.")
+    if path.is_dir() and not _is_zarr(path):
+        return _folder(path, labels, rate, leads, classes)
+    if path.suffix.lower() in (".dcm", ".dicom") or (path.is_file() and looks_like_waveform(path)):
+        return _few(
+            [dicom_source(path, path.with_suffix("").as_posix())], path.stem, labels, rate, leads, classes
+        )
+    raise SamplesError(
+        f"{path.name!r} is not an ECG that can be opened; give a WFDB record (.hea beside its .dat), a DICOM waveform, "
+        ".csv, .npz, .zarr, or a folder of records."
+    )
+
+
+def is_ecg(path: str | Path) -> bool:
+    """Whether a path looks like ECG records: names and first bytes are looked at, nothing is opened.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of anything.
+
+    Returns
+    -------
+    bool
+        True for a WFDB record, a DICOM file of waveforms, a table or archive of signals, or a folder with a record.
+    """
+    path = Path(path).expanduser()
+    try:
+        if record_path(path) is not None:
+            return True
+        if path.is_dir() and not _is_zarr(path):
+            return _folder_has_records(path)
+        return path.is_file() and looks_like_waveform(path)
+    except OSError:
+        return False
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.suffix == ".zarr" or any((path / f).is_file() for f in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files of a folder and of those below it, in order; hidden ones are passed over."""
+    root = len(folder.parts)
+    for where, below, files in os.walk(folder):
+        below[:] = (
+            sorted(b for b in below if not b.startswith(".")) if len(Path(where).parts) - root < DEPTH else []
+        )
+        yield from (Path(where, f) for f in sorted(files) if not f.startswith("."))
+
+
+def _folder_has_records(folder: Path) -> bool:
+    waveform = None
+    for i, file in enumerate(_walk(folder)):
+        if file.suffix == ".hea":
+            return True
+        if waveform is None and file.suffix.lower() in (".dcm", ".dicom"):
+            waveform = looks_like_waveform(file)
+            if waveform:
+                return True
+        if i > GLANCE:
+            break
+    return False
+
+
+def _one(source: Source, path: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
+    """A record that a person named; its label only when it was given."""
+    ds, _ = gather([chosen(source, rate, leads)], title=path.stem)
+    if labels is None:
+        return ds if classes is None else ds.assign_attrs(classes=[str(c) for c in classes])
+    return _labelled(ds, [0], find_labels(path.parent, [path.stem], [source.comments], labels, classes))
+
+
+def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
+    """Gather the WFDB records of a folder, or its DICOM waveforms, with their labels."""
+    files = list(_walk(folder))
+    headers = of_rate(folder, [f for f in files if f.suffix == ".hea"], rate)
+    dicoms = [f for f in files if f.suffix.lower() in (".dcm", ".dicom")] if not headers else []
+    if not headers and not dicoms:
+        raise SamplesError(
+            f"folder {folder.name!r} holds no WFDB record (.hea) and no DICOM file (.dcm); give one that does."
+        )
+    # The header of a record in segments comes with those of its segments, which are no records of their own.
+    parts = segments_of(headers)
+    sources, failed = [], []
+    for file in [f for f in headers if f not in parts] or dicoms:
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        try:
+            source = replace(wfdb_source(file), name=name) if headers else dicom_source(file, name)
+            sources.append(chosen(source, rate, leads))
+        except SamplesError as e:
+            failed.append(str(e))
+    if not sources:
+        raise SamplesError(failed[0])
+    found = find_labels(folder, [s.name for s in sources], [s.comments for s in sources], labels, classes)
+    if found.label is not None and found.known.any():
+        said = f"no label in {found.origin}"
+        sources = [
+            s if k else replace(s, remarks=(*s.remarks, said))
+            for s, k in zip(sources, found.known, strict=True)
+        ]
+    ds, kept = gather(sources, title=folder.name)
+    ds = ds.assign_attrs(with_note(ds.attrs, left_out(failed, len(sources) + len(failed))))
+    return _labelled(ds, kept, found)
+
+
+def _labelled(ds: xr.Dataset, kept: list[int], found: Labelled) -> xr.Dataset:
+    """Put labels beside the records that were kept."""
+    if found.label is None:
+        return ds.assign_attrs(classes=found.classes)
+    if not found.known.any():
+        return ds.assign_attrs(with_note(ds.attrs, f"None of the records has a label in {found.origin}."))
+    label = found.label[kept]
+    ds = ds.assign(label=(("sample", "class")[: label.ndim], label)).assign_attrs(
+        classes=found.classes, labels=found.origin
+    )
+    return validate_signals(ds.assign({k: ("sample", v[kept]) for k, v in found.extra.items()}))
