@@ -1,0 +1,179 @@
+"""What the ECG explorer knows: records brought to the model, one visitor's asks, and codebooks shared by all visitors."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dashboard.ecg_edits import edited
+from dashboard.session import SampleSet, Session
+from xai_views import catalogue
+from xai_views.errors import XaiViewsError
+from xai_views.kernel import get_kernel
+from xai_views.methods import get
+from xai_views.samples import digest, is_signals
+
+#: Codebooks that ship with models, by model sha256; fitted ones are added by the page.
+_books: dict[str, Any] = {}
+
+
+class Records(SampleSet):
+    """Records as the model takes them: its leads, its rate, its length."""
+
+    def __init__(self, samples: xr.Dataset) -> None:
+        super().__init__(samples)
+        self.leads = [str(x) for x in samples["lead"].values]
+        self.rate = float(samples.attrs["rate"])
+        steps = samples.sizes["time"]
+        self.length = samples["length"].values if "length" in samples else np.full(self.n, steps)
+        self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
+
+    def truth(self, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Known evidence of record ``i``: ``mask [lead, time]`` bool, and ``landmark [time]`` where known; None when not."""
+        if "mask" not in self.samples:
+            return None
+        one = self.samples.isel(sample=i)
+        return one["mask"].values, one["landmark"].values if "landmark" in one else None
+
+
+class EcgSession(Session):
+    """One visitor of the ECG explorer.
+
+    Parameters
+    ----------
+    model : Model
+        Of signals.
+    samples : Dataset
+        Records of any leads, rate and length.
+
+    Attributes
+    ----------
+    book : Codebook or None
+        The clusters that all records share.
+    """
+
+    kind = "ecg"
+    _sets: dict[tuple, Records] = {}
+
+    def __init__(self, model: Any, samples: xr.Dataset) -> None:
+        if not is_signals(samples):
+            raise XaiViewsError(
+                "these samples are images and the ECG explorer shows records; open ECG files instead."
+            )
+        if not model.of_signals:
+            raise XaiViewsError(
+                f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
+                "or give open_model size=(steps,)."
+            )
+        model = get_kernel().register(model)
+        method = get("ecg_clusters")
+        reason = get_kernel().run(lambda progress: method.fits(model)).result(120)  # noqa: ARG005
+        if reason:
+            raise XaiViewsError(reason)
+        super().__init__(model, self._shared(model, samples), method)
+        self.book: Any = shipped_book(model)
+
+    @classmethod
+    def _shared(cls, model: Any, samples: xr.Dataset) -> Records:
+        from xai_views.samples.prepare import prepare
+
+        title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
+        key = (title, samples.sizes["sample"], model.leads, model.rate, model.size)
+        if key not in cls._sets:
+            leads = model.leads or tuple(str(x) for x in samples["lead"].values)
+            cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]))
+        return cls._sets[key]
+
+    @property
+    def leads(self) -> list[str]:
+        """Names of the leads, in the model's order."""
+        return self.population.leads
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return self.population.rate
+
+    def length(self, i: int) -> int:
+        """Steps of record ``i`` that are signal."""
+        if i < self.population.n:
+            return int(self.population.length[i])
+        alive = np.flatnonzero(self.image(i).any(0))
+        return int(alive[-1]) + 1 if len(alive) else 1
+
+    def flag(self, i: int) -> str:
+        """What is to be said of the quality of record ``i``."""
+        return self.population.flag[i] if i < self.population.n else self.flags.get(i, "")
+
+    @property
+    def flags(self) -> dict[int, str]:
+        """Remarks on uploaded records, by position."""
+        return self.__dict__.setdefault("_flags", {})
+
+    def ask(self, state: Any, i: int, **changes: Any) -> Any:
+        """What the state asks of record ``i``; ``changes`` are fields of ``EcgAsk``."""
+        from xai_views.methods.ecg.parts import EcgAsk
+        from xai_views.methods.nave_parts import Ablation
+
+        book = self.book if state.mode == "codebook" else None
+        fields = {
+            "codebook": book,
+            "k": state.k,
+            "temperature": state.temperature,
+            "targets": (state.target,),
+            "length": self.length(i),
+            "ablation": Ablation(tuple(sorted(state.ablated))) if state.ablated else None,
+        }
+        return EcgAsk(**{**fields, **changes})
+
+    def other_signal(self, name: str) -> np.ndarray:
+        """Signal ``[lead, time]`` of the record of this name.
+
+        Raises
+        ------
+        XaiViewsError
+            When there is none.
+        """
+        if name not in self.names:
+            raise XaiViewsError(f"there is no record {name!r} to take a beat from; choose one of the list.")
+        return self.image(self.names.index(name))
+
+    def touched(self, i: int, edits: list[dict]) -> np.ndarray:
+        """Signal ``[lead, time]`` of record ``i`` with its edits; padding stays zero."""
+        signal = self.image(i)
+        if not edits:
+            return signal
+        out = edited(signal, edits, self.rate, self.other_signal)
+        out[:, self.length(i) :] = 0
+        return out
+
+    async def explain_edited(self, i: int, edits: list[dict], ask: Any, priority: int = 0) -> xr.Dataset:
+        """The explanation of record ``i`` with its edits; a record like any other, cached by its content."""
+        if not edits:
+            return await self.explain(i, ask, priority)
+        signal = await asyncio.to_thread(self.touched, i, edits)
+        channel = "" if priority else self.channel
+        future = self.kernel.explain(
+            self.model, signal[None], [digest(signal)], self.method, [ask], channel=channel, priority=priority
+        )
+        return (await asyncio.wrap_future(future))[0]
+
+
+def shipped_book(model: Any) -> Any:
+    """The codebook in the folder of a shipped model; None when there is none or it belongs to other weights."""
+    if model.sha256 not in _books:
+        folder = catalogue.models().get(model.name)
+        place = Path(folder) / "codebook" if folder else None
+        if place is None or not place.is_dir():
+            return None
+        from xai_views.methods.clusters.codebook import Codebook
+
+        book = Codebook.load(place)
+        if book.model_sha256 != model.sha256:
+            return None
+        _books[model.sha256] = book
+    return _books[model.sha256]
