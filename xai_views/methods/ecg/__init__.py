@@ -1,0 +1,1 @@
+"""Time-localised clusters of networks of signals: the method ``ecg_clusters``, and numbers over many records."""

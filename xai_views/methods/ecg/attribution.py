@@ -1,0 +1,146 @@
+"""How much every step of every lead matters to one logit: captum's methods, asked with signals in place of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import MethodError, nearest
+from ...models.scans import forward
+from ..saliency_parts import TENSOR, Asked, Progress, exact
+
+#: name -> what it costs per record.
+METHODS: dict[str, str] = {
+    "gradient x input": "1 forward and 1 backward pass",
+    "integrated gradients": "1 forward and 1 backward pass per step (32)",
+    "occlusion": "1 forward pass per window and lead (about 49 per lead)",
+}
+#: A window of occlusion is this share of the record where none is asked for; windows overlap by half.
+WINDOWS = 25
+#: Steps of a lead that go through a network together.
+AT_ONCE = 12 * 4096 * 8
+
+
+class _Leads(Asked):
+    """The network asked with ``[N, 1, lead, time]``, so that a window may cover a single lead."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return super().__call__(x[:, 0])
+
+
+def attribute(
+    model: Any,
+    signals: np.ndarray,
+    targets: Sequence[int],
+    name: str,
+    *,
+    steps: int = 32,
+    window: float = 0.0,
+    batch: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Attribution of a batch of records, each for one class.
+
+    Parameters
+    ----------
+    model : Model
+        A network of signals.
+    signals : ndarray
+        ``[N, lead, time]`` in mV.
+    targets : sequence of int
+        The class of each record.
+    name : str
+        One of :data:`METHODS`. Integrated gradients start from, and occlusion puts, the line at 0 mV.
+    steps : int
+        Of integrated gradients (Gauss-Legendre).
+    window : float
+        Of occlusion in s (in steps where the model has no rate); 0 = a twenty-fifth of the record. Each lead is
+        occluded by itself, in windows that overlap by half.
+    batch : int, optional
+        Records that go through the network together; by default as many as have about 400,000 values.
+    progress : callable, optional
+        ``progress(done, total)`` before each call of the network; may raise to stop.
+
+    Returns
+    -------
+    attribution : ndarray
+        ``[N, lead, time]`` float32 (float64 for a network in float64); 0 wherever the signal is 0, padding included, but
+        for occlusion, which gives every step the mean drop of the windows that cover it.
+    gap : ndarray
+        ``[N]`` float64: what the attribution leaves open of the difference between the logits of the record and of a
+        record of zeros. Integrated gradients close it with enough steps; the others need not.
+
+    Raises
+    ------
+    MethodError
+        For another method, class, number of steps or window.
+    ModelError
+        When the signals do not fit the network.
+    """
+    signals = np.asarray(signals)
+    x = model.tensor(signals)
+    targets = _targets(model, signals, targets)
+    if name not in METHODS:
+        raise MethodError(f"attribution {name!r} is not known; there is {nearest(name, METHODS)}.")
+    if steps < 1 or (batch is not None and batch < 1):
+        raise MethodError(
+            f"{steps if steps < 1 else batch} was given as number of steps or size of a batch; give at least 1."
+        )
+    batch = batch or max(1, AT_ONCE // max(1, int(np.prod(signals.shape[1:]))))
+    cells = window_steps(model, window)
+    asked = _Leads(model, len(x) * (steps if name == "integrated gradients" else 1), progress)
+    options = {"steps": steps, "batch": batch, "window": (1, cells), "stride": (1, -(-cells // 2))}
+    own = torch.from_numpy(targets).to(x.device)
+    found, gap = [], []
+    with exact(x.device):
+        with torch.no_grad():
+            zero = forward(asked.module, torch.zeros_like(x[:1]))[0]
+        for start in range(0, len(x), batch):
+            part, t = x[start : start + batch, None], own[start : start + batch]
+            options["baseline"] = torch.zeros_like(part)
+            map_ = TENSOR[name](asked, part, t, options).detach()[:, 0]
+            with torch.no_grad():
+                logit = forward(asked.module, part[:, 0]).gather(1, t[:, None])[:, 0]
+            gap.append((logit - zero[t]).double() - map_.double().sum((1, 2)))
+            found.append(map_.to(x.dtype))
+    if not found:
+        return np.zeros(signals.shape, np.float32), np.zeros(0)
+    return torch.cat(found).cpu().numpy(), torch.cat(gap).cpu().numpy()
+
+
+def _targets(model: Any, signals: np.ndarray, targets: Sequence[int]) -> np.ndarray:
+    given, classes = np.atleast_1d(np.asarray(targets)), len(model.classes)
+    if given.shape != (len(signals),) or (given.size and given.dtype.kind not in "iu"):
+        raise MethodError(
+            f"{len(signals)} record(s) came with targets of shape {list(given.shape)}; give one class number per record."
+        )
+    wrong = given[(given < 0) | (given >= classes)]
+    if len(wrong):
+        raise MethodError(
+            f"class {wrong[0]} was asked for and {model.name!r} has the classes 0 to {classes - 1}; ask for those."
+        )
+    return given.astype(np.int64)
+
+
+def window_steps(model: Any, window: float) -> int:
+    """Length of a window of occlusion in steps.
+
+    Raises
+    ------
+    MethodError
+        When it is shorter than a step or longer than the record.
+    """
+    total = model.size[0]
+    if not window:
+        return max(1, round(total / WINDOWS))
+    cells = round(window * (model.rate or 1.0)) if np.isfinite(window) else 0
+    if not 1 <= cells <= total:
+        seconds = total / (model.rate or 1.0)
+        raise MethodError(
+            f"a window of {window:g} s was given for occlusion and the record has {seconds:g} s; give a shorter one of at "
+            "least one step."
+        )
+    return cells
