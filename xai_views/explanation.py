@@ -28,7 +28,9 @@ VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "residual": (("sample", "target"),),
     "norm": (("sample",),),
     "best_cosine": (("sample",),),
-    "attribution": (("sample", "y", "x"), ("sample", "lead", "time")),
+    # Steps of the signal are finer than those that are clustered: time they have of their own.
+    "attribution": (("sample", "y", "x"), ("sample", "lead", "time"), ("sample", "lead", "signal_time")),
+    "attribution_gap": (("sample",),),
     "uncertainty": (("sample", "y", "x"), ("sample", "lead", "time")),
     "segment": (("sample", "y", "x"),),
     "region": (("sample", "y", "x"),),
@@ -37,9 +39,12 @@ VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "cluster": (("sample", "time"), ("sample", "y", "x")),
     "proportion": (("sample", "cluster"),),
     "cluster_contribution": (("sample", "target", "cluster"),),
+    "padding_contribution": (("sample", "target"),),
+    "time_contribution": (("sample", "target", "time"),),
     # On the grid of the clustering, which is coarser than the image: (row, column).
     "assignment": (("sample", "row", "column"),),
     "entropy": (("sample", "time"), ("sample", "y", "x"), ("sample", "row", "column")),
+    "ensemble_entropy": (("sample", "time"),),
     "margin": (("sample", "time"), ("sample", "row", "column")),
     "second": (("sample", "time"), ("sample", "row", "column")),
     "layer_share": (("sample", "layer", "row", "column"),),

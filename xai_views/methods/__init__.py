@@ -25,7 +25,7 @@ def explain(
     ask : Ask, optional
         What is wanted; the method's default otherwise.
     batch : int
-        Images per pass.
+        Images or records per pass.
     **parameters
         Parameters of the method.
 
@@ -45,7 +45,7 @@ def explain(
     from ..errors import MethodError
     from ..explanation import finish
     from ..models import open_model
-    from ..samples import images, open_samples
+    from ..samples import inputs, open_samples
 
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
@@ -59,7 +59,7 @@ def explain(
     if n == 0:
         raise MethodError("no sample was given to explain; select at least one.")
     for start in range(0, n, batch):
-        x = images(samples, np.arange(start, min(start + batch, n)))
+        x = inputs(samples, np.arange(start, min(start + batch, n)))
         observed = chosen.observe(model, x, [ask] * len(x), [None] * len(x))
         parts += [chosen.interpret(model, o, ask) for o in observed]
     return finish(parts, model, samples, chosen)
