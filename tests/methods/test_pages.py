@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGES = ("clever-hans.md", "methods/nave.md")
+PAGES = ("clever-hans.md", "methods/nave.md", "methods/nas.md")
 #: Figures; the number in the name of a class is none.
 NUMBER = re.compile(r"(?<!bird )(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
