@@ -12,9 +12,11 @@ import xarray as xr
 
 from xai_views.errors import SamplesError
 
+from .ecg_arrays import looks_like_arrays, open_npz, open_zarr
 from .ecg_dicom import dicom_source, looks_like_waveform
 from .ecg_raw import Source, chosen, gather, left_out, with_note
 from .ecg_sets import Labelled, find_labels, of_rate
+from .ecg_tables import csv_source, looks_like_table
 from .ecg_wfdb import record_path, segments_of, wfdb_source
 from .signals import validate_signals
 
@@ -67,9 +69,14 @@ def open_ecg(
     if path.is_dir() and not _is_zarr(path):
         return _folder(path, labels, rate, leads, classes)
     if path.suffix.lower() in (".dcm", ".dicom") or (path.is_file() and looks_like_waveform(path)):
-        return _few(
-            [dicom_source(path, path.with_suffix("").as_posix())], path.stem, labels, rate, leads, classes
-        )
+        source = dicom_source(path, path.with_suffix("").as_posix())
+        return _one(source, path, labels, rate, leads, classes)
+    if path.suffix.lower() == ".csv":
+        return _one(csv_source(path, path.stem, rate, leads), path, labels, None, None, classes)
+    if path.suffix.lower() == ".npz":
+        return open_npz(path, path.stem, labels, rate, leads, classes)
+    if _is_zarr(path):
+        return open_zarr(path, labels, rate, leads, classes)
     raise SamplesError(
         f"{path.name!r} is not an ECG that can be opened; give a WFDB record (.hea beside its .dat), a DICOM waveform, "
         ".csv, .npz, .zarr, or a folder of records."
@@ -95,6 +102,8 @@ def is_ecg(path: str | Path) -> bool:
             return True
         if path.is_dir() and not _is_zarr(path):
             return _folder_has_records(path)
+        if looks_like_table(path) or looks_like_arrays(path):
+            return True
         return path.is_file() and looks_like_waveform(path)
     except OSError:
         return False
