@@ -26,6 +26,8 @@ def open_samples(
     split: str | None = None,
     size: tuple[int, int] | None = None,
     classes: Any = None,
+    rate: float | None = None,
+    leads: Any = None,
 ) -> xr.Dataset:
     """Open samples.
 
@@ -33,8 +35,8 @@ def open_samples(
     ----------
     spec : str, Path, Dataset, ndarray, tuple or mapping
         A catalogue name (``"birds/test"``), an image folder (a subfolder per class, or a CSV of labels), a
-        ``.npz``, ``.npy`` or ``.zarr``, a Dataset, an array ``[N, H, W(, C)]``, a pair ``(images, labels)``,
-        or a mapping of arrays named as in the schema.
+        ``.npz``, ``.npy`` or ``.zarr``, ECG records (WFDB, DICOM, ``.csv``, a folder of them), a Dataset, an array
+        ``[N, H, W(, C)]``, a pair ``(images, labels)``, or a mapping of arrays named as in the schema.
     labels : array, str or Path, optional
         Class indices or names, one for each image; or the CSV with the labels of a folder.
     split : str, optional
@@ -43,6 +45,8 @@ def open_samples(
         Height and width to resize the images of a folder to; needed when they differ.
     classes : sequence of str, optional
         Class names.
+    rate, leads : float, sequence of str, optional
+        Of ECG tables that do not say them: steps per second (Hz) and the names of the leads.
 
     Returns
     -------
@@ -68,7 +72,21 @@ def open_samples(
         )
     if _is_name(str(spec), split):
         return _named(str(spec), split)
+    if _exists(spec):
+        from .ecg_files import is_ecg, open_ecg
+
+        if is_ecg(spec):
+            return open_ecg(spec, labels=labels, rate=rate, leads=leads, classes=classes)
     return _path(spec, split, labels, size, classes)
+
+
+def _exists(spec: str | Path) -> bool:
+    """Whether something is there; a WFDB record is named without its ending."""
+    path = Path(spec).expanduser()
+    try:
+        return bool(str(spec).strip()) and (path.exists() or path.with_name(f"{path.name}.hea").is_file())
+    except (OSError, ValueError):  # a name that is too long for a path, or none at all
+        return False
 
 
 def _is_name(spec: str, split: str | None) -> bool:
@@ -170,11 +188,7 @@ def _path(
     spec: str | Path, split: str | None, labels: Any, size: tuple[int, int] | None, classes: Any
 ) -> xr.Dataset:
     path = Path(spec).expanduser()
-    try:
-        exists = bool(str(spec).strip()) and path.exists()
-    except OSError:  # a name that is too long for a path
-        exists = False
-    if not exists:
+    if not _exists(spec):
         from xai_views import catalogue
 
         name = f"{spec}/{split}" if split else str(spec)
