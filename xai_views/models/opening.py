@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,37 @@ from .model import Model
 
 
 def module_sha256(module: nn.Module) -> str:
-    """Content key of a module: how it prints and the bytes of its state."""
+    """Content key of a module: how it prints, what it is set to, how it computes, and the bytes of its state."""
     digest = hashlib.sha256(f"{type(module).__qualname__} {module!r}".encode())
+    for said in _settings(module):
+        digest.update(said.encode())
     for key, value in sorted(module.state_dict().items()):
         digest.update(key.encode())
         digest.update(str((value.dtype, tuple(value.shape))).encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _settings(module: nn.Module) -> Iterator[str]:
+    """What neither the text nor the state of a module need show: numbers and words among its attributes, and its own forward.
+
+    Without it a network that was defined anew in a notebook, with the same weights, would be answered for by the old one.
+    """
+    for path, part in module.named_modules():
+        for name, value in sorted(vars(part).items()):
+            if not name.startswith("_") and name != "training" and _plain(value):
+                yield f"{path}.{name}={value!r}"
+        code = getattr(type(part).forward, "__code__", None)
+        if code is not None and not type(part).__module__.startswith("torch."):
+            consts = [c for c in code.co_consts if _plain(c)]
+            yield f"{path} {code.co_code.hex()} {code.co_names} {consts!r}"
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value prints as what it is, without an address in memory."""
+    if isinstance(value, tuple | list):
+        return all(_plain(v) for v in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def open_model(
