@@ -1,5 +1,7 @@
 """One's own modules and the images that a model is given."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,38 @@ def test_content_keys():
 
     assert module_sha256(sic(1)) == module_sha256(sic(1))
     assert module_sha256(sic(1)) != module_sha256(sic(2)), "temperature is no weight and changes every logit"
+
+
+def defined(square=False, power=1.0):
+    """A network as a cell of a notebook defines it, again and again under one name."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.power, self.shape = nn.Linear(3, 4), power, (1, (2, "x"))
+
+        if square:
+
+            def forward(self, x):
+                return self.head(x.mean((2, 3)) * x.mean((2, 3)))
+
+        else:
+
+            def forward(self, x):
+                return self.head(x.mean((2, 3)) ** self.power)
+
+    torch.manual_seed(0)
+    return Net()
+
+
+def test_equal_weights_that_compute_something_else_have_another_key():
+    key = module_sha256(defined())
+    assert module_sha256(defined()) == key, "the same cell run twice"
+    assert module_sha256(copy.deepcopy(defined()).train()) == key
+    assert module_sha256(defined(power=2.0)) != key, "an attribute"
+    assert module_sha256(defined(square=True)) != key, "another forward"
+    inner = nn.Sequential(nn.Identity(), defined(power=2.0))
+    assert module_sha256(inner) != module_sha256(nn.Sequential(nn.Identity(), defined()))
 
 
 class Silent(nn.Module):
