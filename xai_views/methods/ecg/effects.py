@@ -1,7 +1,7 @@
 """What the clusters of a record, and its steps, contribute to the network's answer; padding is told apart.
 
-Source: the identity of a linear head, the sum over positions of what each adds to a logit; see dossier
-``docs/methods/ecg_clusters.md``.
+Our reading at the level of a record: a linear head is a sum over the steps of the last map, and a step belongs to the clusters
+that cover it. ``docs/methods/ecg_clusters.md`` says what is exact.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _share(last: torch.Tensor, found: Sequence) -> torch.Tensor:
 
 
 def parts(observation: Observed, targets: list[int], head: Head) -> torch.Tensor:
-    """What each step of the last map adds to each asked logit ``[T_last]``: ``[target, T_last]``.
+    """What each step of the last map adds to each asked logit, ``[target, T_last]``.
 
     Exact for a linear head; otherwise the gradient times the activation, which leaves a residual.
     """
