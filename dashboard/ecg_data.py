@@ -109,6 +109,13 @@ class EcgSession(Session):
         """What is to be said of the quality of record ``i``."""
         return self.population.flag[i] if i < self.population.n else self.flags.get(i, "")
 
+    def present(self, i: int) -> np.ndarray | None:
+        """``[lead]`` False where a lead of record ``i`` is missing; None when nothing is known."""
+        samples = self.population.samples
+        if i >= self.population.n or "present" not in samples:
+            return None
+        return samples["present"].values[i]
+
     @property
     def flags(self) -> dict[int, str]:
         """Remarks on uploaded records, by position."""

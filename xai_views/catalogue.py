@@ -43,8 +43,10 @@ def samples() -> dict[str, Path]:
                     break
     if (root() / "samples" / "photos" / "card.yaml").is_file():
         found["photos"] = root() / "samples" / "photos"
+    if (root() / "samples" / "ecg-dicom" / "card.yaml").is_file():
+        found["ecg/dicom"] = root() / "samples" / "ecg-dicom"
     if "ecg/test" in found:
-        found |= dict.fromkeys(("ecg/train", "ecg/dicom"), found["ecg/test"])
+        found.setdefault("ecg/train", found["ecg/test"])
     if "birds/test" in found:
         found.setdefault("birds/train", found["birds/test"])
     return dict(sorted(found.items()))

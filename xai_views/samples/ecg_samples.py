@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
 
-from .ecg_records import CLASSES, DIFFICULTIES, STEP_MV, STEPS, compose, twelve
-from .ecg_templates import RATE, templates
+from .ecg_records import CLASSES, DIFFICULTIES, STEP_MV, STEPS, Record, compose, twelve
+from .ecg_templates import RATE, Template, templates
 from .signals import LEADS, signal_dataset
 
 #: Number of records, seed of their people's beats and of everything else. No beat is in both sets.
@@ -18,7 +20,30 @@ SETS = {"train": (2500, 11), "test": (150, 12)}
 PEOPLE = {"train": 320, "test": 60}
 EIGHT = [LEADS.index(x) for x in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")]
 NOTE = "Synthetic: beats of a generative network (deepfake-ecg), rhythm and findings composed by rules. Not for clinical use."
+DICOM = {
+    "note": "A real record whose origin the package does not state; no diagnosis is known. Not for clinical use.",
+    "licence": "MIT (package pydicom)",
+    "origin": "waveform_ecg.dcm of the package pydicom",
+}
 ORIGIN = "xai_views.samples.ecg_records on beats of the package deepfake-ecg 1.1.2"
+
+
+@lru_cache(maxsize=2)
+def _beats(people: int, seed: int) -> list[Template]:
+    return templates(people, seed)
+
+
+@lru_cache(maxsize=32)
+def one_record(i: int, people: int, seed: int) -> Record:
+    """Compose record ``i`` of a set: its class is ``i`` modulo 5, and each third of a class easy, medium and hard."""
+    rng = np.random.default_rng([seed, i])
+    beat = _beats(people, seed)[int(rng.integers(people))]
+    return compose(CLASSES[i % len(CLASSES)], difficulty(i), beat, rng)
+
+
+def difficulty(i: np.ndarray | int) -> np.ndarray | int:
+    """Index into :data:`DIFFICULTIES` of record ``i``."""
+    return (i // len(CLASSES)) % len(DIFFICULTIES)
 
 
 def composed(n: int, people: int, seed: int) -> dict[str, np.ndarray]:
@@ -30,23 +55,44 @@ def composed(n: int, people: int, seed: int) -> dict[str, np.ndarray]:
         ``signal [n, 12, 4000]`` float32 mV at 400 Hz, ``mask`` bool alike, ``landmark [n, 4000]`` int8, ``label`` and
         ``difficulty`` ``[n]``.
     """
-    beats = templates(people, seed)
-    made = []
-    for i in range(n):
-        rng = np.random.default_rng([seed, i])
-        level = (i // len(CLASSES)) % len(DIFFICULTIES)
-        made.append(compose(CLASSES[i % len(CLASSES)], level, beats[int(rng.integers(people))], rng))
+    made = [one_record(i, people, seed) for i in range(n)]
     index = np.arange(n)
     return {
         "signal": np.stack([r.signal for r in made]),
         "mask": np.stack([r.mask for r in made]),
         "landmark": np.stack([r.landmark for r in made]),
         "label": (index % len(CLASSES)).astype(np.int64),
-        "difficulty": ((index // len(CLASSES)) % len(DIFFICULTIES)).astype(np.int8),
+        "difficulty": difficulty(index).astype(np.int8),
     }
 
 
-def dataset_of(split: str, arrays: dict[str, np.ndarray]) -> xr.Dataset:
+def _block(field: str, i: int, people: int, seed: int) -> np.ndarray:
+    return getattr(one_record(i, people, seed), field)[None]
+
+
+def lazily(split: str) -> dict[str, Any]:
+    """As :func:`composed`, but signals and truths are dask arrays of one record a chunk, composed when looked at."""
+    from dask.array import Array
+
+    n, seed = SETS[split]
+    people, index = PEOPLE[split], np.arange(n)
+
+    def lazy(field: str, dtype: type, tail: tuple[int, ...]) -> Array:
+        # The graph is written out, as for birds: map_blocks takes seconds for as many chunks.
+        name, place = f"ecg-{split}-{seed}-{field}", (0,) * len(tail)
+        graph = {(name, i, *place): (_block, field, i, people, seed) for i in range(n)}
+        return Array(graph, name, ((1,) * n, *((k,) for k in tail)), dtype=dtype)
+
+    return {
+        "signal": lazy("signal", np.float32, (len(LEADS), STEPS)),
+        "mask": lazy("mask", bool, (len(LEADS), STEPS)),
+        "landmark": lazy("landmark", np.int8, (STEPS,)),
+        "label": (index % len(CLASSES)).astype(np.int64),
+        "difficulty": difficulty(index).astype(np.int8),
+    }
+
+
+def dataset_of(split: str, arrays: dict[str, Any]) -> xr.Dataset:
     """Put composed records into the schema; ``difficulty (sample)`` indexes the attribute ``difficulties``."""
     ds = signal_dataset(
         arrays["signal"],
@@ -99,7 +145,7 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
     Parameters
     ----------
     split : {"train", "test", "dicom"}
-        Composed when asked for (about a minute), shipped, or the real record that the package pydicom holds.
+        Composed record by record when looked at, shipped, or the real record that the package pydicom holds.
     folder : Path or None
         Where the shipped ones are.
 
@@ -109,8 +155,7 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
         When a package or file is missing.
     """
     if split == "train":
-        n, seed = SETS["train"]
-        return dataset_of("train", composed(n, PEOPLE["train"], seed))
+        return dataset_of("train", lazily("train"))
     if split == "dicom":
         return _dicom()
     from .opening import load_npz
@@ -134,13 +179,6 @@ def _dicom() -> xr.Dataset:
     from .ecg_files import open_ecg
 
     ds = open_ecg(get_testdata_file("waveform_ecg.dcm"))
-    note = (
-        "A real record whose origin the package does not state; no diagnosis is known. Not for clinical use."
+    return ds.assign(name=("sample", np.asarray(["pydicom-ecg"]))).assign_attrs(
+        title="ecg/dicom", synthetic=0, **DICOM
     )
-    words = {
-        "title": "ecg/dicom",
-        "note": note,
-        "licence": "MIT (package pydicom)",
-        "origin": "waveform_ecg.dcm of pydicom",
-    }
-    return ds.assign(name=("sample", np.asarray(["pydicom-ecg"]))).assign_attrs(**words, synthetic=0)

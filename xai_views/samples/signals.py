@@ -121,8 +121,8 @@ def signal_dataset(
         ("length", ("sample",), None if length is None else np.asarray(length, np.int64)),
         ("present", ("sample", "lead"), None if present is None else np.asarray(present, bool)),
         ("flag", ("sample",), None if flag is None else np.asarray([str(f) for f in flag], dtype=str)),
-        ("mask", SIGNAL_DIMS, None if mask is None else np.asarray(mask, bool)),
-        ("landmark", ("sample", "time"), None if landmark is None else np.asarray(landmark, np.int8)),
+        ("mask", SIGNAL_DIMS, None if mask is None else _typed(mask, bool)),
+        ("landmark", ("sample", "time"), None if landmark is None else _typed(landmark, np.int8)),
     ):
         if value is not None:
             variables[key] = (dims, value)
@@ -137,6 +137,10 @@ def signal_dataset(
         ) from None
     ds["signal"].attrs["units"] = "mV"
     return validate_signals(ds)
+
+
+def _typed(values: Any, dtype: Any) -> Any:
+    return values.astype(dtype) if hasattr(values, "__dask_graph__") else np.asarray(values, dtype)
 
 
 def validate_signals(ds: xr.Dataset) -> xr.Dataset:
