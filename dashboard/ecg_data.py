@@ -17,8 +17,8 @@ from xai_views.kernel import get_kernel
 from xai_views.methods import get
 from xai_views.samples import digest, is_signals
 
-#: Codebooks that ship with models, by model sha256; fitted ones are added by the page.
-_books: dict[str, Any] = {}
+#: Clusters that ship with models, by model sha256.
+_shipped: dict[str, Any] = {}
 
 
 class Records(SampleSet):
@@ -52,8 +52,8 @@ class EcgSession(Session):
 
     Attributes
     ----------
-    book : Codebook or None
-        The clusters that all records share.
+    fitted : Fitted or None
+        The clusters that all records share, and the ensemble beside them.
     """
 
     kind = "ecg"
@@ -75,7 +75,7 @@ class EcgSession(Session):
         if reason:
             raise XaiViewsError(reason)
         super().__init__(model, self._shared(model, samples), method)
-        self.book: Any = shipped_book(model)
+        self.fitted: Any = shipped(self.model)
 
     @classmethod
     def _shared(cls, model: Any, samples: xr.Dataset) -> Records:
@@ -87,6 +87,11 @@ class EcgSession(Session):
             leads = model.leads or tuple(str(x) for x in samples["lead"].values)
             cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]))
         return cls._sets[key]
+
+    @property
+    def book(self) -> Any:
+        """The codebook in use; None when there is none yet."""
+        return self.fitted.book if self.fitted is not None else None
 
     @property
     def leads(self) -> list[str]:
@@ -129,10 +134,13 @@ class EcgSession(Session):
         book = self.book if state.mode == "codebook" else None
         fields = {
             "codebook": book,
+            "ensemble": self.fitted.ensemble if book is not None and state.fade == "ensemble" else (),
             "k": state.k,
             "temperature": state.temperature,
             "targets": (state.target,),
             "length": self.length(i),
+            "attribution": state.attribution if state.shown == "attribution" else "",
+            "attribution_class": state.target,
             "ablation": Ablation(tuple(sorted(state.ablated))) if state.ablated else None,
         }
         return EcgAsk(**{**fields, **changes})
@@ -170,17 +178,17 @@ class EcgSession(Session):
         return (await asyncio.wrap_future(future))[0]
 
 
-def shipped_book(model: Any) -> Any:
-    """The codebook in the folder of a shipped model; None when there is none or it belongs to other weights."""
-    if model.sha256 not in _books:
+def shipped(model: Any) -> Any:
+    """The clusters in the folder of a shipped model, with their ensemble; None when there are none for these weights."""
+    if model.sha256 not in _shipped:
         folder = catalogue.models().get(model.name)
-        place = Path(folder) / "codebook" if folder else None
-        if place is None or not place.is_dir():
-            return None
-        from xai_views.methods.clusters.codebook import Codebook
+        place = Path(folder) / "clusters" if folder else None
+        found = None
+        if place is not None and place.is_dir():
+            from xai_views.methods.ecg.fit import Fitted
 
-        book = Codebook.load(place)
-        if book.model_sha256 != model.sha256:
-            return None
-        _books[model.sha256] = book
-    return _books[model.sha256]
+            found = Fitted.load(place)
+            if found.book.model_sha256 != model.sha256:
+                found = None
+        _shipped[model.sha256] = found
+    return _shipped[model.sha256]

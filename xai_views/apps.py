@@ -95,11 +95,13 @@ def describe(name: str) -> str:
 
 
 #: Apps are named after what one does in them, cards after the method.
-OF_METHOD = {"nave": "activations", "nas": "activations"}
+OF_METHOD = {"nave": "activations", "nas": "activations", "ecg_clusters": "ecg"}
 
 
 def app_for(model: Any) -> str:
-    """Return the app that suits an opened model: its card's, else SIC where there are supports, else the activations.
+    """Return the app that suits an opened model: its card's, else that of what it is given.
+
+    Networks of signals open in the ECG explorer, networks with supports in SIC, all others in the activation explorer.
 
     Parameters
     ----------
@@ -108,7 +110,9 @@ def app_for(model: Any) -> str:
     """
     method = str(model.card.get("method") or "")
     app = OF_METHOD.get(method, method)
-    return app if app in installed() else "sic" if model.supports is not None else "activations"
+    if app in installed():
+        return app
+    return "ecg" if model.of_signals else "sic" if model.supports is not None else "activations"
 
 
 def explore(model: Any, samples: Any = None, app: str | None = None, **state: Any) -> Any:

@@ -65,6 +65,7 @@ REGISTRY = {
     "nave": "xai_views.methods.nave:NaveMethod",
     "saliency": "xai_views.methods.nas:SaliencyMethod",
     "nas": "xai_views.methods.nas:NasMethod",
+    "ecg_clusters": "xai_views.methods.ecg.method:EcgClustersMethod",
 }
 
 

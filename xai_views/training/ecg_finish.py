@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from ..errors import SamplesError, XaiViewsError
 from ..models.checkpoint import save
 from .classifier import count
 from .ecg import EcgRecipe, Records, architecture, logits, per_class, records, scores, train_ecg
 
+#: Where the clusters are, and the training records that they are fitted on.
+CLUSTERS, CLUSTERED = "clusters", 800
 NOTE = (
     "Trained on synthetic records that were composed by rules; it finds what those rules put in and says nothing about "
     "patients. Not for clinical use."
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace, card: dict, device: str) -> int:
     recipe = replace(EcgRecipe(), **{k: v for k, v in wanted.items() if v is not None})
     if recipe.epochs < 1:
         raise XaiViewsError("training needs at least 1 epoch; raise --epochs.")
-    data, test, extra = _sets(args.samples, args.test)
+    train, data, test, extra = _sets(args.samples, args.test)
     progress: Path = args.out / "progress"
     progress.mkdir(parents=True, exist_ok=True)
     module, curves = train_ecg(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
@@ -65,11 +68,12 @@ def run(args: argparse.Namespace, card: dict, device: str) -> int:
         "metrics": metrics,
     }
     save(args.out, module, None, None, card)
+    add_clusters(args.out, train, quiet=args.quiet)
     print(f"{args.out}: {metrics}", file=sys.stderr)
     return 0
 
 
-def _sets(name: str, test: str | None) -> tuple[Records, Records, dict]:
+def _sets(name: str, test: str | None) -> tuple[xr.Dataset, Records, Records, dict]:
     """Training and test records; of samples without a test set every fifth record, drawn with seed 0, is held out."""
     from ..samples import open_samples
 
@@ -91,4 +95,31 @@ def _sets(name: str, test: str | None) -> tuple[Records, Records, dict]:
     if "difficulty" in held:
         extra = {"difficulty": held["difficulty"].values, "difficulties": list(held.attrs["difficulties"])}
     title = "ecg/train" if name == "ecg" else name
-    return records(train, title), records(held, test or "ecg/test"), extra
+    return train, records(train, title), records(held, test or "ecg/test"), extra
+
+
+def add_clusters(folder: Path, train: xr.Dataset, quiet: bool = False) -> None:
+    """Fit the clusters that all records share on training records, and write them below the checkpoint folder.
+
+    Parameters
+    ----------
+    folder : Path
+        A checkpoint folder.
+    train : Dataset
+        Training records of any leads, rate and length.
+    """
+    from tqdm import tqdm
+
+    from ..methods.ecg.fit import finished, fit
+    from ..models.checkpoint import load
+    from ..samples.prepare import prepare
+
+    model = load(folder)
+    ready = prepare(train, model.leads, model.rate, model.size[0])
+    with tqdm(desc="clusters", disable=quiet, mininterval=2) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        finished(fit(model, ready, progress=progress, most=CLUSTERED)).save(folder / CLUSTERS)
