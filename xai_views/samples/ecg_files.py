@@ -69,7 +69,7 @@ def open_ecg(
     if path.is_dir() and not _is_zarr(path):
         return _folder(path, labels, rate, leads, classes)
     if path.suffix.lower() in (".dcm", ".dicom") or (path.is_file() and looks_like_waveform(path)):
-        source = dicom_source(path, path.with_suffix("").as_posix())
+        source = dicom_source(path, path.stem)
         return _one(source, path, labels, rate, leads, classes)
     if path.suffix.lower() == ".csv":
         return _one(csv_source(path, path.stem, rate, leads), path, labels, None, None, classes)

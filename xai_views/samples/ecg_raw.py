@@ -170,9 +170,9 @@ def gather(
 ) -> tuple[xr.Dataset, list[int]]:
     """Put records into one Dataset.
 
-    Their leads are united (standard leads first), rates that differ from the commonest are resampled to it, shorter
-    records are padded with zeros (``length``). Each of these is said in ``flag``. Records that cannot be read or hold
-    no signal are left out and named in the attribute ``note``, unless there is only one.
+    Their leads are united (standard leads first where records differ), rates that differ from the commonest are
+    resampled to it, shorter records are padded with zeros (``length``). Each of these is said in ``flag``. Records that
+    cannot be read or hold no signal are left out and named in the attribute ``note``, unless there is only one.
 
     Parameters
     ----------
@@ -204,7 +204,9 @@ def gather(
             )
     rate = Counter(s.rate for s in sources).most_common(1)[0][0]
     every = {x: None for s in sources for x in s.leads}
-    leads = tuple([x for x in LEADS if x in every] + [x for x in every if x not in LEADS])
+    leads = sources[0].leads  # the order of the file, unless files differ
+    if any(s.leads != leads for s in sources):
+        leads = tuple([x for x in LEADS if x in every] + [x for x in every if x not in LEADS])
     ratios = [(s, ratio_of(rate, s.rate)) for s in sources]
     steps = max(-(-s.steps * q.numerator // q.denominator) for s, q in ratios)
     frame = Frame(leads, rate, steps)

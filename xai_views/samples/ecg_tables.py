@@ -12,13 +12,13 @@ import numpy as np
 from xai_views.errors import SamplesError
 
 from .ecg_quality import listed
-from .ecg_raw import Source, positive_rate, to_mv, unique_leads
+from .ecg_raw import Source, chosen, positive_rate, to_mv, unique_leads
 from .signals import LEADS, lead_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TIMES = {"time": 1.0, "t": 1.0, "seconds": 1.0, "sec": 1.0, "s": 1.0, "elapsed time": 1.0, "ms": 1e-3}
+TIMES = ("time", "t", "seconds", "sec", "s", "elapsed time", "ms")
 COUNTERS = ("", "index", "sample", "sample #", "step", "unnamed: 0")
 #: Names besides the standard leads by which :func:`looks_like_table` knows an ECG.
 MORE = re.compile(r"(ecg|ekg|lead|ml)[\s_.-]?(i{1,3}|[1-9]|v[1-6])?", re.IGNORECASE)
@@ -32,7 +32,7 @@ def looks_like_table(path: Path) -> bool:
         start = file.read(4096).decode("utf-8-sig", "replace")
     rows = [line for line in start.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     names = [_plain(c)[0] for c in re.split(r"[,;\t]", rows[0])] if rows else []
-    return any(lead_name(n) in LEADS or (n and MORE.fullmatch(n)) for n in names)
+    return any((lead_name(n) in LEADS and not n.isdigit()) or MORE.fullmatch(n) for n in names if n)
 
 
 def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[str] | None = None) -> Source:
@@ -69,11 +69,29 @@ def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[
         kind.append((c, plain, unit))
     if not columns or not len(table):
         raise SamplesError(f"table {name!r} holds no signal; give a column for each lead.")
+    best = _agreed(table, times, said, rate, name)
+    signal, units = _columns(table, columns, said.get("unit", said.get("units")), name)
+    remarks = () if all(units) else ("the file names no unit, so mV",)
+    gain = f"unit {listed(sorted({u or 'mV' for u in units}))}"
+    names = unique_leads([p for _, p, _ in columns])
+    source = Source(name, names, best, signal.shape[1], lambda: (signal, ()), remarks, gain)
+    return source if numbered else chosen(source, None, leads)
+
+
+def _agreed(
+    table: pd.DataFrame,
+    times: list[tuple[Any, str, str]],
+    said: dict[str, str],
+    rate: float | None,
+    name: str,
+) -> float:
+    """The sampling rate by the comment, by ``rate`` and by the times, which must agree."""
     stated = said.get("rate", said.get("fs", said.get("sampling rate")))
     stated = None if stated is None else positive_rate(stated.lower().removesuffix("hz"), f"table {name!r}")
-    measured = _rate(table[times[0][0]], times[0][2], name) if times else None
     given = None if rate is None else positive_rate(rate, "rate=")
-    known = [r for r in (measured, stated, given) if r is not None]
+    measured = _rate(table[times[0][0]], times[0][2], name) if times else None
+    # Times are rounded when they are printed; a rate that was written down is not, and comes first.
+    known = [r for r in (stated, given, measured) if r is not None]
     if not known:
         raise SamplesError(
             f"table {name!r} gives no sampling rate; give rate= in Hz, or a column 'time' in seconds."
@@ -83,24 +101,7 @@ def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[
             f"the sampling rate of table {name!r} is {min(known):g} or {max(known):g} Hz, by its times, its comment or "
             "rate=; make them agree."
         )
-    # Times are rounded when they are printed; a rate that was written down is not.
-    best = next(r for r in (stated, given, measured) if r is not None)
-    signal, units = _columns(table, columns, said.get("unit", said.get("units")), name)
-    names = unique_leads([p for _, p, _ in columns])
-    remarks = [] if all(units) else ["the file names no unit, so mV"]
-    wanted = None if numbered or leads is None else [lead_name(x) for x in leads]
-    if wanted:
-        lacking = [x for x in wanted if x not in names]
-        if len(lacking) == len(wanted):
-            raise SamplesError(
-                f"table {name!r} has the leads {', '.join(names)} and none of {', '.join(wanted)}."
-            )
-        if lacking:
-            remarks.append(f"{listed(lacking)} missing in the file")
-        at = [names.index(x) for x in wanted if x in names]
-        signal, names = signal[at], tuple(names[i] for i in at)
-    gain = listed(sorted({u or "mV" for u in units}))
-    return Source(name, names, best, signal.shape[1], lambda: (signal, ()), tuple(remarks), f"unit {gain}")
+    return known[0]
 
 
 def _named(table: pd.DataFrame, leads: Sequence[str] | None, name: str) -> tuple[pd.DataFrame, bool]:

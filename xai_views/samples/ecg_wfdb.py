@@ -145,9 +145,8 @@ def wfdb_source(path: Path) -> Source:
     def read() -> tuple[np.ndarray, tuple[str, ...]]:
         return read_steps(header, 0, header.steps), checksums(header)
 
-    name = path.with_suffix("").as_posix()
     return Source(
-        name, header.leads, header.rate, header.steps, read, header.remarks, header.gain, header.comments
+        path.stem, header.leads, header.rate, header.steps, read, header.remarks, header.gain, header.comments
     )
 
 
