@@ -89,6 +89,8 @@ def attribute(
         raise MethodError(
             f"{steps if steps < 1 else batch} was given as number of steps or size of a batch; give at least 1."
         )
+    if not len(x):
+        return np.zeros(signals.shape, np.float32), np.zeros(0)
     batch = batch or max(1, AT_ONCE // max(1, int(np.prod(signals.shape[1:]))))
     cells = window_steps(model, window)
     asked = _Leads(model, len(x) * (steps if name == "integrated gradients" else 1), progress)
@@ -106,8 +108,6 @@ def attribute(
                 logit = forward(asked.module, part[:, 0]).gather(1, t[:, None])[:, 0]
             gap.append((logit - zero[t]).double() - map_.double().sum((1, 2)))
             found.append(map_.to(x.dtype))
-    if not found:
-        return np.zeros(signals.shape, np.float32), np.zeros(0)
     return torch.cat(found).cpu().numpy(), torch.cat(gap).cpu().numpy()
 
 
