@@ -1,4 +1,4 @@
-"""The notebook: runs by itself, and shows and scrubs in a real JupyterLab without a network."""
+"""The notebooks: run by themselves, and show and scrub in a real JupyterLab without a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 
-BOOK = Path(__file__).resolve().parent.parent.parent / "notebooks" / "sic.ipynb"
+FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
+BOOKS = ("sic.ipynb", "activations.ipynb")
 START = "import xai_views as xv\nxv.notebook()"
 
 
@@ -27,8 +28,13 @@ def scrub(lab, presses: int, first: int) -> None:
         assert lab.pixels() != before
 
 
-def test_it_is_saved_without_outputs_and_for_any_kernel():
-    book = nbformat.read(BOOK, 4)
+def test_every_notebook_is_tested():
+    assert {file.name for file in FOLDER.glob("*.ipynb")} == set(BOOKS)
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_it_is_saved_without_outputs_and_for_any_kernel(name):
+    book = nbformat.read(FOLDER / name, 4)
     nbformat.validate(book)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     assert [cell for cell in code if cell.outputs or cell.execution_count] == []
@@ -36,9 +42,10 @@ def test_it_is_saved_without_outputs_and_for_any_kernel():
     assert sum(cell.cell_type == "markdown" for cell in book.cells) >= 8
 
 
-def test_it_runs_top_to_bottom(tmp_path):
+@pytest.mark.parametrize("name", BOOKS)
+def test_it_runs_top_to_bottom(name, tmp_path):
     nbclient = pytest.importorskip("nbclient")
-    book = nbformat.read(BOOK, 4)
+    book = nbformat.read(FOLDER / name, 4)
     nbclient.NotebookClient(
         book, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
@@ -67,6 +74,32 @@ def test_the_notebook_in_jupyterlab(open_lab):
     lab.shows("bird-test-00003|")
     assert lab.pixels() != before
     lab.says("app.result().sample.item()", "bird-test-00003")
+    assert lab.page.problems == []
+
+
+def test_the_activation_explorer_in_jupyterlab(open_lab):
+    lab = open_lab("activations.ipynb")
+    outputs = lab.run_all()
+    assert errors(outputs) == []
+    lab.shows("bird-test-00005-marked|")
+    lab.canvas.scroll_into_view_if_needed()
+    assert lab.page.locator('.xv canvas[data-tile="sample"]').first.bounding_box()["width"] > 150
+    lab.canvas.get_by_text("logit after the ablation").wait_for(timeout=60_000)  # what a cell took away
+
+    before = lab.pixels()
+    lab.canvas.focus()
+    lab.page.keyboard.press("u")
+    lab.says("app.state.ablated", "[]")
+    lab.canvas.get_by_text("logit after the ablation").wait_for(state="detached", timeout=60_000)
+    lab.canvas.focus()
+    lab.page.keyboard.press("ArrowRight")  # the twin without the logo
+    lab.shows("bird-test-00005|")
+    assert lab.pixels() != before
+    lab.says("app.samples['name'].values[app.state.sample]", "bird-test-00005")
+
+    lab.canvas.focus()
+    lab.page.keyboard.press("]")
+    lab.says("app.state.k, app.result().sizes['cluster']", "(6, 6)")
     assert lab.page.problems == []
 
 
