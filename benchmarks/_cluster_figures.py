@@ -23,7 +23,11 @@ from xai_views.models.taps import capture, default_taps
 
 @dataclass
 class Setting:
-    """A model, one image ``[1, H, W, C]`` and how it is measured."""
+    """A model, one image ``[1, H, W, C]`` and how it is measured.
+
+    ``steps`` of Lloyd's algorithm at most; ``sizes``: numbers of clusters; ``most`` clusters that the slider reaches; whether
+    ``memory`` is measured, in processes of their own.
+    """
 
     model: Any
     image: np.ndarray
@@ -31,6 +35,8 @@ class Setting:
     threads: int
     steps: int = 30
     sizes: tuple[int, ...] = (5, 24)
+    most: int = 24
+    memory: bool = True
 
     @property
     def activations(self) -> list[torch.Tensor]:
@@ -51,21 +57,21 @@ def lloyd(setting: Setting) -> list[Row]:
     for grid in (tuple(activations[0].shape[2:]), setting.image.shape[1:3]):
         for k in setting.sizes:
             case = setting.case(f"grid {grid[0]}x{grid[1]}", f"K = {k}")
-            # in single precision ways may part where two centroids are equally near; in double precision they must not
-            exact = {w: run(double, grid, k, setting.steps) for w, run in _lloyd.RUN.items()}
-            _lloyd.equal_share({w: labels for w, (labels, _) in exact.items()})
             ways = {
                 w: lambda run=run, k=k, grid=grid: run(activations, grid, k, setting.steps)
                 for w, run in _lloyd.RUN.items()
             }
             found, own = take_turns("lloyd", case, ways, setting.rounds)
-            memory = _lloyd.peaks(activations, grid, k, setting.steps, setting.threads)
-            first = found[_lloyd.WAYS[0]][0]
+            # in single precision ways may part where two centroids are equally near; in double precision they must not
+            single = _lloyd.equal_share({w: labels for w, (labels, _) in found.items()}, 0.999)
+            exact = {w: run(double, grid, k, setting.steps)[0] for w, run in _lloyd.RUN.items()}
+            same = _lloyd.equal_share(exact, 1)
+            memory = _lloyd.peaks(activations, grid, k, setting) if setting.memory else {}
             for row in own:
-                row.figures["same labels %"] = 100 * float((found[row.way][0] == first).mean())
-                row.figures["in double %"] = 100 * float((exact[row.way][0] == exact[own[0].way][0]).mean())
-                row.figures["peak MiB"] = memory[row.way]
-                row.figures["steps"] = found[_lloyd.WAYS[0]][1]
+                row.figures = {"equal labels %": 100 * single[row.way], "in double %": 100 * same[row.way]}
+                if memory:
+                    row.figures["peak MiB"] = memory[row.way]
+            own[0].figures["steps"] = found[own[0].way][1]
             rows += own
     return rows
 
@@ -77,17 +83,18 @@ def dff(setting: Setting) -> list[Row]:
     for path, activation in zip(paths, setting.activations, strict=True):
         shape = "x".join(map(str, activation.shape[1:]))
 
-        def ours(activation: torch.Tensor = activation) -> Any:
+        def ours(starts: int, activation: torch.Tensor = activation) -> Any:
             features = Features.of([activation])
-            return kmeans(features, min(k, features.positions))
+            return kmeans(features, min(k, features.positions), restarts=starts)
 
         ways = {
-            "k-means, ours": ours,
-            "DFF (NMF of scikit-learn)": lambda activation=activation: peer.dff(activation, k),
+            "k-means, ours: the best of 5 starts": lambda: ours(5),
+            "k-means, ours: 1 start": lambda: ours(1),
+            "DFF (NMF of scikit-learn), 1 start": lambda activation=activation: peer.dff(activation, k),
         }
         _, own = take_turns("dff", setting.case(f"{path} ({shape})", f"K = {k}"), ways, setting.rounds)
         told = peer.compare(activation, k, seeds=3)
-        for row, name in zip(own, ("k-means", "dff"), strict=True):
+        for row, name in ((own[0], "k-means"), (own[2], "dff")):
             row.figures = {
                 "explained variance": told[name]["explained"],
                 "ARI over seeds": told[name]["stability"],
@@ -107,18 +114,18 @@ def slider(setting: Setting) -> list[Row]:
     """
     method, rows = get("nave"), []
     layers = len(default_taps(setting.model))
-    many = 4 * setting.rounds
+    many, sizes = 4 * setting.rounds, range(2, setting.most + 1)
     for grid in ("shallowest", "input"):
         ask = replace(method.default_ask(), grid=grid)
         # float steps that no earlier ask shares, so that nothing is answered from what is kept
         moves = {
             "from the image on, each time": [ask] * setting.rounds,
-            "K from 2 to 24": [replace(ask, k=k) for k in range(2, 25)],
+            f"K from 2 to {setting.most}": [replace(ask, k=k) for k in sizes],
             "weight of a layer": [
                 replace(ask, weights=(float(w), *[1.0] * (layers - 1))) for w in np.linspace(0.03, 0.97, many)
             ],
             "temperature": [replace(ask, temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
-            "K from 2 to 24, k-means of its own": [replace(ask, k=k, mode="exact") for k in range(2, 25)],
+            "K, k-means of its own each time": [replace(ask, k=k, mode="exact") for k in sizes],
         }
         cells = "x".join(map(str, _cells(setting, grid)))
         for i, (way, asks) in enumerate(moves.items()):

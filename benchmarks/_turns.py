@@ -26,7 +26,7 @@ class Row:
     def line(self) -> str:
         """The row as text."""
         said = ", ".join(f"{k} {v:.4g}" for k, v in self.figures.items())
-        return f"  {self.way:44}{self.ms:11.2f}{self.worst:11.2f}{self.ratio:8.1f}   {said}".rstrip()
+        return f"  {self.way:44}{self.ms:11.2f}{self.worst:11.2f}{self.ratio:8.2f}   {said}".rstrip()
 
 
 def take_turns(section: str, case: str, ways: Ways, rounds: int) -> tuple[dict[str, Any], list[Row]]:

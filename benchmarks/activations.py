@@ -19,10 +19,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import _cluster_figures as clusters
+import _map_figures as maps
 import numpy as np
 import torch
 from _turns import Row
@@ -34,22 +35,24 @@ SECTIONS: dict[str, Callable[[clusters.Setting], list[Row]]] = {
     "lloyd": clusters.lloyd,
     "dff": clusters.dff,
     "slider": clusters.slider,
+    "aggregate": maps.aggregate,
+    "occlusion": maps.occlusion,
+    "curves": maps.curves,
+    "quantus": maps.quantus,
 }
 #: The networks, and a shipped image of each.
 CASES = (("efficientnet-lite0", "photos"), ("birds-cnn", "birds/test"))
 
 
-def measure(sections: list[str], rounds: int, threads: int, models: list[str]) -> list[Row]:
-    """All rows of the asked sections and models."""
+def measure(sections: list[str], rounds: int, threads: int, models: list[str]) -> Iterator[Row]:
+    """Rows of the asked sections and models, as they come."""
     torch.set_num_threads(threads)
-    rows = []
     for name, samples in CASES:
         if name in models:
             picture = images(open_samples(samples), np.array([0]))
             setting = clusters.Setting(open_model(name), picture, rounds, threads)
             for section in sections:
-                rows += SECTIONS[section](setting)
-    return rows
+                yield from SECTIONS[section](setting)
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def main() -> None:
         args.sections or list(SECTIONS), args.rounds, args.threads, args.model or [m for m, _ in CASES]
     )
     if args.json:
-        print(json.dumps([asdict(r) for r in rows], indent=1))
+        print(json.dumps([asdict(row) for row in rows], indent=1))
         return
     print(f"{args.threads} thread(s), median of {args.rounds} rounds")
     shown = None
@@ -79,7 +82,7 @@ def main() -> None:
         if (row.section, row.case) != shown:
             shown = row.section, row.case
             print(f"\n{row.section}: {row.case}\n{'':46}{'ms':>11}{'worst':>11}{'ratio':>8}")
-        print(row.line())
+        print(row.line(), flush=True)
 
 
 if __name__ == "__main__":
