@@ -54,6 +54,8 @@ class EcgSession(Session):
     ----------
     fitted : Fitted or None
         The clusters that all records share, and the ensemble beside them.
+    uploaded : dict
+        Steps that are signal and a remark, of uploaded records by position.
     """
 
     kind = "ecg"
@@ -76,6 +78,7 @@ class EcgSession(Session):
             raise XaiViewsError(reason)
         super().__init__(model, self._shared(model, samples), method)
         self.fitted: Any = shipped(self.model)
+        self.uploaded: dict[int, tuple[int, str]] = {}
 
     @classmethod
     def _shared(cls, model: Any, samples: xr.Dataset) -> Records:
@@ -105,14 +108,11 @@ class EcgSession(Session):
 
     def length(self, i: int) -> int:
         """Steps of record ``i`` that are signal."""
-        if i < self.population.n:
-            return int(self.population.length[i])
-        alive = np.flatnonzero(self.image(i).any(0))
-        return int(alive[-1]) + 1 if len(alive) else 1
+        return int(self.population.length[i]) if i < self.population.n else self.uploaded[i][0]
 
     def flag(self, i: int) -> str:
         """What is to be said of the quality of record ``i``."""
-        return self.population.flag[i] if i < self.population.n else self.flags.get(i, "")
+        return self.population.flag[i] if i < self.population.n else self.uploaded[i][1]
 
     def present(self, i: int) -> np.ndarray | None:
         """``[lead]`` False where a lead of record ``i`` is missing; None when nothing is known."""
@@ -120,11 +120,6 @@ class EcgSession(Session):
         if i >= self.population.n or "present" not in samples:
             return None
         return samples["present"].values[i]
-
-    @property
-    def flags(self) -> dict[int, str]:
-        """Remarks on uploaded records, by position."""
-        return self.__dict__.setdefault("_flags", {})
 
     def ask(self, state: Any, i: int, **changes: Any) -> Any:
         """What the state asks of record ``i``; ``changes`` are fields of ``EcgAsk``."""

@@ -74,6 +74,7 @@ def rows_of(
     target = int(result["target_class"].values[0, 0])
     close = {
         "bias": float(result["bias"].values[target]),
+        "padding": float(result["padding_contribution"].values[0, 0]),
         "residual": float(result["residual"].values[0, 0]),
         "logit": float(result["logit"].values[0, target]),
     }
@@ -153,7 +154,7 @@ class LedgerPanel(Following):
         self.listing.rows = rows
         target = app.model.classes[int(result["target_class"].values[0, 0])]
         self.close.object = (
-            f"<p>bias {number(close['bias'])} + clusters {number(sum(r['part'] for r in rows))} + residual "
+            f"<p>bias {number(close['bias'])} + clusters {number(sum(r['part'] for r in rows))} + padding {number(close['padding'])} + residual "
             f"{number(close['residual'])} = <b>logit {number(close['logit'])}</b> of {escape(target)}, the network's own.</p>"
         )
         self.words.object = f"<p>{escape(self._said(result))}</p>"

@@ -8,9 +8,6 @@ import param
 
 from dashboard.state import NONE, AppState
 
-SPEEDS = (12.5, 25.0, 50.0)
-GAINS = (5.0, 10.0, 20.0)
-LAYOUTS = ("3x4+1", "3x4", "6x2", "12x1")
 SHOWN = ("clusters", "contribution", "attribution", "nothing")
 FADES = ("entropy", "ensemble", "nothing")
 ATTRIBUTIONS = ("gradient x input", "integrated gradients", "occlusion")
@@ -20,9 +17,6 @@ MOST_EDITS = 20
 class EcgState(AppState):
     """Everything that decides what the page shows."""
 
-    speed = param.Selector(default=25.0, objects=list(SPEEDS), doc="Millimetres of paper a second.")
-    gain = param.Selector(default=10.0, objects=list(GAINS), doc="Millimetres of paper a mV.")
-    layout = param.Selector(default="3x4+1", objects=list(LAYOUTS), doc="Where the leads stand.")
     shown = param.Selector(default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace.")
     fade = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
     hidden = param.Boolean(False, doc="Whether everything of the network is hidden until asked for.")

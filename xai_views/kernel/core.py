@@ -86,14 +86,14 @@ class Kernel:
         channel: str = "",
         priority: int = 0,
     ) -> Future:
-        """Ask for the explanations of some images.
+        """Ask for the explanations of some images or signals.
 
         Parameters
         ----------
         model
             A model; registered if it was not.
         images
-            ``[N, H, W, C]``; must not be changed afterwards.
+            ``[N, H, W, C]``, or signals ``[N, lead, time]``; must not be changed afterwards.
         digests
             N content keys, see `xai_views.samples.digest`.
         method
@@ -113,10 +113,10 @@ class Kernel:
             In a callback: ``await asyncio.wrap_future(future)``; cancelling either cancels the request.
         """
         images = np.asarray(images)
-        if images.ndim != 4 or not len(images) == len(digests) == len(asks):
+        if images.ndim not in (3, 4) or not len(images) == len(digests) == len(asks):
             raise KernelError(
                 f"Images of shape {images.shape} came with {len(digests)} digests and {len(asks)} asks: "
-                "give [N, height, width, channel] images with N of each."
+                "give images [N, height, width, channel] or signals [N, lead, time] with N of each."
             )
         model = self.register(model)
         method, parameters = self._freeze(method)

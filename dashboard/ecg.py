@@ -1,0 +1,301 @@
+"""The ECG explorer: records on ECG paper with time-localised clusters, what they contribute, and what muting changes.
+
+``panel serve dashboard/ecg.py`` serves it alone; ``xai-views serve`` serves it at ``/ecg``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import xarray as xr
+
+from dashboard import ecg_frame, method_pages
+from dashboard.about import about
+from dashboard.app import App, alone
+from dashboard.ecg_beats import BeatsPanel
+from dashboard.ecg_book import BookPanel
+from dashboard.ecg_compare import ComparePanel
+from dashboard.ecg_controls import controls
+from dashboard.ecg_data import EcgSession
+from dashboard.ecg_ledger import LedgerPanel
+from dashboard.ecg_records import RecordsPanel
+from dashboard.ecg_state import EcgState
+from dashboard.ecg_tables import TablesPanel
+from dashboard.ecg_touch import TouchPanel
+from dashboard.ecg_upload import RecordUploadPanel
+from dashboard.status import StatusLine
+from dashboard.theme import caption, note
+from xai_views.errors import XaiViewsError
+from xai_views.explanation import finish
+from xai_views.samples import signal_dataset
+from xai_views.views.ecg_paper import SETTINGS, ECGPaper
+
+CAPTION = (
+    "Bands of one colour and number are treated alike by the network; faint hatching marks uncertain steps. The bands are "
+    "where the network's steps lie; what each step sees reaches further to both sides. Not for clinical use."
+)
+ABOUT = (
+    "After Boubekki, Patlatzoglou, Barker, Ng and Ribeiro: time-localised clusters for ECG networks (arXiv 2509.15198). "
+    "Codebook, temperature, contributions and ensemble are our readings; the method's page names each."
+)
+KEYS = {
+    "m": "mute the lead of the brushed interval",
+    "u": "undo an edit",
+    "h": "hide or show everything of the network",
+}
+
+
+class EcgApp(App):
+    """Explore a network of ECG records: time-localised clusters on ECG paper.
+
+    Parameters
+    ----------
+    model : Model
+        A network of signals.
+    samples : xarray.Dataset
+        Records; they are brought to the model's leads, rate and length.
+    **state
+        First values of :class:`dashboard.ecg_state.EcgState`; ``sample`` may be an id.
+    """
+
+    title = "ECG"
+
+    def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
+        super().__init__()
+        self.session = EcgSession(model, samples)
+        self.model, self.samples = self.session.model, samples
+        self.state = EcgState.first(self.session.names, **state)
+        self._asks: dict[str, dict[str, Any]] = {}
+        self.canvas = ECGPaper(
+            self._record,
+            order=self.session.names,
+            position=self.state.sample,
+            context=self._context(),
+            settings={**dict(self.state.look), "truth": self.state.truth, "explain": not self.state.hidden},
+            sizing_mode="stretch_width",
+            keys=KEYS,
+        )
+        self.status = StatusLine(self.session.kernel)
+        self.records = RecordsPanel(self)
+        self.tables = TablesPanel(self)
+        self.beats = BeatsPanel(self)
+        self.panels = self._panels()
+        self._link()
+
+    def _panels(self) -> list[tuple[str, Any]]:
+        """The tabs, by title."""
+        return [
+            ("Ledger", LedgerPanel(self)),
+            ("Records", self.records),
+            ("Touch it", TouchPanel(self)),
+            ("Beats", self.beats),
+            ("Tables", self.tables),
+            ("Compare", ComparePanel(self)),
+            ("Codebook", BookPanel(self)),
+            ("Your record", RecordUploadPanel(self)),
+            ("About", about(self, ABOUT, self._facts())),
+        ]
+
+    def _facts(self) -> dict[str, str]:
+        rate, steps = self.session.rate, self.model.size[0]
+        return {
+            "Records": f"{len(self.session.leads)} leads, {steps} steps at {rate:g} Hz, as the network takes them"
+        }
+
+    # -- what the page consists of ------------------------------------------------------------------------------
+
+    def __panel__(self) -> Any:
+        tabs = pmui.Tabs(
+            *self.panels,
+            sizing_mode="stretch_width",
+            dynamic=True,
+            active=min(self.state.tab, len(self.panels) - 1),
+        )
+        tabs.param.watch(lambda e: self._opened(e.new), "active")
+        self._opened(tabs.active)
+        pn.state.onload(self.records.begin)
+        return pn.Column(
+            *self.notes(),
+            controls(self),
+            self.canvas,
+            caption(CAPTION, method_pages.link("ecg_clusters")),
+            tabs,
+            sizing_mode="stretch_width",
+            styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
+        )
+
+    def notes(self) -> list:
+        """The usual ones; that this is no medical device is said in any case."""
+        said = super().notes()
+        words = f"{self.samples.attrs.get('note', '')} {self.model.card.get('note', '')}"
+        return said if "Not for clinical use" in words else [note("Not for clinical use."), *said]
+
+    def _opened(self, tab: int) -> None:
+        self.state.tab = tab
+        for i, (_, panel) in enumerate(self.panels):
+            if hasattr(panel, "active"):
+                panel.active = i == tab
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def _link(self) -> None:
+        state, canvas = self.state, self.canvas
+        canvas.on_position(self.show_position)
+        canvas.on_select(self._brushed)
+        canvas.on_cluster(lambda c: setattr(state, "cluster", -1 if c is None else c))
+        canvas.on_key(self._key)
+        canvas.on_settings(self._looked)
+        state.param.watch(self.moved, "sample")
+        state.param.watch(self._asked, list(ASKED))
+        state.param.watch(self._stands_out, ["cluster", "interval"])
+        state.param.watch(
+            lambda *_: canvas.compose(truth=state.truth, explain=not state.hidden), ["truth", "hidden"]
+        )
+        state.param.watch(lambda e: canvas.compose(**{**SETTINGS, **e.new, **self._own()}), "look")
+        self._stands_out()
+
+    def _own(self) -> dict[str, Any]:
+        return {
+            "truth": self.state.truth,
+            "explain": not self.state.hidden,
+            "highlight": self.canvas.settings["highlight"],
+        }
+
+    def _looked(self, settings: Any) -> None:
+        own = ("truth", "explain", "highlight")
+        for key, name, value in (
+            ("truth", "truth", settings.get("truth")),
+            ("explain", "hidden", not settings.get("explain")),
+        ):
+            if key in settings and getattr(self.state, name) != bool(value):
+                setattr(self.state, name, bool(value))
+        self.state.look = {k: v for k, v in settings.items() if k not in own and SETTINGS.get(k) != v}
+
+    def _stands_out(self, *_: Any) -> None:
+        """One cluster and one interval stand out on the paper."""
+        state = self.state
+        self.canvas.highlight(
+            state.cluster if state.cluster >= 0 else None, tuple(state.interval) if state.interval else None
+        )
+
+    def _brushed(self, message: Any) -> None:
+        if message.get("start") is None:
+            self.state.interval = []
+            return
+        lead = message.get("lead")
+        self.state.interval = [
+            -1 if lead is None else int(lead), float(message["start"]), float(message["stop"])
+        ]  # fmt: skip
+
+    def _asked(self, *_: Any) -> None:
+        if self.state.target >= len(self.model.classes):
+            self.state.target = -1
+            return
+        self.canvas.context = self._context()
+
+    def refresh(self) -> None:
+        """Ask again for what the session now knows, such as a codebook."""
+        self.canvas.context = self._context()
+
+    def _key(self, key: str) -> None:
+        state = self.state
+        if key == "u":
+            state.undo()
+        elif key == "h":
+            state.hidden = not state.hidden
+        elif key == "m" and state.interval:
+            state.edit(edits_made=[*state.edits_made, {"kind": "mute", "lead": state.interval[0]}])
+        elif key.isdigit():
+            state.cluster = int(key)
+
+    def show_only(self, names: list[str]) -> None:
+        """Let the arrow keys walk through these records only; all again when there is none."""
+        uploads = self.session.names[self.session.population.n :]
+        self.canvas.order = [*names, *uploads] or self.session.names
+        self.moved()
+
+    def surveyed(self, found: Any) -> None:
+        """Pass on what is known of all records."""
+        self.tables.take(found)
+        self.beats.take(found)
+
+    # -- frames -------------------------------------------------------------------------------------------------
+
+    def _context(self) -> str:
+        """Everything that a frame depends on besides the record."""
+        s = self.state
+        book = self.session.book.key if self.session.book is not None and s.mode == "codebook" else ""
+        wish = {n: getattr(s, n) for n in ASKED}
+        context = hashlib.sha256(repr((sorted(wish.items()), book)).encode()).hexdigest()[:20]
+        self._asks[context] = {n: (list(v) if isinstance(v, list) else v) for n, v in wish.items()}
+        return context
+
+    async def explained(self, i: int) -> xr.Dataset:
+        """The explanation of record ``i`` with the edits of the page, which belong to the record in view."""
+        s = self.state
+        return await self.session.explain_edited(i, list(s.edits_made), self.session.ask(s, i), priority=1)
+
+    def names_of(self, result: xr.Dataset) -> list[str]:
+        """A name for every cluster."""
+        return ecg_frame.names_of(result, self.state.names)
+
+    async def _record(self, key: str, priority: int = 0) -> Any:
+        """Answer one wish of the paper."""
+        name, _, context = key.partition("|")
+        session, wish = self.session, self._asks.get(context)
+        if wish is None or name not in session.names:
+            raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
+        i = session.names.index(name)
+        edits = wish["edits_made"] if i == self.state.sample else []
+        ask = session.ask(self.state, i)
+        result = await session.explain_edited(i, edits, ask, priority)
+        signal = await asyncio.to_thread(session.touched, i, edits)
+        title = f"{name} (edited)" if edits else name
+        return await asyncio.to_thread(ecg_frame.build, session, i, signal, result, wish, title)
+
+    # -- for people who write Python ----------------------------------------------------------------------------
+
+    def result(self) -> xr.Dataset:
+        """The explanation of the record in view, with its provenance; the same numbers that the page shows."""
+        s, session = self.state, self.session
+        one = session.explain_now(s.sample, session.ask(s, s.sample))
+        population = session.population.samples
+        samples = signal_dataset(
+            session.image(s.sample)[None],
+            session.rate,
+            session.leads,
+            [session.label(s.sample)] if session.label(s.sample) >= 0 else None,
+            [session.names[s.sample]],
+            self.model.classes if session.label(s.sample) >= 0 else None,
+        )
+        found = finish([one], self.model, samples, session.method)
+        return found.assign_attrs(prepared=str(population.attrs.get("prepared", "[]")))
+
+
+#: Parameters of the state that change what is asked or drawn.
+ASKED = (
+    "shown",
+    "fade",
+    "mode",
+    "k",
+    "temperature",
+    "target",
+    "ablated",
+    "attribution",
+    "edits_made",
+    "names",
+    "truth",
+)
+
+
+def main() -> None:
+    """What ``panel serve dashboard/ecg.py`` runs for each visitor."""
+    alone(EcgApp, "ecg")
+
+
+if pn.state.served and __name__.startswith("bokeh_app"):
+    main()
