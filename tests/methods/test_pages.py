@@ -5,9 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = ("clever-hans.md", "methods/nave.md", "methods/nas.md", "foreign-models.md")
+MODELS = DOCS.parent / "data" / "models"
+SHORTCUT = ("birds-cnn", "birds-cnn-watermark")
 #: What a page may use that nobody has to install.
 OPTIONAL = ("transformers",)
 #: Figures; the number in the name of a class is none.
@@ -55,3 +58,38 @@ def test_a_page_that_says_something_else_is_found():
     ):
         with pytest.raises(AssertionError):
             compare("logit +8.20, bird 04", other)
+
+
+def test_links_between_the_pages_lead_somewhere():
+    root = DOCS.parent
+    for page in [root / "README.md", *DOCS.rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_figures_of_the_shortcut_are_those_of_the_cards():
+    card = {n: yaml.safe_load((MODELS / n / "card.yaml").read_text("utf-8")) for n in SHORTCUT}
+    metrics = [card[n]["metrics"] for n in SHORTCUT]
+    marks = [m["watermark"] for m in metrics]
+    others, own = (marks[0]["pictures"][k] for k in ("of_others", "of_class"))
+    rows = [
+        [m["test_accuracy"] for m in metrics],
+        *[[round(others * m[f"others_{k}_mark_called_class"]) for m in marks] for k in ("without", "with")],
+        *[[round(own * m[f"accuracy_{k}_mark"]) for m in marks] for k in ("with", "without")],
+    ]
+    text = (DOCS / "clever-hans.md").read_text(encoding="utf-8")
+    table = [line.split("|")[2:4] for line in text.splitlines() if line.startswith("|")][2:]
+    assert [[float(re.search(r"[\d.]+", cell)[0]) for cell in row] for row in table] == rows
+    assert f"of {others}" in table[1][0]
+    assert f"of {own}" in table[3][0]
+    for name in SHORTCUT:
+        assert card[name]["command"] in text
+
+
+def test_the_figures_of_the_readme_are_those_of_the_cards():
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    for name in (*SHORTCUT, "birds-vit", "birds-vit-registers"):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
+        metrics = yaml.safe_load((MODELS / name / "card.yaml").read_text("utf-8"))["metrics"]
+        for figure in ("test_accuracy", "test_balanced_accuracy"):
+            assert f"| {metrics[figure]:.3f} |" in row
