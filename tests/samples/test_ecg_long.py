@@ -79,7 +79,7 @@ def test_a_day_opens_without_being_read_and_pans(day, counted, sentence):
     low, high = record.window(20 * 3600 + 5, 20 * 3600 + 55, 10)
     assert np.isnan(low[1]).all()
     assert np.isfinite(low[0]).all()
-    with sentence("lasts 24.0 h .* open_long"):
+    with sentence("lasts 24.0 h .*open_long"):
         open_ecg(day)
     assert is_ecg(day)
 

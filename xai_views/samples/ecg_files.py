@@ -124,13 +124,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _folder_has_records(folder: Path) -> bool:
-    waveform = None
+    looked = 0
     for i, file in enumerate(_walk(folder)):
         if file.suffix == ".hea":
             return True
-        if waveform is None and file.suffix.lower() in (".dcm", ".dicom"):
-            waveform = looks_like_waveform(file)
-            if waveform:
+        if looked < 5 and file.suffix.lower() in (".dcm", ".dicom"):
+            looked += 1
+            if looks_like_waveform(file):
                 return True
         if i > GLANCE:
             break
@@ -145,10 +145,19 @@ def _one(source: Source, path: Path, labels: Any, rate: float | None, leads: Any
     return _labelled(ds, [0], find_labels(path.parent, [path.stem], [source.comments], labels, classes))
 
 
-def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
-    """Gather the WFDB records of a folder, or its DICOM waveforms, with their labels."""
+def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Source], list[str]]:
+    """Return the WFDB records of a folder, or its DICOM waveforms, and why others cannot be read.
+
+    Raises
+    ------
+    SamplesError
+        When there is none that can be read.
+    """
     files = list(_walk(folder))
-    headers = of_rate(folder, [f for f in files if f.suffix == ".hea"], rate)
+    found = [f for f in files if f.suffix == ".hea"]
+    headers = of_rate(folder, found, rate)
+    if found and not headers:
+        raise SamplesError(f"folder {folder.name!r} holds no records of {rate:g} Hz; leave the rate away.")
     dicoms = [f for f in files if f.suffix.lower() in (".dcm", ".dicom")] if not headers else []
     if not headers and not dicoms:
         raise SamplesError(
@@ -166,6 +175,12 @@ def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: 
             failed.append(str(e))
     if not sources:
         raise SamplesError(failed[0])
+    return sources, failed
+
+
+def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
+    """Gather the records of a folder with their labels."""
+    sources, failed = sources_of(folder, rate, leads)
     found = find_labels(folder, [s.name for s in sources], [s.comments for s in sources], labels, classes)
     if found.label is not None and found.known.any():
         said = f"no label in {found.origin}"

@@ -194,7 +194,7 @@ def gather(
     Raises
     ------
     SamplesError
-        For a record of more than an hour, or when none can be read.
+        For a record of more than an hour, rates that differ more than fifty times, or when none can be read.
     """
     for s in sources:
         if s.steps / s.rate > LONGEST_S:
@@ -202,6 +202,11 @@ def gather(
                 f"record {s.name!r} lasts {s.steps / s.rate / 3600:.1f} h and one sample holds at most "
                 f"{LONGEST_S / 3600:.0f} h; open it with xai_views.samples.ecg_long.open_long and cut from that."
             )
+    slow, fast = min(s.rate for s in sources), max(s.rate for s in sources)
+    if fast > 50 * slow:
+        raise SamplesError(
+            f"the records have rates from {slow:g} to {fast:g} Hz, too far apart for one set; open them one by one."
+        )
     rate = Counter(s.rate for s in sources).most_common(1)[0][0]
     every = {x: None for s in sources for x in s.leads}
     leads = sources[0].leads  # the order of the file, unless files differ

@@ -235,7 +235,7 @@ def _rows(path: Path) -> tuple[list[str], list[str]]:
 def _line(path: Path, row: str) -> Line:
     """One signal line: file, format[xframes][:skew][+offset], gain(baseline)/unit, ..."""
     parts = row.split()
-    form = re.fullmatch(r"(\d+)(?:x(\d+))?(?::\d+)?(?:\+(\d+))?", parts[1]) if len(parts) > 1 else None
+    form = re.fullmatch(r"(\d+)(?:x([1-9]\d*))?(?::\d+)?(?:\+(\d+))?", parts[1]) if len(parts) > 1 else None
     gain = GAIN.fullmatch(parts[2]) if len(parts) > 2 else None
     if form is None or (len(parts) > 2 and gain is None):
         raise SamplesError(

@@ -41,6 +41,12 @@ class Plan:
         there = "I" in self.source and "II" in self.source
         return (self.source.index("I"), self.source.index("II")) if there else None
 
+    @property
+    def needed(self) -> int:
+        """Steps of the source that the new steps depend on, the reach of the filter included."""
+        reach = 0 if self.up == self.down else -(-10 * max(self.up, self.down) // self.up) + 1
+        return -(-self.steps * self.down // self.up) + reach
+
     def nearest(self, steps: int) -> np.ndarray:
         """``[self.steps]`` int64: the source step nearest to each new step, -1 beyond the ``steps`` of the source."""
         exact = np.arange(self.steps) * self.down
@@ -172,8 +178,10 @@ def _plan(ds: xr.Dataset, leads: Any, rate: float | None, steps: int | None) -> 
     if not (np.isfinite(new) and new > 0):
         raise SamplesError(f"a rate of {rate} was asked for; give a positive number of steps per second.")
     ratio = ratio_of(new, was)
-    if not ratio:
-        raise SamplesError(f"records of {was:g} Hz cannot be brought to {new:g} Hz; ask for a higher rate.")
+    if not ratio or ratio > 1000:
+        raise SamplesError(
+            f"records of {was:g} Hz cannot be brought to {new:g} Hz; ask for a rate that is nearer to theirs."
+        )
     long = -(-ds.sizes["time"] * ratio.numerator // ratio.denominator)
     if steps is not None and (isinstance(steps, bool) or int(steps) != steps or steps < 1):
         raise SamplesError(f"{steps} steps were asked for; give a positive whole number.")
@@ -204,7 +212,7 @@ def _bring(signal: np.ndarray, present: np.ndarray, length: np.ndarray, plan: Pl
     # Resampling is linear, so leads are computed after it: eight leads of twelve are filtered, not twelve.
     for steps in np.unique(length):
         rows = np.flatnonzero(length == steps)
-        part = resampled(signal[rows][..., :steps], plan.up, plan.down)[..., : plan.steps]
+        part = resampled(signal[rows][..., : min(steps, plan.needed)], plan.up, plan.down)[..., : plan.steps]
         for j, (name, i) in enumerate(zip(plan.target, plan.where, strict=True)):
             if i >= 0:
                 kept = present[rows, i]
