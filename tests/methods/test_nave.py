@@ -255,6 +255,27 @@ def validate_part(ds):
     validate(ds.assign_attrs(attrs))
 
 
+def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
+    """Each wish before and after all others, beside an observation that has seen none."""
+    model, method = planted(), get("nave")
+    image = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    base = method.ready(model, replace(ASK, k=5))
+    (observed,) = method.observe(model, image[None], [base], [None])
+    wishes = [method.ready(model, replace(a, k=5 if a.k == 4 else a.k)) for a in free_asks() if not a.peer]
+    wishes += [replace(base, taps=base.taps[:2]), replace(base, taps=base.taps[1:])]
+
+    def told(o, wish):
+        # of k-means at the same K the best that is known is told, which may come from another wish
+        return method.interpret(model, o, wish).drop_vars("inertia_exact")
+
+    fresh = [told(replace(observed, kept=type(observed.kept)()), wish) for wish in wishes]
+    for wish, want in [*zip(wishes, fresh, strict=True), *zip(wishes[::-1], fresh[::-1], strict=True)]:
+        assert told(observed, wish).identical(want), wish
+    assert len({f["segment"].values.tobytes() for f in fresh}) > 12, (
+        "the wishes must differ in what they show"
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "cost"),
     [

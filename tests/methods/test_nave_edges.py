@@ -150,6 +150,18 @@ def test_one_pixel_and_less_than_a_stride_are_explained(size, ask):
     adds_up(result)
 
 
+@pytest.mark.parametrize("size", [(9, 70), (10, 22)])
+def test_pixels_show_the_cell_of_their_centre_where_cells_are_no_whole_pixels(size):
+    torch.manual_seed(0)
+    model = open_model(Strided().eval(), name="strided")
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    result = explain(model, pictures(image), "nave", ask=NaveAsk(taps=("a",), k=9))
+    cells, shown = result["assignment"].values[0], result["segment"].values[0]
+    assert any(s % c for s, c in zip(size, cells.shape, strict=True)), "the case must need it"
+    y, x = (((np.arange(s) + 0.5) * c / s).astype(int) for s, c in zip(size, cells.shape, strict=True))
+    np.testing.assert_array_equal(shown, cells[y][:, x])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 24)])
 def test_an_image_that_the_network_cannot_take_is_one_sentence(size):
     image = np.zeros((*size, 3), np.uint8)

@@ -63,6 +63,12 @@ def test_cosine_decides_not_length(found, rng):
     np.testing.assert_array_equal(match(one.centroids, scaled), order)
 
 
+def test_a_long_centroid_does_not_get_its_way_over_the_others():
+    long = 100 * torch.tensor([[0.8, 0.6]])
+    # by cosine 0.6 + 1 for the crossed pairs, 0.8 + 0 for the others
+    np.testing.assert_array_equal(match([torch.eye(2)], [torch.cat([long, torch.eye(2)[:1]])]), [1, 0])
+
+
 def test_all_layers_count_in_the_match_of_centroids():
     shared = torch.eye(2)
     reference = [torch.ones(2, 3), shared]
@@ -160,6 +166,8 @@ def test_grids_that_are_no_multiples_meet_at_the_centres_of_cells():
     # centres of five cells in a map of two: .2, .6, 1.0, 1.4, 1.8
     np.testing.assert_array_equal(match_labels(reference, np.array([[0, 1]])), [0, 1])
     np.testing.assert_array_equal(match_labels(np.array([[0, 1]]), np.array([[1, 1, 0, 0, 0]])), [1, 0])
+    # of three cells over two, the one in the middle starts in the first but has its centre in the second
+    np.testing.assert_array_equal(match_labels(np.array([[0, 1]]), np.array([[0, 1, 0]])), [0, 1])
 
 
 def test_maximal_overlap_in_all_is_wanted_not_each_ids_largest():

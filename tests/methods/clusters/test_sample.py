@@ -60,6 +60,7 @@ def test_chunks_order_and_merging_leave_no_trace(layers):
     left.merge(right)
     for other in (streamed, backwards, left):
         assert equal(once, other)
+        assert other.origin.tolist() == sorted(other.origin.tolist()), "by image, then by position"
         assert other.images == 5
 
 
