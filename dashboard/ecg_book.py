@@ -140,7 +140,8 @@ class BookPanel(pn.viewable.Viewer):
         self.listing.selected = str(c) if 0 <= c < book.k else ""
         self.words.object = (
             f"<p>{book.k} clusters of {int(counts.sum())} steps of {escape(book.samples or 'the training records')}, on "
-            f"{escape(', '.join(book.taps))}. Equal colours mean equal clusters in every record.</p>"
+            f"{escape(', '.join(book.taps))}. Equal colours mean equal clusters in every record. The default "
+            f"temperature is {self.app.session.temperature:.3f}, a quarter of their spread.</p>"
         )
 
     def archive(self) -> io.BytesIO:

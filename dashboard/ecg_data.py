@@ -17,6 +17,8 @@ from xai_views.kernel import get_kernel
 from xai_views.methods import get
 from xai_views.samples import digest, is_signals
 
+#: Share of the codebook's spread that is the default temperature: half of the steps of a record then look fairly certain.
+COOL = 0.25
 #: Clusters that ship with models, by model sha256.
 _shipped: dict[str, Any] = {}
 
@@ -97,6 +99,11 @@ class EcgSession(Session):
         return self.fitted.book if self.fitted is not None else None
 
     @property
+    def temperature(self) -> float:
+        """Temperature of the page where none is given: with the spread itself nearly every step looks uncertain."""
+        return COOL * self.book.spread if self.book is not None else 0.0
+
+    @property
     def leads(self) -> list[str]:
         """Names of the leads, in the model's order."""
         return self.population.leads
@@ -131,7 +138,7 @@ class EcgSession(Session):
             "codebook": book,
             "ensemble": self.fitted.ensemble if book is not None and state.fade == "ensemble" else (),
             "k": state.k,
-            "temperature": state.temperature,
+            "temperature": state.temperature or self.temperature,
             "targets": (state.target,),
             "length": self.length(i),
             "attribution": state.attribution if state.shown == "attribution" else "",

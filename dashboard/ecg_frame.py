@@ -79,7 +79,7 @@ def build(
         "rate": session.rate,
         "signal": signal,
         "length": session.length(i),
-        "title": title or name,
+        "title": session.population.title,
         "flag": session.flag(i),
         "synthetic": bool(session.population.samples.attrs.get("synthetic")) and i < session.population.n,
         "text": f"Record {name}.",

@@ -153,9 +153,14 @@ class LedgerPanel(Following):
         rows, close = rows_of(result, app.names_of(result), None if truth is None else truth[0].any(0))
         self.listing.rows = rows
         target = app.model.classes[int(result["target_class"].values[0, 0])]
+        parts = [
+            ("bias", close["bias"]),
+            ("clusters", sum(r["part"] for r in rows)),
+            ("padding", close["padding"]),
+        ]
+        sums = " + ".join(f"{word} {number(v)}" for word, v in [*parts, ("residual", close["residual"])])
         self.close.object = (
-            f"<p>bias {number(close['bias'])} + clusters {number(sum(r['part'] for r in rows))} + padding {number(close['padding'])} + residual "
-            f"{number(close['residual'])} = <b>logit {number(close['logit'])}</b> of {escape(target)}, the network's own.</p>"
+            f"<p>{sums} = <b>logit {number(close['logit'])}</b> of {escape(target)}, the network's own.</p>"
         )
         self.words.object = f"<p>{escape(self._said(result))}</p>"
         self.undo.disabled = not app.state.can_undo

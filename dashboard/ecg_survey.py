@@ -48,7 +48,12 @@ class Survey:
 
 
 def survey(
-    model: Any, method: Any, population: Any, book: Any, progress: Callable[[int, int], None]
+    model: Any,
+    method: Any,
+    population: Any,
+    book: Any,
+    temperature: float,
+    progress: Callable[[int, int], None],
 ) -> Generator[None, None, Survey]:
     """Ask the network about every record once; a generator, so that a worker can serve others between the chunks.
 
@@ -60,6 +65,8 @@ def survey(
         All records.
     book : Codebook
         The clusters that they share.
+    temperature : float
+        Of the soft assignment behind the uncertainty.
     progress : callable
         ``progress(done, total)``; may raise to stop.
     """
@@ -69,7 +76,9 @@ def survey(
     logit, probability, proportion, entropy, sequence = [], [], [], [], []
     for start in range(0, population.n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, population.n))
-        asks = [EcgAsk(codebook=book, length=int(population.length[i])) for i in rows]
+        asks = [
+            EcgAsk(codebook=book, temperature=temperature, length=int(population.length[i])) for i in rows
+        ]
         signals = inputs(population.samples, rows)
         seen = method.observe(model, signals, asks, [None] * len(rows))
         for observation, ask in zip(seen, asks, strict=True):
@@ -98,9 +107,10 @@ def surveyed(session: Any) -> Future:
     future = _surveys.get(key)
     if future is None or failed(future):
         book, model, method, population = session.book, session.model, session.method, session.population
+        temperature = session.temperature
 
         def records(progress: Any) -> Any:
-            return (yield from survey(model, method, population, book, progress))
+            return (yield from survey(model, method, population, book, temperature, progress))
 
         future = _surveys[key] = session.kernel.run(records, priority=2)
     return future
