@@ -196,3 +196,11 @@ def test_a_record_of_samples():
 def test_intervals_of_one_lead_keep_their_lead():
     mask = np.array([[1, 1, 0, 0, 1]], bool)
     assert intervals(mask, 10.0, "QRS") == (Interval(0, 0.0, 0.2, "QRS"), Interval(0, 0.4, 0.5, "QRS"))
+
+
+def test_more_than_can_be_sent_step_by_step_comes_as_extremes():
+    record = Record("100", ("MLII", "V1"), 360.0, noise(700_000, 2))
+    sent = wire.read(wire.encode(record, window=(0.0, 1900.0)))
+    assert sent.full
+    assert sent.signal.shape == (2, 2 * sent.bins) == (2, wire.FULL // 2)
+    assert sent.signal.max() == pytest.approx(record.signal.max(), abs=1e-6)

@@ -48,7 +48,8 @@ def encode(
     full : bool
         Every step of the traces, or the least and largest value of each of at most ``COARSE`` bytes' worth of bins.
     window : tuple of float, optional
-        Seconds that the full traces must cover when the record is too long to be sent as a whole.
+        Seconds that the full traces must cover when the record is too long to be sent as a whole. If they are too many,
+        extremes of the whole record are sent, as fine as there is room for.
     seq : int
         Sequence number of the wish.
 
@@ -65,11 +66,15 @@ def encode(
     codes, scale = microvolts(record.signal[:, : record.steps])
     start, bins = 0, 0
     overview = _overview(record, codes)
-    if full:
+    room = max(1, FULL // len(codes))
+    whole = (
+        window is not None and (window[1] - window[0]) * record.rate > room
+    )  # more than can be sent step by step
+    if full and not whole:
         start, stop = covered(record, window)
         codes = codes[:, start:stop]
     else:
-        bins = max(1, COARSE // (4 * len(codes)))
+        bins = room // 2 if full else max(1, COARSE // (4 * len(codes)))
         if codes.shape[1] > 2 * bins:
             codes = extremes(codes, bins)
         else:
@@ -79,9 +84,9 @@ def encode(
     for name in ("cluster", "entropy", "contribution"):
         if (values := getattr(record, name)) is not None:
             _add(frame, name, values, 1 if full else max(1, math.ceil(values.size / COARSE_CELLS)), record)
-    return frame.header(record=_about(record), full=full, start=start, bins=bins, overview=overview).to_bytes(
-        seq
-    )
+    return frame.header(
+        record=_about(record), full=full, start=start, bins=bins, overview=overview, room=room / record.rate
+    ).to_bytes(seq)
 
 
 def microvolts(signal: np.ndarray) -> tuple[np.ndarray, int]:

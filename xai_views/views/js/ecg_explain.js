@@ -1,0 +1,140 @@
+// What is explained, behind the trace: bands of clusters, hatched where uncertain, strips of contributions, truths.
+const BAR_Y = 3, BAR_HEIGHT = 1.2, NUMBER_SIZE = 2.6; // mm from the top of a row: numbers, then bars of the clusters
+const FADED = 0.15; // what a highlight leaves of the others
+const UNSURE = [1 / 3, 2 / 3], HATCH_MM = [0, 2, 1]; // from which entropy on a band is hatched, and how densely
+
+const doubt = (entropy) => (entropy === null || entropy < UNSURE[0] ? 0 : entropy < UNSURE[1] ? 1 : 2);
+
+// How strongly a stretch is drawn: the highlighted cluster or interval in full, the others faded.
+function weightOf(settings, id) {
+  const {cluster = null} = settings.highlight ?? {};
+  return cluster === null || cluster === id ? 1 : FADED;
+}
+
+function rectOf(view, segment, sheet, start, stop, y, height) {
+  const left = Math.round(view.x(segment.x + (start - segment.start) * sheet.speed)), right = Math.round(view.x(segment.x + (stop - segment.start) * sheet.speed));
+  return [left, view.y(y), Math.max(1, right - left), height * view.ppm];
+}
+
+function drawBands(context, view, sheet, record, segment, settings) {
+  const stop = Math.min(segment.stop, record.seconds), {top, height} = {top: segment.y + BAR_Y, height: segment.height - BAR_Y};
+  for (const [id, from, to] of record.clusters.runs(segment.lead, segment.start, stop)) {
+    if (id === null || id < 0) continue;
+    const weight = weightOf(settings, id), bar = rectOf(view, segment, sheet, from, to, top, BAR_HEIGHT);
+    context.fillStyle = colourOf(id);
+    context.globalAlpha = settings.opacity * weight;
+    context.fillRect(...rectOf(view, segment, sheet, from, to, top, height));
+    context.globalAlpha = weight;
+    context.fillRect(...bar);
+    if (id >= 8) {
+      context.fillStyle = context.createPattern(hatchTile(hatchOf(id)), "repeat");
+      context.fillRect(...bar);
+    }
+    const wide = String(id).length * NUMBER_SIZE * 0.62;
+    if ((to - from) * sheet.speed >= wide && NUMBER_SIZE * view.ppm >= 8) {
+      const middle = segment.x + ((from + to) / 2 - segment.start) * sheet.speed;
+      writeText(context, view, String(id), middle, segment.y + BAR_Y - 0.4, {size: NUMBER_SIZE, align: "center", weight: 600});
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+// Diagonal lines over the bands of uncertain stretches: 2 mm apart from an entropy of 1/3 on, 1 mm apart from 2/3 on.
+function drawDoubt(context, view, sheet, record, segment) {
+  const stop = Math.min(segment.stop, record.seconds), top = segment.y + BAR_Y + BAR_HEIGHT, height = segment.height - BAR_Y - BAR_HEIGHT;
+  for (const [level, from, to] of record.entropy.runs(segment.lead, segment.start, stop, doubt)) {
+    if (!level) continue;
+    const [left, y, width, tall] = rectOf(view, segment, sheet, from, to, top, height), gap = HATCH_MM[level] * view.ppm;
+    context.save();
+    context.beginPath();
+    context.rect(left, y, width, tall);
+    context.clip();
+    strokeOf(context, view, "rgba(40, 40, 40, .5)", 0.15);
+    context.beginPath();
+    for (let x = Math.floor((left - tall) / gap) * gap; x < left + width; x += gap) { context.moveTo(x, y + tall); context.lineTo(x + tall, y); }
+    context.stroke();
+    context.restore();
+  }
+}
+
+// Veil everything but the highlighted interval.
+function drawVeil(context, view, sheet, segment, {lead, start, stop}) {
+  const own = lead < 0 || lead === segment.lead, from = own ? Math.max(segment.start, start) : segment.stop, to = own ? Math.min(segment.stop, stop) : segment.stop;
+  const kept = to > from;
+  context.fillStyle = "rgba(255, 255, 255, .65)";
+  for (const [a, b] of kept ? [[segment.start, from], [to, segment.stop]] : [[segment.start, segment.stop]])
+    if (b > a) context.fillRect(...rectOf(view, segment, sheet, a, b, segment.y, segment.height));
+  if (!kept) return;
+  strokeOf(context, view, INK.text, 0.25);
+  context.strokeRect(...rectOf(view, segment, sheet, from, to, segment.y + 0.3, segment.height - 0.6));
+}
+
+function drawStrip(context, view, sheet, record, segment, settings) {
+  const {strip, contribution} = record, middle = segment.strip + PAPER.stripHeight / 2, half = PAPER.stripHeight / 2;
+  const limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
+  const left = Math.max(0, Math.floor(view.x(segment.x))), right = Math.min(view.width, Math.ceil(view.x(segment.x + segment.width)));
+  context.fillStyle = "rgba(255, 255, 255, .8)";
+  context.fillRect(left, view.y(segment.strip), right - left, PAPER.stripHeight * view.ppm);
+  const second = 1 / (view.ppm * sheet.speed), stop = Math.min(record.seconds, segment.stop);
+  for (let x = left; x < right; x++) {
+    const time = segment.start + (x / view.ppm + view.ox - segment.x) / sheet.speed;
+    if (time < segment.start - second || time >= stop) continue;
+    const value = strip.mean(segment.lead, time, time + second);
+    if (!value) continue;
+    const share = clamp(value / limit, -1, 1), index = 3 * Math.round(share * 127 + 127);
+    context.fillStyle = `rgb(${table[index]} ${table[index + 1]} ${table[index + 2]})`;
+    const y = view.y(middle), tall = share * half * view.ppm;
+    context.fillRect(x, Math.min(y, y - tall), 1, Math.max(1, Math.abs(tall)));
+  }
+  strokeOf(context, view, INK.soft, 0.1);
+  context.beginPath();
+  context.moveTo(left, Math.round(view.y(middle)) + 0.5);
+  context.lineTo(right, Math.round(view.y(middle)) + 0.5);
+  context.stroke();
+  return contribution;
+}
+
+const stripLimit = (record, settings) => (settings.limit > 0 ? settings.limit : record.contribution.limit) || 1;
+
+// "II +0.31" for the leads of each row at its right edge.
+function drawTotals(context, view, sheet, record) {
+  const {totals} = record.contribution, right = sheet.width - PAPER.right - PAPER.totals + 2, lines = {};
+  for (const segment of sheet.segments) (lines[segment.row] ??= []).push(segment);
+  for (const row of Object.values(lines)) {
+    row.forEach((segment, i) => writeText(context, view, `${record.leads[segment.lead]} ${formatNumber(totals[segment.lead], true)}`, right, segment.y + 7.2 + 4 * i, {size: 2.8}));
+  }
+  writeText(context, view, `total (${record.contribution.unit})`, right, PAPER.top - 1, {size: 2.6, colour: INK.soft});
+}
+
+function drawExplanation(context, view, sheet, record, settings) {
+  for (const segment of sheet.segments) {
+    if (view.x(segment.x) > view.width || view.x(segment.x + segment.width) < 0) continue;
+    if (record.clusters && settings.bands) drawBands(context, view, sheet, record, segment, settings);
+    if (record.entropy && settings.bands && settings.uncertainty) drawDoubt(context, view, sheet, record, segment);
+    if (record.strip && segment.strip !== null) drawStrip(context, view, sheet, record, segment, settings);
+    if (settings.highlight?.interval) drawVeil(context, view, sheet, segment, settings.highlight.interval);
+  }
+  if (record.contribution.totals && record.strip && settings.strip) drawTotals(context, view, sheet, record);
+}
+
+// Known truths as outlined brackets around the trace, with their word.
+function drawTruth(context, view, sheet, record) {
+  strokeOf(context, view, INK.text, 0.4);
+  for (const segment of sheet.segments) {
+    for (const [lead, start, stop, word] of record.truth) {
+      const from = Math.max(start, segment.start), to = Math.min(stop, segment.stop);
+      if ((lead >= 0 && lead !== segment.lead) || to <= from) continue;
+      const [left, top, width, height] = rectOf(view, segment, sheet, from, to, segment.y + 5, segment.height - 6), foot = Math.min(1.2 * view.ppm, width / 2);
+      strokeOf(context, view, INK.text, 0.4);
+      context.beginPath();
+      for (const [x, way] of [[left, 1], [left + width, -1]]) {
+        context.moveTo(x + way * foot, top);
+        context.lineTo(x, top);
+        context.lineTo(x, top + height);
+        context.lineTo(x + way * foot, top + height);
+      }
+      context.stroke();
+      if (word) writeText(context, view, word, segment.x + (from - segment.start) * sheet.speed + 0.5, segment.y + segment.height - 1.6, {size: 2.4, colour: INK.soft});
+    }
+  }
+}
