@@ -88,7 +88,7 @@ def build(
     if present is not None:
         about["present"] = tuple(bool(p) for p in present)
     if state["truth"] and known is not None and label >= 0:
-        about["truth"] = ecg_record.intervals(known[0], session.rate, "known evidence")
+        about["truth"] = ecg_record.intervals(known[0], session.rate)
     if result is None:
         return Record(**about)
     names = names_of(result, state["names"])

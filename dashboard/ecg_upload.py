@@ -84,7 +84,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
 
     def _read(self, data: bytes, file: str) -> list[tuple[int, str]]:
         """Read, check and bring to the model; returns positions and what was done to each."""
-        from xai_views.samples.ecg_files import open_ecg_bytes
+        from xai_views.samples.ecg_upload import open_ecg_bytes
 
         session, model = self.app.session, self.app.model
         ds = open_ecg_bytes(file, data)
