@@ -32,7 +32,7 @@ def bench():
                 del sys.modules[name]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def setting(bench):
     """A network of three depths and an image of 16x16 pixels, measured once."""
     torch.manual_seed(0)
@@ -47,19 +47,23 @@ def setting(bench):
     )
 
 
-def test_every_section_measures_every_way(bench, setting, capsys):
-    sections = {name: run for name, run in bench.SECTIONS.items() if name != "quantus"}
-    for name, run in sections.items():
-        rows = run(setting)
-        assert rows, name
+@pytest.fixture(scope="module")
+def measured(bench, setting):
+    """Rows by section; Quantus is not installed here."""
+    return {name: run(setting) for name, run in bench.SECTIONS.items() if name != "quantus"}
+
+
+def test_every_section_measures_every_way(measured):
+    assert list(measured) == ["lloyd", "dff", "slider", "aggregate", "occlusion", "curves"]
+    for name, rows in measured.items():
+        assert len(rows) > 1, name
         assert {r.section for r in rows} == {name}
         assert all(r.ms > 0 and r.worst >= r.ms and r.ratio > 0 for r in rows), name
         assert all(r.way in r.line() for r in rows)
-    assert capsys.readouterr().out == ""
 
 
-def test_lloyd_gives_the_same_labels_three_ways(bench, setting):
-    rows = bench.clusters.lloyd(setting)
+def test_lloyd_gives_the_same_labels_three_ways(measured):
+    rows = measured["lloyd"]
     assert len(rows) == 6  # three ways, two grids
     assert {r.figures["in double %"] for r in rows} == {100}
 
@@ -97,9 +101,12 @@ def test_memory_is_that_of_the_way_alone(bench):
     assert held.nbytes == 60 * 2**20
 
 
-def test_slider_fails_when_a_movement_runs_the_network(bench, setting, monkeypatch):
-    moved = [r for r in bench.clusters.slider(setting) if "passes" in r.figures]
+def test_slider_moves_without_a_pass(measured):
+    moved = [r for r in measured["slider"] if "passes" in r.figures]
     assert [r.figures["passes"] for r in moved] == [1, 0, 0, 0, 0] * 2
+
+
+def test_slider_fails_when_a_movement_runs_the_network(bench, setting, monkeypatch):
     honest = bench.clusters.get("nave")
 
     class Asking(type(honest)):
