@@ -67,11 +67,13 @@ def attribute(
     Returns
     -------
     attribution : ndarray
-        ``[N, lead, time]`` float32 (float64 for a network in float64); 0 wherever the signal is 0, padding included, but
-        for occlusion, which gives every step the mean drop of the windows that cover it.
+        ``[N, lead, time]`` float32 (float64 for a network in float64), in logits per step. Gradients give 0 wherever the
+        signal is 0, padding included. Occlusion gives every step the mean drop of the windows that cover it, divided by
+        their length, so that the steps of a window sum to about what is lost without it.
     gap : ndarray
         ``[N]`` float64: what the attribution leaves open of the difference between the logits of the record and of a
-        record of zeros. Integrated gradients close it with enough steps; the others need not.
+        record of zeros. Integrated gradients close it with enough steps; the others need not: of gradient x input it is
+        what is not linear, of occlusion what windows and leads do together.
 
     Raises
     ------
@@ -104,6 +106,7 @@ def attribute(
             part, t = x[start : start + batch, None], own[start : start + batch]
             options["baseline"] = torch.zeros_like(part)
             map_ = TENSOR[name](asked, part, t, options).detach()[:, 0]
+            map_ = map_ / cells if name == "occlusion" else map_
             with torch.no_grad():
                 logit = forward(asked.module, part[:, 0]).gather(1, t[:, None])[:, 0]
             gap.append((logit - zero[t]).double() - map_.double().sum((1, 2)))

@@ -191,8 +191,8 @@ class EcgClustersMethod(Method):
         )
         if ask.ensemble:
             shares = votes(variant, ask, length)
-            agreed = soft.entropy(shares[None])[0] * found.inside
-            ds["ensemble_entropy"] = (time, _f32(agreed))
+            split = soft.entropy(shares[None])[0].abs() * found.inside  # abs: full agreement is 0, not -0
+            ds["ensemble_entropy"] = (time, _f32(split))
         steps = variant.size[0]
         units = {"units": "s" if model.rate else "steps"}
         ds = ds.assign_coords(
