@@ -57,7 +57,7 @@ class EcgSession(Session):
     fitted : Fitted or None
         The clusters that all records share, and the ensemble beside them.
     uploaded : dict
-        Steps that are signal and a remark, of uploaded records by position.
+        Steps that are signal, a remark, and which leads are there, of uploaded records by position.
     """
 
     kind = "ecg"
@@ -80,7 +80,7 @@ class EcgSession(Session):
             raise XaiViewsError(reason)
         super().__init__(model, self._shared(model, samples), method)
         self.fitted: Any = shipped(self.model)
-        self.uploaded: dict[int, tuple[int, str]] = {}
+        self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
 
     @classmethod
     def _shared(cls, model: Any, samples: xr.Dataset) -> Records:
@@ -123,10 +123,10 @@ class EcgSession(Session):
 
     def present(self, i: int) -> np.ndarray | None:
         """``[lead]`` False where a lead of record ``i`` is missing; None when nothing is known."""
+        if i >= self.population.n:
+            return self.uploaded[i][2]
         samples = self.population.samples
-        if i >= self.population.n or "present" not in samples:
-            return None
-        return samples["present"].values[i]
+        return samples["present"].values[i] if "present" in samples else None
 
     def ask(self, state: Any, i: int, **changes: Any) -> Any:
         """What the state asks of record ``i``; ``changes`` are fields of ``EcgAsk``."""

@@ -100,7 +100,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
             session.uploads.append((f"upload-{len(session.uploads) + 1}", signal, digest(signal)))
             position = len(session) - 1
             flag = str(ready["flag"].values[i]) if "flag" in ready else ""
-            session.uploaded[position] = (int(ready["length"].values[i]), flag)
+            session.uploaded[position] = (int(ready["length"].values[i]), flag, ready["present"].values[i])
             added.append((position, done(ds, ready, flag)))
         return added
 

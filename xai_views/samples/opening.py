@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xarray as xr
@@ -153,7 +153,7 @@ def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
     )
 
 
-def load_npz(path: Path) -> dict[str, np.ndarray]:
+def load_npz(path: Path | BinaryIO) -> dict[str, np.ndarray]:
     """Read all arrays of a ``.npz``, never a pickle.
 
     Raises
@@ -177,8 +177,9 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
         MemoryError,
     ) as e:  # a header may claim any size
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        name = getattr(path, "name", "the file")  # an upload has none
         raise SamplesError(
-            f"{path.name!r} is not a complete .npz of plain arrays ({why}); save it again "
+            f"{name!r} is not a complete .npz of plain arrays ({why}); save it again "
             "with "
             "numpy.savez_compressed."
         ) from None
