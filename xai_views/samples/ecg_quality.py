@@ -17,6 +17,8 @@ QRS_MV = (0.02, 20.0)
 FLAT_MV = 5e-4
 #: Seconds without any change in an otherwise moving lead that are remarked on.
 FLAT_S = 1.0
+#: Seconds of zeros in all leads at either end that are called padding.
+PAD_S = 0.25
 #: Seconds at the extreme value that count as clipped; the top of a QRS complex is narrower.
 CLIP_S = 0.01
 
@@ -128,7 +130,7 @@ def _padding(signal: np.ndarray, rate: float) -> list[str]:
         return []
     said = []
     for seconds, where in ((used[0] / rate, "first"), ((signal.shape[1] - 1 - used[-1]) / rate, "last")):
-        if seconds >= BRIDGE_S:
+        if seconds >= PAD_S:
             said.append(f"the {where} {seconds:.2f} s are zeros in all leads")
     return said
 

@@ -71,12 +71,13 @@ def to_mv(unit: Any) -> float | None:
 
 
 def unique_leads(names: Sequence[Any]) -> tuple[str, ...]:
-    """Return standard names; a name that comes twice ("ECG", "ECG") is numbered."""
-    out: list[str] = []
-    for name in map(lead_name, names):
-        times = sum(1 for x in out if x == name or x.startswith(f"{name} "))
-        out.append(f"{name} {times + 1}" if times else name)
-    return tuple(out)
+    """Return standard names; a name that comes again ("ECG", "ECG") gets a letter ("ECG b")."""
+    # No number: "ECG 2" would be read as lead II.
+    plain = [lead_name(name) for name in names]
+    times = [plain[:i].count(name) for i, name in enumerate(plain)]
+    return tuple(
+        f"{x} {chr(ord('a') + k) if k < 26 else k}" if k else x for x, k in zip(plain, times, strict=True)
+    )
 
 
 def positive_rate(rate: Any, what: str) -> float:

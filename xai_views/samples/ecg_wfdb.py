@@ -23,7 +23,8 @@ BYTES = {
 #: What a file name in a header may be. wfdb hands it to fsspec, which would follow "::" and "://" to other places.
 PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 MOST_HEADER = 4_000_000
-#: gain(baseline)/units of a signal line, each part optional (WFDB, header(5)).
+#: rate[/counter[(base)]] of a record line, and gain(baseline)/units of a signal line, each part optional (WFDB, header(5)).
+RATE = re.compile(r"\d*\.?\d+(?:[eE][-+]?\d+)?(?:/[-+.\deE]+(?:\([-.\d]+\))?)?")
 GAIN = re.compile(r"(?P<gain>[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)?(?:\((?P<base>-?\d+)\))?(?:/(?P<unit>\S+))?")
 
 
@@ -53,6 +54,7 @@ class Header:
     gain: str
     comments: tuple[str, ...]
     segments: bool
+    stated: bool  # the header names its length
 
 
 def wfdb_package() -> Any:
@@ -120,6 +122,11 @@ def read_header(path: Path) -> Header:
         raise SamplesError(
             f"header {path.name!r} announces {announced} leads and describes {len(lines)}; restore it from its source."
         )
+    # wfdb takes what it does not understand for missing, and 250 Hz for a missing rate.
+    if (len(first) > 2 and not RATE.fullmatch(first[2])) or (len(first) > 3 and not first[3].isdigit()):
+        raise SamplesError(
+            f"header {path.name!r} begins with {rows[0][:80]!r}; name, number of signals, rate in Hz and length are expected."
+        )
     if not announced:
         raise SamplesError(f"header {path.name!r} describes no signal; give a record that has some.")
     try:
@@ -168,12 +175,13 @@ def read_steps(header: Header, start: int, stop: int) -> np.ndarray:
         record = wfdb.rdrecord(
             str(header.path.with_suffix("")),
             sampfrom=start,
-            sampto=stop,
+            # wfdb compares this with the length that the header states, and fails where it states none.
+            sampto=stop if header.stated else None,
             channels=list(header.channels),
             return_res=32,
             force_channels=True,
         )
-        signal = np.asarray(record.p_signal, np.float32).T
+        signal = np.asarray(record.p_signal, np.float32).T[:, : stop - start]
     except Exception as e:  # noqa: BLE001 - as for headers
         raise SamplesError(
             f"the signals of record {header.path.stem!r} cannot be read ({_why(e)}); restore its files."
@@ -345,6 +353,7 @@ def _described(
         ", ".join(gains[:3]),
         comments,
         hasattr(head, "seg_name"),
+        head.sig_len is not None,
     )
 
 
