@@ -1,0 +1,343 @@
+"""Do the explanations of ECG records point at what is known to be the evidence? Each figure beside chance and amplitude.
+
+    python benchmarks/ecg_truth.py [--quick] [--records 30] [--draws 5] [--json FILE]
+
+The records of ``ecg/test`` were composed by rules, so ``mask [lead, time]`` says where the evidence of each class was put.
+The shipped ``ecg-resnet`` is asked about the labelled class of every record, right or wrong. The 'amplitude' rows use no
+network: they put the distance of the signal from the median of its lead in place of the explanation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from sklearn.metrics import roc_auc_score
+
+from xai_views import catalogue, open_model, open_samples
+from xai_views.methods import get
+from xai_views.methods.ecg.fit import Fitted
+from xai_views.methods.ecg.parts import EcgAsk
+from xai_views.samples import inputs
+from xai_views.samples.prepare import prepare
+
+MODEL, SAMPLES, BATCH = "ecg-resnet", "ecg/test", 16
+#: Attributions whose magnitude is compared with the mask.
+ATTRIBUTIONS = ("gradient x input", "integrated gradients")
+#: Figure -> what it says, and its chance level.
+FIGURES = {
+    "time": ("(a) AUROC over steps: contribution of the step", 0.5),
+    "time, amplitude": ("    the same: amplitude", 0.5),
+    "cluster": ("(b) AUROC over steps: contribution per time of its cluster", 0.5),
+    **{f"lead, {a}": (f"(c) AUROC over leads: {a}", 0.5) for a in ATTRIBUTIONS},
+    "lead, amplitude": ("    the same: amplitude", 0.5),
+    **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in ATTRIBUTIONS},
+    "inside, amplitude": ("    the same: amplitude", 1.0),
+    "wins": ("(e) evidence silenced lowers the logit more than elsewhere", 0.5),
+    "fall": ("    fall of the logit, evidence silenced", 0.0),
+    "fall elsewhere": ("    fall of the logit, as long elsewhere", 0.0),
+    "moved": ("    change of the signal, evidence / elsewhere", 1.0),
+    "silenced": ("    share of the evidence that was silenced", None),
+    "lead wins": ("    evidence's leads muted lower it more than others", 0.5),
+    "lead fall": ("    fall of the logit, evidence's leads muted", 0.0),
+    "lead fall elsewhere": ("    fall of the logit, as many others muted", 0.0),
+}
+
+
+@dataclass
+class Setting:
+    """The network, its codebook, and the records as it takes them, with the rows that are looked at."""
+
+    model: Any
+    book: Any
+    records: xr.Dataset
+    rows: np.ndarray
+
+    @property
+    def method(self) -> Any:
+        return get("ecg_clusters")
+
+    def label(self, i: int) -> int:
+        return int(self.records["label"].values[i])
+
+    def length(self, i: int) -> int:
+        return int(self.records["length"].values[i]) if "length" in self.records else self.model.size[0]
+
+    def mask(self, i: int) -> np.ndarray:
+        """Known evidence ``[lead, steps that are signal]``."""
+        return self.records["mask"].values[i, :, : self.length(i)]
+
+    def ask(self, i: int, **more: Any) -> EcgAsk:
+        """What is asked of a record about its labelled class."""
+        c = self.label(i)
+        common = {"codebook": self.book, "length": self.length(i), "targets": (c,), "attribution_class": c}
+        return EcgAsk(**common, **more)
+
+
+def shipped(most: int = 30) -> Setting:
+    """Open what is shipped, with at most ``most`` records of each class that has evidence."""
+    model, samples = open_model(MODEL), open_samples(SAMPLES)
+    label = samples["label"].values
+    evident = samples["mask"].values.any((1, 2))
+    rows = [np.flatnonzero((label == c) & evident)[:most] for c in range(len(model.classes))]
+    book = Fitted.load(Path(catalogue.models()[MODEL]) / "clusters").book
+    records = prepare(samples, model.leads, model.rate, model.size[0])
+    return Setting(model, book, records, np.concatenate(rows))
+
+
+def explained(setting: Setting, rows: np.ndarray, attribution: str) -> Iterator[tuple[int, xr.Dataset]]:
+    """Yield each record with its explanation."""
+    for at in range(0, len(rows), BATCH):
+        some = rows[at : at + BATCH]
+        asks = [setting.ask(i, attribution=attribution) for i in some]
+        seen = setting.method.observe(setting.model, inputs(setting.records, some), asks, [None] * len(some))
+        for i, observation, ask in zip(some, seen, asks, strict=True):
+            yield int(i), setting.method.interpret(setting.model, observation, ask)
+
+
+def auroc(truth: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve; NaN where the truth is all or nothing, so that nothing can be told apart."""
+    return float(roc_auc_score(truth, score)) if 0 < truth.sum() < truth.size else float("nan")
+
+
+def amplitude(signal: np.ndarray) -> np.ndarray:
+    """Distance ``[lead, time]`` of a signal from the median of each lead, in mV."""
+    return np.abs(signal - np.median(signal, axis=1, keepdims=True))
+
+
+def cells(values: np.ndarray, count: int) -> np.ndarray:
+    """Means ``[count]`` of ``values [T]`` over the steps of the input that each step of the network stands for."""
+    return values.reshape(count, -1).mean(1)
+
+
+def where(setting: Setting, i: int, result: xr.Dataset, attribution: str) -> dict[str, float]:
+    """Compare one explanation with the mask of its record: figures (a) to (d)."""
+    mask, length = setting.mask(i), setting.length(i)
+    spread = np.abs(result["attribution"].values[0, :, :length])
+    out = {
+        f"lead, {attribution}": auroc(mask.any(1), spread.sum(1)),
+        f"inside, {attribution}": float(spread[mask].sum() / spread.sum() / mask.mean()),
+    }
+    if attribution != ATTRIBUTIONS[0]:
+        return out  # the rest does not depend on the attribution
+    signal = amplitude(inputs(setting.records, [i])[0, :, :length])
+    out["lead, amplitude"] = auroc(mask.any(1), signal.sum(1))
+    out["inside, amplitude"] = float(signal[mask].sum() / signal.sum() / mask.mean())
+    cluster = result["cluster"].values[0]
+    count, inside = len(cluster), cluster >= 0
+    steps = setting.model.size[0]
+    whole = np.zeros((2, steps))
+    whole[:, :length] = mask.any(0), signal.sum(0)
+    truth, loud = cells(whole[0], count)[inside] > 0.5, cells(whole[1], count)[inside]
+    density = result["cluster_contribution"].values[0, 0] / np.maximum(
+        result["proportion"].values[0], 1 / count
+    )
+    out["time"] = auroc(truth, result["time_contribution"].values[0, 0][inside])
+    out["cluster"] = auroc(truth, density[cluster[inside]])
+    out["time, amplitude"] = auroc(truth, loud)
+    return out
+
+
+# -- muting -----------------------------------------------------------------------------------------------------
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last + 1 step of each run of a mask ``[T]``."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def pairs(mask: np.ndarray, rng: np.random.Generator, least: int) -> list[tuple[int, int, int]]:
+    """Give each run of evidence a partner of the same length outside it, at random.
+
+    Parameters
+    ----------
+    mask : ndarray
+        ``[T]`` bool, where evidence is.
+    rng : Generator
+        Draws the places.
+    least : int
+        A run that fits nowhere is halved; what is shorter than this (in steps) gets no partner and is left alone.
+
+    Returns
+    -------
+    list of (int, int, int)
+        First step of evidence, first step of the partner, steps of both. Partners neither overlap nor touch evidence.
+    """
+    free, found = ~mask, []
+    waiting = [runs(mask)[k] for k in rng.permutation(len(runs(mask)))]
+    while waiting:
+        start, stop = waiting.pop(0)
+        size = stop - start
+        starts = np.concatenate([np.arange(a, b - size + 1) for a, b in runs(free)] or [np.empty(0, int)])
+        if len(starts):
+            at = int(rng.choice(starts))
+            free[at : at + size] = False
+            found.append((start, at, size))
+        elif size >= 2 * least:
+            middle = start + size // 2
+            waiting += [(start, middle), (middle, stop)]
+    return found
+
+
+def logits(setting: Setting, wishes: list[tuple[int, tuple]]) -> np.ndarray:
+    """Logit of the labelled class of records with intervals muted, ``[wish]``, as the page asks for it."""
+    out = []
+    for at in range(0, len(wishes), BATCH):
+        some = wishes[at : at + BATCH]
+        asks = [setting.ask(i, mute=mute) for i, mute in some]
+        signals = inputs(setting.records, [i for i, _ in some])
+        seen = setting.method.observe(setting.model, signals, asks, [None] * len(some))
+        out += [
+            next(iter(o.variants.values())).logit[setting.label(i)]
+            for (i, _), o in zip(some, seen, strict=True)
+        ]
+    return np.array(out)
+
+
+def change(setting: Setting, i: int, mute: tuple) -> float:
+    """How far muting moves a record: square root of the sum of squares, in mV."""
+    from xai_views.methods.ecg.muting import muted
+
+    signal = inputs(setting.records, [i])[0]
+    return float(np.linalg.norm(muted(signal, mute, setting.model.rate, setting.length(i)) - signal))
+
+
+def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str, float]]:
+    """Silence the evidence, and as much of the same leads elsewhere; and mute its leads, and as many others.
+
+    Returns
+    -------
+    dict
+        By record, means over ``draws``: figures (e).
+    """
+    rng, rate = np.random.default_rng(seed), setting.model.rate
+    wishes: list[tuple[int, tuple]] = [(int(i), ()) for i in setting.rows]
+    drawn: list[tuple[int, str, int, dict[str, float]]] = []
+    for i in map(int, setting.rows):
+        mask = setting.mask(i)
+        own = np.flatnonzero(mask.any(1))
+        others = np.setdiff1d(np.arange(len(mask)), own)
+        for _ in range(draws):
+            found = pairs(mask.any(0), rng, least=round(0.04 * rate))
+            if found:
+                here, there = (
+                    tuple(
+                        (int(lead), p[side] / rate, (p[side] + p[2]) / rate, "line")
+                        for lead in own
+                        for p in found
+                    )
+                    for side in (0, 1)
+                )
+                more = {
+                    "silenced": sum(p[2] for p in found) / mask.any(0).sum(),
+                    "moved": change(setting, i, here) / change(setting, i, there),
+                }
+                drawn.append((i, "", len(wishes), more))
+                wishes += [(i, here), (i, there)]
+            if len(others) >= len(own):
+                drawn.append((i, "lead ", len(wishes), {}))
+                end = setting.length(i) / rate
+                chosen = rng.choice(others, len(own), replace=False)
+                wishes += [
+                    (i, tuple((int(lead), 0.0, end, "zero") for lead in group)) for group in (own, chosen)
+                ]
+    answers = logits(setting, wishes)
+    before = {int(i): answers[k] for k, i in enumerate(setting.rows)}
+    figures: dict[int, dict[str, list[float]]] = {}
+    for i, kind, at, more in drawn:
+        here, there = before[i] - answers[at], before[i] - answers[at + 1]
+        wins = 0.5 if here == there else float(here > there)
+        said = {f"{kind}wins": wins, f"{kind}fall": here, f"{kind}fall elsewhere": there, **more}
+        for name, value in said.items():
+            figures.setdefault(i, {}).setdefault(name, []).append(float(value))
+    return {i: {name: float(np.mean(v)) for name, v in own.items()} for i, own in figures.items()}
+
+
+# -- together ---------------------------------------------------------------------------------------------------
+
+
+def measure(
+    setting: Setting, attributions: tuple[str, ...] = ATTRIBUTIONS, draws: int = 5
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure all figures.
+
+    Returns
+    -------
+    dict
+        Class -> figure -> ``mean``, ``error`` (standard error over the records) and ``n``. A figure that cannot be had
+        of a class (leads, where the evidence is in all of them) is not there.
+    """
+    found: dict[int, dict[str, float]] = {int(i): {} for i in setting.rows}
+    for name in attributions:
+        for i, result in explained(setting, setting.rows, name):
+            found[i] |= where(setting, i, result, name)
+    for i, figures in silenced(setting, draws).items():
+        found[i] |= figures
+    return {
+        setting.model.classes[c]: summary([found[int(i)] for i in setting.rows if setting.label(i) == c])
+        for c in sorted({setting.label(i) for i in setting.rows})
+    }
+
+
+def summary(records: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean, standard error and number of the records that have each figure."""
+    out = {}
+    for name in FIGURES:
+        values = np.array([r[name] for r in records if np.isfinite(r.get(name, np.nan))])
+        if len(values):
+            error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+            out[name] = {"mean": float(values.mean()), "error": error, "n": len(values)}
+    return out
+
+
+def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The figures as Markdown: mean, plus or minus its standard error, beside chance."""
+    lines = [f"| figure | chance | {' | '.join(measured)} |", "|---" * (len(measured) + 2) + "|"]
+    for name, (text, chance) in FIGURES.items():
+        own = [m.get(name) for m in measured.values()]
+        if any(own):
+            said = [f"{f['mean']:.2f} ± {f['error']:.2f}" if f else "" for f in own]
+            lines.append(
+                f"| {text.strip()} | {'' if chance is None else f'{chance:g}'} | {' | '.join(said)} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole = partial(parser.add_argument, type=int)
+    whole("--records", default=30, help="of each class, at most")
+    whole("--draws", default=5, help="random places to silence, for each record")
+    parser.add_argument(
+        "--quick", action="store_true", help="4 records of each class, no integrated gradients"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    quick = (4, ATTRIBUTIONS[:1], 2)
+    most, attributions, draws = quick if options.quick else (options.records, ATTRIBUTIONS, options.draws)
+    setting = shipped(most)
+    measured = measure(setting, attributions, draws)
+    print(
+        f"{len(setting.rows)} records of {SAMPLES}, {MODEL}, {draws} draws; mean ± standard error over records\n"
+    )
+    print(table(measured))
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
