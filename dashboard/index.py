@@ -21,10 +21,19 @@ logger = logging.getLogger("xai_views.dashboard")
 
 # What a card may state under `metrics` and `twin`, in the words of the page.
 FIGURES = {"test_accuracy": "Accuracy", "test_balanced_accuracy": "Balanced accuracy"}
-METHODS = {"sic": "SIC", "nave": "Activation clusters", "nas": "Superpixels"}
-APPS = {"sic": "SIC: support samples and evidence", "activations": "Activations: what a network treats alike"}
-# Methods that ask more of a network than spatial activations; every other app opens any model.
-OWN_APPS = {"sic": "sic"}
+METHODS = {
+    "sic": "SIC",
+    "nave": "Activation clusters",
+    "nas": "Superpixels",
+    "ecg_clusters": "Time-localised clusters",
+}
+APPS = {
+    "sic": "SIC: support samples and evidence",
+    "activations": "Activations: what a network treats alike",
+    "ecg": "ECG: records on paper, clusters in time",
+}
+# Methods that ask more of a network than spatial activations; every other app opens any model of images.
+OWN_APPS = {"sic": "sic", "ecg_clusters": "ecg"}
 
 OWN = """\
 import xai_views as xv
@@ -126,6 +135,8 @@ def _model_cards(models: dict, sets: dict[str, dict], folders: dict[str, Path]) 
 def _also(model: str, method: str) -> list[tuple[str, str]]:
     """Return the other apps that open a model: words and address."""
     main = _app(method)
+    if method == "ecg_clusters":  # a network of signals
+        return []
     fit = [
         a for a in apps.installed() if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
     ]
@@ -165,7 +176,7 @@ def _figures(card: Mapping) -> str:
     if not rows:
         return ""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("this", "black-box twin", "guessing"))
-    head = f'<tr><th scope="col">on test images</th>{heads}</tr>'
+    head = f'<tr><th scope="col">on test samples</th>{heads}</tr>'
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
@@ -174,6 +185,9 @@ def _model_facts(card: Mapping, about: Mapping, data: str) -> list[tuple[str, st
     size = card.get("size") or (card.get("architecture") or {}).get("size")
     if isinstance(size, (list, tuple)) and len(size) >= 2:
         facts.append(("Image", f"{size[0]} × {size[1]}"))
+    elif isinstance(size, (list, tuple)) and len(size) == 1:
+        of = card["architecture"]
+        facts.append(("Signal", f"{of.get('channels')} leads × {size[0]} steps at {of.get('rate')} Hz"))
     elif isinstance(size, int):
         facts.append(("Image", f"{size} × {size}"))
     if card.get("classes"):
@@ -212,10 +226,11 @@ def _size(name: str, card: Mapping) -> str:
     if isinstance(number, Mapping):
         number = number.get(split)
     elif split and not str(card.get("name", split)).endswith(split):
-        return "drawn on request"
+        return "made on request"
     if isinstance(number, (list, tuple)):
         number = sum(number)
-    return f"{_count(number)} images" if number is not None else ""
+    what = "records" if name.startswith("ecg") else "images"
+    return f"{_count(number)} {what}" if number is not None else ""
 
 
 def _app_card(name: str, model: str) -> str:

@@ -195,7 +195,7 @@ def test_the_start_page_says_what_the_cards_say(shelf):
     assert 'href="sic?model=m-sic"' in text
     for words in (
         "Balanced accuracy",
-        "on test images",
+        "on test samples",
         "91.2 %",
         "black-box twin",
         "93.0 %",

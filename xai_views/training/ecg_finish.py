@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, card: dict, device: str) -> int:
         )
     known = args.samples == "ecg"
     card = card | {
-        "title": f"1-D ResNet on {args.samples} records",
+        "title": f"1-D ResNet on {args.samples.upper() if known else args.samples} records",
         "method": "ecg_clusters",
         "samples": args.test or ("ecg/test" if known else args.samples),
         "training_samples": data.name,
