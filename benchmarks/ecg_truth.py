@@ -33,6 +33,8 @@ from xai_views.samples.prepare import prepare
 MODEL, SAMPLES, BATCH = "ecg-resnet", "ecg/test", 16
 #: Attributions whose magnitude is compared with the mask.
 ATTRIBUTIONS = ("gradient x input", "integrated gradients")
+#: Places of which the one where silencing changes the signal most like at the evidence is taken.
+TRIED = 24
 #: Figure -> what it says, and its chance level.
 FIGURES = {
     "time": ("(a) AUROC over steps: contribution of the step", 0.5),
@@ -42,11 +44,14 @@ FIGURES = {
     "lead, amplitude": ("    the same: amplitude", 0.5),
     **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in ATTRIBUTIONS},
     "inside, amplitude": ("    the same: amplitude", 1.0),
-    "wins": ("(e) evidence silenced lowers the logit more than elsewhere", 0.5),
+    "wins": ("(e) evidence silenced lowers the logit more than as long elsewhere", 0.5),
     "fall": ("    fall of the logit, evidence silenced", 0.0),
     "fall elsewhere": ("    fall of the logit, as long elsewhere", 0.0),
     "moved": ("    change of the signal, evidence / elsewhere", 1.0),
     "silenced": ("    share of the evidence that was silenced", None),
+    "alike wins": ("    more than where the signal changes most alike", 0.5),
+    "alike fall elsewhere": ("    fall of the logit, there", 0.0),
+    "alike moved": ("    change of the signal, evidence / there", 1.0),
     "lead wins": ("    evidence's leads muted lower it more than others", 0.5),
     "lead fall": ("    fall of the logit, evidence's leads muted", 0.0),
     "lead fall elsewhere": ("    fall of the logit, as many others muted", 0.0),
@@ -156,8 +161,10 @@ def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def pairs(mask: np.ndarray, rng: np.random.Generator, least: int) -> list[tuple[int, int, int]]:
-    """Give each run of evidence a partner of the same length outside it, at random.
+def pairs(
+    mask: np.ndarray, rng: np.random.Generator, least: int, signal: np.ndarray | None = None
+) -> list[tuple[int, int, int]]:
+    """Give each run of evidence a partner of the same length outside it.
 
     Parameters
     ----------
@@ -167,6 +174,9 @@ def pairs(mask: np.ndarray, rng: np.random.Generator, least: int) -> list[tuple[
         Draws the places.
     least : int
         A run that fits nowhere is halved; what is shorter than this (in steps) gets no partner and is left alone.
+    signal : ndarray, optional
+        ``[lead, T]``; when given, the partner is that of ``TRIED`` random places where a straight line changes the signal
+        as much as it does at the evidence, or comes nearest to it. None = a random place.
 
     Returns
     -------
@@ -180,13 +190,23 @@ def pairs(mask: np.ndarray, rng: np.random.Generator, least: int) -> list[tuple[
         size = stop - start
         starts = np.concatenate([np.arange(a, b - size + 1) for a, b in runs(free)] or [np.empty(0, int)])
         if len(starts):
-            at = int(rng.choice(starts))
+            tried = rng.choice(starts, 1 if signal is None else TRIED)
+            if signal is not None:
+                wanted = straightened(signal, start, size)
+                tried = tried[[int(np.argmin([abs(straightened(signal, t, size) - wanted) for t in tried]))]]
+            at = int(tried[0])
             free[at : at + size] = False
             found.append((start, at, size))
         elif size >= 2 * least:
             middle = start + size // 2
             waiting += [(start, middle), (middle, stop)]
     return found
+
+
+def straightened(signal: np.ndarray, start: int, size: int) -> float:
+    """How far a straight line in place of some steps moves ``signal [lead, T]``: root of the sum of squares, in mV."""
+    piece = signal[:, start : start + size]
+    return float(np.linalg.norm(piece - np.linspace(piece[:, 0], piece[:, -1], size, axis=1)))
 
 
 def logits(setting: Setting, wishes: list[tuple[int, tuple]]) -> np.ndarray:
@@ -212,6 +232,33 @@ def change(setting: Setting, i: int, mute: tuple) -> float:
     return float(np.linalg.norm(muted(signal, mute, setting.model.rate, setting.length(i)) - signal))
 
 
+def mutes(
+    setting: Setting, i: int, rng: np.random.Generator
+) -> Iterator[tuple[str, tuple, tuple, dict[str, float]]]:
+    """Yield what is muted of a record, and what is muted of it to compare: kind, both, and figures of the pair."""
+    mask, rate, end = setting.mask(i), setting.model.rate, setting.length(i) / setting.model.rate
+    own = np.flatnonzero(mask.any(1))
+    others = np.setdiff1d(np.arange(len(mask)), own)
+    signal = inputs(setting.records, [i])[0][own]
+    for kind, like in (("", None), ("alike ", signal)):
+        found = pairs(mask.any(0), rng, round(0.04 * rate), like)
+        if not found:
+            continue
+        here, there = (
+            tuple((int(k), p[s] / rate, (p[s] + p[2]) / rate, "line") for k in own for p in found)
+            for s in (0, 1)
+        )
+        more = {
+            f"{kind}silenced": sum(p[2] for p in found) / mask.any(0).sum(),
+            f"{kind}moved": change(setting, i, here) / change(setting, i, there),
+        }
+        yield kind, here, there, more
+    if len(others) >= len(own):
+        chosen = rng.choice(others, len(own), replace=False)
+        here, there = (tuple((int(k), 0.0, end, "zero") for k in group) for group in (own, chosen))
+        yield "lead ", here, there, {}
+
+
 def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str, float]]:
     """Silence the evidence, and as much of the same leads elsewhere; and mute its leads, and as many others.
 
@@ -220,46 +267,21 @@ def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str,
     dict
         By record, means over ``draws``: figures (e).
     """
-    rng, rate = np.random.default_rng(seed), setting.model.rate
-    wishes: list[tuple[int, tuple]] = [(int(i), ()) for i in setting.rows]
-    drawn: list[tuple[int, str, int, dict[str, float]]] = []
-    for i in map(int, setting.rows):
-        mask = setting.mask(i)
-        own = np.flatnonzero(mask.any(1))
-        others = np.setdiff1d(np.arange(len(mask)), own)
-        for _ in range(draws):
-            found = pairs(mask.any(0), rng, least=round(0.04 * rate))
-            if found:
-                here, there = (
-                    tuple(
-                        (int(lead), p[side] / rate, (p[side] + p[2]) / rate, "line")
-                        for lead in own
-                        for p in found
-                    )
-                    for side in (0, 1)
-                )
-                more = {
-                    "silenced": sum(p[2] for p in found) / mask.any(0).sum(),
-                    "moved": change(setting, i, here) / change(setting, i, there),
-                }
-                drawn.append((i, "", len(wishes), more))
-                wishes += [(i, here), (i, there)]
-            if len(others) >= len(own):
-                drawn.append((i, "lead ", len(wishes), {}))
-                end = setting.length(i) / rate
-                chosen = rng.choice(others, len(own), replace=False)
-                wishes += [
-                    (i, tuple((int(lead), 0.0, end, "zero") for lead in group)) for group in (own, chosen)
-                ]
-    answers = logits(setting, wishes)
-    before = {int(i): answers[k] for k, i in enumerate(setting.rows)}
-    figures: dict[int, dict[str, list[float]]] = {}
-    for i, kind, at, more in drawn:
-        here, there = before[i] - answers[at], before[i] - answers[at + 1]
-        wins = 0.5 if here == there else float(here > there)
-        said = {f"{kind}wins": wins, f"{kind}fall": here, f"{kind}fall elsewhere": there, **more}
-        for name, value in said.items():
-            figures.setdefault(i, {}).setdefault(name, []).append(float(value))
+    rng = np.random.default_rng(seed)
+    rows = [int(i) for i in setting.rows]
+    drawn = [(i, *one) for i in rows for _ in range(draws) for one in mutes(setting, i, rng)]
+    before = dict(zip(rows, logits(setting, [(i, ()) for i in rows]), strict=True))
+    after = logits(setting, [(i, mute) for i, _, here, there, _ in drawn for mute in (here, there)])
+    figures: dict[int, dict[str, list[float]]] = {i: {} for i in rows}
+    for (i, kind, _, _, more), (here, there) in zip(drawn, after.reshape(-1, 2), strict=True):
+        wins = 0.5 if here == there else float(here < there)
+        said = {
+            f"{kind}wins": wins,
+            f"{kind}fall": before[i] - here,
+            f"{kind}fall elsewhere": before[i] - there,
+        }
+        for name, value in {**said, **more}.items():
+            figures[i].setdefault(name, []).append(float(value))
     return {i: {name: float(np.mean(v)) for name, v in own.items()} for i, own in figures.items()}
 
 
