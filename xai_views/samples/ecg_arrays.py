@@ -88,7 +88,7 @@ def open_npz(
     signal, remarks, unit = _array(signal, names, arrays.get("unit", arrays.get("units")), title)
     ds, kept = _gathered(signal, unique_leads(names), hz, arrays, remarks, unit, title)
     given = labels if labels is not None else arrays.get("label", arrays.get("labels"))
-    wanted = classes if classes is not None else arrays.get("classes")
+    wanted = classes if classes is not None or labels is not None else arrays.get("classes")
     return _with_labels(_kept_leads(ds, leads, title), given, wanted, len(signal), kept)
 
 

@@ -142,6 +142,14 @@ def _read(text: bytes, name: str) -> pd.DataFrame:
         sep = max(",;\t", key=rows[0].count) if rows else ","
         decimal = "," if sep == ";" and any(re.search(r"\d,\d", r) for r in rows[:5]) else "."
         first = rows[0].split(sep) if rows else []
+        # pandas would take a first column without a name for an index, and name all others wrongly.
+        longer = [
+            r
+            for r in rows[1:200]
+            if r.count(sep) > rows[0].rstrip(sep).count(sep) and r.rsplit(sep, 1)[1].strip()
+        ]
+        if longer:
+            raise ValueError(f"{rows[0].count(sep) + 1} names for {longer[0].count(sep) + 1} columns")
         head = None if all(_is_number(x) for x in first) else "infer"
         return pd.read_csv(
             io.BytesIO(text), sep=sep, decimal=decimal, comment="#", header=head, encoding="utf-8-sig",
@@ -164,10 +172,11 @@ def _is_number(text: str) -> bool:
 def _plain(column: Any) -> tuple[str, str]:
     """The name of a column, and its unit: "II (uV)", "II [mV]", "time_s"."""
     text = str(column).strip().strip("'\"").strip()
-    found = re.fullmatch(r"(.*?)[\s_]*[(\[](.*?)[)\]]", text)
-    if found and (to_mv(found[2]) is not None or found[2].strip().lower() in ("s", "ms", "sec", "seconds")):
-        return found[1].strip(), found[2].strip()
-    found = re.fullmatch(r"(time|t|.*)_(s|ms|mv|uv)", text, re.IGNORECASE)
+    # A short word in brackets is a unit, known or not; a long one ("Einthoven") belongs to the name.
+    found = re.fullmatch(r"(.*?)[\s_]*[(\[]\s*(\S{1,7})\s*[)\]]", text)
+    if found:
+        return found[1].strip(), found[2]
+    found = re.fullmatch(r"(.*)_(s|ms|mv|uv)", text, re.IGNORECASE)
     return (found[1], found[2]) if found else (text, "")
 
 
