@@ -10,7 +10,7 @@ import pytest
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
-BOOKS = ("sic.ipynb", "activations.ipynb")
+BOOKS = ("sic.ipynb", "activations.ipynb", "ecg.ipynb")
 START = "import xai_views as xv\nxv.notebook()"
 
 
