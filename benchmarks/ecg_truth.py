@@ -93,10 +93,12 @@ def shipped(most: int = 30) -> Setting:
     model, samples = open_model(MODEL), open_samples(SAMPLES)
     label = samples["label"].values
     evident = samples["mask"].values.any((1, 2))
-    rows = [np.flatnonzero((label == c) & evident)[:most] for c in range(len(model.classes))]
+    wanted = np.concatenate(
+        [np.flatnonzero((label == c) & evident)[:most] for c in range(len(model.classes))]
+    )
     book = Fitted.load(Path(catalogue.models()[MODEL]) / "clusters").book
-    records = prepare(samples, model.leads, model.rate, model.size[0])
-    return Setting(model, book, records, np.concatenate(rows))
+    records = prepare(samples.isel(sample=wanted), model.leads, model.rate, model.size[0])
+    return Setting(model, book, records, np.arange(len(wanted)))
 
 
 def explained(setting: Setting, rows: np.ndarray, attribution: str) -> Iterator[tuple[int, xr.Dataset]]:
