@@ -117,6 +117,8 @@ def _unpack(archive: zipfile.ZipFile, place: Path, most: float) -> None:
     wanted = [f for f in files if PurePosixPath(f.filename).suffix.lower() in INSIDE]
     if not any(f.filename.lower().endswith(".hea") for f in wanted):
         raise SamplesError("the .zip holds no WFDB header (.hea); pack the .hea and its .dat together.")
+    if any(f.flag_bits & 1 for f in wanted):
+        raise SamplesError("the .zip is locked with a password; pack it again without.")
     size = sum(f.file_size for f in wanted)
     if size > most or len(wanted) > MOST_FILES:
         raise SamplesError(
