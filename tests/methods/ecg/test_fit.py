@@ -11,8 +11,9 @@ import torch
 
 from xai_views.errors import MethodError
 from xai_views.methods.clusters.codebook import Codebook
+from xai_views.methods.clusters.sample import Sample
 from xai_views.methods.ecg import fit as fitting
-from xai_views.methods.ecg.fit import BOOK, PLAN, STATE, Fitted, finished, fit
+from xai_views.methods.ecg.fit import BOOK, PLAN, STATE, Fitted, bootstrap, finished, fit
 from xai_views.methods.ecg.parts import EcgAsk
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
@@ -130,6 +131,32 @@ def test_progress_counts_up_to_the_end():
     steps = fit(local(), records(noisy(5)), ASK, lambda done, total: seen.append((done, total)), members=2)
     finished(steps)
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_members_keep_the_order_of_the_book_where_their_own_is_another():
+    """Each record has mostly one of three kinds of steps, so that what is drawn decides which kind is the largest."""
+    kinds = torch.eye(3)[torch.tensor([[0] * 8 + [1, 2], [1] * 7 + [2, 0, 0], [2] * 6 + [0, 1, 1, 0]])].mT
+    sample = Sample(per_image=10, weights="equal")
+    sample.add([kinds])
+    book = sample.fit(3, ("a",))
+    members = [bootstrap(sample, book, i) for i in range(6)]
+    orders = set()
+    for member in members:
+        torch.testing.assert_close(member.centroids[0], book.centroids[0])
+        assert int(member.counts.sum()) == 30
+        orders.add(tuple(member.counts.argsort(descending=True).tolist()))
+    assert len(orders) > 2
+
+
+def test_where_a_member_misses_a_cluster_that_of_the_book_stays():
+    kinds = torch.eye(3)[torch.tensor([[0, 0, 1, 1], [2, 2, 2, 2]])].mT
+    sample = Sample(per_image=4, weights="equal")
+    sample.add([kinds])
+    book = sample.fit(3, ("a",))
+    drawn = {tuple(sorted(m.counts.tolist())) for m in (bootstrap(sample, book, i) for i in range(12))}
+    assert {(0, 0, 8), (0, 4, 4), (2, 2, 4)} == drawn
+    for i in range(12):
+        torch.testing.assert_close(bootstrap(sample, book, i).centroids[0], book.centroids[0])
 
 
 # --- stopped and gone on with ----------------------------------------------------------------------------------

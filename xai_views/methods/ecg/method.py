@@ -191,7 +191,7 @@ class EcgClustersMethod(Method):
         )
         if ask.ensemble:
             shares = votes(variant, ask, length)
-            split = soft.entropy(shares[None])[0].abs() * found.inside  # abs: full agreement is 0, not -0
+            split = soft.entropy(shares[None])[0].abs()  # full agreement is 0, not -0
             ds["ensemble_entropy"] = (time, _f32(split))
         steps = variant.size[0]
         units = {"units": "s" if model.rate else "steps"}
