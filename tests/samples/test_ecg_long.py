@@ -69,6 +69,7 @@ def test_a_day_opens_without_being_read_and_pans(day, counted, sentence):
     low, high = record.window(0, record.duration, 1440)
     assert sum(counted) == 1250 + 86400 * 250
     assert max(counted) <= ecg_long.CHUNK
+    assert sum(level.nbytes for level in record._levels) < 7.5e6
     minute = 13 * 60 + 30
     assert high[0][minute] == pytest.approx(3.0, abs=0.01)
     assert np.flatnonzero(high[0] > 2).tolist() in ([minute], [minute - 1, minute])
