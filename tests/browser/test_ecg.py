@@ -1,0 +1,289 @@
+"""The ECG explorer in a real browser: every pair of linked views, the address, and what goes wrong."""
+
+from __future__ import annotations
+
+import io
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xai_views.views.ecg_layout import LEADS, sheet
+
+pytestmark = pytest.mark.browser
+RECORD = "ecg-test-00002"
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app([])
+
+
+def opened(page, server, query: str = f"&sample={RECORD}"):
+    """Open the app and wait for its first record."""
+    page.goto(f"{server.url}/ecg?model=ecg-resnet{query}")
+    root = page.locator(".xe").first
+    root.wait_for(timeout=90_000)
+    page.locator(".xe[data-state=idle]:not([data-key=''])").first.wait_for(timeout=60_000)
+    return root
+
+
+def changed(page, root, act) -> None:
+    """Do something and wait until the paper shows the answer to another wish."""
+    before = root.get_attribute("data-key")
+    act()
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
+        arg=[root.element_handle(), before],
+        timeout=30_000,
+    )
+
+
+def table(page, name: str):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def ledger(page):
+    """The ledger's table, once it has rows."""
+    found = table(page, "What each cluster contributes")
+    found.locator("tbody tr").first.wait_for()
+    return found
+
+
+def closing(page):
+    """The line that closes the ledger."""
+    return page.locator("p", has_text="the network's own").first
+
+
+def becomes(page, act, locator) -> str:
+    """Do something and return the text of the locator once it is another one."""
+    before = locator.inner_text()
+    act()
+    for _ in range(100):
+        after = locator.inner_text()
+        if after != before:
+            return after
+        page.wait_for_timeout(100)
+    raise AssertionError(f"still: {before}")
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace("+", ""))
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def choose(page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def press(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def query(page) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+
+
+def wait_query(page, key: str, wanted: str) -> None:
+    page.wait_for_function(
+        "([k, v]) => new URLSearchParams(location.search).get(k) === v", arg=[key, wanted], timeout=20_000
+    )
+
+
+def place(root, lead: str, time: float, down: float = 1.0) -> tuple[float, float]:
+    """The point of the window that shows a time of a lead, ``down`` mm under the top of its row."""
+    canvas = root.locator(".xe-sheet")
+    canvas.scroll_into_view_if_needed()
+    box, ppm = canvas.bounding_box(), float(root.get_attribute("data-ppm"))
+    segments = sheet("3x4+1", LEADS).segments
+    s = next(s for s in segments if LEADS[s.lead] == lead and s.start <= time < s.stop)
+    return box["x"] + (s.x + (time - s.start) * 25) * ppm, box["y"] + (s.y + down) * ppm
+
+
+def pixels(root) -> np.ndarray:
+    shot = root.locator(".xe-sheet").screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def coloured(root) -> float:
+    """Share of the paper that is not black, grey or white."""
+    shot = pixels(root)
+    return float((shot.max(-1) - shot.min(-1) > 30).mean())
+
+
+def test_arrow_keys_scrub_and_the_ledger_follows_and_adds_up(page, server):
+    root = opened(page, server)
+    for key, name in (("ArrowRight", "ecg-test-00003"), ("ArrowLeft", RECORD)):
+        ledger(page)
+        root.focus()
+        words = becomes(page, lambda key=key: page.keyboard.press(key), closing(page))
+        wait_query(page, "sample", name)
+        assert root.get_attribute("data-key").startswith(f"{name}|")
+        parts = {k: number(v) for k, v in re.findall(r"(\w+) ([+−]?[\d.]+)", words)}
+        rows = [number(t) for t in ledger(page).locator(".xl-figure").all_inner_texts()]
+        assert sum(rows) == pytest.approx(parts["clusters"], abs=5e-4 * (len(rows) + 1))
+        assert sum(parts[k] for k in ("bias", "clusters", "padding", "residual")) == pytest.approx(
+            parts["logit"], abs=3e-3
+        )
+
+
+def test_a_cluster_is_chosen_on_the_paper_and_in_the_ledger(page, server):
+    root = opened(page, server)
+    rows = ledger(page)
+    before = coloured(root)
+    at = place(root, "II", 1.3)
+    page.mouse.move(*at)
+    said = root.locator(".xe-readout", has_text="cluster")
+    said.wait_for()
+    chosen = re.search(r"cluster (\d+)", said.inner_text())[1]
+    page.mouse.click(*at)
+    rows.locator("tr.xl-selected").wait_for()
+    assert rows.locator("tr.xl-selected").get_attribute("data-id") == chosen
+    wait_query(page, "cluster", chosen)
+    assert coloured(root) < 0.6 * before, "all but the chosen cluster step back"
+    other = rows.locator("tbody tr:not(.xl-selected)").first
+    wanted = other.get_attribute("data-id")
+    other.click()
+    root.locator(f'[data-cluster="{wanted}"][aria-pressed=true]').wait_for()
+    assert root.locator("[data-cluster][aria-pressed=true]").count() == 1
+    root.focus()
+    page.keyboard.press("Escape")
+    wait_query(page, "cluster", "-1")
+    assert rows.locator("tr.xl-selected").count() == 0
+    assert coloured(root) == pytest.approx(before, rel=0.02)
+
+
+def test_the_list_filters_and_a_click_opens(page, server):
+    root = opened(page, server)
+    tab(page, "Records")
+    listing = table(page, "All records")
+    page.get_by_text("150 of 150 records").wait_for(timeout=90_000)
+    choose(page, "Show", "labelled wide QRS")
+    said = page.locator("p", has_text=" of 150 records, ")
+    page.wait_for_function(
+        "e => !e.innerText.startsWith('150 of')", arg=said.element_handle(), timeout=20_000
+    )
+    count = int(said.inner_text().split()[0])
+    assert 0 < count < 150
+    labels = listing.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    assert set(labels) == {"wide QRS"}
+    names = [r.get_attribute("data-id") for r in listing.locator("tbody tr").all()]
+    changed(page, root, listing.locator(f'tr[data-id="{names[1]}"]').click)
+    wait_query(page, "sample", names[1])
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("ArrowRight"))
+    wait_query(page, "sample", names[2])  # the arrow keys walk through what is listed
+    listing.locator(f'tr.xl-selected[data-id="{names[2]}"]').wait_for()
+
+
+def test_the_explained_class_changes_strip_legend_and_ledger(page, server):
+    root = opened(page, server, f"&sample={RECORD}&shown=contribution")
+    legend = root.locator(".xv-scale")
+    ledger(page)
+    choose(page, "Explained class", "wide QRS")
+    root.locator(".xv-scale", has_text="for wide QRS").wait_for()
+    page.locator("p", has_text="of wide QRS, the network's own").wait_for()
+    limit = legend.get_attribute("data-limit")
+    first = ledger(page).locator(".xl-figure").first
+    before = pixels(root)
+    becomes(page, lambda: choose(page, "Explained class", "normal"), first)
+    root.locator(".xv-scale", has_text="for normal").wait_for()
+    assert legend.get_attribute("data-limit") != limit
+    assert np.abs(pixels(root) - before).mean() > 0.1
+
+
+def test_a_brushed_interval_fills_the_fields(page, server):
+    root = opened(page, server)
+    tab(page, "Touch it")
+    start = page.get_by_label("from (s)")
+    start.wait_for()
+    page.keyboard.down("Shift")
+    page.mouse.move(*place(root, "V1", 5.4, 12))
+    page.mouse.down()
+    page.mouse.move(*place(root, "V1", 6.2, 12), steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_function("() => (new URLSearchParams(location.search).get('interval') ?? '').length > 4")
+    page.wait_for_function("e => Number(e.value) > 5", arg=start.element_handle())
+    assert float(start.input_value()) == pytest.approx(5.4, abs=0.02)
+    assert float(page.get_by_label("to (s)").input_value()) == pytest.approx(6.2, abs=0.02)
+    assert page.get_by_role("combobox", name="Lead", exact=True).inner_text() == "V1"
+
+
+def test_muting_a_lead_changes_the_answer_and_undo_restores_it(page, server):
+    root = opened(page, server)
+    tab(page, "Touch it")
+    answer = table(page, "The answer before and after the edits")
+    answer.locator("tbody tr").first.wait_for()
+    same = [r.split("\t") for r in answer.locator("tbody tr").all_inner_texts()]
+    assert all(r[1] == r[2] for r in same)
+    choose(page, "Lead", "V3")
+    changed(page, root, lambda: press(page, "Mute the lead"))
+    page.get_by_text("V3 muted.").wait_for()
+    rows = [r.split("\t") for r in answer.locator("tbody tr").all_inner_texts()]
+    assert [r[1] for r in rows if r[0] == same[0][0]] == [same[0][1]]
+    assert any(r[1] != r[2] for r in rows)
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("u"))
+    page.get_by_text("Nothing is edited yet.").wait_for()
+    assert answer.locator("tbody tr").all_inner_texts() == ["\t".join(r) for r in same]
+
+
+def test_the_answer_of_the_network_can_be_hidden(page, server):
+    root = opened(page, server)
+    assert coloured(root) > 0.2
+    switch = page.get_by_role("switch", name="Hide the network's answer")
+    switch.click()
+    wait_query(page, "hidden", "true")
+    page.wait_for_timeout(300)
+    plain = pixels(root)
+    assert ((plain[..., 2] > plain[..., 0] + 8).mean()) < 0.001, "no blue or green on pink paper"
+    assert root.locator("[data-cluster]:visible").count() == 0
+    root.focus()
+    page.keyboard.press("h")
+    wait_query(page, "hidden", "false")
+    page.wait_for_timeout(300)
+    assert coloured(root) > 0.2
+    assert not switch.is_checked()
+
+
+def test_known_evidence_draws_brackets(page, server):
+    root = opened(page, server)
+    before = pixels(root)
+    changed(page, root, page.get_by_role("switch", name="Known evidence").click)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(300)
+    differs = (np.abs(pixels(root) - before).max(-1) > 60).any(-1)
+    assert differs.mean() > 0.01
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("t"))  # the paper's key and the switch are one setting
+    assert not page.get_by_role("switch", name="Known evidence").is_checked()
+
+
+def test_taking_a_cluster_away_naming_it_and_undoing(page, server):
+    root = opened(page, server)
+    rows = ledger(page)
+    press(page, "Take the chosen cluster away")
+    page.get_by_role("alert").filter(has_text="No cluster is chosen").wait_for()
+    rows.locator("tbody tr").first.click()
+    cluster = rows.locator("tbody tr").first.get_attribute("data-id")
+    wait_query(page, "cluster", cluster)
+    field = page.get_by_label("Name of the chosen cluster")
+    field.fill("the <b>ST</b>")
+    changed(page, root, lambda: page.keyboard.press("Enter"))
+    page.locator(".xl-selected", has_text="the <b>ST</b>").wait_for()
+    root.locator(f'[data-cluster="{cluster}"]', has_text="the <b>ST</b>").wait_for()
+    assert "ST" in query(page)["names"]
+    press(page, "Take the chosen cluster away")
+    page.get_by_text(f"Without cluster {cluster}:").wait_for()
+    logit = closing(page).inner_text()
+    press(page, "Undo")
+    page.locator("p", has_text=re.compile(r"^Probabilities: [^:]*\.$")).wait_for()
+    assert closing(page).inner_text() == logit, "the ledger explains the whole record"
+    assert query(page)["ablated"] == "[]"
