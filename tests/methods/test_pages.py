@@ -88,7 +88,7 @@ def test_the_figures_of_the_shortcut_are_those_of_the_cards():
 
 def test_the_figures_of_the_readme_are_those_of_the_cards():
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    for name in (*SHORTCUT, "birds-vit", "birds-vit-registers"):
+    for name in (*SHORTCUT, "birds-vit", "birds-vit-registers", "ecg-resnet"):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
         metrics = yaml.safe_load((MODELS / name / "card.yaml").read_text("utf-8"))["metrics"]
         for figure in ("test_accuracy", "test_balanced_accuracy"):
