@@ -168,12 +168,13 @@ def test_it_stops_between_folds_and_says_where_it_is(planted):
 
 
 def test_rare_classes_and_few_records():
-    target = np.array([0] * 20 + [1] * 15 + [2] * 3 + [3])
+    target = np.array([0] * 20 + [1] * 15 + [2] * 3 + [3] * 3)
     folds = split(target, 5)
-    assert sorted(np.concatenate([test for _, test in folds])) == list(range(39))
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(41))
     counts = np.array([np.bincount(target[test], minlength=4) for _, test in folds])
     assert np.ptp(counts[:, 0]) <= 1
     assert np.ptp(counts[:, 1]) <= 1
+    assert np.ptp(counts[:, 2:].sum(1)) <= 1, "rare classes are spread together"
     assert len(split(np.array([0, 1, 0]), 10)) == 3
     assert np.isnan(auroc(np.array([[1, 0], [1, 0]]), np.ones((2, 2))))
     assert auroc(np.array([[1, 0], [0, 0]]), np.array([[0.2, 0], [0.1, 0]])) == 1
