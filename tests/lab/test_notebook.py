@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -100,6 +101,32 @@ def test_the_activation_explorer_in_jupyterlab(open_lab):
     lab.canvas.focus()
     lab.page.keyboard.press("]")
     lab.says("app.state.k, app.result().sizes['cluster']", "(6, 6)")
+    assert lab.page.problems == []
+
+
+def test_the_ecg_explorer_in_jupyterlab(open_lab):
+    lab = open_lab("ecg.ipynb")
+    outputs = lab.run_all()
+    assert errors(outputs) == []
+    pictures = []
+    for key, name, says in (
+        ("", "ecg-test-00002", "normal"),  # without the leads that a cell muted
+        ("u", "ecg-test-00002", "anterior ST elevation"),
+        ("ArrowRight", "ecg-test-00003", "wide QRS"),
+    ):
+        if key:
+            lab.page.keyboard.press(key)
+        # the app asks with a context; the wishes of the papers in the cells above it have none
+        paper = lab.page.locator(f'.xe[data-state=idle][data-key^="{name}|"]:not([data-key$="|"])')
+        sheet = paper.get_by_label(re.compile(f"Record {name}, .*: the network says {says} "))
+        sheet.wait_for(timeout=60_000)
+        sheet.scroll_into_view_if_needed()
+        assert sheet.bounding_box()["width"] > 300
+        pictures.append(sheet.evaluate("c => c.toDataURL()"))
+        paper.focus()
+    assert len(set(pictures)) == 3
+    lab.says("app.state.sample, app.state.edits_made", "(3, [])")
+    lab.says("app.result().sample.item()", "ecg-test-00003")
     assert lab.page.problems == []
 
 
