@@ -10,6 +10,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from dashboard.ecg_forest import ForestPanel
 from dashboard.ecg_ledger import swatch
 from dashboard.tasks import on_page, start
 from dashboard.theme import caption
@@ -50,6 +51,7 @@ class TablesPanel(pn.viewable.Viewer):
             label="Correlation of a cluster's share of time with each class", columns=columns
         )
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
+        self.forest = ForestPanel(app)
         self.found: Any = None
         self._turn = 0
         for widget in (self.kind, self.transform, self.output):
@@ -112,13 +114,9 @@ class TablesPanel(pn.viewable.Viewer):
             ),
             self.words,
             self.listing,
-            *self.more(),
+            self.forest,
             sizing_mode="stretch_width",
         )
-
-    def more(self) -> list:
-        """What stands below the correlations."""
-        return []
 
 
 def correlations(found: Any, kind: str, transform: str, output: str, classes: int) -> Any:
