@@ -27,6 +27,7 @@ from xai_views import catalogue, open_model, open_samples
 from xai_views.methods import get
 from xai_views.methods.ecg.fit import Fitted
 from xai_views.methods.ecg.parts import EcgAsk
+from xai_views.methods.ecg.receptive import receptive_field
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 
@@ -355,8 +356,12 @@ def main() -> None:
     most, attributions, draws = quick if options.quick else (options.records, ATTRIBUTIONS, options.draws)
     setting = shipped(most)
     measured = measure(setting, attributions, draws)
+    seen = receptive_field(setting.model, setting.book.taps[-1])
     print(
-        f"{len(setting.rows)} records of {SAMPLES}, {MODEL}, {draws} draws; mean ± standard error over records\n"
+        f"{len(setting.rows)} records of {SAMPLES}, {MODEL}, {draws} draws; mean ± standard error over records"
+    )
+    print(
+        f"a step of the last map sees {seen.seconds:.1f} s and stands for {seen.cell / setting.model.rate:.2f} s\n"
     )
     print(table(measured))
     if options.json:
