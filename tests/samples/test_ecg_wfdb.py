@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from xai_views.samples.ecg_files import is_ecg, open_ecg
-from xai_views.samples.ecg_wfdb import read_header, read_steps
+from xai_views.samples.ecg_header import read_header
+from xai_views.samples.ecg_wfdb import read_steps
 from xai_views.samples.signals import LEADS
 
 wfdb = pytest.importorskip("wfdb")
@@ -217,7 +218,7 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
         ("r 12 500 2000", "r 8 500 2000", "announces 8 leads and describes 12"),
         ("r 12 500 2000", "r 0 500 2000", "announces 0 leads"),
         ("r 12 500 2000", "r", "announces 0 leads"),
-        ("r 12 500 2000", "r 12 0 2000", "sampling rate 0"),
+        ("r 12 500 2000", "r 12 0 2000", "sampling rate '0'"),
         ("r 12 500 2000", "r 12 fast 2000", "begins with .r 12 fast"),
         ("r 12 500 2000", "r 12 500 -7", "begins with"),
         ("r 12 500 2000", "r 12 5.0.0 2000", "begins with"),
@@ -249,7 +250,7 @@ def test_what_is_no_header(tmp_path, sentence, content):
 def test_no_gain_and_no_rate_are_the_rule_of_wfdb_and_said(tmp_path):
     counts = np.rint(beats(250)[:, :2] * 200).astype("<i2")
     counts.tofile(tmp_path / "old.dat")
-    (tmp_path / "old.hea").write_text("old 2\nold.dat 16\nold.dat 16 0 12 0 0 0 0 V1\n")
+    (tmp_path / "old.hea").write_text("old 2\nold.dat 16\nold.dat 16 0 12 0 Lead V1\n")
     ds = open_ecg(tmp_path / "old")
     assert ds.attrs["rate"] == 250
     assert ds.sizes["time"] == 1000

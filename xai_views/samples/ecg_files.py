@@ -14,10 +14,11 @@ from xai_views.errors import SamplesError
 
 from .ecg_arrays import looks_like_arrays, open_npz, open_zarr
 from .ecg_dicom import dicom_source, looks_like_waveform
+from .ecg_header import record_path, segments_of
 from .ecg_raw import Source, chosen, gather, left_out, with_note
 from .ecg_sets import Labelled, find_labels, of_rate
 from .ecg_tables import csv_source, looks_like_table
-from .ecg_wfdb import record_path, segments_of, wfdb_source
+from .ecg_wfdb import wfdb_source
 from .signals import validate_signals
 
 #: Entries of a folder that :func:`is_ecg` looks at, and folders below it that are searched.

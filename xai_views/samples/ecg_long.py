@@ -13,8 +13,9 @@ import xarray as xr
 from xai_views.errors import SamplesError
 
 from .ecg_arrays import open_zarr
+from .ecg_header import Header, read_header, record_path
 from .ecg_raw import LONGEST_S, Source, gather
-from .ecg_wfdb import Header, read_header, read_steps, record_path
+from .ecg_wfdb import read_steps, wfdb_package
 
 #: Steps under one cell of the finest level of the pyramid, and cells under one of the next.
 CELL, FANOUT = 64, 4
@@ -196,6 +197,7 @@ def open_long(path: str | Path) -> LongRecord:
     path = Path(path).expanduser()
     header = record_path(path)
     if header is not None:
+        wfdb_package()
         return _of_wfdb(read_header(header))
     if path.is_dir() and path.suffix == ".zarr":
         return _of_zarr(path)

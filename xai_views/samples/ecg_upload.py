@@ -16,9 +16,9 @@ from xai_views.errors import SamplesError
 from .ecg_arrays import open_npz
 from .ecg_dicom import DEFLATED, dicom_source
 from .ecg_files import sources_of
+from .ecg_header import PLAIN
 from .ecg_raw import gather, left_out, with_note
 from .ecg_tables import csv_source
-from .ecg_wfdb import PLAIN
 
 #: What a zip may hold, and how many of it.
 INSIDE, MOST_FILES = (".hea", ".dat", ".mat"), 200
