@@ -230,12 +230,13 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
         ("r.dat 16", "simplecache::http://localhost/r.dat 16", "plain names"),
         ("r.dat 16", "r.dat sixteen", "does not describe a signal"),
         ("r.dat 16", "r.dat 16x0", "does not describe a signal"),
-        ("r.dat 16", "r.dat 17", "cannot be read"),
+        ("r.dat 16", "r.dat 17", "gives the format 17, which WFDB does not know"),
+        ("r.dat 16", "r.dat 80", "several formats or offsets for the file 'r.dat'"),
     ],
 )
 def test_malformed_headers(tmp_path, sentence, old, new, said):
     path = write(tmp_path)
-    edit(path, old, new, 1 if old.startswith("r ") or "x0" in new or "sixteen" in new else -1)
+    edit(path, old, new, 1 if old.startswith("r ") or "x0" in new or "sixteen" in new or " 80" in new else -1)
     with sentence(said):
         open_ecg(path)
 

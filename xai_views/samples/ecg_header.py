@@ -21,6 +21,8 @@ BYTES = {
     "8": Fraction(1), "16": Fraction(2), "24": Fraction(3), "32": Fraction(4), "61": Fraction(2), "80": Fraction(1),
     "160": Fraction(2), "212": Fraction(3, 2), "310": Fraction(4, 3), "311": Fraction(4, 3),
 }  # fmt: skip
+#: Formats whose size depends on what is in them: compressed ones, and "no file".
+OTHERS = ("0", "508", "516", "524")
 #: What a file name in a header may be. wfdb hands it to fsspec, which would follow "::" and "://" to other places.
 PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 MOST_HEADER = 4_000_000
@@ -188,6 +190,10 @@ def _line(path: Path, row: str, k: int) -> Line:
         raise SamplesError(
             f"header {path.name!r} names the file {parts[0][:80]!r}; signal files must lie beside it under plain names."
         )
+    if form[1] not in BYTES and form[1] not in OTHERS:
+        raise SamplesError(
+            f"header {path.name!r} gives the format {form[1][:20]}, which WFDB does not know; restore it."
+        )
     value = float(gain["gain"]) if gain and gain["gain"] else None
     if value is not None and value < 0:
         raise SamplesError(f"header {path.name!r} gives the gain {value:g}; a gain is positive.")
@@ -211,6 +217,10 @@ def _steps(path: Path, lines: list[Line], stated: int | None) -> int | None:
         where = path.with_name(file)
         if file == "~":
             continue  # the layout of segments that follow
+        if len({(line.form, line.offset) for line in mine}) > 1:
+            raise SamplesError(
+                f"header {path.name!r} gives several formats or offsets for the file {file!r}; restore it."
+            )
         if not where.is_file():
             raise SamplesError(
                 f"header {path.name!r} names the file {file!r}, which is not beside it; copy both."

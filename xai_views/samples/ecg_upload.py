@@ -107,7 +107,17 @@ def _zip(data: bytes, most: float) -> xr.Dataset:
                 )
             ds, _ = gather(sources, lazy=False)
             return ds.assign_attrs(with_note(ds.attrs, left_out(failed, len(sources) + len(failed))))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
+    except SamplesError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OSError,
+    ) as e:
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
         raise SamplesError(f"the upload is not a complete .zip ({why}); pack it again.") from None
 

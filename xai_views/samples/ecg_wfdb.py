@@ -58,12 +58,11 @@ def read_whole(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     if all(c is None for c in header.checksums):
         return read_steps(header, 0, header.steps), ()
-    record = _read(header, 0, header.steps, physical=False)
-    found = record.d_signal.sum(0, dtype=np.int64)
+    signal, found = _read(header, 0, header.steps, counts=True)
     pairs = zip(header.leads, header.checksums, found, strict=True)
     wrong = [lead for lead, stated, sum_ in pairs if stated is not None and (stated - int(sum_)) % 65536]
     said = (f"the checksum of {listed(wrong)} differs from the header's: edited or damaged",) if wrong else ()
-    return _in_mv(header, record.dac(return_res=32), header.steps), said
+    return signal, said
 
 
 def read_steps(header: Header, start: int, stop: int) -> np.ndarray:
@@ -79,34 +78,34 @@ def read_steps(header: Header, start: int, stop: int) -> np.ndarray:
     SamplesError
         When the signal file cannot be read.
     """
-    return _in_mv(header, _read(header, start, stop, physical=True).p_signal, stop - start)
+    return _read(header, start, stop, counts=False)[0]
 
 
-def _read(header: Header, start: int, stop: int, *, physical: bool) -> Any:
+def _read(header: Header, start: int, stop: int, *, counts: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Read steps in mV, and the sum of each signal's numbers as stored if ``counts``."""
     wfdb = wfdb_package()
     try:
-        return wfdb.rdrecord(
+        record = wfdb.rdrecord(
             str(header.path.with_suffix("")),
             sampfrom=start,
             # wfdb compares this with the length that the header states, and fails where it states none.
             sampto=stop if header.stated else None,
             channels=list(header.channels),
-            physical=physical,
+            physical=not counts,
             return_res=32,
             force_channels=True,
         )
+        sums = record.d_signal.sum(0, dtype=np.int64) if counts else np.zeros(0, np.int64)
+        values = record.dac(return_res=32) if counts else record.p_signal
+        signal = np.asarray(values, np.float32).T[:, : stop - start]
     except Exception as e:  # noqa: BLE001 - wfdb raises many kinds for files that are none
         why = (str(e).splitlines()[0][:80] if str(e) else "").rstrip(".") or type(e).__name__
         raise SamplesError(
             f"the signals of record {header.path.stem!r} cannot be read ({why}); restore its files."
         ) from None
-
-
-def _in_mv(header: Header, values: np.ndarray | None, steps: int) -> np.ndarray:
-    signal = np.asarray(np.empty((0, 0)) if values is None else values, np.float32).T[:, :steps]
-    if signal.shape != (len(header.leads), steps):
+    if signal.shape != (len(header.leads), stop - start):
         raise SamplesError(
             f"record {header.path.stem!r} holds signals of shape {list(signal.shape)} and its header describes "
-            f"{[len(header.leads), steps]}; restore its files."
+            f"{[len(header.leads), stop - start]}; restore its files."
         )
-    return signal * np.asarray(header.units, np.float32)[:, None]
+    return signal * np.asarray(header.units, np.float32)[:, None], sums
