@@ -157,6 +157,9 @@ def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once():
     )  # the second record; the first one's windows, zeros, itself
     assert METHOD.covers(model, found[0], ask)
     assert METHOD.covers(model, found[0], replace(ask, attribution_steps=3)), "which occlusion does not use"
+    (same,) = METHOD.observe(model, x[:1], [replace(ask, attribution="gradient x input")], [None])
+    used_by_others = {"window": 9.0, "attribution_steps": 1}
+    assert METHOD.covers(model, same, replace(plain, attribution="gradient x input", **used_by_others))
     for other in (
         {"window": 0.64},
         {"attribution_class": 3},

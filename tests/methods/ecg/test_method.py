@@ -305,6 +305,9 @@ def test_a_head_that_is_not_linear_costs_a_backward_pass_per_class_and_a_pass_pe
     assert (spent["forward"], spent["backward"]) == (1, 0)
     assert METHOD.covers(model, seen[0], ask)
     assert not METHOD.covers(model, seen[0], replace(ASK, targets=(1,)))
+    with counted(model) as spent:
+        METHOD.observe(model, signals[:1], [replace(ask, taps=("one", "relu3"))], seen)
+    assert (spent["forward"], spent["backward"]) == (2, 0), "a new tap, and the answer for other clusters"
 
 
 # --- the explanation as a file ---------------------------------------------------------------------------------
