@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from xai_views.errors import SamplesError
 from xai_views.samples.ecg_upload import open_ecg_bytes
 
 wfdb = pytest.importorskip("wfdb")
@@ -197,3 +198,36 @@ def test_a_zip_that_is_cut_off_or_locked(tmp_path, place, sentence):
             locked[start + offset] |= 1
     with sentence("locked with a password"):
         open_ecg_bytes("a.zip", bytes(locked))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_damaged_is_a_sentence_or_a_record(tmp_path, place, seed):
+    rng = np.random.default_rng(seed)
+    files = record(tmp_path)
+    text = "time,I (mV)\n" + "\n".join(f"{t:.3f},{v:.4f}" for t, v in zip(TIME, WAVE, strict=True))
+
+    def damaged(data: bytes, first: int) -> bytes:
+        data = bytearray(data)
+        at = int(rng.integers(first))
+        new = bytes(rng.integers(32, 127, int(rng.integers(1, 4))).astype(np.uint8))
+        data[at : at + int(rng.integers(0, 4))] = new
+        return bytes(data)
+
+    said = []
+    for _ in range(25):
+        whole = zipped(files)
+        tries = {
+            "a.zip": zipped({**files, "r.hea": damaged(files["r.hea"], len(files["r.hea"]))}),
+            "b.zip": damaged(whole, len(whole)),
+            "c.csv": damaged(text.encode(), 100),
+        }
+        for name, data in tries.items():
+            try:
+                ds = open_ecg_bytes(name, data)
+            except SamplesError as e:
+                said.append(str(e))
+            else:
+                assert np.isfinite(ds["signal"].values).all()
+    assert len(said) > 10
+    assert not [text for text in said if "\n" in text or not text.endswith(".")]
+    assert not list(place.iterdir())
