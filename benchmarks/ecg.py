@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from _browser import ARGS, INIT, Scrubbed, find_chromium  # noqa: E402  (found beside this file)
+from _ecg_passes import changes, explain  # noqa: E402
 
 COUNT, STEPS, RATE, CELLS = 128, 4096, 400.0, 256
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -277,100 +278,6 @@ def scrub(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         row["ratio"] = row.get("p50_ms", np.nan) / rows["browser"].get("p50_ms", np.nan)
         print(f"{PEERS[name][0]:36}" + "".join(f"{row.get(h, np.nan):12.1f}" for h in heads))
     return rows
-
-
-# -- explanations -----------------------------------------------------------------------------------------------
-
-
-def opened() -> tuple[Any, Any]:
-    """Return a visitor's session on what is shipped, and the state of a fresh page."""
-    import torch
-
-    from dashboard.ecg_data import EcgSession
-    from dashboard.ecg_state import EcgState
-    from xai_views import open_model, open_samples
-
-    torch.set_num_threads(1)
-    session = EcgSession(open_model("ecg-resnet"), open_samples("ecg/test"))
-    return session, EcgState.first(session.names)
-
-
-def explain(options: argparse.Namespace) -> list[dict]:
-    """Time explanations that are not known, beside one forward pass of the same records."""
-    import torch
-    from _turns import take_turns
-
-    session, state = opened()
-    model, method, rows = session.model, session.method, []
-    fresh = iter(range(len(session.names)))
-    for count in (1, 16):
-        x = np.stack([session.image(i) for i in range(count)])
-        tensor = model.tensor(x)
-
-        def forward(tensor=tensor):
-            with torch.no_grad():
-                return model.module(tensor)
-
-        def whole(x=x, **more):
-            asks = [session.ask(state, i, **more) for i in range(len(x))]
-            seen = method.observe(model, x, asks, [None] * len(x))
-            return [method.interpret(model, o, a) for o, a in zip(seen, asks, strict=True)]
-
-        ways = {
-            "one forward pass": forward,
-            "clusters, contributions of a class": whole,
-            "and of every class": lambda whole=whole: whole(targets=tuple(range(len(model.classes)))),
-            "and the ensemble of 5": lambda whole=whole: whole(ensemble=session.fitted.ensemble),
-            "and gradient x input": lambda whole=whole: whole(attribution="gradient x input"),
-        }
-        if count == 1:
-            ways["clusters, through the kernel"] = lambda: session.explain_now(
-                i := next(fresh), session.ask(state, i)
-            )
-        values, found = take_turns("explain", f"{count} records", ways, min(options.steps, 100))
-        last = values["clusters, contributions of a class"][-1]
-        np.testing.assert_allclose(
-            last["logit"].values[0], values["one forward pass"][-1].numpy(), rtol=0, atol=1e-4
-        )
-        print(f"\n{count} records, one thread\n  {'':44}{'p50 ms':>11}{'worst':>11}{'ratio':>8}")
-        print("\n".join(row.line() for row in found))
-        rows += [vars(row) for row in found]
-    return rows
-
-
-def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Time changes of explained records and count the passes of the network, which must be none."""
-    from xai_views.methods.nave_parts import Ablation
-    from xai_views.models import passes
-
-    session, state = opened()
-    spread, classes = session.temperature, len(session.model.classes)
-    kinds = {
-        "temperature": lambda n: {"temperature": spread * (1 + 0.01 * n)},
-        "target class": lambda n: {"targets": (n % classes,)},
-        "cluster taken away": lambda n: {"ablation": Ablation((n % session.book.k,))},
-        "clusters of the record alone, K": lambda n: {"codebook": None, "ensemble": (), "k": 3 + n % 10},
-    }
-    records = list(range(10))
-    for i in records:
-        session.explain_now(i, session.ask(state, i))
-    out = {}
-    print(f"\n{'change of an explained record':36}{'n':>6}{'p50 ms':>10}{'p95 ms':>10}{'passes':>8}")
-    for name, kind in kinds.items():
-        before, spent = passes.snapshot(), []
-        for n in range(options.steps):
-            i = records[n % len(records)]
-            ask = session.ask(state, i, **kind(n // len(records) + 1))
-            start = time.perf_counter()
-            session.explain_now(i, ask)
-            spent.append(1000 * (time.perf_counter() - start))
-        used = sum(v - before[k] for k, v in passes.snapshot().items())
-        worst = sorted(spent)[min(len(spent) - 1, int(0.95 * len(spent)))]
-        out[name] = {"n": len(spent), "p50_ms": statistics.median(spent), "p95_ms": worst, "passes": used}
-        print(f"{name:36}{len(spent):6}{out[name]['p50_ms']:10.1f}{worst:10.1f}{used:8}")
-        if used:
-            sys.exit(f"A change of the {name} used {used} passes of the network and should use none.")
-    return out
 
 
 def main() -> None:

@@ -1,0 +1,119 @@
+"""What an explanation of an ECG record costs beside the passes of the network, and what is free of passes."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def opened() -> tuple[Any, Any]:
+    """Return a visitor's session on what is shipped, and the state of a fresh page."""
+    import torch
+
+    from dashboard.ecg_data import EcgSession
+    from dashboard.ecg_state import EcgState
+    from xai_views import open_model, open_samples
+
+    torch.set_num_threads(1)
+    session = EcgSession(open_model("ecg-resnet"), open_samples("ecg/test"))
+    return session, EcgState.first(session.names)
+
+
+def on_the_clock(way: Callable[[], Any], spent: list[float]) -> Callable[[], Any]:
+    """Let a way also note its CPU time in ms, all threads together, which a busy machine does not stretch as much."""
+
+    def run() -> Any:
+        start = time.process_time()
+        value = way()
+        spent.append(1000 * (time.process_time() - start))
+        return value
+
+    return run
+
+
+def explain(options: argparse.Namespace) -> list[dict]:
+    """Time explanations that are not known, beside one forward pass of the same records."""
+    import torch
+    from _turns import take_turns
+
+    session, state = opened()
+    model, method, rows = session.model, session.method, []
+    fresh = iter(range(len(session.names)))
+    for count in (1, 16):
+        x = np.stack([session.image(i) for i in range(count)])
+        tensor = model.tensor(x)
+
+        def forward(tensor=tensor):
+            with torch.no_grad():
+                return model.module(tensor)
+
+        def whole(x=x, **more):
+            asks = [session.ask(state, i, **more) for i in range(len(x))]
+            seen = method.observe(model, x, asks, [None] * len(x))
+            return [method.interpret(model, o, a) for o, a in zip(seen, asks, strict=True)]
+
+        ways = {
+            "one forward pass": forward,
+            "clusters, contributions of a class": whole,
+            "and of every class": lambda whole=whole: whole(targets=tuple(range(len(model.classes)))),
+            "and the ensemble of 5": lambda whole=whole: whole(ensemble=session.fitted.ensemble),
+            "and gradient x input": lambda whole=whole: whole(attribution="gradient x input"),
+        }
+        if count == 1:
+            ways["clusters, through the kernel"] = lambda: session.explain_now(
+                i := next(fresh), session.ask(state, i)
+            )
+        spent: dict[str, list[float]] = {name: [] for name in ways}
+        ways = {name: on_the_clock(way, spent[name]) for name, way in ways.items()}
+        values, found = take_turns("explain", f"{count} records", ways, min(options.steps, 100))
+        for row in found:
+            row.figures["CPU ms"] = statistics.median(spent[row.way][1:])  # the first one warms up
+        last = values["clusters, contributions of a class"][-1]
+        np.testing.assert_allclose(
+            last["logit"].values[0], values["one forward pass"][-1].numpy(), rtol=0, atol=1e-4
+        )
+        print(f"\n{count} records, one thread\n  {'':44}{'p50 ms':>11}{'worst':>11}{'ratio':>8}")
+        print("\n".join(row.line() for row in found))
+        rows += [vars(row) for row in found]
+    return rows
+
+
+def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Time changes of explained records and count the passes of the network, which must be none."""
+    from xai_views.methods.nave_parts import Ablation
+    from xai_views.models import passes
+
+    session, state = opened()
+    spread, classes = session.temperature, len(session.model.classes)
+    kinds = {
+        "temperature": lambda n: {"temperature": spread * (1 + 0.01 * n)},
+        "target class": lambda n: {"targets": (n % classes,)},
+        "cluster taken away": lambda n: {"ablation": Ablation((n % session.book.k,))},
+        "clusters of the record alone, K": lambda n: {"codebook": None, "ensemble": (), "k": 3 + n},
+    }
+    records = range(min(len(session.names), -(-options.steps // 4)))  # no change is asked for twice
+    for i in records:
+        session.explain_now(i, session.ask(state, i))
+    out = {}
+    print(f"\n{'change of an explained record':36}{'n':>6}{'p50 ms':>10}{'p95 ms':>10}{'passes':>8}")
+    for name, kind in kinds.items():
+        before, spent = passes.snapshot(), []
+        for n in range(options.steps):
+            i = n % len(records)
+            ask = session.ask(state, i, **kind(n // len(records) + 1))
+            start = time.perf_counter()
+            session.explain_now(i, ask)
+            spent.append(1000 * (time.perf_counter() - start))
+        used = sum(v - before[k] for k, v in passes.snapshot().items())
+        worst = sorted(spent)[min(len(spent) - 1, int(0.95 * len(spent)))]
+        out[name] = {"n": len(spent), "p50_ms": statistics.median(spent), "p95_ms": worst, "passes": used}
+        print(f"{name:36}{len(spent):6}{out[name]['p50_ms']:10.1f}{worst:10.1f}{used:8}")
+        if used:
+            sys.exit(f"A change of the {name} used {used} passes of the network and should use none.")
+    return out
