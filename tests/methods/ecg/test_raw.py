@@ -43,12 +43,20 @@ def test_padding_is_neither_drawn_nor_counted():
     padded[:, :, 640:][:, :, ::2] = -9
     lengths = [640] * 4
     book = raw_clusters(padded, 4, 80, RATE, lengths, window=CELL / RATE)
-    assert np.abs(book.centroids).max() < 2
+    plain = raw_clusters(signals, 4, 40, RATE, window=CELL / RATE)
+    assert book.centroids == pytest.approx(plain.centroids)
     ids = book.sequence(padded[0], 640)
     assert (ids[40:] == -1).all()
     assert (ids[:40] >= 0).all()
     assert book.proportion(padded[0], 640).sum() == pytest.approx(1)
     assert (ids[:39] == book.sequence(padded[0])[:39]).all()
+
+
+def test_the_height_of_a_record_hardly_counts():
+    signals, truth = planted(6)
+    tall = signals * np.array([0.5, 0.7, 1, 1.4, 2, 2.8], np.float32)[:, None, None]
+    book = raw_clusters(tall, 4, truth.shape[1], RATE, window=CELL / RATE)
+    assert ari(np.stack([book.sequence(x) for x in tall]), truth) > 0.98
 
 
 @pytest.mark.parametrize(("cells", "steps"), [(40, 640), (256, 4096), (7, 100)])

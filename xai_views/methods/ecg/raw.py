@@ -12,7 +12,8 @@ import numpy as np
 
 from ...errors import MethodError
 
-WINDOW_S = 0.16
+WINDOW_S = 0.64
+FLOOR_MV = 0.02  # root mean square added to that of a window, so that rest stays small
 POINTS = 16  # of a window, per lead
 PER_RECORD = 50
 RESTARTS = 4
@@ -25,7 +26,7 @@ class RawBook:
     Attributes
     ----------
     centroids : ndarray
-        ``[K, lead, points]`` float64 in mV: a window from its first to its last part.
+        ``[K, lead, points]`` float64 without unit: windows of one size, from their first to their last part.
     cells : int
         Windows in a record; their middles are the middles of as many equal parts of it.
     rate, window : float
@@ -44,7 +45,7 @@ class RawBook:
 
     def sequence(self, signal: np.ndarray, length: int | None = None) -> np.ndarray:
         """Cluster of every cell ``[cells]`` int64 of a record ``[lead, time]`` mV, -1 in padding."""
-        x = windows(signal, self.cells, self.rate, self.window, self.centroids.shape[2])
+        x = _scaled(windows(signal, self.cells, self.rate, self.window, self.centroids.shape[2]))
         x, centres = x.reshape(len(x), -1), self.centroids.reshape(self.k, -1)
         if x.shape[1] != centres.shape[1]:
             raise MethodError(
@@ -120,6 +121,9 @@ def raw_clusters(
 ) -> RawBook:
     """Cluster windows of the signals by k-means (scikit-learn, four starts), for the same K and cells as the network's clusters.
 
+    As the network's features are, windows are divided by their size (root mean square and :data:`FLOOR_MV`): otherwise the
+    heights of different people decide, and the control is too easy to beat.
+
     Parameters
     ----------
     signals : iterable of ndarray
@@ -146,7 +150,7 @@ def raw_clusters(
     for i, signal in enumerate(signals):
         inside = np.flatnonzero(_inside(cells, np.shape(signal)[1], None if lengths is None else lengths[i]))
         some = rng.choice(inside, min(per_record, len(inside)), replace=False)
-        drawn.append(windows(signal, cells, rate, window)[some])
+        drawn.append(_scaled(windows(signal, cells, rate, window)[some]))
     if len({d.shape[1:] for d in drawn}) > 1:
         raise MethodError(
             "the records have different leads; bring them to one set with xai_views.samples.prepare."
@@ -191,6 +195,11 @@ def cluster_windows(
     sums = np.zeros((k, *x.shape[1:]))
     np.add.at(sums, ids[ids >= 0], x[ids >= 0])
     return sums, np.bincount(ids[ids >= 0], minlength=k)
+
+
+def _scaled(x: np.ndarray) -> np.ndarray:
+    """Windows ``[cells, lead, points]`` divided by their size; one of 0 stays 0."""
+    return x / (np.sqrt((x**2).mean((1, 2), keepdims=True)) + FLOOR_MV)
 
 
 def _inside(cells: int, steps: int, length: int | None) -> np.ndarray:
