@@ -161,7 +161,9 @@ def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method:
     ds = ds.assign_coords(sample=np.asarray(names, dtype=str))
     if "label" in samples:
         ds = ds.assign_coords(label=("sample", samples["label"].values)) if samples["label"].ndim == 1 else ds
-    return validate(ds.assign_attrs(provenance(model, method, content.hexdigest())))
+    # what was done to bring records to the model
+    prepared = {n: samples.attrs[n] for n in ("prepared",) if n in samples.attrs}
+    return validate(ds.assign_attrs(prepared, **provenance(model, method, content.hexdigest())))
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:

@@ -314,7 +314,7 @@ def test_a_head_that_is_not_linear_costs_a_backward_pass_per_class_and_a_pass_pe
 
 
 def test_an_explanation_follows_the_schema_and_opens_again(tmp_path):
-    model, ds = local(), records(noisy(3, length=LENGTH), length=[400, 400, 300])
+    model, ds = local(), records(noisy(3, length=LENGTH), length=[400, 400, 300], prepared='["cut"]')
     fitted = finished(fit(model, ds, ASK, members=2))
     ask = replace(
         *(ASK,), codebook=fitted.book.named(["P"]), ensemble=fitted.ensemble, attribution="gradient x input"
@@ -325,6 +325,7 @@ def test_an_explanation_follows_the_schema_and_opens_again(tmp_path):
     assert found["attribution"].shape == (3, 3, STEPS)
     assert list(found["lead"].values) == list(LEADS)
     assert fitted.book.key in found.attrs["ask"]
+    assert found.attrs["prepared"] == '["cut"]'
     again = load(save(found, tmp_path / "e.zarr"))
     assert again.identical(found)
 
