@@ -49,7 +49,9 @@ def explained(key: str, bpm: float = 75.0, steps: int = STEPS, **about) -> Recor
     )
     entropy = np.select([cluster == 9, cluster == 2], [0.8, 0.4], 0.1)
     strip = np.where(cluster == 1, 0.02, -0.004)[None] * GAINS[:, None]
-    shape = beats(bpm, steps)
+    shape = beats(bpm, steps) + np.random.default_rng(0).normal(
+        0, 0.004, steps
+    )  # no signal is as smooth as a formula
     return Record(**{
         "id": key, "leads": LEADS, "rate": RATE, "signal": GAINS[:, None] * shape, "cluster": cluster, "entropy": entropy,
         "step": step, "names": ("P", "QRS", "T", *[""] * 6, "rest"), "contribution": strip, "totals": tuple(strip.sum(1)),
@@ -98,10 +100,21 @@ def page(order=("square", "beats", "missing", "long", "broken"), **params):
     paper = ECGPaper(
         provider, order=list(order), sizing_mode="stretch_width", keys={"n": "next finding"}, **params
     )
-    told = pn.pane.Str("", css_classes=["told"], styles={"font-size": "9px", "white-space": "pre-wrap"})
+    told = pn.pane.Str(
+        "",
+        css_classes=["told"],
+        styles={"font-size": "9px", "overflow": "hidden"},
+        sizing_mode="stretch_width",
+    )
+
+    heard: dict[str, str] = {}
 
     def tell(kind):
-        return lambda value: setattr(told, "object", f"{kind} {value}")
+        def function(value):
+            heard[kind] = f"{kind} {value}"
+            told.object = "\n".join(heard.values())
+
+        return function
 
     for kind in ("select", "hover", "cluster", "key", "position", "settings"):
         getattr(paper, f"on_{kind}")(tell(kind))

@@ -10,6 +10,11 @@ import importlib
 _WHERE = {
     "Canvas": "canvas",
     "SETTINGS": "canvas",
+    "ECGPaper": "ecg_paper",
+    "Record": "ecg_record",
+    "record_of": "ecg_record",
+    "Interval": "ecg_record",
+    "plot_ecg": "ecg_svg",
     "Filmstrip": "filmstrip",
     "Listing": "listing",
     "Frame": "wire",

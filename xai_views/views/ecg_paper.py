@@ -46,7 +46,7 @@ SETTINGS: dict[str, Any] = {
     "px_per_mm": None,  # CSS pixels of 1 mm; None fits the width; "true" = as this screen was calibrated
     "explain": True,  # show what is explained, on grey paper
     "bands": True,  # clusters behind the trace
-    "uncertainty": True,  # hatch bands of uncertain assignment
+    "uncertainty": True,  # stripes instead of bands where the assignment is uncertain
     "strip": True,  # contributions under the leads
     "truth": False,  # brackets around known truths
     "grid": "auto",  # "pink" | "grey" | "auto": pink, and grey when an explanation is shown

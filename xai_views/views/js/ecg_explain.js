@@ -1,7 +1,8 @@
-// What is explained, behind the trace: bands of clusters, hatched where uncertain, strips of contributions, truths.
+// What is explained, behind the trace: bands of clusters, striped where uncertain, strips of contributions, truths.
 const BAR_Y = 3, BAR_HEIGHT = 1.2, NUMBER_SIZE = 2.6; // mm from the top of a row: numbers, then bars of the clusters
 const FADED = 0.15; // what a highlight leaves of the others
-const UNSURE = [1 / 3, 2 / 3], HATCH_MM = [0, 2, 1]; // from which entropy on a band is hatched, and how densely
+const UNSURE = [1 / 3, 2 / 3]; // entropies from which on a band is broken into stripes
+const STRIPES = [null, [2, 1], [2, 0.5]]; // mm from stripe to stripe, and of each; readable in grey print
 
 const doubt = (entropy) => (entropy === null || entropy < UNSURE[0] ? 0 : entropy < UNSURE[1] ? 1 : 2);
 
@@ -16,18 +17,30 @@ function rectOf(view, segment, sheet, start, stop, y, height) {
   return [left, view.y(y), Math.max(1, right - left), height * view.ppm];
 }
 
+// Fill a stretch of a band: whole where it is certain, in horizontal stripes where it is not.
+function fillBand(context, view, [left, top, width, height], level) {
+  context.beginPath();
+  if (!level) context.rect(left, top, width, height);
+  else {
+    const [pitch, tall] = STRIPES[level].map((mm) => mm * view.ppm);
+    for (let y = 0; y < height; y += pitch) context.rect(left, top + y, width, Math.min(tall, height - y));
+  }
+  context.fill();
+}
+
 function drawBands(context, view, sheet, record, segment, settings) {
-  const stop = Math.min(segment.stop, record.seconds), {top, height} = {top: segment.y + BAR_Y, height: segment.height - BAR_Y};
+  const stop = Math.min(segment.stop, record.seconds), top = segment.y + BAR_Y, height = segment.height - BAR_Y - BAR_HEIGHT;
+  const unsure = record.entropy && settings.uncertainty;
   for (const [id, from, to] of record.clusters.runs(segment.lead, segment.start, stop)) {
     if (id === null || id < 0) continue;
     const weight = weightOf(settings, id), bar = rectOf(view, segment, sheet, from, to, top, BAR_HEIGHT);
-    context.fillStyle = colourOf(id);
-    context.globalAlpha = settings.opacity * weight;
-    context.fillRect(...rectOf(view, segment, sheet, from, to, top, height));
-    context.globalAlpha = weight;
-    context.fillRect(...bar);
-    if (id >= 8) {
-      context.fillStyle = context.createPattern(hatchTile(hatchOf(id)), "repeat");
+    const paints = [colourOf(id), ...(id >= 8 ? [context.createPattern(hatchTile(hatchOf(id)), "repeat")] : [])];
+    for (const paint of paints) {
+      context.fillStyle = paint;
+      context.globalAlpha = settings.opacity * weight;
+      for (const [level, a, b] of unsure ? record.entropy.runs(segment.lead, from, to, doubt) : [[0, from, to]])
+        fillBand(context, view, rectOf(view, segment, sheet, a, b, top + BAR_HEIGHT, height), level);
+      context.globalAlpha = weight;
       context.fillRect(...bar);
     }
     const wide = String(id).length * NUMBER_SIZE * 0.62;
@@ -37,24 +50,6 @@ function drawBands(context, view, sheet, record, segment, settings) {
     }
   }
   context.globalAlpha = 1;
-}
-
-// Diagonal lines over the bands of uncertain stretches: 2 mm apart from an entropy of 1/3 on, 1 mm apart from 2/3 on.
-function drawDoubt(context, view, sheet, record, segment) {
-  const stop = Math.min(segment.stop, record.seconds), top = segment.y + BAR_Y + BAR_HEIGHT, height = segment.height - BAR_Y - BAR_HEIGHT;
-  for (const [level, from, to] of record.entropy.runs(segment.lead, segment.start, stop, doubt)) {
-    if (!level) continue;
-    const [left, y, width, tall] = rectOf(view, segment, sheet, from, to, top, height), gap = HATCH_MM[level] * view.ppm;
-    context.save();
-    context.beginPath();
-    context.rect(left, y, width, tall);
-    context.clip();
-    strokeOf(context, view, "rgba(40, 40, 40, .5)", 0.15);
-    context.beginPath();
-    for (let x = Math.floor((left - tall) / gap) * gap; x < left + width; x += gap) { context.moveTo(x, y + tall); context.lineTo(x + tall, y); }
-    context.stroke();
-    context.restore();
-  }
 }
 
 // Veil everything but the highlighted interval.
@@ -70,7 +65,7 @@ function drawVeil(context, view, sheet, segment, {lead, start, stop}) {
 }
 
 function drawStrip(context, view, sheet, record, segment, settings) {
-  const {strip, contribution} = record, middle = segment.strip + PAPER.stripHeight / 2, half = PAPER.stripHeight / 2;
+  const {strip} = record, middle = segment.strip + PAPER.stripHeight / 2, half = PAPER.stripHeight / 2;
   const limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
   const left = Math.max(0, Math.floor(view.x(segment.x))), right = Math.min(view.width, Math.ceil(view.x(segment.x + segment.width)));
   context.fillStyle = "rgba(255, 255, 255, .8)";
@@ -91,7 +86,6 @@ function drawStrip(context, view, sheet, record, segment, settings) {
   context.moveTo(left, Math.round(view.y(middle)) + 0.5);
   context.lineTo(right, Math.round(view.y(middle)) + 0.5);
   context.stroke();
-  return contribution;
 }
 
 const stripLimit = (record, settings) => (settings.limit > 0 ? settings.limit : record.contribution.limit) || 1;
@@ -110,7 +104,6 @@ function drawExplanation(context, view, sheet, record, settings) {
   for (const segment of sheet.segments) {
     if (view.x(segment.x) > view.width || view.x(segment.x + segment.width) < 0) continue;
     if (record.clusters && settings.bands) drawBands(context, view, sheet, record, segment, settings);
-    if (record.entropy && settings.bands && settings.uncertainty) drawDoubt(context, view, sheet, record, segment);
     if (record.strip && segment.strip !== null) drawStrip(context, view, sheet, record, segment, settings);
     if (settings.highlight?.interval) drawVeil(context, view, sheet, segment, settings.highlight.interval);
   }

@@ -153,7 +153,7 @@ class PaperApp {
     this.hovering = setTimeout(() => { this.hovering = null; if (this.at) this.tell("hover", this.known(this.at)); }, HOVER_MS);
   }
 
-  tell(type, about) { this.model.send_msg({type, sample: this.scrubber.order[this.scrubber.position] ?? "", ...about, ...(about.lead >= 0 ? {name: this.record.leads[about.lead]} : {})}); }
+  tell(type, about) { this.model.send_msg({type, sample: this.scrubber.order[this.scrubber.position] ?? "", ...about, ...(about.lead != null ? {name: this.record.leads[about.lead]} : {})}); }
 
   click({segment, time}) {
     const id = this.record.clusters?.at(segment.lead, time) ?? null;

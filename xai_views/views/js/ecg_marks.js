@@ -12,7 +12,8 @@ class Calipers {
     this.on = on;
     this.text.hidden = !on;
     if (on && !this.placed) {
-      const segment = this.host.at?.segment ?? this.host.sheet.segments[this.host.sheet.segments.length - 1], middle = (segment.start + segment.stop) / 2;
+      const {host} = this, {segments} = host.sheet, seen = segments.filter((s) => host.cssY(s.y) >= 0 && host.cssY(s.y + s.height) <= host.height);
+      const segment = host.at?.segment ?? seen.find((s) => host.record.leads[s.lead] === host.settings.rhythm) ?? seen[0] ?? segments[0], middle = (segment.start + segment.stop) / 2;
       Object.assign(this, {lead: segment.lead, row: segment.row, placed: true, times: [middle - 0.4, middle + 0.4].map((t) => this.clip(t))});
     }
     this.draw();

@@ -109,7 +109,7 @@ function drawTrace(context, view, sheet, record, segment) {
 }
 
 // A short tick where the lead changes, and the name of the lead.
-function drawNames(context, view, sheet, record) {
+function drawNames(context, view, sheet, record, below) {
   for (const segment of sheet.segments) {
     if (segment.column > 0) {
       strokeOf(context, view, INK.trace);
@@ -118,7 +118,7 @@ function drawNames(context, view, sheet, record) {
       context.lineTo(view.x(segment.x), view.y(segment.baseline + 4));
       context.stroke();
     }
-    writeText(context, view, record.leads[segment.lead], segment.x + 1, segment.y + 7.2, {size: 3.2, weight: 600});
+    writeText(context, view, record.leads[segment.lead], segment.x + 1, segment.y + (below ? 7.2 : 3.4), {size: 3.2, weight: 600});
   }
 }
 
@@ -154,6 +154,6 @@ function drawSheet(context, view, sheet, record, settings) {
   if (settings.truth) drawTruth(context, view, sheet, record);
   drawPulses(context, view, sheet);
   for (const segment of sheet.segments) drawTrace(context, view, sheet, record, segment);
-  drawNames(context, view, sheet, record);
+  drawNames(context, view, sheet, record, explained && settings.bands && record.clusters); // under the numbers of clusters
   drawWords(context, view, sheet, record);
 }

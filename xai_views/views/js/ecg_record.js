@@ -99,15 +99,26 @@ class RecordScrubber extends Scrubber {
     this.rest();
   }
 
-  // Ask for every step of what is in view, once the hand rests.
+  // Ask for every step of what is in view, once the hand rests. It is in flight like a wish, so that no wish for
+  // neighbours takes its place; any answer with its number ends it, an error too.
   rest() {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       const frame = this.shown, {start, stop} = this.view();
       if (!frame || frame.key !== this.target || this.failed.has(`${frame.key}|full`) || frame.record?.covers(start, stop)) return;
+      if (this.flight) { this.rest(); return; }
       this.asked.clear();
+      const flight = this.flight = {seq: this.seq, key: "", time: performance.now()};
       this.send({type: "want", seq: ++this.seq, key: frame.key, detail: [start, stop], prefetch: []});
+      clearTimeout(this.losing);
+      this.losing = setTimeout(() => { if (this.flight === flight) { this.flight = null; this.rest(); } }, GIVE_UP_MS);
     }, DETAIL_MS);
+  }
+
+  // A wish for another record does not wait for details of this one.
+  request() {
+    if (this.flight?.key === "") this.flight = null;
+    super.request();
   }
 
   keep(frame) {
@@ -123,5 +134,5 @@ class RecordScrubber extends Scrubber {
     this.kept(this.frames.size);
   }
 
-  close() { clearTimeout(this.resting); super.close(); }
+  close() { clearTimeout(this.resting); clearTimeout(this.losing); super.close(); }
 }

@@ -23,7 +23,7 @@ class PaperTools {
     this.tools = [["pan", "Move"], ["interval", "Select interval"], ["calipers", "Calipers"]].map(([tool, label]) =>
       h("button", {type: "button", class: "xe-tool", "data-tool": tool, "aria-pressed": "false", onclick: () => host.setTool(tool)}, label));
     this.rr = h("button", {type: "button", class: "xe-tool", "aria-pressed": "false", onclick: () => host.calipers.takeRr()}, "Use as RR");
-    this.panel = h("div", {class: "xv-panel"}, this.check("explain", "Explanation"), this.check("bands", "Clusters"), this.check("uncertainty", "Hatch uncertain"),
+    this.panel = h("div", {class: "xv-panel"}, this.check("explain", "Explanation"), this.check("bands", "Clusters"), this.check("uncertainty", "Stripe uncertain"),
       this.check("strip", "Contributions"), this.check("truth", "Known truth"), this.check("minimap", "Whole record below"),
       this.choice("size", "Size", [["fit", "fit to the width"], ["true", "true to size"]]), this.card());
     this.more = h("details", {class: "xv-more"}, h("summary", {}, "Display"), this.panel);
@@ -100,7 +100,7 @@ class PaperLegend {
   constructor(host) {
     this.host = host;
     this.list = h("ul", {class: "xv-swatches"});
-    this.note = h("p", {class: "xe-note"}, "Hatched bands: uncertain (entropy from 1/3 on, denser from 2/3 on).");
+    this.note = h("p", {class: "xe-note"}, "Striped bands: uncertain (entropy from 1/3 on, thinner stripes from 2/3 on).");
     this.bar = h("canvas", {class: "xv-bar", width: 255, height: 1, "aria-hidden": true});
     this.title = h("div", {class: "xv-bar-title"});
     this.ticks = ["low", "zero", "high"].map(() => h("span"));
