@@ -10,6 +10,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from dashboard.ecg_beat_plots import averages, peaks_of, pictures
 from dashboard.ecg_ledger import swatch
 from dashboard.following import Following
 from dashboard.tasks import on_page, start
@@ -147,7 +148,7 @@ class BeatsPanel(pn.viewable.Viewer):
 
     def write(self, answer: Any) -> None:
         """Write the table and its reading."""
-        found, pictures = answer
+        found, averaged = answer
         names = self.app.state.names
         self.listing.rows = [
             {
@@ -163,7 +164,7 @@ class BeatsPanel(pn.viewable.Viewer):
             f"with the clusters shifted in time at random {found.chance.mean():.3f} (p {found.p:.2f}). Shares are of "
             "the cluster's time; log2 odds compare with the other clusters, 0 = as elsewhere.</p>"
         )
-        self.more.objects = pictures
+        self.more.objects = pictures(*averaged) if averaged else []
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -180,18 +181,20 @@ class BeatsPanel(pn.viewable.Viewer):
         )
 
 
-def beats_of(population: Any, found: Any, known: bool) -> tuple[Any, list]:
-    """Clusters of a survey beside known or found waves; and the pictures of the beat."""
+def beats_of(population: Any, found: Any, known: bool) -> tuple[Any, Any]:
+    """Clusters of a survey beside known or found waves, and the averages over the beats."""
     from xai_views.methods.ecg import alignment, landmarks
 
     if known:
         ids = list(population.samples["landmark"].values)
+        peaks = [peaks_of(ids[i], population.image(i)) for i in range(population.n)]
     else:
-        ids = [
+        seen = [
             landmarks.delineate(
                 population.image(i), population.leads, population.rate, int(population.length[i])
-            ).ids
+            )
             for i in range(population.n)
         ]
+        ids, peaks = [s.ids for s in seen], [s.r_peaks for s in seen]
     k = found.proportion.shape[1]
-    return alignment.align(found.sequence, ids, k, shifts=SHIFTS), []
+    return alignment.align(found.sequence, ids, k, shifts=SHIFTS), averages(population, found, peaks)

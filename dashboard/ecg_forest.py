@@ -54,9 +54,10 @@ def judged(session: Any, found: Any, progress: Any) -> Generator[None, None, Any
     progress : callable
         ``progress(done, total)``; may raise to stop.
     """
-    from xai_views.methods.ecg.controls import raw_shares, untrained
+    from xai_views.methods.ecg.controls import untrained
     from xai_views.methods.ecg.fit import fit
     from xai_views.methods.ecg.forest import surrogates
+    from xai_views.methods.ecg.raw import raw_clusters
     from xai_views.samples import inputs
 
     population, k = session.population, found.proportion.shape[1]
@@ -70,7 +71,9 @@ def judged(session: Any, found: Any, progress: Any) -> Generator[None, None, Any
         other = yield from survey(model, session.method, population, fitted.book, 0.0, progress)
         features[RANDOM] = other.proportion
     signal = inputs(population.samples, slice(None))
-    features[RAW] = raw_shares(signal, population.length, population.rate, k)
+    lengths = [int(n) for n in population.length]
+    raw = raw_clusters(signal, k, len(found.sequence[0]), population.rate, lengths)
+    features[RAW] = np.stack([raw.proportion(x, n) for x, n in zip(signal, lengths, strict=True)])
     yield
     label = found.label if (found.label >= 0).any() else None
     classes = found.logit.shape[1]

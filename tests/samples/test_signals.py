@@ -35,7 +35,7 @@ def test_names_units_and_times():
     ("given", "standard"),
     [
         ("AVR", "aVR"), ("Lead II", "II"), ("DIII", "III"), ("I (Einthoven)", "I"), ("ecg lead v4", "V4"), ("avf", "aVF"),
-        ("MLII", "MLII"), ("V7", "V7"), ("lead_aVL", "aVL"),
+        ("MLII", "MLII"), ("V7", "V7"), ("lead_aVL", "aVL"), ("ECG1", "ECG1"), ("lead 1", "I"), ("2", "II"),
     ],
 )  # fmt: skip
 def test_leads_have_one_name(given, standard):

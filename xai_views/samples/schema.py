@@ -140,7 +140,7 @@ def as_labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray
             "[samples, classes]."
         )
     if len(label) != n:
-        raise SamplesError(f"{len(label)} labels were given for {n} images; give one each.")
+        raise SamplesError(f"{len(label)} labels were given for {n} samples; give one each.")
     if label.dtype.kind == "O" and all(isinstance(c, str) for c in label.flat):
         label = label.astype(str)  # a column of pandas
     if label.dtype.kind in "UST" and label.ndim == 1:

@@ -33,9 +33,12 @@ ALIASES = {
 def lead_name(text: Any) -> str:
     """Return the standard name of a lead ("DII", "Lead II", "II (Einthoven)", "AVR" …); an unknown one as it is."""
     plain = re.sub(r"\(.*?\)", "", str(text)).strip()
-    short = re.sub(r"^(ecg|ekg|lead)[\s_.:-]*", "", plain, flags=re.IGNORECASE).strip()
+    short = re.sub(r"^(ecg|ekg)[\s_.:-]*", "", plain, flags=re.IGNORECASE).strip()
+    prefixed = short != plain
     short = re.sub(r"^lead[\s_.:-]*", "", short, flags=re.IGNORECASE).strip()
     low = short.lower()
+    if prefixed and low.isdigit():  # "ECG1" of a Holter is its first channel, whichever lead that is
+        return plain
     return _STANDARD.get(ALIASES.get(low, low).lower(), plain)
 
 

@@ -20,7 +20,8 @@ from .ecg import EcgRecipe, Records, architecture, logits, per_class, records, s
 CLUSTERS, CLUSTERED = "clusters", 800
 NOTE = (
     "Trained on synthetic records that were composed by rules; it finds what those rules put in and says nothing about "
-    "patients. Not for clinical use."
+    "patients: the real record of ecg/dicom, whose machine reading is normal, it calls anterior ST elevation. Not for "
+    "clinical use."
 )
 
 

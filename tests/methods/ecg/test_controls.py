@@ -1,15 +1,14 @@
-"""Controls: a network with random weights is another model; clusters of the raw signal are shares of time."""
+"""The control: a network with random weights is another model."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from xai_views import open_model
 from xai_views.errors import MethodError
-from xai_views.methods.ecg.controls import raw_shares, untrained
+from xai_views.methods.ecg.controls import untrained
 
 
 def test_a_network_is_drawn_anew_and_the_old_one_left_alone():
@@ -33,13 +32,3 @@ def test_a_network_without_weights_to_draw_is_one_sentence():
 
     with pytest.raises(MethodError, match="reset_parameters"):
         untrained(open_model(Fixed(), channels=2, size=(16,)))
-
-
-def test_raw_windows_of_planted_levels_are_found_and_padding_is_not_counted():
-    signal = np.zeros((2, 3, 400))
-    signal[0, :, 100:200] = 5
-    signal[1, :, :300] = 5
-    share = raw_shares(signal, np.array([400, 300]), 100, 2)
-    np.testing.assert_allclose(share.sum(1), 1)
-    np.testing.assert_allclose(np.sort(share[0]), [0.25, 0.75])
-    np.testing.assert_allclose(np.sort(share[1]), [0, 1])
