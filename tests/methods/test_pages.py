@@ -8,11 +8,17 @@ import pytest
 import yaml
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGES = ("clever-hans.md", "methods/nave.md", "methods/nas.md", "foreign-models.md")
+PAGES = (
+    "clever-hans.md",
+    "methods/nave.md",
+    "methods/nas.md",
+    "methods/ecg_clusters.md",
+    "foreign-models.md",
+)
 MODELS = DOCS.parent / "data" / "models"
 SHORTCUT = ("birds-cnn", "birds-cnn-watermark")
-#: What a page may use that nobody has to install.
-OPTIONAL = ("transformers",)
+#: What a page may use that nobody has to install, and the import that uses it.
+OPTIONAL = {"transformers": "from transformers import", "neurokit2": "ecg.landmarks import"}
 #: Figures; the number in the name of a class is none.
 NUMBER = re.compile(r"(?<!bird )(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
@@ -35,15 +41,19 @@ def test_the_code_runs_and_prints_what_the_page_says(page, capsys):
     found = blocks(page)
     assert any(written for _, written in found)
     missing = [name for name in OPTIONAL if find_spec(name) is None]
+
+    def needs(code: str) -> list[str]:
+        return [name for name in missing if OPTIONAL[name] in code]
+
     names: dict = {"__name__": "page"}
     for code, written in found:
-        if any(f"from {name} import" in code for name in missing):
+        if needs(code):
             continue
         exec(compile(code, page, "exec"), names)
         said = capsys.readouterr().out
         assert bool(said.strip()) == bool(written.strip()), "what is printed stands on the page"
         compare(said, written)
-    left_out = [name for name in missing if any(f"from {name} import" in code for code, _ in found)]
+    left_out = sorted({name for code, _ in found for name in needs(code)})
     if left_out:
         pytest.skip(f"all but the code that needs {', '.join(left_out)} ran")
 
