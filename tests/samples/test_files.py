@@ -109,7 +109,7 @@ def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(SamplesError, match=r"no label file 'x\.csv'") as e:
         open_samples(tmp_path, labels="x.csv")
     sentence(e)
-    with pytest.raises(SamplesError, match="3 labels were given for 1 images"):
+    with pytest.raises(SamplesError, match="3 labels were given for 1 samples"):
         open_samples(tmp_path, labels=[0, 1, 2])
 
 

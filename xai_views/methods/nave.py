@@ -69,6 +69,9 @@ class NaveMethod(Method):
         """Return "" for a network with spatial activations, else the reason."""
         from ..errors import ModelError
 
+        if model.of_signals:
+            return f"method '{self.key}' is for images and {model.name!r} takes signals; use 'ecg_clusters'."
+
         try:
             return (
                 ""
