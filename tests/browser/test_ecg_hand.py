@@ -238,3 +238,18 @@ def test_calibration_makes_the_paper_true_to_size(page, server):
     paper.page.locator(".xv-more summary").first.click()
     paper.choose("size", "true")
     assert paper.number("ppm") == pytest.approx(stored, abs=1e-3)
+
+
+def test_on_a_phone_the_paper_stays_legible_and_is_dragged(page, server):
+    page.set_viewport_size({"width": 390, "height": 844})
+    paper = Paper(page, f"{server.url}/app")
+    assert paper.number("ppm") == 2.4
+    assert "smallest legible size" in paper.text("line")
+    before = paper.pixels()
+    assert before.shape[1] < 390
+    paper.drag(paper.at(117, 60), paper.at(20, 60))  # 97 mm to the left
+    after = paper.pixels()
+    shift = 97 * 2.4
+    assert after[3].tolist() != before[3].tolist()
+    columns = np.flatnonzero((after[3] == [0xEF, 0xA6, 0xA6]).all(-1))
+    assert (columns[:5] + shift) / 12 == pytest.approx(np.rint((columns[:5] + shift) / 12), abs=0.09)

@@ -1,5 +1,6 @@
 // The component: one canvas for the sheet, one for the minimap, the hand, the keys, and the wire to Python.
 const TOLD_MS = 150, SAID_MS = 500, DIMMED_MS = 200, ZOOMS = [0.02, 24];
+const LEGIBLE = 2.4; // CSS pixels of 1 mm below which a sheet is not fitted but moved in its window
 
 class PaperApp {
   constructor(model) {
@@ -88,7 +89,7 @@ class PaperApp {
     const about = {layout, leads: record?.leads ?? LEADS, speed, gain, strip, totals, rhythm};
     this.width = this.stage.clientWidth || 800;
     const page = sheetOf({...about, seconds: Math.min(PAPER.page, seconds)});
-    const base = (settings.px_per_mm === "true" ? this.tools.trueSize() : settings.px_per_mm) || this.width / page.width;
+    const base = (settings.px_per_mm === "true" ? this.tools.trueSize() : settings.px_per_mm) || Math.max(LEGIBLE, this.width / page.width);
     const least = scrolled ? Math.min(1, this.width / (marginsOf(totals) + seconds * speed) / base) : 1;
     this.zoom = clamp(this.zoom, Math.max(ZOOMS[0], least), ZOOMS[1]);
     this.ppm = base * this.zoom;
@@ -115,7 +116,7 @@ class PaperApp {
 
   // One line of text that says how the paper is set.
   say() {
-    const {settings, zoom} = this, size = settings.px_per_mm === "true" ? "true to size on this screen as calibrated" : settings.px_per_mm ? "fixed size" : "fitted to the width, not true to size";
+    const {settings, zoom} = this, size = settings.px_per_mm === "true" ? "true to size on this screen as calibrated" : settings.px_per_mm ? "fixed size" : this.sheet.width * this.ppm / zoom > this.width + 1 ? "smallest legible size, drag the sheet to see the rest" : "fitted to the width, not true to size";
     setText(this.line, `${settingLine(this.sheet)}, ${settings.layout}, ${this.ppm.toFixed(2)} px per mm (${size}${Math.abs(zoom - 1) > 1e-6 ? `, zoom ${zoom.toFixed(2)}` : ""})`);
     Object.assign(this.root.dataset, {ppm: this.ppm.toFixed(4), start: this.start.toFixed(3), seconds: this.visible.toFixed(3)});
   }
