@@ -126,3 +126,11 @@ def test_foreign_folders_are_neither_read_nor_replaced(tmp_path):
         assert "\n" not in str(caught.value)
     assert (mine / "chapter.txt").read_text() == "years of work"
     assert [p.name for p in tmp_path.iterdir()] == ["thesis"]
+
+
+def test_exact_is_what_the_residual_says():
+    from xai_views import explain, open_model, open_samples
+
+    birds = open_samples("birds/test").isel(sample=[0])
+    assert explain(open_model("birds-cnn"), birds, "nave").attrs["exact"] == 1
+    assert explain(open_model("birds-vit"), birds, "nave").attrs["exact"] == 0, "its blocks normalise before the head"

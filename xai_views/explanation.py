@@ -163,7 +163,15 @@ def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method:
         ds = ds.assign_coords(label=("sample", samples["label"].values)) if samples["label"].ndim == 1 else ds
     # what was done to bring records to the model
     prepared = {n: samples.attrs[n] for n in ("prepared",) if n in samples.attrs}
-    return validate(ds.assign_attrs(prepared, **provenance(model, method, content.hexdigest())))
+    return validate(ds.assign_attrs(prepared, **provenance(model, method, content.hexdigest(), adds_up(ds))))
+
+
+def adds_up(ds: xr.Dataset) -> bool:
+    """Whether the parts of an explanation sum to the logit, up to a thousandth of the largest; True where none are claimed."""
+    if "residual" not in ds:
+        return True
+    scale = max(1.0, float(np.abs(ds["logit"].values).max()) if "logit" in ds else 1.0)
+    return bool(np.abs(ds["residual"].values).max() <= 1e-3 * scale)
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:
