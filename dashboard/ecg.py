@@ -22,11 +22,13 @@ from dashboard.ecg_compare import ComparePanel
 from dashboard.ecg_controls import controls
 from dashboard.ecg_data import EcgSession
 from dashboard.ecg_ledger import LedgerPanel
+from dashboard.ecg_long import LongPanel
 from dashboard.ecg_records import RecordsPanel
 from dashboard.ecg_state import EcgState
 from dashboard.ecg_tables import TablesPanel
 from dashboard.ecg_touch import TouchPanel
 from dashboard.ecg_upload import RecordUploadPanel
+from dashboard.following import Following
 from dashboard.status import StatusLine
 from dashboard.theme import caption, note
 from xai_views.errors import XaiViewsError
@@ -97,6 +99,7 @@ class EcgApp(App):
             ("Compare", ComparePanel(self)),
             ("Codebook", BookPanel(self)),
             ("Your record", RecordUploadPanel(self)),
+            *([("Long record", LongPanel(self))] if self.samples.attrs.get("record") else []),
             ("About", about(self, ABOUT, self._facts())),
         ]
 
@@ -117,7 +120,7 @@ class EcgApp(App):
         )
         tabs.param.watch(lambda e: self._opened(e.new), "active")
         self._opened(tabs.active)
-        pn.state.onload(self.records.begin)
+        pn.state.onload(self._loaded)
         return pn.Column(
             *self.notes(),
             controls(self),
@@ -127,6 +130,13 @@ class EcgApp(App):
             sizing_mode="stretch_width",
             styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
         )
+
+    def _loaded(self) -> None:
+        """Ask again for the tab in view: what was written while the browser loaded the page is lost."""
+        panel = self.panels[min(self.state.tab, len(self.panels) - 1)][1]
+        if isinstance(panel, Following):
+            panel.update()
+        self.records.begin()
 
     def notes(self) -> list:
         """The usual ones; that this is no medical device is said in any case."""

@@ -87,7 +87,8 @@ class EcgSession(Session):
         from xai_views.samples.prepare import prepare
 
         title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
-        key = (title, samples.sizes["sample"], model.leads, model.rate, model.size)
+        record = str(samples.attrs.get("record", ""))
+        key = (title, record, samples.sizes["sample"], model.leads, model.rate, model.size)
         if key not in cls._sets:
             leads = model.leads or tuple(str(x) for x in samples["lead"].values)
             cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]))

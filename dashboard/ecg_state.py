@@ -36,6 +36,8 @@ class EcgState(AppState):
     edits_made = param.List([], item_type=dict, doc="Edits of the record in view, one after another.")
     interval = param.List([], doc="Brushed interval [lead, start s, stop s]; lead -1 = all leads.")
     beside = param.String("", doc="Record or model shown beside this one: 'record:NAME' or 'model:NAME'.")
+    long_start = param.Number(0.0, bounds=(0, None), doc="Begin of the window in view of a long record, s.")
+    long_seconds = param.Number(0.0, bounds=(0, None), doc="Length of that window, s; 0 = everything.")
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
     tab = param.Integer(0, bounds=(0, None), doc="The open tab.")
 

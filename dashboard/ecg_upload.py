@@ -86,23 +86,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
         """Read, check and bring to the model; returns positions and what was done to each."""
         from xai_views.samples.ecg_upload import open_ecg_bytes
 
-        session, model = self.app.session, self.app.model
-        ds = open_ecg_bytes(file, data)
-        if len(session.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
-            raise XaiViewsError(
-                f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
-            )
-        ready = prepare(ds, model.leads or session.leads, model.rate, model.size[0])
-        added = []
-        for i in range(ready.sizes["sample"]):
-            signal = np.asarray(ready["signal"].values[i], np.float32)
-            model.check(signal[None])
-            session.uploads.append((f"upload-{len(session.uploads) + 1}", signal, digest(signal)))
-            position = len(session) - 1
-            flag = str(ready["flag"].values[i]) if "flag" in ready else ""
-            session.uploaded[position] = (int(ready["length"].values[i]), flag, ready["present"].values[i])
-            added.append((position, done(ds, ready, flag)))
-        return added
+        return bring(self.app, open_ecg_bytes(file, data))
 
     def _show(self, added: list[tuple[int, str]], file: str) -> None:
         """Bring what was taken into view."""
@@ -126,6 +110,47 @@ class RecordUploadPanel(pn.viewable.Viewer):
             self.taken,
             sizing_mode="stretch_width",
         )
+
+
+def bring(app: Any, ds: Any, names: list[str] | None = None) -> list[tuple[int, str]]:
+    """Bring records to the model and add them to what this page holds.
+
+    Parameters
+    ----------
+    app : EcgApp
+        Gives session and model.
+    ds : Dataset
+        Records of any leads, rate and length.
+    names : list of str, optional
+        Unique ids; "upload-1" and so on where there are none.
+
+    Returns
+    -------
+    list of (int, str)
+        Position of each record and what was done to it.
+
+    Raises
+    ------
+    XaiViewsError
+        When the page holds enough, or the records do not suit the model.
+    """
+    session, model = app.session, app.model
+    if len(session.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
+        raise XaiViewsError(
+            f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
+        )
+    ready = prepare(ds, model.leads or session.leads, model.rate, model.size[0])
+    added = []
+    for i in range(ready.sizes["sample"]):
+        signal = np.asarray(ready["signal"].values[i], np.float32)
+        model.check(signal[None])
+        name = names[i] if names else f"upload-{len(session.uploads) + 1}"
+        session.uploads.append((name, signal, digest(signal)))
+        position = len(session) - 1
+        flag = str(ready["flag"].values[i]) if "flag" in ready else ""
+        session.uploaded[position] = (int(ready["length"].values[i]), flag, ready["present"].values[i])
+        added.append((position, done(ds, ready, flag)))
+    return added
 
 
 def done(ds: Any, ready: Any, flag: str) -> str:

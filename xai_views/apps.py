@@ -173,7 +173,12 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
             )
             raise XaiViewsError(message)
     if not isinstance(samples, xr.Dataset):
-        samples = open_samples(samples)
+        long = None
+        if model.of_signals and isinstance(samples, str | Path):
+            from xai_views.samples.ecg_long import long_samples
+
+            long = long_samples(samples, model.size[0], model.rate, model.leads)
+        samples = open_samples(samples) if long is None else long
     return model, samples
 
 

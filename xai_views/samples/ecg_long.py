@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .ecg_arrays import open_zarr
 from .ecg_header import Header, read_header, record_path
 from .ecg_raw import LONGEST_S, Source, gather
 from .ecg_wfdb import read_steps, wfdb_package
+from .prepare import FLAG
 
 #: Steps under one cell of the finest level of the pyramid, and cells under one of the next.
 CELL, FANOUT = 64, 4
@@ -206,6 +207,82 @@ def open_long(path: str | Path) -> LongRecord:
     raise SamplesError(
         f"{path.name!r} cannot be read in parts; give a WFDB record or a .zarr, or open it with open_ecg."
     )
+
+
+#: Leads of long records that stand in for one of the twelve that they are modelled on.
+STAND_INS = {"MLI": "I", "MLII": "II", "MLIII": "III"}
+
+
+def standing_in(ds: xr.Dataset, leads: Sequence[str]) -> xr.Dataset:
+    """Name modified limb leads (MLII) after the leads that they stand in for (II), and say so in ``flag``.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Records.
+    leads : sequence of str
+        What a model wants; a lead that it knows by its own name, or whose stand-in is there itself, stays as it is.
+    """
+    have = [str(x) for x in ds["lead"].values]
+    new = {
+        x: to
+        for x, to in STAND_INS.items()
+        if x in have and x not in leads and to in leads and to not in have
+    }
+    if not new:
+        return ds
+    said = ", ".join(f"{x} taken as {to}" for x, to in new.items())
+    flag = (
+        [f"{f}; {said}" if f else said for f in map(str, ds["flag"].values)]
+        if "flag" in ds
+        else [said] * ds.sizes["sample"]
+    )
+    return ds.assign_coords(lead=[new.get(x, x) for x in have]).assign(
+        flag=("sample", np.asarray(flag, dtype=FLAG))
+    )
+
+
+def long_samples(
+    spec: str | Path, steps: int, rate: float | None = None, leads: Sequence[str] = ()
+) -> xr.Dataset | None:
+    """Return samples of a record that is longer than what a model takes.
+
+    Parameters
+    ----------
+    spec : str or Path
+        What was named as samples.
+    steps : int
+        What the model takes.
+    rate : float, optional
+        Its steps per second; by default the record's.
+    leads : sequence of str, optional
+        What the model wants (see :func:`standing_in`).
+
+    Returns
+    -------
+    xarray.Dataset or None
+        One record with the attribute ``record``, the path for :func:`open_long`: all of it up to an hour, else the first
+        stretch of the model's length that holds signal. None for what is no single record, cannot be opened, or is no
+        longer than the model takes.
+    """
+    path = Path(spec).expanduser()
+    try:
+        record = open_long(path)
+    except (SamplesError, OSError, ValueError):  # whoever opens it next says what is wrong
+        return None
+    seconds = steps / (rate or record.rate)
+    if record.duration <= seconds:
+        return None
+    if record.duration <= LONGEST_S:
+        from .opening import open_samples
+
+        return standing_in(open_samples(path), leads).assign_attrs(record=str(path))
+    for start in np.linspace(0, record.duration - seconds, 25):
+        try:
+            return standing_in(record.cut(start, start + seconds), leads).assign_attrs(record=str(path))
+        except SamplesError:  # a stretch without signal: electrodes off
+            continue
+    raise SamplesError(f"25 stretches of record {record.name!r} hold no signal; check the file.")
 
 
 def _of_wfdb(header: Header) -> LongRecord:
