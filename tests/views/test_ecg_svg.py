@@ -49,13 +49,15 @@ def test_size_squares_pulse_and_square_wave(speed, gain):
     assert of_class(root, "pulse")[0].get("d") == f"M3 {page.baselines[0]:g}h2v-{gain}h5v{gain}h2"
     rhythm = points(of_class(root, "trace")[-1])
     rises = rhythm[np.flatnonzero(np.diff(rhythm[:, 1]) < 0) + 1, 0]
-    np.testing.assert_allclose(rises, 15 + np.arange(1, 11) * speed, atol=1e-3)
+    np.testing.assert_allclose(rises, 15 + np.arange(1, 11) * speed, atol=0.006)
     assert set(rhythm[:, 1]) == {page.baselines[-1], page.baselines[-1] - gain}
 
 
 def test_words_on_the_paper():
     text = words(read(plot_ecg(app.RECORDS["beats"])))
     assert "25 mm/s  10 mm/mV" in text
+    marks = [float(e.get("d")[1:].split()[0]) for e in of_class(read(plot_ecg(app.RECORDS["beats"])), "mark")]
+    assert marks == [15, 90, 165, 240]
     assert "synthetic · Not for clinical use" in text
     assert not any("Hz" in word for word in text)
     assert sum(word in LEADS for word in text) == 13
@@ -67,22 +69,23 @@ def test_bands_have_the_place_of_their_clusters_and_stripes_where_uncertain():
     root = read(plot_ecg(app.RECORDS["beats"]))
     page = sheet("3x4+1", LEADS, strip="each", totals=True)
     rhythm = page.segments[-1]
-    bars = [
-        e
-        for e in of_class(root, "cluster-1")
-        if e.get("height") == "1.2" and float(e.get("y")) == rhythm.y + 3
-    ]
+    bars = [e for e in of_class(root, "cluster-1", "rect") if float(e.get("y")) == rhythm.y + 3]
     record = app.RECORDS["beats"]
     starts = np.flatnonzero(np.diff((record.cluster[0] == 1).astype(int)) == 1) + 1
     np.testing.assert_allclose(
         [float(e.get("x")) for e in bars], [15 + s * 0.02 * 25 for s in starts if s * 0.02 < 10]
     )
-    bodies = {id_: {e.get("height") for e in of_class(root, f"cluster-{id_}")} for id_ in (1, 2, 9)}
-    assert bodies[1] == {"1.2", "25.8"}  # bar and whole band
-    assert bodies[2] == {"1.2", "1"}
-    assert bodies[9] == {"1.2", "0.5"}
+    bodies = {
+        id_: {
+            h for e in of_class(root, f"cluster-{id_}", "path") for h in re.findall(r"v([\d.]+)", e.get("d"))
+        }
+        for id_ in (1, 2, 9)
+    }
+    assert bodies == {1: {"25.8"}, 2: {"1"}, 9: {"0.5"}}  # whole, and stripes of 1 mm and 0.5 mm
+    assert len(of_class(root, "cluster-2", "path")[0].get("d").split("M")) - 1 == 13  # one every 2 mm of 25.8
     fills = {e.get("fill") for e in of_class(root, "cluster-9")}
     assert fills == {"#E69F00", "url(#diagonal)"}
+    assert {"0 P", "1 QRS", "2 T", "9 rest"} <= set(words(root))
     assert root.find(f".//{SVG}pattern[@id='diagonal']") is not None
 
 

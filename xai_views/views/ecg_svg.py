@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -112,6 +113,8 @@ def plot_ecg(
         low = 7.2 if explained and record.cluster is not None else 3.4
         parts.append(_text(record.leads[segment.lead], segment.x + 1, segment.y + low, 3.2, weight=600))
     parts += _words(record, page)
+    if explained and record.cluster is not None:
+        parts += _legend(record, page)
     size = f'width="{_n(page.width)}mm" height="{_n(page.height)}mm" viewBox="0 0 {_n(page.width)} {_n(page.height)}"'
     about = f"<title>{escape(record.name or record.id)}</title><desc>{escape(record.text or sentence(record))}</desc>"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" {size}>{about}{_patterns(record)}'
@@ -181,14 +184,14 @@ def _trace(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
         values, times = extremes(values[None], bins)[0], np.repeat(times[edges], 2)
     x = segment.x + (times - segment.start) * page.speed
     y = segment.baseline - values * page.gain
-    points = " ".join(f"{_n(a)} {_n(b)}" for a, b in zip(x, y, strict=True))
+    points = " ".join(f"{a:.2f} {b:.2f}" for a, b in zip(x, y, strict=True))
     name = escape(record.leads[segment.lead], {'"': "&quot;"})
     yield _path(f"M{points}", extra=f' stroke-linejoin="round" class="trace" data-lead="{name}"')
 
 
 def _runs(
     values: np.ndarray, step: float, offset: float, start: float, stop: float, group: Callable = int
-) -> Iterator[tuple[int, float, float]]:
+) -> Iterator[tuple[Any, float, float]]:
     """Yield ``(value, from s, to s)`` of equal neighbours between two times."""
     first = max(0, int(np.floor((start - offset) / step + 1e-9)))
     last = min(len(values), int(np.ceil((stop - offset) / step - 1e-9)))
@@ -222,15 +225,18 @@ def _bands(record: Record, page: Sheet, segment: Segment, opacity: float) -> Ite
         levels = [(0, a, b)]
         if record.entropy is not None:
             levels = _runs(_row(record.entropy, segment.lead), record.step, record.offset, a, b, _doubt)
-        shapes = [(place(a), place(b) - place(a), segment.y + BAR_Y, BAR_HEIGHT, 1.0)]
+        body = ""
         for level, c, d in levels:
             pitch, tall = (height, height) if not level else STRIPES[level]
+            x, width = place(c), place(d) - place(c)
             for k in range(int(np.ceil(height / pitch - 1e-9))):
-                y = k * pitch
-                shapes.append((place(c), place(d) - place(c), top + y, min(tall, height - y), opacity))
+                high = min(tall, height - k * pitch)
+                body += f"M{_n(x)} {_n(top + k * pitch)}h{_n(width)}v{_n(high)}h{_n(-width)}z"
         for paint in fills:
-            for x, width, y, tall, alpha in shapes:
-                yield _rect(x, y, width, tall, paint, f' fill-opacity="{alpha}" class="cluster-{id_}"')
+            yield f'<path d="{body}" fill="{paint}" fill-opacity="{opacity}" class="cluster-{id_}"/>'
+            yield _rect(
+                place(a), segment.y + BAR_Y, place(b) - place(a), BAR_HEIGHT, paint, f' class="cluster-{id_}"'
+            )
         if (b - a) * page.speed >= len(str(id_)) * NUMBER * 0.62:
             yield _text(str(id_), place((a + b) / 2), segment.y + BAR_Y - 0.4, NUMBER, 600, "middle")
 
@@ -241,11 +247,10 @@ def _strip(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
     values, limit = _row(record.contribution, segment.lead), record.bound or 1.0
     middle, stop = segment.strip + STRIP_HEIGHT / 2, min(segment.stop, record.seconds)
     yield _rect(segment.x, segment.strip, segment.width, STRIP_HEIGHT, "#fff", ' fill-opacity="0.8"')
-    for i in range(len(values)):
-        a, b = max(segment.start, offset + i * step), min(stop, offset + (i + 1) * step)
-        if b <= a or not values[i]:
+    for value, a, b in _runs(values, step, offset, segment.start, stop, float):
+        if not value:
             continue
-        share = float(np.clip(values[i] / limit, -1, 1))
+        share = float(np.clip(value / limit, -1, 1))
         red, green, blue = colour.rgb("CET_D1A", np.array(share), 1.0)
         tall = share * STRIP_HEIGHT / 2
         x, y = segment.x + (a - segment.start) * page.speed, min(middle, middle - tall)
@@ -290,11 +295,30 @@ def _words(record: Record, page: Sheet) -> Iterator[str]:
     yield _text(warning, right, 6, weight=600, anchor="end")
     yield _text(record.flag, right, 11, anchor="end", fill="#444")
     yield _text(f"{page.speed:g} mm/s  {page.gain:g} mm/mV", PULSE_X - 2, below, weight=600)
-    stop = min(record.seconds, max(s.stop for s in page.segments))
-    yield _text(f"{page.segments[0].start:.2f} to {stop:.2f} s", LEFT + 30, below, fill="#444")
+    start, stop = page.segments[0].start, min(record.seconds, max(s.stop for s in page.segments))
+    yield _text(f"{start:.2f} to {stop:.2f} s", LEFT + 30, below, fill="#444")
+    for t in np.arange(3 * np.ceil(start / 3), stop + 1e-9, 3):  # marks of 3 s
+        yield _path(f"M{_n(LEFT + (t - start) * page.speed)} {_n(TOP - 2.5)}v2", "#444", 0.2, ' class="mark"')
     if any(s.strip is not None for s in page.segments):
         text = f"strip: ±{record.bound:.3g} {record.unit}, red for, blue against {record.target}".strip()
         yield _text(text, LEFT + 62, below, fill="#444")
+
+
+def _legend(record: Record, page: Sheet) -> Iterator[str]:
+    """Name the clusters below the leads, as many as there is room for."""
+    x, y = PULSE_X - 2, page.height - 9
+    for id_ in (i for i in np.unique(record.cluster).tolist() if i >= 0):
+        name = f"{id_} {record.names[id_]}" if id_ < len(record.names) else str(id_)
+        wide = 6 + 1.5 * len(name)
+        if x + wide > page.width - RIGHT:
+            yield _text("…", x, y + 2, 2.6)
+            return
+        fill, hatch = colour.category(id_)
+        yield _rect(x, y, 2.4, 2.4, fill)
+        if hatch != "none":
+            yield _rect(x, y, 2.4, 2.4, f"url(#{hatch})")
+        yield _text(name.strip(), x + 3.2, y + 2, 2.6, fill="#444")
+        x += wide
 
 
 def _patterns(record: Record) -> str:
