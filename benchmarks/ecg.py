@@ -5,7 +5,7 @@
 * ``scrub``: from a key press until 12 leads of 4096 steps show the next record, in Chromium. Ours also draws clusters and
   contributions, and sends a coarse trace first; every step follows when the hand rests ('KiB at rest' counts both). The
   peers draw traces only. Shown = the page holds the record's data and its pixels have changed. The designs take turns.
-* ``explain``: milliseconds of an explanation that is not known, beside one forward pass of the same records.
+* ``explain``: milliseconds, and CPU time, of an explanation that is not known, beside one forward pass of the same records.
 * ``changes``: milliseconds of changes of an explained record; the command fails when one of them needs a pass.
 """
 
