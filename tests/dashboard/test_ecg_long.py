@@ -63,7 +63,7 @@ def panel(app) -> LongPanel:
 def shown(raw: bytes):
     """Start, seconds, least and largest values of an encoded window."""
     start, seconds, leads, columns = struct.unpack_from("<ddII", raw)
-    low, high = np.frombuffer(raw, "<f4", offset=24).reshape(2, leads, columns)
+    low, high = np.frombuffer(raw, "<f4", offset=28).reshape(2, leads, columns)
     return start, seconds, low, high
 
 

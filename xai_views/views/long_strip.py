@@ -16,7 +16,7 @@ from .canvas import esm
 MOST_COLUMNS = 4000
 
 
-def encode(start: float, seconds: float, low: np.ndarray, high: np.ndarray) -> bytes:
+def encode(start: float, seconds: float, low: np.ndarray, high: np.ndarray, turn: int = 0) -> bytes:
     """Return a window as bytes for the browser.
 
     Parameters
@@ -25,14 +25,16 @@ def encode(start: float, seconds: float, low: np.ndarray, high: np.ndarray) -> b
         Where it begins and how long it is, s.
     low, high : ndarray
         ``[lead, columns]`` least and largest values in mV, NaN where there are none.
+    turn : int
+        Makes two answers differ that are otherwise the same: a property that stays as it is tells nobody.
 
     Returns
     -------
     bytes
-        Little endian: two float64, two uint32 (leads, columns), then ``low`` and ``high`` as float32.
+        Little endian: two float64, three uint32 (leads, columns, turn), then ``low`` and ``high`` as float32.
     """
     values = np.stack([low, high]).astype("<f4")
-    return struct.pack("<ddII", start, seconds, *low.shape) + values.tobytes()
+    return struct.pack("<ddIII", start, seconds, *low.shape, turn) + values.tobytes()
 
 
 class LongStrip(JSComponent):
@@ -68,6 +70,7 @@ class LongStrip(JSComponent):
     def __init__(self, **params: Any) -> None:
         self._window: list[Callable[[float, float, int], Any]] = []
         self._explain: list[Callable[[], Any]] = []
+        self._turn = 0
         params.setdefault("sizing_mode", "stretch_width")
         super().__init__(**params)
 
@@ -83,7 +86,8 @@ class LongStrip(JSComponent):
         self, start: float, seconds: float, low: np.ndarray, high: np.ndarray, whole: bool = False
     ) -> None:
         """Show a window, or the overview where it is the ``whole``; arrays as in :func:`encode`."""
-        raw = encode(start, seconds, low, high)
+        self._turn = (self._turn + 1) % 2**32
+        raw = encode(start, seconds, low, high, self._turn)
         if whole:
             self.overview = raw
         else:

@@ -1,12 +1,12 @@
 // The long strip: a record of hours as a strip of its extremes, and under it a window that is read when it is looked at.
-const OVERVIEW = 56, LANE_TALL = 110, LEFT = 44, WAIT_MS = 90, SHORTEST = 1;
+const OVERVIEW = 56, LANE_TALL = 110, LEFT = 44, WAIT_MS = 90, PATIENCE_MS = 3000, SHORTEST = 1;
 
-// Bytes of a window: start and length in s (float64), leads and columns (uint32), least and largest values in mV (float32).
+// Bytes of a window: start and length in s (float64), leads, columns and a running number (uint32), least and largest values in mV (float32).
 function decodeWindow(raw) {
-  if (!(raw?.byteLength >= 24)) return null;
+  if (!(raw?.byteLength >= 28)) return null;
   const bytes = raw instanceof Uint8Array ? raw.slice() : new Uint8Array(raw.slice(0)), view = new DataView(bytes.buffer);
   const [start, seconds, leads, columns] = [view.getFloat64(0, true), view.getFloat64(8, true), view.getUint32(16, true), view.getUint32(20, true)];
-  const values = new Float32Array(bytes.buffer, 24, 2 * leads * columns), part = leads * columns;
+  const values = new Float32Array(bytes.buffer, 28, 2 * leads * columns), part = leads * columns;
   return {start, seconds, leads, columns, low: values.subarray(0, part), high: values.subarray(part)};
 }
 
@@ -74,6 +74,8 @@ class LongStripView {
   ask() {
     this.root.dataset.state = "waiting";
     this.model.send_msg({type: "window", seq: ++this.seq, start: this.start, seconds: this.seconds, columns: Math.round(this.plot)});
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => { if (this.root.dataset.state === "waiting") this.ask(); }, PATIENCE_MS); // what is sent before the page is ready may be lost
   }
 
   key(event) {
@@ -108,7 +110,7 @@ class LongStripView {
     for (let i = 0; i < columns; i++) {
       const low = window.low[lead * columns + i], high = window.high[lead * columns + i];
       if (Number.isNaN(low)) continue;
-      const x = place(start + (i + 0.5) * width), [top, bottom] = [level(high), level(low)];
+      const x = Math.floor(place(start + (i + 0.5) * width)) + 0.5, [top, bottom] = [level(high), level(low)];
       context.moveTo(x, top - 0.5);
       context.lineTo(x, bottom + 0.5);
       const next = i + 1 < columns ? [window.low[lead * columns + i + 1], window.high[lead * columns + i + 1]] : null;
@@ -129,6 +131,7 @@ class LongStripView {
     this.width = this.near.clientWidth;
     const wide = this.surface(this.wide, OVERVIEW), over = (time) => LEFT + (time / model.duration) * plot;
     wide.strokeStyle = soft;
+    wide.lineWidth = this.whole ? Math.max(1, Math.ceil(plot / this.whole.columns)) : 1; // no gaps between columns
     if (this.whole) { const [least, most] = this.span(this.whole, 0); this.strokes(wide, this.whole, 0, over, (mv) => 4 + (1 - (mv - least) / (most - least)) * (OVERVIEW - 8)); }
     else { wide.fillStyle = soft; wide.font = "12px sans-serif"; wide.fillText("reading the whole record once …", LEFT + 8, OVERVIEW / 2 + 4); }
     wide.strokeStyle = accent;

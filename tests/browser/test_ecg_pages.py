@@ -1,0 +1,191 @@
+"""The ECG explorer in a real browser: codebook, two records, uploads, the address, narrow pages, and what is always said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+RECORD = "ecg-test-00002"
+# What reaches beyond the right edge, other than tables and tabs, which scroll by themselves.
+WIDE = """() => {
+  const found = [];
+  const look = (root) => {
+    for (const e of root.querySelectorAll("button, input, table, p")) {
+      const box = e.getBoundingClientRect();
+      if (box.width && box.right > 391 && !e.closest(".xl-scroll, [role=tablist]")) found.push(e.outerHTML.slice(0, 90));
+    }
+    for (const e of root.querySelectorAll("*")) if (e.shadowRoot) look(e.shadowRoot);
+  };
+  look(document);
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(serve_app):
+    return serve_app([])
+
+
+def opened(page, server, query: str = f"&sample={RECORD}"):
+    """Open the app and wait for its first record."""
+    page.goto(f"{server.url}/ecg?model=ecg-resnet{query}")
+    root = page.locator(".xe").first
+    root.wait_for(timeout=90_000)
+    page.locator(".xe[data-state=idle]:not([data-key=''])").first.wait_for(timeout=60_000)
+    return root
+
+
+def table(page, name: str):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def wait_query(page, key: str, wanted: str) -> None:
+    page.wait_for_function(
+        "([k, v]) => new URLSearchParams(location.search).get(k) === v", arg=[key, wanted], timeout=20_000
+    )
+
+
+def test_another_codebook_colours_every_record_anew(page, server):
+    root = opened(page, server, f"&sample={RECORD}&k=4")
+    before = root.get_attribute("data-key")
+    tab(page, "Codebook")
+    table(page, "The clusters of the codebook").locator("tbody tr").nth(7).wait_for()
+    page.get_by_role("button", name="Fit on these records").click()
+    page.get_by_text("4 clusters of").wait_for(timeout=90_000)
+    rows = table(page, "The clusters of the codebook").locator("tbody tr")
+    assert rows.count() == 4
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
+        arg=[root.element_handle(), before],
+    )
+    assert set(root.locator("[data-cluster]:visible").all_inner_texts()) <= {"0", "1", "2", "3"}
+    rows.first.click()
+    wait_query(page, "cluster", "0")
+    tab(page, "Ledger")
+    ledger = table(page, "What each cluster contributes")
+    ledger.locator('tr.xl-selected[data-id="0"]').wait_for()
+    assert ledger.locator("tbody tr").count() == 4
+
+
+def test_two_records_share_one_limit(page, server):
+    opened(page, server, f"&sample={RECORD}&shown=contribution")
+    tab(page, "Compare")
+    page.get_by_text("Choose another record").wait_for()
+    field = page.get_by_label("Another record")
+    field.fill("ecg-test-00003")
+    page.get_by_text("ecg-test-00003", exact=True).last.click()
+    wait_query(page, "beside", "record:ecg-test-00003")
+    papers = page.locator(".xe[data-state=idle]:not([data-key=''])")
+    papers.nth(2).wait_for(timeout=30_000)
+    limits = [papers.nth(i).locator(".xv-scale").get_attribute("data-limit") for i in (1, 2)]
+    assert limits[0] == limits[1]
+    answers = table(page, "Both answers").locator("tbody tr")
+    answers.nth(1).wait_for()
+    assert "ecg-test-00002 (ecg-resnet)" in answers.nth(0).inner_text()
+    assert "ecg-test-00003 (ecg-resnet)" in answers.nth(1).inner_text()
+    assert "Both records share the codebook" in page.locator("p", has_text="Both records").inner_text()
+
+
+def csv(seconds: float = 6, rate: int = 250) -> bytes:
+    """Two leads with a beat every 0.8 s, in mV."""
+    t = np.arange(0, seconds, 1 / rate)
+    beat = np.exp(-((((t + 0.4) % 0.8) - 0.4) ** 2) / (2 * 0.012**2))
+    lines = "\n".join(f"{a:.3f},{b:.4f},{0.7 * b:.4f}" for a, b in zip(t, beat, strict=True))
+    return f"time,I (mV),II (mV)\n{lines}\n".encode()
+
+
+def upload(page, name: str, data: bytes) -> None:
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+
+
+def test_an_uploaded_record_is_brought_to_the_network_and_a_bad_file_is_a_sentence(page, server):
+    root = opened(page, server)
+    tab(page, "Your record")
+    upload(page, "mine.csv", csv())
+    page.wait_for_function(
+        "e => e.dataset.key.startsWith('upload-1|') && e.dataset.state === 'idle'", arg=root.element_handle()
+    )
+    row = table(page, "Your records on this page").locator("tbody tr").first.inner_text()
+    for said in ("upload-1", "mine.csv", "2 leads of 6.0 s at 250 Hz", "resampled to 400 Hz", "V1"):
+        assert said in row
+    for name, data, sentence in (
+        ("bad.csv", b"these,are\nno,numbers\n", "bad"),
+        ("cut.zip", b"PK\x03\x04 not more", "is not a complete .zip"),
+        ("empty.csv", b"", "The upload is empty"),
+    ):
+        upload(page, name, data)
+        alert = page.get_by_role("alert").filter(has_text=sentence)
+        alert.wait_for()
+        assert "Traceback" not in alert.inner_text()
+        assert alert.inner_text().count("\n") == 0
+    assert root.get_attribute("data-key").startswith("upload-1|"), "nothing else changed"
+    assert table(page, "Your records on this page").locator("tbody tr").count() == 1
+    tab(page, "Ledger")
+    page.locator("p", has_text="the network's own").wait_for()
+
+
+def test_the_address_restores_the_page(page, server):
+    query = (
+        "&sample=ecg-test-00005&cluster=3&shown=contribution&target=3&truth=true&tab=2&interval=%5B1,0.5,1.5%5D"
+        "&edits_made=%5B%7B%22kind%22:%22mute%22,%22lead%22:7%7D%5D&names=%7B%223%22:%22my%20name%22%7D"
+    )
+    root = opened(page, server, query)
+    page.get_by_text("V2 muted.").wait_for()
+    assert root.get_attribute("data-key").startswith("ecg-test-00005|")
+    assert page.get_by_role("tab", name="Touch it").get_attribute("aria-selected") == "true"
+    assert page.get_by_role("combobox", name="Explained class").inner_text() == "wide QRS"
+    assert page.get_by_role("switch", name="Known evidence").is_checked()
+    assert page.get_by_label("from (s)").input_value() == "0.5"
+    root.locator('[data-cluster="3"][aria-pressed=true]', has_text="my name").wait_for()
+    root.locator(".xv-scale", has_text="for wide QRS").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("&k=99", "k='99'"),
+        ("&shown=magic", "shown='magic'"),
+        ("&edits_made=%5B%7B%22kind%22%3A%22x%22%7D%5D", "edits_made="),
+        ("&interval=%5B1,2%5D", "interval="),
+    ],
+)
+def test_a_wrong_state_in_the_address_is_a_sentence(page, server, wrong, said):
+    opened(page, server, wrong)
+    assert said in page.get_by_role("alert").first.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("model=ecg-resnot", "There is no model 'ecg-resnot' here; the nearest: 'ecg-resnet'"),
+        ("model=ecg-resnet&samples=nothing", "There are no samples 'nothing' here"),
+        ("model=birds-cnn", "these samples are images and the ECG explorer shows records"),
+        (
+            "model=ecg-resnet&samples=birds/test",
+            "these samples are images and the ECG explorer shows records",
+        ),
+    ],
+)
+def test_a_wrong_model_or_samples_is_a_sentence(page, server, query, said):
+    page.goto(f"{server.url}/ecg?{query}")
+    alert = page.get_by_role("alert").first
+    alert.wait_for(timeout=60_000)
+    assert said in alert.inner_text()
+    page.get_by_role("link", name="All apps, models and samples").wait_for()
+
+
+def test_a_narrow_page_does_not_scroll_sideways_and_says_what_it_is_not(page, server):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, server)
+    assert page.get_by_role("note").filter(has_text="Not for clinical use").first.is_visible()
+    for name in ("Ledger", "Touch it", "Records", "Codebook", "Compare"):
+        tab(page, name)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        wide = page.evaluate(WIDE)
+        assert not wide, name
