@@ -44,6 +44,7 @@ ABOUT = (
     "After Boubekki, Patlatzoglou, Barker, Ng and Ribeiro: time-localised clusters for ECG networks (arXiv 2509.15198). "
     "Codebook, temperature, contributions and ensemble are our readings; the method's page names each."
 )
+NEVER = "Not for clinical use."
 KEYS = {
     "m": "mute the lead of the brushed interval",
     "u": "undo an edit",
@@ -141,8 +142,9 @@ class EcgApp(App):
     def notes(self) -> list:
         """The usual ones; that this is no medical device is said in any case."""
         said = super().notes()
-        words = f"{self.samples.attrs.get('note', '')} {self.model.card.get('note', '')}"
-        return said if "Not for clinical use" in words else [note("Not for clinical use."), *said]
+        words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]
+        plain = " ".join(w.replace(NEVER, "").strip() for w in dict.fromkeys(words) if w)
+        return [note(f"{plain} {NEVER}".strip()), said[-1]]  # once, at the end, whoever else says it
 
     def _opened(self, tab: int) -> None:
         self.state.tab = tab
@@ -272,15 +274,18 @@ class EcgApp(App):
     def result(self) -> xr.Dataset:
         """The explanation of the record in view, with its provenance; the same numbers that the page shows."""
         s, session = self.state, self.session
-        one = session.explain_now(s.sample, session.ask(s, s.sample))
+        i, edits = s.sample, list(s.edits_made)
+        signal = session.touched(i, edits)
+        one = session.explain_signal_now(signal, session.ask(s, i))
         population = session.population.samples
+        known = session.label(i) >= 0
         samples = signal_dataset(
-            session.image(s.sample)[None],
+            signal[None],
             session.rate,
             session.leads,
-            [session.label(s.sample)] if session.label(s.sample) >= 0 else None,
-            [session.names[s.sample]],
-            self.model.classes if session.label(s.sample) >= 0 else None,
+            [session.label(i)] if known else None,
+            [f"{session.names[i]}-edited" if edits else session.names[i]],
+            self.model.classes if known else None,
         )
         found = finish([one], self.model, samples, session.method)
         return found.assign_attrs(prepared=str(population.attrs.get("prepared", "[]")))

@@ -69,10 +69,10 @@ class ComparePanel(Following):
             value="",
             width=200,
             size="small",
-            disabled=not others,
+            visible=bool(others),
         )
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="Both answers", columns=COLUMNS)
+        self.listing = Listing(label="Both answers", columns=COLUMNS, visible=False)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
         self._made: dict[str, Any] = {}
@@ -148,10 +148,13 @@ class ComparePanel(Following):
         """Write papers, figures and words."""
         if answer is None:
             self.words.object = (
-                "<p>Choose another record or another model to set beside the record in view.</p>"
+                "<p>Choose another record to set beside the one in view.</p>"
+                if not self.model.visible
+                else "<p>Choose another record or another model to set beside the record in view.</p>"
             )
             return
         records, results, sessions, positions = answer
+        self.listing.visible = True
         papers = []
         for n, record in enumerate(records):
             record = _renamed(record, f"{n}-{record.id}")

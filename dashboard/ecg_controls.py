@@ -36,11 +36,18 @@ def controls(app: Any) -> Any:
     def select(label: str, name: str, options: Any, width: int) -> Any:
         return linked(pmui.Select(label=label, options=options, width=width, size="small"), state, name)
 
+    attribution = select("Attribution", "attribution", list(choices.ATTRIBUTIONS), 190)
+
+    def useful(*_: Any) -> None:
+        attribution.visible = state.shown == "attribution"
+
+    state.param.watch(useful, "shown")
+    useful()
     parts = [
         select("Behind the trace", "shown", {SHOWN[s]: s for s in choices.SHOWN}, 240),
         select("Explained class", "target", targets, 200),
         select("Hatching shows", "fade", {FADES[f]: f for f in choices.FADES}, 210),
-        select("Attribution", "attribution", list(choices.ATTRIBUTIONS), 190),
+        attribution,
         linked(hidden, state, "hidden"),
         linked(truth, state, "truth"),
     ]

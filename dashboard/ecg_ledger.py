@@ -113,7 +113,7 @@ class LedgerPanel(Following):
         self.close = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.take = pmui.Button(label="Take the chosen cluster away", variant="outlined", size="small")
         self.undo = pmui.Button(label="Undo", variant="outlined", size="small")
-        self.named = pmui.TextInput(label="Name of the chosen cluster", size="small", width=220)
+        self.named = pmui.TextInput(label="Name of the chosen cluster", size="small", width=260)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.take.on_click(lambda _: self.ablate())
         self.undo.on_click(lambda _: app.state.undo())
