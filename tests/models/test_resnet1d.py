@@ -58,9 +58,8 @@ def test_the_head_is_found_and_adds_up(head):
     logits, kept = capture(model, x, [found.tap])
     parts = found.parts(kept[found.tap])
     assert parts.shape == (2, 4, 32)
-    assert (logits - found.bias).abs().max() > 1e-2 and parts.std(
-        2
-    ).min() > 1e-5  # nothing adds up to nothing
+    assert (logits - found.bias).abs().max() > 1e-2  # nothing would add up to nothing
+    assert parts.std(2).min() > 1e-5
     torch.testing.assert_close(parts.sum(2) + found.bias, logits, rtol=1e-4, atol=1e-6)
 
 

@@ -85,29 +85,46 @@ class Records:
         return np.where(self.target.sum(1) == 1, self.target.argmax(1), -1)
 
 
-def records(ds: xr.Dataset, name: str) -> Records:
+def records(ds: xr.Dataset, name: str, like: Records | None = None) -> Records:
     """Bring labelled records to 400 Hz and 4096 steps.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Signals of any leads, rate and length.
+    name : str
+        Of the samples.
+    like : Records, optional
+        Training records whose leads and kind of labels test records take over.
 
     Raises
     ------
     SamplesError
-        When labels are missing.
+        In one sentence, when these are images, labels are missing, or test records have other classes.
     """
-    from ..samples import inputs
+    from ..samples import inputs, is_signals
     from ..samples.prepare import prepare
     from ..samples.signals import LEADS
 
+    if not is_signals(ds):
+        raise SamplesError(f"{name!r} holds images; give records, or train sic, cnn or vit on it.")
     classes = list(ds.attrs.get("classes", ()))
     if "label" not in ds or not classes:
         raise SamplesError(f"records {name!r} have no labels; training needs a label for every record.")
+    if like is not None and classes != like.classes:
+        raise SamplesError(
+            f"the test records {name!r} have the classes {', '.join(classes)} and the training records "
+            f"{', '.join(like.classes)}; give the same, in the same order."
+        )
     leads = [str(x) for x in ds["lead"].values]
     leads = list(LEADS) if set(leads) >= {"I", "II"} else leads
+    leads = leads if like is None else like.leads
     ready = prepare(ds, leads, RATE, STEPS)
     label = np.asarray(ready["label"].values)
     if label.ndim == 1 and (label < 0).any():
         raise SamplesError(f"{int((label < 0).sum())} records of {name!r} have no label; give each one.")
     target = label if label.ndim == 2 else np.eye(len(classes))[label]
-    several = label.ndim == 2 and not (label.sum(1) == 1).all()
+    several = label.ndim == 2 and not (label.sum(1) == 1).all() if like is None else like.several
     signal = inputs(ready, slice(None)).astype(np.float16)
     return Records(signal, target.astype(np.float32), classes, leads, bool(several), name)
 
@@ -160,26 +177,31 @@ def logits(module: nn.Module, signal: np.ndarray, batch: int = 64) -> np.ndarray
 
 
 def scores(logit: np.ndarray, data: Records) -> dict:
-    """Accuracy and its balance; of several classes at once the mean area under the ROC curve."""
+    """Accuracy and its balance; of several classes at once the mean area under the ROC curve.
+
+    The mean is over the classes that some test records have and others lack; without any there is no figure.
+    """
     if not data.several:
         return figures(logit.argmax(1), data.label)
     from sklearn.metrics import roc_auc_score
 
     known = (data.target.min(0) == 0) & (data.target.max(0) == 1)
-    return {"test_auroc": round(float(roc_auc_score(data.target[:, known], logit[:, known])), 4)}
+    if not known.any():
+        return {}
+    areas = [roc_auc_score(data.target[:, c], logit[:, c]) for c in np.flatnonzero(known)]
+    return {"test_auroc": round(float(np.mean(areas)), 4)}
 
 
 def per_class(logit: np.ndarray, data: Records, difficulty: np.ndarray | None, names: list[str]) -> dict:
-    """Share of right answers of each class, at each difficulty where that is known."""
+    """Share of right answers of each class, at each difficulty where that is known; none where there are no records."""
     right = logit.argmax(1) == data.label
     out = {}
     for c, title in enumerate(data.classes):
         of = data.label == c
-        out[title] = {"all": round(float(right[of].mean()), 4)}
+        groups = {"all": of}
         if difficulty is not None:
-            out[title] |= {
-                n: round(float(right[of & (difficulty == d)].mean()), 4) for d, n in enumerate(names)
-            }
+            groups |= {n: of & (difficulty == d) for d, n in enumerate(names)}
+        out[title] = {n: round(float(right[g].mean()), 4) for n, g in groups.items() if g.any()}
     return out
 
 

@@ -95,8 +95,8 @@ def _sets(name: str, test: str | None) -> tuple[xr.Dataset, Records, Records, di
     extra = {}
     if "difficulty" in held:
         extra = {"difficulty": held["difficulty"].values, "difficulties": list(held.attrs["difficulties"])}
-    title = "ecg/train" if name == "ecg" else name
-    return train, records(train, title), records(held, test or "ecg/test"), extra
+    data = records(train, "ecg/train" if name == "ecg" else name)
+    return train, data, records(held, test or ("ecg/test" if name == "ecg" else name), data), extra
 
 
 def add_clusters(folder: Path, train: xr.Dataset, quiet: bool = False) -> None:
