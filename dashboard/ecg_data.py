@@ -169,6 +169,11 @@ class EcgSession(Session):
         out[:, self.length(i) :] = 0
         return out
 
+    def explain_signal_now(self, signal: np.ndarray, ask: Any) -> xr.Dataset:
+        """The explanation of a signal ``[lead, time]``; waits for it (for notebooks, never for a page)."""
+        future = self.kernel.explain(self.model, signal[None], [digest(signal)], self.method, [ask])
+        return future.result(120)[0]
+
     async def explain_edited(self, i: int, edits: list[dict], ask: Any, priority: int = 0) -> xr.Dataset:
         """The explanation of record ``i`` with its edits; a record like any other, cached by its content."""
         if not edits:

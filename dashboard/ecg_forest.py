@@ -76,12 +76,10 @@ def judged(session: Any, found: Any, progress: Any) -> Generator[None, None, Any
     features[RAW] = np.stack([raw.proportion(x, n) for x, n in zip(signal, lengths, strict=True)])
     yield
     label = found.label if (found.label >= 0).any() else None
-    classes = found.logit.shape[1]
-    return (
-        yield from surrogates(
-            features, found.predicted, label, found.probability, classes=classes, progress=progress
-        )
-    )
+    known = {"classes": found.logit.shape[1], "progress": progress}
+    if "person" in population.samples:  # records of one person stay in one fold
+        known["groups"] = population.samples["person"].values
+    return (yield from surrogates(features, found.predicted, label, found.probability, **known))
 
 
 class ForestPanel(pn.viewable.Viewer):

@@ -92,7 +92,7 @@ def build(
     if result is None:
         return Record(**about)
     names = names_of(result, state["names"])
-    about["text"] = sentence(result, classes, label, name, names)
+    about["text"] = sentence(result, classes, label, title or name, names)
     cluster = result["cluster"].values[0]
     step = signal.shape[1] / session.rate / len(cluster)
     if state["shown"] != "nothing":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def method_page(file: Path) -> Any:
     text = file.read_text(encoding="utf-8")
     for other in folder().glob("*.md"):
         text = text.replace(f"]({other.name})", f"](docs-{other.stem})")
+    text = re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", text)  # pages beside the folder are not served
     title = text.partition("\n")[0].lstrip("# ")
     return page(
         title,

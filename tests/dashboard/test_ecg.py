@@ -100,6 +100,9 @@ def test_muting_costs_one_pass_and_undo_none(app):
     assert passes.snapshot()["forward"] - before == 1
     assert not muted.signal[7].any()
     assert "edited" in muted.name
+    assert "edited" in muted.text
+    app.state.sample = 2
+    assert float(app.result()["logit"].values[0, 2]) < 5.3, "the result is of the edited record"
     assert app.state.undo()
     assert app.state.edits_made == plain
     assert record(app, 2).signal[7].any()

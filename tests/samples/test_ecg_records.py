@@ -117,6 +117,9 @@ def test_the_shipped_records():
     assert np.bincount(ds["difficulty"]).tolist() == [50] * 3
     assert 0.3 < float(np.abs(ds["signal"]).max(("time", "lead")).median()) < 5
     assert not ds["mask"].values[ds["label"].values == 0].any()
+    assert 40 < len(np.unique(ds["person"])) <= 60
+    train = open_samples("ecg/train")
+    assert len(train["person"]) == 2500
     assert ds["mask"].values[ds["label"].values > 0].any((1, 2)).all()
 
 

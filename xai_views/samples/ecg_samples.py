@@ -37,8 +37,13 @@ def _beats(people: int, seed: int) -> list[Template]:
 def one_record(i: int, people: int, seed: int) -> Record:
     """Compose record ``i`` of a set: its class is ``i`` modulo 5, and each third of a class easy, medium and hard."""
     rng = np.random.default_rng([seed, i])
-    beat = _beats(people, seed)[int(rng.integers(people))]
+    beat = _beats(people, seed)[int(rng.integers(people))]  # the first draw, as in `persons`
     return compose(CLASSES[i % len(CLASSES)], difficulty(i), beat, rng)
+
+
+def persons(n: int, people: int, seed: int) -> np.ndarray:
+    """Whose beat each of ``n`` records is made of: ``[n]`` int64; records of one person are no independent records."""
+    return np.array([int(np.random.default_rng([seed, i]).integers(people)) for i in range(n)])
 
 
 def difficulty(i: np.ndarray | int) -> np.ndarray | int:
@@ -93,7 +98,10 @@ def lazily(split: str) -> dict[str, Any]:
 
 
 def dataset_of(split: str, arrays: dict[str, Any]) -> xr.Dataset:
-    """Put composed records into the schema; ``difficulty (sample)`` indexes the attribute ``difficulties``."""
+    """Put composed records into the schema.
+
+    ``difficulty (sample)`` indexes the attribute ``difficulties``, ``person (sample)`` says whose beat a record is made of.
+    """
     ds = signal_dataset(
         arrays["signal"],
         RATE,
@@ -110,7 +118,10 @@ def dataset_of(split: str, arrays: dict[str, Any]) -> xr.Dataset:
         origin=ORIGIN,
         difficulties=list(DIFFICULTIES),
     )
-    return ds.assign(difficulty=("sample", arrays["difficulty"]))
+    n, seed = SETS[split]
+    return ds.assign(
+        difficulty=("sample", arrays["difficulty"]), person=("sample", persons(n, PEOPLE[split], seed))
+    )
 
 
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
