@@ -87,6 +87,9 @@ class EcgApp(App):
         self.tables = TablesPanel(self)
         self.beats = BeatsPanel(self)
         self.panels = self._panels()
+        for _, panel in self.panels:
+            if isinstance(panel, Following):
+                panel.active = False  # until its tab is seen
         self._link()
 
     def _panels(self) -> list[tuple[str, Any]]:
@@ -120,8 +123,9 @@ class EcgApp(App):
             active=min(self.state.tab, len(self.panels) - 1),
         )
         tabs.param.watch(lambda e: self._opened(e.new), "active")
-        self._opened(tabs.active)
-        pn.state.onload(self._loaded)
+        # What is written while the browser still loads the page is lost, and writing the same again tells nobody.
+        pn.state.onload(lambda: self._opened(tabs.active))
+        pn.state.onload(self.records.begin)
         return pn.Column(
             *self.notes(),
             controls(self),
@@ -131,13 +135,6 @@ class EcgApp(App):
             sizing_mode="stretch_width",
             styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
         )
-
-    def _loaded(self) -> None:
-        """Ask again for the tab in view: what was written while the browser loaded the page is lost."""
-        panel = self.panels[min(self.state.tab, len(self.panels) - 1)][1]
-        if isinstance(panel, Following):
-            panel.update()
-        self.records.begin()
 
     def notes(self) -> list:
         """The usual ones; that this is no medical device is said in any case."""
@@ -210,8 +207,11 @@ class EcgApp(App):
         self.canvas.context = self._context()
 
     def refresh(self) -> None:
-        """Ask again for what the session now knows, such as a codebook."""
+        """Ask again for what the session now knows, such as a codebook; no parameter of the state tells of it."""
         self.canvas.context = self._context()
+        for _, panel in self.panels:
+            if isinstance(panel, Following):
+                panel.update()
 
     def _key(self, key: str) -> None:
         state = self.state
