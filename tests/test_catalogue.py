@@ -46,7 +46,9 @@ def test_cards_of_samples_say_where_they_come_from():
         assert card["name"] == path.name
         listed = set(card["sha256"])
         assert {p.name for p in path.iterdir()} - {"card.yaml", "preview.png"} == listed
-        assert (path / "preview.png").is_file() or path.name in ("photos", "ecg-dicom"), "these stay in their packages"
+        assert (path / "preview.png").is_file() or path.name in ("photos", "ecg-dicom"), (
+            "these stay in their packages"
+        )
 
 
 def test_samples_stay_small():

@@ -81,7 +81,9 @@ def test_it_lists_what_is_shipped_and_every_link_leads_somewhere(page, server):
     for name in catalogue.models():
         assert f"{app_of(name)}?model={name}" in targets
         images = app_of(name) != "ecg"
-        assert (f"activations?model={name}" in targets) == images, "every network of images can be opened there"
+        assert (f"activations?model={name}" in targets) == images, (
+            "every network of images can be opened there"
+        )
     for target in dict.fromkeys(targets):
         assert server.get(f"/{target}", timeout=60)[0] == 200
     families = {name.partition("/")[0] for name in catalogue.samples()}
