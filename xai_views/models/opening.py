@@ -68,7 +68,8 @@ def open_model(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A catalogue name (``"birds-sic"``), a checkpoint folder, or your own module, which maps images
+        A catalogue name (``"birds-sic"``), a checkpoint folder, ``"openecg-rhythm"`` or ``"openecg-beat"`` where that
+        package is installed, or your own module, which maps images
         ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : sequence of str, optional
         Class names of your own module; numbered when not given.
@@ -104,6 +105,10 @@ def open_model(
     shipped = catalogue.models()
     if str(spec) in shipped:
         return load(Path(shipped[str(spec)]))
+    from .openecg import NAMES, open_openecg
+
+    if str(spec) in NAMES:
+        return open_openecg(NAMES[str(spec)])
     path = Path(spec).expanduser()
     if path.suffix in PICKLES:
         raise ModelError(
