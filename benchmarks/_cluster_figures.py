@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import _lloyd
 import numpy as np
 import torch
-from _turns import Row, take_turns
+from _turns import Row, Spent, rows_of, take_turns, timed
 
 from xai_views.methods import get
 from xai_views.methods.clusters import dff as peer
@@ -127,16 +125,16 @@ def slider(setting: Setting) -> list[Row]:
             "temperature": [replace(ask, temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
             "K, k-means of its own each time": [replace(ask, k=k, mode="exact") for k in sizes],
         }
+        spent, ran = {}, {}
+        for way, asks in moves.items():
+            fresh = not spent
+            spent[way], ran[way] = _moved(method, setting, ask, asks, fresh)
+            assert (ran[way] > 0) == fresh, f"{way}: {ran[way]} passes; movements run no pass"
         cells = "x".join(map(str, _cells(setting, grid)))
-        for i, (way, asks) in enumerate(moves.items()):
-            spent, ran = _moved(method, setting, ask, asks, fresh=i == 0)
-            assert (ran == 0) == (i > 0), f"{way}: {ran} passes; movements run no pass"
-            case = setting.case(f"grid {cells}")
-            median = statistics.median(spent)
-            first = rows[-i].ms if i else median
-            rows.append(
-                Row("slider", case, way, median, max(spent), median / first, {"passes": ran / len(asks)})
-            )
+        own = rows_of("slider", setting.case(f"grid {cells}"), spent)
+        for row in own:
+            row.figures["passes"] = ran[row.way] / len(moves[row.way])
+        rows += own
     return [*rows, *_leaves(setting)]
 
 
@@ -145,18 +143,20 @@ def _cells(setting: Setting, grid: str) -> tuple[int, ...]:
     return first if grid == "shallowest" else tuple(setting.image.shape[1:3])
 
 
-def _moved(method: Any, setting: Setting, opened: Any, asks: list, fresh: bool) -> tuple[list[float], int]:
-    """Milliseconds of each answer, and the passes that they took; ``fresh``: each from an observation of its own."""
-    model, spent = setting.model, []
-    (known,) = method.observe(model, setting.image, [opened], [None])
+def _moved(method: Any, setting: Setting, opened: Any, asks: list, fresh: bool) -> tuple[list[Spent], int]:
+    """What each answer took, and the passes of all; ``fresh``: each from an observation of its own."""
+    model = setting.model
+
+    def observed(ask: Any) -> Any:
+        return method.observe(model, setting.image, [ask], [None])[0]
+
+    known = observed(opened)
     method.interpret(model, known, opened)
     before = passes.snapshot()
-    for ask in asks:
-        start = time.perf_counter()
-        if fresh:
-            (known,) = method.observe(model, setting.image, [ask], [None])
-        method.interpret(model, known, ask)
-        spent.append(1000 * (time.perf_counter() - start))
+    spent = [
+        timed(lambda ask=ask: method.interpret(model, observed(ask) if fresh else known, ask))[1]
+        for ask in asks
+    ]
     return spent, sum(v - before[name] for name, v in passes.snapshot().items() if "calls" not in name)
 
 

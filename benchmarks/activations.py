@@ -10,8 +10,9 @@
 * ``curves``: relevance curves in shared batches beside one curve and one step at a time.
 * ``quantus``: the same curve from Quantus' pixel flipping, where Quantus is installed; it is no dependency.
 
-Without names all sections run. Every figure is a median over rounds in which the ways of one case take turns; ``worst`` is the
-slowest round and ``ratio`` the median over that of the case's first way.
+Without names all sections run. Every figure is a median over rounds in which the ways of one case take turns: time by the
+clock, its slowest round, and processor time, which others on the machine hardly change; ``ratio`` is the processor time over
+that of the case's first way.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import _cluster_figures as clusters
 import _map_figures as maps
 import numpy as np
 import torch
-from _turns import Row
+from _turns import HEADER, Row
 
 from xai_views import open_model, open_samples
 from xai_views.samples import images
@@ -81,7 +82,7 @@ def main() -> None:
     for row in rows:
         if (row.section, row.case) != shown:
             shown = row.section, row.case
-            print(f"\n{row.section}: {row.case}\n{'':46}{'ms':>11}{'worst':>11}{'ratio':>8}")
+            print(f"\n{row.section}: {row.case}\n{HEADER}")
         print(row.line(), flush=True)
 
 
