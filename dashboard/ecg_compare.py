@@ -72,7 +72,7 @@ class ComparePanel(Following):
             visible=bool(others),
         )
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="Both answers", columns=COLUMNS, visible=False)
+        self.listing = Listing(label="Both answers", columns=COLUMNS)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
         self._made: dict[str, Any] = {}
@@ -154,7 +154,6 @@ class ComparePanel(Following):
             )
             return
         records, results, sessions, positions = answer
-        self.listing.visible = True
         papers = []
         for n, record in enumerate(records):
             record = _renamed(record, f"{n}-{record.id}")
@@ -188,7 +187,7 @@ class ComparePanel(Following):
                 else "Each model has its own clusters, so colours of the two papers mean different things; strips have one limit."
             )
         )
-        on_page(lambda: setattr(self.papers, "objects", papers))
+        on_page(lambda: setattr(self.papers, "objects", [self.listing, *papers]))
 
     @staticmethod
     def _row(n: int, result: Any, session: EcgSession, i: int) -> dict:
@@ -211,7 +210,6 @@ class ComparePanel(Following):
             ),
             pn.FlexBox(self.record, self.model, align_items="center", gap="8px", margin=(4, 16)),
             self.words,
-            self.listing,
             self.papers,
             sizing_mode="stretch_width",
         )

@@ -41,7 +41,9 @@ class LongPanel(pn.viewable.Viewer):
         self.app = app
         self.record = shared(str(app.samples.attrs["record"]))
         self.takes = min(app.model.size[0] / app.session.rate, self.record.duration)
-        self.strip = LongStrip(leads=list(self.record.leads), duration=self.record.duration, takes=self.takes)
+        self.strip = LongStrip(
+            leads=list(self.record.leads), duration=self.record.duration, takes=self.takes, margin=(4, 16)
+        )
         self.explain = pmui.Button(label="Explain this window", variant="contained", size="small")
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.problem = pn.Column(sizing_mode="stretch_width")
