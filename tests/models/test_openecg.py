@@ -11,12 +11,14 @@ from torch import nn
 
 import xai_views as xv
 from xai_views.errors import ModelError
+from xai_views.methods.ecg.parts import EcgAsk
 from xai_views.models import openecg as adapter
 from xai_views.models.heads import find_head
 from xai_views.models.openecg import HEADS, Codec, Ranks, open_openecg, ranks
 from xai_views.models.taps import capture
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
+from xai_views.samples.signals import signal_dataset
 
 
 class Stand(nn.Module):
@@ -67,6 +69,19 @@ def test_gradients_are_those_of_the_ranks():
     weight = torch.randn(1, 1, 40)
     (Ranks()(x) ** 2 * weight).sum().backward()
     torch.testing.assert_close(x.grad, 2 * ranks(x).detach() * weight)
+
+
+def test_integrated_gradients_are_gradient_times_input(stand):
+    """Ranks stay the same on the way from a flat line, so the page calls neither additive."""
+    model = open_openecg()
+    wave = np.random.default_rng(0).normal(size=(1, 1, 5000))
+    ds = signal_dataset(wave, 500, ["II"])
+    got = [
+        xv.explain(model, ds, "ecg_clusters", ask=EcgAsk(attribution=how))
+        for how in ("integrated gradients", "gradient x input")
+    ]
+    np.testing.assert_allclose(got[0]["attribution"], got[1]["attribution"], rtol=1e-3, atol=1e-6)
+    assert np.abs(got[0]["attribution_gap"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("head", sorted(HEADS))
@@ -142,6 +157,14 @@ def test_answers_are_those_of_the_package():
     assert model.classes[int(got.argmax())] == "sinus"
 
 
+def test_a_flat_line_is_called_sinus():
+    """As the page warns."""
+    real()
+    model = open_openecg()
+    with torch.no_grad():
+        assert model.classes[int(model.module(torch.zeros(1, 1, 5000)).argmax())] == "sinus"
+
+
 def test_it_tells_composed_atrial_fibrillation_from_normal():
     real()
     model = open_openecg()
@@ -176,11 +199,17 @@ def test_clusters_add_up_to_the_logit(source):
     assert abs(logit) > 1
 
 
-def test_the_explorer_opens_it():
+@pytest.mark.parametrize("source", ["ecg/dicom", None])
+def test_the_explorer_opens_it(source):
+    """On the real record, and on the samples that its card names."""
     real()
     from dashboard.ecg import EcgApp
+    from xai_views import apps
 
-    app = EcgApp(open_openecg(), xv.open_samples("ecg/dicom"))
+    model, samples = apps.opened("openecg-rhythm", source)
+    assert apps.app_for(model) == "ecg"
+    assert samples.sizes["lead"] == 12  # the explorer chooses lead II
+    app = EcgApp(model, samples)
     result = app.result()
     assert [str(x) for x in result["class"].values] == list(HEADS["rhythm"])
     assert abs(float(result["residual"].values.ravel()[0])) < 1e-3

@@ -129,6 +129,7 @@ def open_openecg(head: str = "rhythm") -> Model:
     model.card = {
         "title": f"openecg codec v6, {head}",
         "method": "ecg_clusters",
+        "samples": "ecg/test",
         "licence": "Apache-2.0",
         "origin": "package openecg 0.11.0, models/codec_v6.pt",
         "note": "Trained by others on one lead; a logit is the mean over the steps (our reading). Not for clinical use.",
