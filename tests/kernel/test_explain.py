@@ -367,7 +367,7 @@ def test_a_model_moves_to_the_device_once(bench, method):
 @pytest.mark.parametrize(
     ("images", "digests", "asks"),
     [
-        (np.zeros((2, 2, 1)), ["a", "b"], [0, 0]),
+        (np.zeros((2, 2)), ["a", "b"], [0, 0]),
         (np.zeros((2, 2, 2, 1)), ["a"], [0, 0]),
         (np.zeros((1, 2, 2, 1)), ["a"], [[]]),
     ],
