@@ -302,6 +302,17 @@ def test_test_records_of_other_classes_are_refused(tmp_path):
         run(tmp_path / "a.zarr", tmp_path / "net", "--test", str(tmp_path / "b.zarr"))
 
 
+def test_test_records_are_asked_as_the_training_records_are(sets):
+    with pytest.raises(XaiViewsError, match="4 test records of 'x' have no class or several"):
+        records(planted(8, several=True), "x", like=sets[0])
+    both = records(planted(8, several=True), "y")
+    alone = planted(
+        8, label=np.eye(2, dtype=int)[np.arange(8) % 2]
+    )  # one each, as a small test set may have by chance
+    assert records(alone, "z", like=both).several
+    assert not records(alone, "z").several
+
+
 def test_test_records_of_other_leads_are_refused(tmp_path):
     planted(8).to_zarr(tmp_path / "a.zarr")
     planted(8).assign_coords(lead=["V3", "V4"]).to_zarr(tmp_path / "b.zarr")

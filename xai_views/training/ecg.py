@@ -124,7 +124,13 @@ def records(ds: xr.Dataset, name: str, like: Records | None = None) -> Records:
     if label.ndim == 1 and (label < 0).any():
         raise SamplesError(f"{int((label < 0).sum())} records of {name!r} have no label; give each one.")
     target = label if label.ndim == 2 else np.eye(len(classes))[label]
-    several = label.ndim == 2 and not (label.sum(1) == 1).all() if like is None else like.several
+    several = label.ndim == 2 and not (label.sum(1) == 1).all()
+    if like is not None and several and not like.several:
+        raise SamplesError(
+            f"{int((label.sum(1) != 1).sum())} test records of {name!r} have no class or several and the training records "
+            "have one each; leave them out."
+        )
+    several = several if like is None else like.several
     signal = inputs(ready, slice(None)).astype(np.float16)
     return Records(signal, target.astype(np.float32), classes, leads, bool(several), name)
 
