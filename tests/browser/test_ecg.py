@@ -255,8 +255,11 @@ def test_known_evidence_draws_brackets(page, server):
     before = pixels(root)
     changed(page, root, page.get_by_role("switch", name="Known evidence").click)
     page.mouse.move(5, 5)
-    page.wait_for_timeout(300)
-    differs = (np.abs(pixels(root) - before).max(-1) > 60).any(-1)
+    for _ in range(30):  # until the page has drawn them
+        differs = (np.abs(pixels(root) - before).max(-1) > 60).any(-1)
+        if differs.mean() > 0.01:
+            break
+        page.wait_for_timeout(300)
     assert differs.mean() > 0.01
     root.focus()
     changed(page, root, lambda: page.keyboard.press("t"))  # the paper's key and the switch are one setting

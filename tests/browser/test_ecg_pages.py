@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 RECORD = "ecg-test-00002"
@@ -58,7 +59,7 @@ def test_another_codebook_colours_every_record_anew(page, server):
     page.get_by_role("button", name="Fit on these records").click()
     page.get_by_text("4 clusters of").wait_for(timeout=90_000)
     rows = table(page, "The clusters of the codebook").locator("tbody tr")
-    assert rows.count() == 4
+    expect(rows).to_have_count(4, timeout=20_000)
     page.wait_for_function(
         "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
         arg=[root.element_handle(), before],
@@ -69,7 +70,7 @@ def test_another_codebook_colours_every_record_anew(page, server):
     tab(page, "Ledger")
     ledger = table(page, "What each cluster contributes")
     ledger.locator('tr.xl-selected[data-id="0"]').wait_for()
-    assert ledger.locator("tbody tr").count() == 4
+    expect(ledger.locator("tbody tr")).to_have_count(4, timeout=20_000)
 
 
 def test_two_records_share_one_limit(page, server):

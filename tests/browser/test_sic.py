@@ -111,8 +111,10 @@ def test_keys_and_slider_change_the_pixels(page, server):
 
 def test_overlay_key_needs_no_round_trip(page, server):
     root = opened(page, server)
-    page.wait_for_timeout(1500)
-    before, seq = pixels(page, "sample"), root.get_attribute("data-seq")
+    seq = ""
+    while seq != (seq := root.get_attribute("data-seq")):  # until the neighbours are there
+        page.wait_for_timeout(2500)
+    before = pixels(page, "sample")
     root.focus()
     page.keyboard.press("o")
     page.wait_for_timeout(300)
