@@ -133,4 +133,6 @@ def test_exact_is_what_the_residual_says():
 
     birds = open_samples("birds/test").isel(sample=[0])
     assert explain(open_model("birds-cnn"), birds, "nave").attrs["exact"] == 1
-    assert explain(open_model("birds-vit"), birds, "nave").attrs["exact"] == 0, "its blocks normalise before the head"
+    assert explain(open_model("birds-vit"), birds, "nave").attrs["exact"] == 0, (
+        "its blocks normalise before the head"
+    )

@@ -19,7 +19,7 @@ def explain(
     model : Model, str, Path or nn.Module
         Anything that :func:`xai_views.open_model` takes.
     samples : xarray.Dataset or anything that :func:`xai_views.open_samples` takes
-        What to explain.
+        What to explain; records are brought to the leads, rate and length of a network of signals.
     method : str or Method
         Name of the method.
     ask : Ask, optional
@@ -45,7 +45,8 @@ def explain(
     from ..errors import MethodError
     from ..explanation import finish
     from ..models import open_model
-    from ..samples import inputs, open_samples
+    from ..samples import inputs, is_signals, open_samples
+    from ..samples.prepare import prepare
 
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
@@ -53,6 +54,8 @@ def explain(
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
+    if model.of_signals and is_signals(samples):  # what is done to them is written into the provenance
+        samples = prepare(samples, model.leads, model.rate, model.size[0])
     ask = chosen.default_ask() if ask is None else chosen.ready(model, ask)
     parts = []
     n = samples.sizes["sample"]
