@@ -18,7 +18,7 @@ PREDICTED = -1
 LEAVES = 32
 #: On grids of more positions than restarts are tried on, the leaves end when their inertia falls by less than this share, which
 #: is after a step or two; ``benchmarks/activations.py slider`` says what that saves and what it costs.
-FINE_TOLERANCE = 3e-3
+FINE_TOLERANCE = 2e-3
 #: Beyond this many positions the figure of an independent k-means is not computed beside the nested one.
 SMALL_GRID = 4096
 _KEPT = 12  # clusterings of one image kept for the next movement of a slider

@@ -19,7 +19,7 @@ from .lloyd import iterate, seeds
 
 #: Positions that restarts are tried on; on a larger grid the best of them goes on with all positions.
 TRIAL = 4096
-#: A trial of a restart ends when its inertia falls by less than this share.
+#: A trial of a restart ends when its inertia falls by less than this share, or than the tolerance if that is larger.
 TRIAL_TOLERANCE = 1e-4
 #: What the authors' code adds to the flattest step.
 AUTHORS_OFFSET = -1
@@ -204,7 +204,7 @@ def kmeans(
     generator = torch.Generator().manual_seed(seed)
     on = trial(features) if on is None else on
     starts = seeds(on, k, max(1, restarts), generator)
-    centroids, _, inertia, _ = iterate(on, starts, k, iterations, TRIAL_TOLERANCE)
+    centroids, _, inertia, _ = iterate(on, starts, k, iterations, max(tolerance, TRIAL_TOLERANCE))
     best = slice(int(inertia.argmin()) * k, (int(inertia.argmin()) + 1) * k)
     start = [m[best] for m in centroids]
     if on is not features:
