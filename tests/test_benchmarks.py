@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,13 +93,18 @@ def test_explicit_matrix_is_that_of_the_engine(bench, setting):
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="elsewhere a peak cannot be forgotten")
 def test_memory_is_that_of_the_way_alone(bench):
-    peak = bench.clusters._lloyd.peak
-    before = peak(forget=True)
-    held = np.ones(60 * 2**17)  # 60 MiB
-    assert 50 < peak() - before < 90
-    assert held.nbytes == 60 * 2**20
+    """In a process of its own, as the benchmark measures: there a peak is news wherever the system forgets none."""
+    script = """
+import numpy as np, _lloyd
+before = _lloyd.peak(forget=True)
+held = np.ones(60 * 2**17)  # 60 MiB
+print(_lloyd.peak() - before)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=FOLDER
+    )
+    assert 50 < float(said.stdout) < 90
 
 
 def test_slider_moves_without_a_pass(measured):

@@ -112,15 +112,15 @@ def test_the_ecg_explorer_in_jupyterlab(open_lab):
         sum("image/svg+xml" in o.get("data", {}) for cell in outputs for o in cell) == 2
     )  # the static twins
     pictures = []
-    for key, name, says in (
-        ("", "ecg-test-00002", "normal"),  # without the leads that a cell muted
+    for key, title, says in (
+        ("", "ecg-test-00002 (edited)", "normal"),  # without the leads that a cell muted
         ("u", "ecg-test-00002", "anterior ST elevation"),
         ("ArrowRight", "ecg-test-00003", "wide QRS"),
     ):
         if key:
             lab.page.keyboard.press(key)
-        paper = lab.page.locator(f'.xe[data-state=idle][data-key^="{name}|"]')
-        sheet = paper.get_by_label(re.compile(f"Record {name}, .*: the network says {says} "))
+        paper = lab.page.locator(f'.xe[data-state=idle][data-key^="{title.split()[0]}|"]')
+        sheet = paper.get_by_label(re.compile(f"Record {re.escape(title)}, .*: the network says {says} "))
         sheet.wait_for(timeout=60_000)
         sheet.scroll_into_view_if_needed()
         assert sheet.bounding_box()["width"] > 300
