@@ -80,6 +80,13 @@ def test_imports_point_one_way(path):
     assert offences(path) == []
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_others_import_is_public(path):
+    ours = [name.split(".") for _, name in imports(path) if name.startswith(("xai_views.", "dashboard."))]
+    private = [".".join(n) for n in ours if any(p.startswith("_") and not p.endswith("__") for p in n)]
+    assert private == []
+
+
 def test_the_rules_catch_what_they_should(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     bad = {

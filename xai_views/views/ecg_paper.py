@@ -15,7 +15,7 @@ from xai_views.errors import XaiViewsError
 from . import ecg_wire
 from .canvas import JS, Canvas, esm
 from .ecg_record import Record
-from .protocol import Wish, _takes_priority
+from .protocol import Wish, takes_priority
 
 #: Order matters: later files use earlier ones, the last one exports ``render``.
 SCRIPTS = (
@@ -174,7 +174,7 @@ class ECGPaper(Canvas):
         return await asyncio.to_thread(ecg_wire.encode, record, plain, bool(detail), detail)
 
     async def _record(self, key: str, priority: int) -> Record:
-        extra = {"priority": priority} if _takes_priority(self._ask) else {}
+        extra = {"priority": priority} if takes_priority(self._ask) else {}
         record = await self._ask(key, **extra)
         if not isinstance(record, Record):
             raise XaiViewsError(f"the provider must return a Record, not {type(record).__name__}; build one.")

@@ -110,14 +110,26 @@ class Answerer:
             self._job = None
 
     async def _ask(self, key: str, priority: int) -> bytes:
-        extra = {"priority": priority} if _takes_priority(self.provider) else {}
+        extra = {"priority": priority} if takes_priority(self.provider) else {}
         data = await self.provider(key, **extra)
         if not isinstance(data, bytes):
             raise XaiViewsError(f"the provider must return a frame's bytes, not {type(data).__name__}")
         return data
 
 
-def _takes_priority(function: Callable) -> bool:
+def takes_priority(function: Callable) -> bool:
+    """Whether a provider can be told how urgent a wish is.
+
+    Parameters
+    ----------
+    function : callable
+        A provider of frames or records.
+
+    Returns
+    -------
+    bool
+        True when it has a parameter named ``priority``; False too when Python cannot tell (some built-ins).
+    """
     try:
         return "priority" in inspect.signature(function).parameters
     except (TypeError, ValueError):
