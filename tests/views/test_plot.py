@@ -5,7 +5,9 @@ import pytest
 import xarray as xr
 
 from xai_views.errors import XaiViewsError
+from xai_views.explanation import VARIABLES
 from xai_views.views import latent_map, plot
+from xai_views.views.plots import PICTURES
 
 
 @pytest.fixture
@@ -43,6 +45,24 @@ def test_everything_that_is_there_is_drawn(result):
     assert kinds == ["RGB", "Image", "Image", "Image", "Bars"]
     assert len(layout.Bars.Evidence) == 12
     hv.render(layout, backend="bokeh")
+
+
+def test_what_superpixels_read_of_a_map_is_drawn_beside_the_map():
+    rng = np.random.default_rng(0)
+    maps = {
+        n: (("sample", "y", "x"), rng.normal(size=(1, 8, 8))) for n in ("attribution", "region_attribution")
+    }
+    layout = plot(xr.Dataset(maps, attrs={"method": "nas"}))
+    assert [str(element.vdims[0]) for element in layout] == ["attribution", "region_attribution"]
+    for element, (_, values) in zip(layout, maps.values(), strict=True):
+        top = float(np.abs(values).max())
+        assert element.opts.get().kwargs["clim"] == pytest.approx((-top, top))
+        assert "red for, blue against" in element.label
+
+
+def test_every_map_that_can_be_drawn_is_in_the_schema_of_explanations():
+    """So that a variable which is renamed there does not go missing here."""
+    assert set(PICTURES) <= set(VARIABLES)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ PICTURES = {
     "support_contribution": True,
     "self_contribution": True,
     "attribution": True,
+    "region_attribution": True,
     "uncertainty": False,
     "entropy": False,
 }
