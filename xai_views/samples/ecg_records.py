@@ -16,6 +16,7 @@ A third of the records of each class is easy, a third medium, a third hard: weak
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from .ecg_templates import BEFORE, DRAWN, RATE, Template
 from .signals import LANDMARKS, LEADS
 
 CLASSES = ("normal", "atrial fibrillation", "anterior ST elevation", "wide QRS", "premature beats")
+AF, ELEVATION, WIDE, PREMATURE = CLASSES[1:]
 DIFFICULTIES = ("easy", "medium", "hard")
 STEPS = 10 * RATE
 STEP_MV = 0.005  # as most machines record
@@ -36,18 +38,74 @@ FIBRILLATION = ((0.05, 0.1), (0.02, 0.05), (0.0, 0.02))
 IRREGULAR = (0.22, 0.16, 0.09)
 EARLY = ((0.55, 0.65), (0.6, 0.75), (0.75, 0.88))
 NOISE = ((0.004, 0.012), (0.015, 0.035), (0.04, 0.08))
+#: The shortest interval in s of atrial fibrillation that a premature beat may cut.
+ROOM = 0.6
 #: What every record may have, so that none of it tells a class: breathing in the intervals, ST in mV, width of QRS, size of P.
 BREATHING, ST_SHIFT, WIDTH, P_SIZE = (0.0, 0.07), (-0.02, 0.04), (0.9, 1.1), (0.3, 1.3)
 
 
 @dataclass(frozen=True, eq=False)
+class Heart:
+    """What is drawn of a record before a wave is placed.
+
+    Attributes
+    ----------
+    findings : frozenset of str
+        Of :data:`CLASSES`; none for a normal record.
+    level : int
+        Index into :data:`DIFFICULTIES`.
+    times, early : ndarray
+        R peaks in s, and which of the beats are premature.
+    sizes : dict
+        Factors of "P", "T" and "all" waves.
+    widen, lift, breath : float
+        Stretch of QRS, lift of ST in V1 to V4 in mV, breaths per second.
+    ectopic : ndarray
+        ``[8]`` shape of a ventricular beat in each lead.
+    fibrillation : ndarray or None
+        ``[8, 4000]`` mV, with atrial fibrillation.
+    noise : ndarray
+        ``[8, 4000]`` mV.
+    """
+
+    findings: frozenset[str]
+    level: int
+    times: np.ndarray
+    early: np.ndarray
+    sizes: dict[str, float]
+    widen: float
+    lift: float
+    breath: float
+    ectopic: np.ndarray
+    fibrillation: np.ndarray | None
+    noise: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Record:
-    """A composed record: ``signal [12, 4000]`` mV at 400 Hz, ``mask`` alike, ``landmark [4000]``, ``peaks`` (steps of R)."""
+    """A composed record of 10 s at 400 Hz.
+
+    Attributes
+    ----------
+    signal : ndarray
+        ``[12, 4000]`` float32 mV.
+    class_mask : ndarray
+        ``[5, 12, 4000]`` bool: where the evidence of each class lies.
+    landmark : ndarray
+        ``[4000]`` int8, ids of :data:`xai_views.samples.signals.LANDMARKS`.
+    peaks : ndarray
+        Steps of R.
+    """
 
     signal: np.ndarray
-    mask: np.ndarray
+    class_mask: np.ndarray
     landmark: np.ndarray
     peaks: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        """``[12, 4000]`` bool: the evidence of all classes together."""
+        return self.class_mask.any(0)
 
 
 def twelve(eight: np.ndarray) -> np.ndarray:
@@ -56,11 +114,13 @@ def twelve(eight: np.ndarray) -> np.ndarray:
     return np.concatenate([[one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2], eight[2:]])
 
 
-def rhythm(kind: str, level: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def rhythm(
+    findings: Collection[str], level: int, rng: np.random.Generator, early_rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Times of the R peaks in s over a little more than ten seconds, and which of the beats are premature."""
     rr = rng.uniform(0.62, 1.1)
     n = int(12 / rr) + 4
-    if kind == "atrial fibrillation":
+    if AF in findings:
         intervals = np.clip(rng.normal(rr, IRREGULAR[level] * rr, 2 * n), 0.34, 1.9)
     else:
         slow = rng.uniform(*BREATHING) * np.sin(
@@ -68,12 +128,16 @@ def rhythm(kind: str, level: int, rng: np.random.Generator) -> tuple[np.ndarray,
         )
         intervals = rr * (1 + slow + rng.normal(0, 0.01, n))
     early = np.zeros(len(intervals) + 1, bool)
-    if kind == "premature beats":
-        inside = np.flatnonzero((np.cumsum(intervals) > 1.2) & (np.cumsum(intervals) < 8.6))
+    if PREMATURE in findings:
+        # An interval that fibrillation made short leaves no room: ventricles cannot be excited again so soon.
+        long = intervals >= (ROOM if AF in findings else 0)
+        inside = np.flatnonzero((np.cumsum(intervals) > 1.2) & (np.cumsum(intervals) < 8.6) & long)
         for i in sorted(
-            rng.choice(inside[1::2], min(len(inside[1::2]), int(rng.integers(1, 4))), replace=False)
+            early_rng.choice(
+                inside[1::2], min(len(inside[1::2]), int(early_rng.integers(1, 4))), replace=False
+            )
         ):
-            cut = rng.uniform(*EARLY[level])
+            cut = early_rng.uniform(*EARLY[level])
             lost = intervals[i] * (1 - cut)
             intervals[i] -= lost
             intervals[i + 1] += lost  # the pause after: the next sinus beat comes when it would have come
@@ -101,8 +165,36 @@ def _steps(at: float, start: float, stop: float) -> slice:
     return slice(first, max(first, last))
 
 
+def drawn(findings: Collection[str], level: int, rng: np.random.Generator, apart: bool = False) -> Heart:
+    """Draw everything about a record but whose beat it is made of.
+
+    Parameters
+    ----------
+    findings : collection of str
+        Of :data:`CLASSES`; "normal" and none are the same.
+    level : int
+        0 (easy), 1 or 2 (hard).
+    rng : numpy.random.Generator
+        Decides everything.
+    apart : bool
+        Whether rhythm, premature beats and fibrillation draw from generators of their own. Then the same seed without one
+        of the findings gives the record that differs in this finding alone.
+    """
+    findings = frozenset(findings) - {"normal"}
+    rhythm_rng, early_rng, wave_rng = rng.spawn(3) if apart else (rng, rng, rng)
+    times, early = rhythm(findings, level, rhythm_rng, early_rng)
+    sizes = {"P": rng.uniform(*P_SIZE), "T": rng.uniform(0.7, 1.2), "all": rng.uniform(0.75, 1.3)}
+    widen = rng.uniform(*(WIDEN[level] if WIDE in findings else WIDTH))
+    lift = rng.uniform(*(LIFT[level] if ELEVATION in findings else ST_SHIFT))
+    ectopic = rng.uniform(-1, 1, len(DRAWN))
+    breath = rng.uniform(0.2, 0.35)
+    waves = _fibrillation(wave_rng, wave_rng.uniform(*FIBRILLATION[level])) if AF in findings else None
+    noise = _noise(rng, rng.uniform(*NOISE[level]))
+    return Heart(findings, level, times, early, sizes, widen, lift, breath, ectopic, waves, noise)
+
+
 def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> Record:
-    """Compose one record.
+    """Compose one record with one finding or none.
 
     Parameters
     ----------
@@ -115,55 +207,68 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
     rng : numpy.random.Generator
         Decides everything else.
     """
-    times, early = rhythm(kind, level, rng)
-    out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(LEADS), STEPS), bool)
+    return placed(drawn({kind}, level, rng), beat)
+
+
+def placed(heart: Heart, beat: Template, whole: bool = False) -> Record:
+    """Place the waves of a beat as a heart wants them.
+
+    A ventricular premature beat replaces what the other findings do to its waves: it is not lifted or widened once more.
+
+    Parameters
+    ----------
+    heart : Heart
+        What was drawn.
+    beat : Template
+        Whose beat it is.
+    whole : bool
+        Whether landmark and evidence of a stretched QRS begin where its stretched wave begins. The sets ``ecg/test`` and
+        ``ecg/train`` let them begin 15 % before the usual begin at most, up to some 30 ms late.
+    """
+    times, findings, level = heart.times, heart.findings, heart.level
+    out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(CLASSES), len(LEADS), STEPS), bool)
+    evidence = dict(zip(CLASSES, mask, strict=True))
     landmark = np.full(STEPS, LANDMARKS.index("TP"), np.int8)
-    sizes = {"P": rng.uniform(*P_SIZE), "T": rng.uniform(0.7, 1.2), "all": rng.uniform(0.75, 1.3)}
-    widen = rng.uniform(*WIDEN[level]) if kind == "wide QRS" else rng.uniform(*WIDTH)
-    elevated = kind == "anterior ST elevation"
-    lift = rng.uniform(*(LIFT[level] if elevated else ST_SHIFT))
-    ectopic = rng.uniform(-1, 1, len(DRAWN))
-    breath = rng.uniform(0.2, 0.35)
     spans = {k: (a / RATE, b / RATE) for k, (a, b) in beat.spans.items()}
     for i, at in enumerate(times[:-1]):
         before = at - times[i - 1] if i else times[1] - times[0]
-        gain = sizes["all"] * (1 + 0.06 * np.sin(2 * np.pi * breath * at))
-        premature = bool(early[i])
+        gain = heart.sizes["all"] * (1 + 0.06 * np.sin(2 * np.pi * heart.breath * at))
+        premature = bool(heart.early[i])
         ventricular = premature and level < 2  # hard ones are supraventricular: early and narrow
-        wide = 1.9 if ventricular else widen
+        wide = 1.9 if ventricular else heart.widen
         late = spans["QRS"][1] * (wide - 1)
         qt = float(np.clip(np.sqrt(min(before, 1.1) / 0.85), 0.8, 1.12))
         t_span = (spans["T"][0] * qt + late, spans["T"][1] * qt + late)
         q_span = (spans["QRS"][0] * wide, spans["QRS"][1] * wide)
-        q_span = (max(q_span[0], spans["QRS"][0] * 1.15), q_span[1])
+        q_span = (q_span[0] if whole else max(q_span[0], spans["QRS"][0] * 1.15), q_span[1])
         if ventricular:
-            wave = 1.5 * np.sign(ectopic)[:, None] * np.abs(beat.qrs) + 0.3 * ectopic[:, None] * beat.qrs
+            shape = heart.ectopic[:, None]
+            wave = 1.5 * np.sign(shape) * np.abs(beat.qrs) + 0.3 * shape * beat.qrs
             _place(out, gain * wave, at, wide)
-            _place(out, -1.2 * gain * sizes["T"] * np.sign(ectopic)[:, None] * np.abs(beat.t), at + late, qt)
+            _place(out, -1.2 * gain * heart.sizes["T"] * np.sign(shape) * np.abs(beat.t), at + late, qt)
         else:
             _place(out, gain * beat.qrs, at, wide)
-            turn = -0.8 if kind == "wide QRS" and level < 2 else 1.0
-            _place(out, turn * gain * sizes["T"] * beat.t, at + late, qt)
-            if kind == "wide QRS":
+            turn = -0.8 if WIDE in findings and level < 2 else 1.0
+            _place(out, turn * gain * heart.sizes["T"] * beat.t, at + late, qt)
+            if WIDE in findings:
                 _slur(out, beat, gain, at, q_span)
-            if kind != "atrial fibrillation" and not premature:
-                _place(out, gain * sizes["P"] * beat.p, at)
+            if AF not in findings and not premature:
+                _place(out, gain * heart.sizes["P"] * beat.p, at)
                 landmark[_steps(at, *spans["P"])] = LANDMARKS.index("P")
-        if not ventricular:
-            _lift(out, lift, at, q_span[1], t_span[1])
+            _lift(out, heart.lift, at, q_span[1], t_span[1])
         landmark[_steps(at, *q_span)] = LANDMARKS.index("QRS")
         landmark[_steps(at, q_span[1], t_span[0])] = LANDMARKS.index("none")  # the ST segment
         landmark[_steps(at, *t_span)] = LANDMARKS.index("T")
-        if kind == "wide QRS":
-            mask[:, _steps(at, q_span[0], t_span[1] if level < 2 else q_span[1])] = True
-        elif premature:
-            mask[:, _steps(at, q_span[0], t_span[1])] = True
-        elif elevated:
-            mask[np.ix_(ANTERIOR, range(*_steps(at, q_span[1], t_span[1]).indices(STEPS)))] = True
-    if kind == "atrial fibrillation":
-        out += _fibrillation(rng, rng.uniform(*FIBRILLATION[level]))
-        mask[:, landmark == LANDMARKS.index("TP")] = True
-    out += _noise(rng, rng.uniform(*NOISE[level]))
+        if premature:
+            evidence[PREMATURE][:, _steps(at, q_span[0], t_span[1])] = True
+        if WIDE in findings and not ventricular:
+            evidence[WIDE][:, _steps(at, q_span[0], t_span[1] if level < 2 else q_span[1])] = True
+        if ELEVATION in findings and not ventricular:
+            evidence[ELEVATION][ANTERIOR, _steps(at, q_span[1], t_span[1])] = True
+    if heart.fibrillation is not None:
+        out += heart.fibrillation
+        evidence[AF][:, landmark == LANDMARKS.index("TP")] = True
+    out += heart.noise
     peaks = np.round(times * RATE).astype(int)
     out = np.round(out / STEP_MV).astype(np.float32) * np.float32(STEP_MV)
     return Record(twelve(out), mask, landmark, peaks[(peaks >= 0) & (peaks < STEPS)])
