@@ -200,6 +200,28 @@ def test_shapley_values_add_up_to_the_logit_without_what_is_said_of_nothing():
     )
 
 
+# --- uncertainty --------------------------------------------------------------------------------------------
+
+
+def clustered(ask: NaveAsk, seed: int = 0):
+    """The explanation of an image of noise, and its clusters."""
+    model, method = planted(), get("nave")
+    image = np.random.default_rng(seed).integers(0, 255, (1, 24, 24, 3), dtype=np.uint8)
+    ask = method.ready(model, ask)
+    (observed,) = method.observe(model, image, [ask], [None])
+    return method.interpret(model, observed, ask), method.clustering(observed, ask)
+
+
+def test_the_margin_is_that_of_the_own_cluster_also_where_another_is_nearer():
+    result, found = clustered(NaveAsk(k=5))
+    d, labels = found.distances[0].sqrt().numpy(), found.labels[0].numpy()
+    own = np.take_along_axis(d, labels[None], 0)[0]
+    others = np.where(np.arange(5)[:, None, None] == labels, np.inf, d)
+    assert (own > others.min(0)).any(), "some positions are nearer to another cluster of the cut"
+    np.testing.assert_allclose(result["margin"].values[0], np.clip(1 - own / others.min(0), 0, 1), atol=1e-6)
+    np.testing.assert_array_equal(result["second"].values[0], others.argmin(0))
+
+
 # --- cost ---------------------------------------------------------------------------------------------------
 
 

@@ -212,7 +212,7 @@ class NaveMethod(Method):
                 ),
                 "assignment": (grid, labels.numpy().astype(np.int16)),
                 "entropy": (grid, _f32(soft.entropy(gamma))),
-                "margin": (grid, _f32(soft.margin(found.distances))),
+                "margin": (grid, _f32(soft.margin(found.distances, labels))),
                 "second": (grid, soft.second(found.distances, labels).numpy().astype(np.int16)),
                 "layer_share": (layered, _f32(features.shares(found.centroids, labels).transpose(0, 1))),
                 "proportion": (("sample", "cluster"), _f32(found.counts / found.counts.sum())[None]),

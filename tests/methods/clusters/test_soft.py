@@ -11,8 +11,9 @@ from sklearn.mixture import GaussianMixture
 
 from xai_views.errors import MethodError
 from xai_views.methods.clusters import soft as module
+from xai_views.methods.clusters import tree
 from xai_views.methods.clusters.features import Features
-from xai_views.methods.clusters.kmeans import kmeans
+from xai_views.methods.clusters.kmeans import described, kmeans
 from xai_views.methods.clusters.soft import KINDS, entropy, margin, projected, second, soft
 
 
@@ -160,6 +161,27 @@ def test_second_best_beside_a_cluster_that_is_not_the_nearest(distances):
         others[:, own] = torch.inf
         assert torch.equal(labels, others.argmin(1))
     assert torch.equal(second(distances, distances.argmin(1)), second(distances))
+
+
+def test_a_merged_cluster_is_not_second_best_to_itself():
+    """Planted on a line; in the cut with two clusters, {1} and {14, 24, 39}, the position 14 is nearer to the other one."""
+    rows = torch.tensor([1.0, 1, 14, 24, 24, 39, 39])[:, None]
+    leaves = described(Features.raw(rows), torch.tensor([[0, 0, 1, 2, 2, 3, 3]]))
+    found = tree.build(leaves, leaves.features).cut(2)
+    assert {round(float(c)) for c in found.centroids[0]} == {1, 28}
+    expected = torch.tensor([[1, 1, 0, 1 - 4 / 23, 1 - 4 / 23, 1 - 11 / 38, 1 - 11 / 38]])
+    torch.testing.assert_close(margin(found.distances, found.labels), expected)
+    torch.testing.assert_close(margin(found.distances)[0, 2], torch.tensor(1 - 13 / 14))  # of the nearest two
+    assert torch.equal(second(found.distances, found.labels), 1 - found.labels)
+
+
+def test_margin_beside_a_cluster_that_is_not_the_nearest(distances):
+    for own in range(distances.shape[1]):
+        labels = torch.full_like(distances[:, 0], own, dtype=torch.long)
+        d = distances.sqrt()
+        others = torch.cat([d[:, :own], d[:, own + 1 :]], 1).amin(1)
+        torch.testing.assert_close(margin(distances, labels), (1 - d[:, own] / others).clamp_min(0))
+    torch.testing.assert_close(margin(distances, distances.argmin(1)), margin(distances))
 
 
 def test_positions_on_their_centroids_give_no_nan(dtype):

@@ -116,19 +116,31 @@ def entropy(shares: torch.Tensor) -> torch.Tensor:
     return (-torch.special.xlogy(shares, shares).sum(1) / math.log(k)).clamp(0, 1)
 
 
-def margin(distances: torch.Tensor) -> torch.Tensor:
-    """How much nearer the best centroid is than the second, free of temperature.
+def margin(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    """How much nearer the own centroid is than the nearest other, free of temperature.
+
+    Parameters
+    ----------
+    distances : Tensor
+        ``[n, K, *grid]`` squared.
+    labels : Tensor, optional
+        ``[n, *grid]`` own clusters; the nearest when not given. In a cut of a tree some are not the nearest.
 
     Returns
     -------
     Tensor
-        ``[n, *grid]``: ``1 - d_1 / d_2`` of the two smallest distances (not squared); 0 where both are 0, 1 for one cluster.
+        ``[n, *grid]`` in [0, 1]: ``1 - d_own / d_2`` of distances that are not squared, ``d_2`` that of the cluster which
+        :func:`second` names. 0 where that one is as near or nearer; 1 for one cluster.
     """
     if distances.shape[1] == 1:
         return torch.ones_like(distances[:, 0])
-    two = distances.topk(2, 1, largest=False).values.clamp_min(0)
-    ratio = (two[:, 0] / two[:, 1].clamp_min(_tiny(distances))).sqrt()
-    return torch.where(two[:, 1] > 0, 1 - ratio, torch.zeros_like(ratio))
+    if labels is None:
+        own, other = distances.topk(2, 1, largest=False).values.clamp_min(0).unbind(1)
+    else:
+        own = distances.gather(1, labels[:, None])[:, 0].clamp_min(0)
+        other = distances.scatter(1, labels[:, None], torch.inf).amin(1).clamp_min(0)
+    ratio = (own / other.clamp_min(_tiny(distances))).sqrt()
+    return torch.where(other > 0, (1 - ratio).clamp_min(0), torch.zeros_like(ratio))
 
 
 def second(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:

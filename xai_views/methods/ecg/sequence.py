@@ -73,7 +73,7 @@ class Sequence:
         shares, used = soft.soft(self.distances, kind, temperature or self.spread or None)
         found = {
             "entropy": self.full(soft.entropy(shares)[0], 0.0),
-            "margin": self.full(soft.margin(self.distances)[0], 0.0),
+            "margin": self.full(soft.margin(self.distances, own)[0], 0.0),
             "second": self.full(soft.second(self.distances, own)[0], PADDING),
         }
         return found, used
