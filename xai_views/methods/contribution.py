@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models import passes
-from ..models.bcos import add_inverse, explanation_mode
+from ..models.bcos import explanation_mode
 
 if TYPE_CHECKING:
     from ..models.sic import SIC
@@ -67,8 +67,13 @@ def pull_back(
 
 
 def contribution(weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Signed contribution maps ``[N, H, W]``: weights ``[N, C, H, W]`` times the image, summed over channels."""
-    return (weights * x).sum(1)
+    """Signed contribution maps: weights times the encoded input, summed over what shows one place.
+
+    Images ``[N, 2C, H, W]`` give ``[N, H, W]``: all channels of a pixel. Signals ``[N, 2C, T]`` give ``[N, C, T]``: the two
+    channels of a lead at a step.
+    """
+    parts = weights * x
+    return parts.sum(1) if x.ndim == 4 else parts.unflatten(1, (2, -1)).sum(1)
 
 
 def smooth(alpha: torch.Tensor, size: int) -> torch.Tensor:
@@ -118,18 +123,16 @@ def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.n
     module : SIC
         Left as it was found.
     images : ndarray
-        ``[S, H, W, C]`` uint8.
+        ``[S, H, W, C]`` uint8, or signals ``[S, lead, time]`` in mV.
 
     Returns
     -------
     ndarray
-        ``[S, H, W]`` float32; each sums to ``|V_s|``.
+        ``[S, H, W]`` or ``[S, lead, time]`` float32; each sums to ``|V_s|``.
     """
-    like = module.projection.weight
     maps = []
     for start in range(0, len(images), batch):
-        x = torch.from_numpy(images[start : start + batch]).permute(0, 3, 1, 2).to(like).div(255)
-        x = add_inverse(x)
+        x = encoded(module, images[start : start + batch])
 
         def keep(_: int, weights: torch.Tensor, x: torch.Tensor = x) -> torch.Tensor:
             return contribution(weights, x)
@@ -139,3 +142,9 @@ def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.n
         )
         maps.append(kept[0].float().cpu().numpy())
     return np.concatenate(maps) if maps else np.zeros((0, *images.shape[1:3]), np.float32)
+
+
+def encoded(module: SIC, images: np.ndarray) -> torch.Tensor:
+    """Images ``[N, H, W, C]`` uint8, or signals ``[N, lead, time]`` in mV, as the encoder takes them."""
+    like, given = module.projection.weight, torch.from_numpy(images)
+    return module.encode(given.permute(0, 3, 1, 2).to(like).div(255) if images.ndim == 4 else given.to(like))

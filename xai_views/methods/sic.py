@@ -58,7 +58,17 @@ class SICMethod(Method):
         return SICAsk()
 
     def ready(self, model: Any, ask: SICAsk) -> SICAsk:
-        """Compute the self-contribution maps that an edited support set lacks."""
+        """Compute the self-contribution maps that an edited support set lacks.
+
+        Raises
+        ------
+        MethodError
+            When a colour rendering of signals is asked for.
+        """
+        if ask.rendering and model.of_signals:
+            raise MethodError(
+                f"a colour rendering was asked of {model.name!r}, whose signals have no colours; ask for the maps alone."
+            )
         return ask if ask.supports is None else replace(ask, supports=complete(model, ask.supports))
 
     # -- what is needed -----------------------------------------------------------------------------------------
@@ -106,10 +116,9 @@ class SICMethod(Method):
         """One forward pass; one backward pass per wanted map, or per active latent dimension when those are fewer."""
         import torch
 
-        from ..models.bcos import add_inverse
         from .contribution import colour_rendering, contribution, pull_back
 
-        x = add_inverse(model.tensor(images))
+        x = model.module.encode(model.tensor(images))
         plans: list[Plan] = []
 
         def vectors(z: torch.Tensor) -> torch.Tensor:
@@ -134,7 +143,7 @@ class SICMethod(Method):
         _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
         # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
         return [
-            p.observation([m[i].copy() for m in maps[: len(p.vectors)]], x.shape[-2:])
+            p.observation([m[i].copy() for m in maps[: len(p.vectors)]], images.shape[1:3])
             for i, p in enumerate(plans)
         ]
 
@@ -218,7 +227,7 @@ class SICMethod(Method):
         if ask.rendering:
             pictures = [observation.renderings[group_of(supports, supports.of_class(c))] for c in classes]
             ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
-        return ds
+        return of_signals(model, ds) if model.of_signals else ds
 
     def _matches(
         self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
@@ -261,14 +270,13 @@ class SICMethod(Method):
 
 
 def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
-    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]``: one forward pass, no graph."""
+    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` or signals: one forward pass, no graph."""
     import torch
 
     from ..models import passes
-    from ..models.bcos import add_inverse
 
     with torch.no_grad():
-        x = add_inverse(model.tensor(images))
+        x = model.module.encode(model.tensor(images))
         passes.count_forward(len(x))
         return model.module.latent(x).cpu().numpy()
 
@@ -285,15 +293,23 @@ def complete(model: Any, supports: Supports) -> Supports:
     return replace(supports, self_contribution=maps)
 
 
+def of_signals(model: Any, ds: xr.Dataset) -> xr.Dataset:
+    """Maps of signals lie over leads and time: dimensions named so, with the names of the leads and seconds."""
+    ds = ds.rename(y="lead", x="time")
+    steps = np.arange(ds.sizes["time"]) / (model.rate or 1.0)
+    names = list(model.leads) or [str(i) for i in range(ds.sizes["lead"])]
+    return ds.assign_coords(lead=names, time=("time", steps, {"units": "s" if model.rate else "steps"}))
+
+
 def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: float) -> xr.DataArray:
-    """Evidence of each asked support that lies inside a region of the test image; exact.
+    """Evidence of each asked support that lies inside a region of the test sample; exact.
 
     Parameters
     ----------
     explanation : Dataset
         With ``support_contribution``.
     region : ndarray
-        ``[y, x]`` bool.
+        ``[y, x]`` or ``[lead, time]`` bool.
     temperature : float
         T of the network.
 
@@ -302,8 +318,9 @@ def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: fl
     DataArray
         ``(sample, match)``: sum of the map inside the region, divided by T. Inside and outside add up to the evidence.
     """
-    inside = explanation["support_contribution"].where(xr.DataArray(region, dims=("y", "x")), 0.0)
-    return inside.sum(("y", "x")) / temperature
+    maps = explanation["support_contribution"]
+    inside = maps.where(xr.DataArray(region, dims=maps.dims[2:]), 0.0)
+    return inside.sum(maps.dims[2:]) / temperature
 
 
 def typical_of(model: Any) -> evidence.Typical | None:

@@ -35,9 +35,13 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
 def _sic(a: dict) -> nn.Module:
-    from .encoders import BcosCNN
+    from .encoders import BcosCNN, BcosCNN1d
 
-    return SIC(BcosCNN(a["channels"], a["plan"]), a["classes"], a["latent"], a["temperature"])
+    of_signals = len(a.get("size") or ()) == 1
+    encoder = (
+        BcosCNN1d(a["channels"], a["plan"], a["scale"]) if of_signals else BcosCNN(a["channels"], a["plan"])
+    )
+    return SIC(encoder, a["classes"], a["latent"], a["temperature"])
 
 
 def _cnn(a: dict) -> nn.Module:
@@ -250,7 +254,8 @@ def _load_supports(folder: Path, module: SIC) -> Supports:
             f"{SUPPORTS} in checkpoint {folder.name!r} holds lists of {sizes} supports or labels beyond {module.classes} "
             "classes; select the supports again."
         )
-    supports = Supports(**{k: v.numpy() for k, v in t.items()})
+    # signals and their maps are stored with half the digits, which is more than a recording has
+    supports = Supports(**{k: (v.float() if v.is_floating_point() else v).numpy() for k, v in t.items()})
     module.set_supports(t["vectors"], t["label"])
     return supports
 
@@ -265,6 +270,12 @@ def _load_latents(folder: Path, card: dict) -> Latents | None:
             "restore the file."
         )
     return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))
+
+
+def _compact(name: str, array: np.ndarray) -> np.ndarray:
+    """Signals of supports and their maps are large; half precision holds more digits than a recording has."""
+    large = name in ("image", "self_contribution") and array.shape[-1] > 512 and array.dtype.kind == "f"
+    return array.astype(np.float16) if large else array
 
 
 def save(
@@ -287,7 +298,7 @@ def save(
         (LATENTS, latents, ("z", "label", "index")),
     ):
         if held is not None:
-            arrays = {k: torch.from_numpy(np.ascontiguousarray(getattr(held, k))) for k in keys}
+            arrays = {k: torch.from_numpy(np.ascontiguousarray(_compact(k, getattr(held, k)))) for k in keys}
             save_file(arrays, folder / name)
             written.append(name)
     if latents is not None:

@@ -1,4 +1,4 @@
-"""Small convolutional encoders: a B-cos one and its black-box twin with the same widths.
+"""Small convolutional encoders: a B-cos one, one of signals, and the black-box twin with the same widths.
 
 A *plan* is a list of blocks, each ``[width, kernel, stride, pool]``: a convolution to ``width`` channels, a
 normalisation, and an average (twin: maximum) pooling by ``pool`` (1 = none).
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .bcos import BcosConv2d, UncentredBatchNorm2d
+from .bcos import BcosConv1d, BcosConv2d, UncentredBatchNorm1d, UncentredBatchNorm2d, add_inverse
 
 Plan = Sequence[Sequence[int]]
 
@@ -19,6 +19,7 @@ PLANS: dict[str, list[list[int]]] = {
     "birds": [[48, 5, 2, 1], [64, 3, 1, 2], [128, 3, 1, 2], [128, 3, 1, 1], [192, 3, 1, 1]],
     "digits": [[32, 3, 1, 1], [32, 3, 1, 2], [64, 3, 1, 2], [64, 3, 1, 1]],
     "nuclei": [[32, 5, 2, 1], [48, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 1]],
+    "ecg": [[32, 15, 1, 4], [48, 9, 1, 4], [64, 9, 1, 2], [96, 9, 1, 2], [128, 5, 1, 1]],
 }
 #: For :class:`PlainCNN` as a model of its own: 64x64 pixels end as 8x8 cells.
 CNN_PLAN: list[list[int]] = [[32, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 2], [128, 3, 1, 1]]
@@ -51,6 +52,47 @@ class BcosCNN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``[N, 2C, H, W]`` to feature maps ``[N, width, h, w]``."""
+        return self.layers(x)
+
+
+class BcosCNN1d(nn.Module):
+    """:class:`BcosCNN` for signals: blocks in one dimension, on an encoding of mV.
+
+    Parameters
+    ----------
+    leads : int
+        Leads of the signal; the network sees ``2 * leads``.
+    plan : sequence
+        Blocks ``[width, kernel, stride, pool]``, in steps.
+    scale : float
+        The voltage, in mV, that is encoded half way between 0 mV and the end of the scale.
+    b : float
+        Exponent of the B-cos layers.
+    """
+
+    def __init__(self, leads: int, plan: Plan, scale: float = 0.25, b: float = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = 2 * leads
+        for out, kernel, stride, pool in plan:
+            layers += [BcosConv1d(width, out, kernel, stride, kernel // 2, b=b), UncentredBatchNorm1d(out)]
+            if pool > 1:
+                layers.append(nn.AvgPool1d(pool))
+            width = out
+        self.layers = nn.Sequential(*layers)
+        self.width, self.scale = width, scale
+
+    def encode(self, signal: torch.Tensor) -> torch.Tensor:
+        """Map mV ``[N, C, T]`` to ``u`` and ``1 - u`` in [0, 1], ``[N, 2C, T]``.
+
+        A voltage is unbounded and may be negative, so it is squashed: ``u = (1 + v / (scale + |v|)) / 2``. As with
+        images, every step of every lead then has the same total brightness, the line at 0 mV is grey rather than
+        nothing, and a wave tilts the pair. A flat stretch can speak for a class: an absent P wave is something to see.
+        """
+        return add_inverse(0.5 + 0.5 * signal / (self.scale + signal.abs()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``[N, 2C, T]`` to feature maps ``[N, width, t]``."""
         return self.layers(x)
 
 

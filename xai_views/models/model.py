@@ -58,7 +58,7 @@ class Model:
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
         if self.size is None and self.supports is not None and len(self.supports):
-            self.size = tuple(self.supports.image.shape[1:3])  # maps of image and supports share their pixels
+            self.size = size_of(self.supports.image)  # maps of image and supports share their pixels
 
     def __repr__(self) -> str:
         size = "any size" if self.size is None else "x".join(map(str, self.size))
@@ -118,6 +118,11 @@ class Model:
             return torch.from_numpy(np.ascontiguousarray(given)).to(like.device, like.dtype)
         x = torch.from_numpy(np.ascontiguousarray(given.transpose(0, 3, 1, 2)))
         return x.to(like.device, like.dtype) / (255 if given.dtype == np.uint8 else 1)
+
+
+def size_of(given: np.ndarray) -> tuple[int, ...]:
+    """Height and width of images ``[N, H, W, C]``, or number of steps of signals ``[N, lead, time]``."""
+    return tuple(given.shape[1:3]) if given.ndim == 4 else (given.shape[2],)
 
 
 def check_images(model: Model, images: np.ndarray) -> None:

@@ -40,7 +40,8 @@ class SIC(nn.Module):
     Parameters
     ----------
     encoder : nn.Module
-        Maps ``[N, 2C, H, W]`` to feature maps ``[N, D, h, w]`` and has an attribute ``width`` = D.
+        Maps ``[N, 2C, *size]`` to feature maps ``[N, D, *grid]`` and has an attribute ``width`` = D. A method ``encode``
+        of its own says how inputs become ``[N, 2C, *size]``; without one they are images, which get their inverse.
     classes : int
         Number of classes.
     latent : int
@@ -77,9 +78,13 @@ class SIC(nn.Module):
         self.supports = vectors.to(like)
         self.support_class = classes.to(like.device, torch.long)
 
+    def encode(self, given: torch.Tensor) -> torch.Tensor:
+        """Images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV, as the encoder takes them: ``[N, 2C, *size]``."""
+        return getattr(self.encoder, "encode", add_inverse)(given)
+
     def latent(self, x: torch.Tensor) -> torch.Tensor:
-        """Evidence vectors ``z >= 0``, ``[N, p]``, of encoded images ``x [N, 2C, H, W]``."""
-        return F.relu(self.projection(self.encoder(x).mean((2, 3))))
+        """Evidence vectors ``z >= 0``, ``[N, p]``, of encoded inputs ``x [N, 2C, *size]``."""
+        return F.relu(self.projection(self.encoder(x).mean(tuple(range(2, x.ndim)))))
 
     def scores(self, z: torch.Tensor) -> torch.Tensor:
         """Similarity ``[N, S]`` of ``z [N, p]`` with every support."""
@@ -91,5 +96,5 @@ class SIC(nn.Module):
         return self.bias + scores @ member / self.temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``[N, classes]`` of images ``[N, C, H, W]`` in [0, 1]."""
-        return self.logits(self.scores(self.latent(add_inverse(images))))
+        """Logits ``[N, classes]`` of images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV."""
+        return self.logits(self.scores(self.latent(self.encode(images))))

@@ -56,10 +56,10 @@ class Supports:
     index : ndarray
         ``[S]`` int64 position in the training set.
     image : ndarray
-        ``[S, H, W, C]`` uint8 thumbnails (the images at the network's size).
+        ``[S, H, W, C]`` uint8 thumbnails (the images at the network's size); of signals ``[S, lead, time]`` float32 in mV.
     self_contribution : ndarray
-        ``[S, H, W]`` float32: contribution map of the support image to its own norm; sums to ``|V_s|``. Not a number
-        where it has not been computed yet (a support that was just added).
+        ``[S, H, W]`` float32 (``[S, lead, time]`` of signals): contribution map of the support to its own norm; sums to
+        ``|V_s|``. Not a number where it has not been computed yet (a support that was just added).
     """
 
     vectors: np.ndarray

@@ -53,16 +53,18 @@ def _device(wanted: str) -> str:
 
 
 def _test_set(name: str | None, family: str, data):
-    """Test images and labels; one fifth of the training set, drawn with seed 0, when there is no test set."""
+    """Test images or signals and labels; one fifth of the training set, drawn with seed 0, when there is no test set."""
     import numpy as np
 
     from ..samples import images, open_samples
-    from .data import in_bytes, single_label
+    from .data import SignalSet, in_bytes, signal_set, single_label
+    from .sic import RECIPES
 
-    if name is None and family not in ("birds", "digits", "nuclei"):
+    if name is None and family not in RECIPES:
         if len(data.images) < 5:
+            what = "records" if isinstance(data, SignalSet) else "images"
             raise SamplesError(
-                f"{len(data.images)} labelled images were given; a fifth of them is held out for testing, so give at "
+                f"{len(data.images)} labelled {what} were given; a fifth of them is held out for testing, so give at "
                 "least 5, or test samples with --test."
             )
         order = np.random.default_rng(0).permutation(len(data.images))
@@ -71,6 +73,9 @@ def _test_set(name: str | None, family: str, data):
         parts = {f: getattr(data, f)[rest] for f in ("images", "targets", "label")}
         return replace(data, **parts, index=rest), held
     ds = open_samples(name or f"{family}/test")
+    if isinstance(data, SignalSet):
+        held = signal_set(ds, name or f"{family}/test", data)
+        return data, (held.images, held.label)
     shown = in_bytes(images(ds, np.arange(ds.sizes["sample"])))
     return data, (shown, single_label(np.asarray(ds["label"].values)))
 
@@ -130,7 +135,7 @@ def _card(args: argparse.Namespace, classes: list[str], device: str, title: str 
 
 
 def _sic(args: argparse.Namespace) -> int:
-    from .data import training_set
+    from .data import SignalSet, training_set
     from .finish import checkpoint
     from .sic import RECIPES, Recipe, architecture, count, recipe_fields, train_sic, train_twin
 
@@ -143,6 +148,7 @@ def _sic(args: argparse.Namespace) -> int:
             "training needs at least 1 epoch and 1 support per class; raise --epochs or --supports-per-class."
         )
     data, test = _test_set(args.test, args.samples, training_set(args.samples))
+    signals = isinstance(data, SignalSet)  # their black box is what xai-views train ecg makes
     folder: Path = args.out
     progress, twin_progress = folder / "progress", folder / "progress-twin"
     for f in (progress, twin_progress):
@@ -150,7 +156,7 @@ def _sic(args: argparse.Namespace) -> int:
     module, curves, seconds = train_sic(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
     twin = (
         {}
-        if args.no_twin
+        if args.no_twin or signals
         else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
     )
     card = _card(args, data.classes, device, f"SIC on {args.samples}") | {
@@ -163,6 +169,11 @@ def _sic(args: argparse.Namespace) -> int:
         "curves": curves,
     }
     metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card)
+    if signals:
+        from ..samples import open_samples
+        from .ecg_finish import add_clusters
+
+        add_clusters(folder, open_samples(data.samples), quiet=args.quiet)
     print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
     return 0
 
@@ -206,5 +217,6 @@ def _classifier(args: argparse.Namespace) -> int:
 NOTES = {
     "birds": "Trained on synthetic birds; it knows 50 drawn kinds and nothing about real ones.",
     "digits": "Trained on 4,000 MNIST digits.",
+    "ecg": "Trained on synthetic records that were composed by rules; it says nothing about patients. Not for clinical use.",
     "nuclei": "Trained on nuclei of one slide region with model-assisted labels. Not for clinical use.",
 }

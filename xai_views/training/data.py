@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+import xarray as xr
 
 from ..errors import SamplesError
+
+#: Voltage in mV that SIC networks encode half way between 0 mV and the end of the scale.
+SCALE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,10 @@ class TrainingSet:
     index: np.ndarray | None = None
     kinds: tuple[np.ndarray, ...] = ()
 
+    def inputs(self) -> dict:
+        """What the ``architecture`` of a card says of the input."""
+        return {"channels": int(self.images.shape[-1]), "size": [int(s) for s in self.images.shape[1:3]]}
+
     def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] at ``index``, randomly mirrored and shifted with repeated borders."""
         x = torch.from_numpy(self.images[index.numpy()]).permute(0, 3, 1, 2).float() / 255
@@ -60,6 +68,60 @@ class TrainingSet:
             chosen = torch.rand(len(x), generator=generator) < 0.5
             x[chosen] = x[chosen].transpose(2, 3)
         return shifted(x, self.shift, generator) if self.shift else x
+
+
+@dataclass(frozen=True, eq=False)
+class SignalSet(TrainingSet):
+    """Signals ``[N, lead, time]`` float16 in mV in place of images.
+
+    Attributes
+    ----------
+    leads : tuple of str
+        Their names.
+    rate : float
+        Steps per second.
+    gain : float
+        Signals are multiplied by up to this factor, or divided by it.
+    dropped : float
+        Probability of a lead to be silent.
+    """
+
+    leads: tuple[str, ...] = ()
+    rate: float = 400
+    gain: float = 1.25
+    dropped: float = 0.06
+
+    @property
+    def several(self) -> bool:
+        """Whether a record may have several classes at once, or none."""
+        return bool((self.targets.sum(1) != 1).any())
+
+    def inputs(self) -> dict:
+        """What the ``architecture`` of a card says of the input."""
+        _, leads, steps = self.images.shape
+        return {
+            "channels": leads,
+            "size": [steps],
+            "rate": self.rate,
+            "leads": list(self.leads),
+            "scale": SCALE,
+        }
+
+    def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Signals ``[n, lead, time]`` at ``index``, of random gain and with some silent leads."""
+        return disturbed(self.images[index.numpy()], generator, self.gain, self.dropped)
+
+
+def disturbed(signal: np.ndarray, generator: torch.Generator, gain: float, dropped: float) -> torch.Tensor:
+    """Signals ``[n, lead, time]`` as float32, each of another gain, with leads silent at random.
+
+    Electrodes fall off and amplifiers differ; a network that met silent leads in training says something sensible when
+    one is muted.
+    """
+    x = torch.from_numpy(signal.astype(np.float32))
+    factor = gain ** (2 * torch.rand(len(x), 1, 1, generator=generator) - 1)
+    heard = torch.rand(x.shape[:2], generator=generator)[..., None] >= dropped
+    return x * factor * heard
 
 
 def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Tensor:
@@ -91,7 +153,7 @@ def single_label(label: np.ndarray) -> np.ndarray:
 
 
 def training_set(name: str, drawn: int = 0) -> TrainingSet:
-    """Build the training set of the catalogue family ``name`` ("birds", "digits", "nuclei", or a samples path).
+    """Build the training set of the catalogue family ``name`` ("birds", "digits", "nuclei", "ecg", or a samples path).
 
     Parameters
     ----------
@@ -105,12 +167,14 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
     SamplesError
         When the samples carry no labels.
     """
-    from ..samples import images, open_samples
+    from ..samples import images, is_signals, open_samples
 
     if name == "birds":
         return _birds(drawn)
-    known = name in ("digits", "nuclei")
+    known = name in ("digits", "nuclei", "ecg")
     ds = open_samples(f"{name}/train" if known else name)
+    if is_signals(ds):
+        return signal_set(ds, f"{name}/train" if known else name)
     label = np.asarray(ds["label"].values)
     n_classes = len(ds.attrs.get("classes", ()))
     if not n_classes or (label.ndim == 1 and (label < 0).any()):
@@ -128,6 +192,28 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
         f"{name}/train" if known else name,
         flips,
         shift,
+    )
+
+
+def signal_set(ds: xr.Dataset, name: str, like: SignalSet | None = None) -> SignalSet:
+    """Labelled records, brought to 400 Hz and 4096 steps; test records take over leads and classes of ``like``.
+
+    Raises
+    ------
+    SamplesError
+        When labels are missing, or test records have other classes.
+    """
+    from .ecg import RATE, records
+
+    found = records(ds, name, like)
+    return SignalSet(
+        found.signal,
+        found.target,
+        found.label,
+        found.classes,
+        name,
+        leads=tuple(found.leads),
+        rate=RATE,
     )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from ..errors import SamplesError
 from ..models.checkpoint import build
 from .classifier import epoch_generator, figures
+from .data import SignalSet, disturbed
 from .loop import fit
 
 RATE, STEPS = 400, 4096
@@ -85,7 +86,7 @@ class Records:
         return np.where(self.target.sum(1) == 1, self.target.argmax(1), -1)
 
 
-def records(ds: xr.Dataset, name: str, like: Records | None = None) -> Records:
+def records(ds: xr.Dataset, name: str, like: Records | SignalSet | None = None) -> Records:
     """Bring labelled records to 400 Hz and 4096 steps.
 
     Parameters
@@ -118,7 +119,7 @@ def records(ds: xr.Dataset, name: str, like: Records | None = None) -> Records:
         )
     leads = [str(x) for x in ds["lead"].values]
     leads = list(LEADS) if set(leads) >= {"I", "II"} else leads
-    leads = leads if like is None else like.leads
+    leads = leads if like is None else list(like.leads)
     ready = prepare(ds, leads, RATE, STEPS)
     label = np.asarray(ready["label"].values)
     if label.ndim == 1 and (label < 0).any():
@@ -157,10 +158,8 @@ def batches(data: Records, recipe: EcgRecipe, epoch: int, device: str) -> Iterat
     order = torch.randperm(len(data.signal), generator=g)
     for i in range(max(1, len(order) // recipe.batch)):
         index = order[i * recipe.batch : (i + 1) * recipe.batch].numpy()
-        x = torch.from_numpy(data.signal[index].astype(np.float32))
-        gain = recipe.gain ** (2 * torch.rand(len(x), 1, 1, generator=g) - 1)
-        heard = torch.rand(x.shape[:2], generator=g)[..., None] >= recipe.dropped
-        yield (x * gain * heard).to(device), torch.from_numpy(data.target[index]).to(device)
+        x = disturbed(data.signal[index], g, recipe.gain, recipe.dropped)
+        yield x.to(device), torch.from_numpy(data.target[index]).to(device)
 
 
 def loss_of(logit: torch.Tensor, target: torch.Tensor, several: bool) -> torch.Tensor:

@@ -12,6 +12,7 @@ from ..errors import ModelError
 from ..methods.contribution import self_contributions
 from ..models import evidence
 from ..models.checkpoint import save
+from ..models.model import size_of
 from ..models.opening import module_sha256
 from ..models.sic import SIC
 from ..models.supports import Latents, Supports, select
@@ -22,9 +23,9 @@ from .sic import figures, latents
 def choose_supports(
     module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means"
 ) -> Supports:
-    """Select supports by ``rule`` and compute their maps; ``images`` is ``[N, H, W, C]``, in the order of ``stored``."""
+    """Select supports by ``rule`` and compute their maps; ``images`` (or signals) are in the order of ``stored``."""
     rows, label = select(stored, per_class, module.classes, rule)
-    image = images[rows]
+    image = images[rows] if images.ndim == 4 else images[rows].astype(np.float32)
     return Supports(stored.z[rows], label, stored.index[rows], image, self_contributions(module, image))
 
 
@@ -36,7 +37,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     model : Model
         An opened SIC network.
     samples : xarray.Dataset
-        Labelled training samples of the size that the network takes.
+        Labelled training samples, images or signals, of the size that the network takes.
     per_class, rule
         As in :func:`xai_views.models.select`.
 
@@ -45,7 +46,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     ModelError
         When the samples carry no labels.
     """
-    from ..samples import images
+    from ..samples import inputs
 
     if not isinstance(model.module, SIC):
         raise ModelError(
@@ -56,9 +57,9 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
         raise ModelError(
             "the samples carry no labels, and supports are chosen per class; open them with labels."
         )
-    image = images(samples, np.arange(samples.sizes["sample"]))
+    image = inputs(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
-    image = in_bytes(image)
+    image = image.astype(np.float32) if model.of_signals else in_bytes(image)
     label = np.asarray(samples["label"].values)
     z = latents(model.module, image).numpy()
     model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
@@ -66,7 +67,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     model.module.set_supports(
         torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label)
     )
-    model.size = tuple(image.shape[1:3])  # maps of image and supports share their pixels
+    model.size = size_of(image)  # maps of image and supports share their pixels
     model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
     return model
 

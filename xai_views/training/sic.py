@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..models.bcos import add_inverse
+from ..methods.contribution import encoded
 from ..models.checkpoint import build
 from ..models.encoders import PLANS, PlainCNN
 from ..models.sic import SIC
@@ -69,16 +69,16 @@ RECIPES: dict[str, Recipe] = {
     "birds": Recipe(epochs=50, steps=50, per_class=2, extra=20, twin_epochs=10),
     "digits": Recipe(epochs=30, steps=40, per_class=10, latent=32, twin_epochs=15),
     "nuclei": Recipe(epochs=40, steps=15, per_class=32, latent=32, twin_epochs=30),
+    "ecg": Recipe(epochs=30, steps=50, per_class=6, latent=32),
 }
 
 
 def architecture(data: TrainingSet, recipe: Recipe) -> dict:
     """The ``architecture`` entry of a card: what :func:`xai_views.models.checkpoint.build` needs."""
-    plan = PLANS.get(data.samples.split("/")[0], PLANS["nuclei"])
+    plan = PLANS.get(data.samples.split("/")[0], PLANS["nuclei" if data.images.ndim == 4 else "ecg"])
     return {
         "family": "sic",
-        "channels": int(data.images.shape[-1]),
-        "size": [int(s) for s in data.images.shape[1:3]],
+        **data.inputs(),
         "classes": len(data.classes),
         "plan": plan,
         "latent": recipe.latent,
@@ -116,7 +116,7 @@ def episode_loss(model: SIC, batch: tuple, recipe: Recipe) -> torch.Tensor:
     network whose evidence vectors are still short learns as fast as one whose vectors are long.
     """
     images, targets, support_label = batch
-    z = model.latent(add_inverse(images))
+    z = model.latent(model.encode(images))
     n = len(support_label)
     own = torch.full((len(z),), -1, device=z.device)
     own[:n] = torch.arange(n, device=z.device)
@@ -130,14 +130,10 @@ def episode_loss(model: SIC, batch: tuple, recipe: Recipe) -> torch.Tensor:
 
 @torch.no_grad()
 def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
-    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8, in evaluation mode, on the CPU."""
+    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8 or signals, in evaluation mode, on the CPU."""
     was = model.training
     model.eval()
-    like = model.projection.weight
-    out = []
-    for i in range(0, len(images), batch):
-        x = torch.from_numpy(images[i : i + batch]).permute(0, 3, 1, 2).to(like).div(255)
-        out.append(model.latent(add_inverse(x)).cpu())
+    out = [model.latent(encoded(model, images[i : i + batch])).cpu() for i in range(0, len(images), batch)]
     model.train(was)
     return torch.cat(out)
 

@@ -1,11 +1,18 @@
 """B-cos layers: networks that compute ``W(x) x`` and can show ``W(x)``."""
 
 from .attention import BcosSelfAttention, DetachableGELU
-from .layers import BcosConv2d, BcosLinear, LogitLayer, add_inverse
+from .layers import BcosConv1d, BcosConv2d, BcosLinear, LogitLayer, add_inverse
 from .mode import Detachable, explanation_mode
-from .norms import DetachableGroupNorm, DetachableLayerNorm, PositionNorm2d, UncentredBatchNorm2d
+from .norms import (
+    DetachableGroupNorm,
+    DetachableLayerNorm,
+    PositionNorm2d,
+    UncentredBatchNorm1d,
+    UncentredBatchNorm2d,
+)
 
 __all__ = [
+    "BcosConv1d",
     "BcosConv2d",
     "BcosLinear",
     "BcosSelfAttention",
@@ -15,6 +22,7 @@ __all__ = [
     "DetachableLayerNorm",
     "LogitLayer",
     "PositionNorm2d",
+    "UncentredBatchNorm1d",
     "UncentredBatchNorm2d",
     "add_inverse",
     "explanation_mode",

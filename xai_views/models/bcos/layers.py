@@ -19,7 +19,7 @@ CONV_EPS = 1e-6
 
 
 def add_inverse(x: torch.Tensor) -> torch.Tensor:
-    """Append ``1 - x`` as further channels: ``[N, C, H, W]`` in [0, 1] becomes ``[N, 2C, H, W]``.
+    """Append ``1 - x`` as further channels: ``[N, C, *size]`` in [0, 1] becomes ``[N, 2C, *size]``.
 
     Every pixel then has the same total brightness, black is not "nothing", and the direction of a pixel's vector
     encodes its colour.
@@ -151,6 +151,39 @@ class BcosConv2d(Detachable):
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, b={self.b}, "
             f"max_out={self.max_out}"
         )
+
+
+class BcosConv1d(BcosConv2d):
+    """The B-cos transform of every stretch of a signal: :class:`BcosConv2d` in one dimension.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+    kernel_size, stride, padding, dilation : int
+        In steps, as in :class:`torch.nn.Conv1d`.
+    groups, b, max_out
+        As in :class:`BcosConv2d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        b: float = 2,
+        max_out: int = 1,
+    ) -> None:
+        sizes = ((1, kernel_size), (1, stride), (0, padding), (1, dilation))
+        super().__init__(in_channels, out_channels, *sizes, groups, b, max_out)
+
+    def forward(self, a: torch.Tensor) -> torch.Tensor:
+        """Map ``[N, C, T]`` to ``[N, out_channels, T']``."""
+        return super().forward(a[:, :, None])[:, :, 0]
 
 
 class LogitLayer(nn.Module):

@@ -17,7 +17,7 @@ class UncentredBatchNorm2d(Detachable):
     Parameters
     ----------
     channels : int
-        Number of channels C of the ``[N, C, H, W]`` input.
+        Number of channels C of the ``[N, C, *]`` input.
     momentum, eps : float
         As in :class:`torch.nn.BatchNorm2d`.
     gain : float
@@ -31,14 +31,18 @@ class UncentredBatchNorm2d(Detachable):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise ``[N, C, H, W]``; in training mode by the batch, else by the running variance."""
+        """Normalise ``[N, C, *]``; in training mode by the batch, else by the running variance."""
         if self.training:
-            var = self.frozen(x).var(dim=(0, 2, 3), unbiased=False)
+            var = self.frozen(x).var(dim=(0, *range(2, x.ndim)), unbiased=False)
             with torch.no_grad():
                 self.running_var.lerp_(var.detach().to(self.running_var.dtype), self.momentum)
         else:
             var = self.running_var
-        return x * (self.weight / (var + self.eps).sqrt())[None, :, None, None]
+        return x * (self.weight / (var + self.eps).sqrt()).view(1, -1, *([1] * (x.ndim - 2)))
+
+
+class UncentredBatchNorm1d(UncentredBatchNorm2d):
+    """The same for signals ``[N, C, T]``."""
 
 
 class DetachableGroupNorm(Detachable):
