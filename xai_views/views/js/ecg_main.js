@@ -154,7 +154,8 @@ class PaperApp {
     this.hovering = setTimeout(() => { this.hovering = null; if (this.at) this.tell("hover", this.known(this.at)); }, HOVER_MS);
   }
 
-  tell(type, about) { this.model.send_msg({type, sample: this.scrubber.order[this.scrubber.position] ?? "", ...about, ...(about.lead != null ? {name: this.record.leads[about.lead]} : {})}); }
+  // What the hand set comes before what it did: a late word would undo what Python answers.
+  tell(type, about) { this.tellSettings(); this.model.send_msg({type, sample: this.scrubber.order[this.scrubber.position] ?? "", ...about, ...(about.lead != null ? {name: this.record.leads[about.lead]} : {})}); }
 
   click({segment, time}) {
     const id = this.record.clusters?.at(segment.lead, time) ?? null;
@@ -270,7 +271,14 @@ class PaperApp {
     this.scrubber.rest();
     if (!report || !this.model.report_settings) return;
     clearTimeout(this.settingsTimer);
-    this.settingsTimer = setTimeout(() => { this.told = {...this.settings}; this.model.send_msg({type: "settings", settings: {...this.settings}}); }, TOLD_MS);
+    this.settingsTimer = setTimeout(() => this.tellSettings(), TOLD_MS);
+  }
+
+  tellSettings() {
+    if (this.settingsTimer == null) return;
+    clearTimeout(this.settingsTimer);
+    Object.assign(this, {settingsTimer: null, told: {...this.settings}});
+    this.model.send_msg({type: "settings", settings: {...this.settings}});
   }
 
   close() {
