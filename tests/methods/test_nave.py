@@ -222,6 +222,23 @@ def test_the_margin_is_that_of_the_own_cluster_also_where_another_is_nearer():
     np.testing.assert_array_equal(result["second"].values[0], others.argmin(0))
 
 
+@pytest.mark.parametrize("mode", ["nested", "exact", "codebook"])
+def test_a_mixture_is_of_principal_components(mode):
+    """Against the explicit features; in all dimensions nearly every position would be decided."""
+    more = {"codebook": book(planted(), picture()[0])} if mode == "codebook" else {}
+    result, found = clustered(NaveAsk(k=4, mode=mode, soft="gmm", **more))
+    rows = found.features.explicit().double()
+    axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:16]
+    centres = torch.cat(found.features.drop(found.centroids), 1).double()
+    d2 = torch.cdist(rows @ axes.T, centres @ axes.T).square()
+    variance = float(d2.amin(1).mean()) / 16
+    prior = torch.bincount(found.labels.flatten(), minlength=found.k) / len(rows)
+    share = torch.softmax(prior.clamp_min(1e-30).log() - d2 / (2 * variance), 1)
+    entropy = -(torch.special.xlogy(share, share)).sum(1) / np.log(found.k)
+    assert float(result["temperature"][0]) == pytest.approx(variance, rel=1e-4)
+    np.testing.assert_allclose(result["entropy"].values.ravel(), entropy, atol=2e-4)
+
+
 # --- cost ---------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from ..models.heads import Head, find_head
 from ..models.taps import capture, default_taps, replace_activation
 from . import nave_effects as effects
 from .base import Method
-from .clusters import kmeans, soft, tree
+from .clusters import kmeans, pca, soft, tree
 from .clusters.assigners import cluster
 from .clusters.features import Features
 from .nave_parts import FINE_TOLERANCE, LEAVES, SMALL_GRID, NaveAsk, Observed
@@ -188,6 +188,13 @@ class NaveMethod(Method):
         return tree.build(found, features)
 
     @staticmethod
+    def _axes(observation: Observed, found: Any, ask: NaveAsk) -> Any:
+        """Principal components of what was clustered, whatever K."""
+        weights = ask.codebook if ask.mode == "codebook" else ask.weights
+        key = ("axes", ask.taps, ask.grid, ask.interp, ask.mode == "codebook", weights)
+        return observation.once(key, lambda: pca.components(found.features, soft.DIMENSIONS))
+
+    @staticmethod
     def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:
         key = ("elbow", ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
         return observation.once(key, lambda: kmeans.elbow(features, seed=ask.seed)[0])
@@ -201,7 +208,8 @@ class NaveMethod(Method):
         features = self.features(observation, ask)
         found = self.clustering(observation, ask)
         labels, k = found.labels, len(found.counts)
-        gamma, temperature = soft.soft(found.distances, ask.soft, ask.temperature or None)
+        axes = self._axes(observation, found, ask) if ask.soft == "gmm" else None
+        gamma, temperature = soft.shares(found, ask.soft, ask.temperature or None, axes)
         grid, layered = ("sample", "row", "column"), ("sample", "layer", "row", "column")
         ds = effects.answer(model, observation, ask, self.targets(observation, ask), head, labels, k)
         ds = ds.assign(

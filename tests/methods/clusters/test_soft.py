@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from xai_views.errors import MethodError
@@ -14,7 +16,8 @@ from xai_views.methods.clusters import soft as module
 from xai_views.methods.clusters import tree
 from xai_views.methods.clusters.features import Features
 from xai_views.methods.clusters.kmeans import described, kmeans
-from xai_views.methods.clusters.soft import KINDS, entropy, margin, projected, second, soft
+from xai_views.methods.clusters.pca import components
+from xai_views.methods.clusters.soft import KINDS, entropy, margin, projected, second, shares, soft
 
 
 @pytest.fixture
@@ -136,6 +139,53 @@ def test_projecting_on_all_dimensions_changes_nothing(make_layers, dtype):
     torch.testing.assert_close(d2, found.distances, atol=1e-5 if dtype == torch.float32 else 1e-10, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_of_a_clustering(kind):
+    """Those of "gmm" are the posteriors of scikit-learn's mixture on its principal components, others are of all dimensions."""
+    generator = torch.Generator().manual_seed(2)
+    centres = torch.randn(4, 60, generator=generator)
+    rows = centres[torch.arange(300) % 4] + torch.randn(300, 60, generator=generator)
+    found = kmeans(Features.raw(rows.double()), 4, tolerance=0)
+    got, used = shares(found, kind)
+    if kind != "gmm":
+        expected, temperature = soft(found.distances, kind)
+        torch.testing.assert_close(got, expected)
+        assert used == temperature
+        return
+    pca = PCA(16, svd_solver="full").fit(rows.double().numpy())
+    scores, means = (pca.transform(x.double().numpy()) for x in (rows, found.centroids[0]))
+    d2 = ((scores[:, None] - means) ** 2).sum(2)
+    oracle = GaussianMixture(4, covariance_type="spherical")
+    oracle.weights_, oracle.means_ = found.counts.double().numpy() / 300, means
+    oracle.covariances_ = np.full(4, d2.min(1).mean() / 16)
+    oracle.precisions_cholesky_ = 1 / oracle.covariances_**0.5
+    np.testing.assert_allclose(got[0].T, oracle.predict_proba(scores), atol=1e-8)
+    assert used == pytest.approx(d2.min(1).mean() / 16)
+    again = shares(found, kind, 2 * used, components(found.features, 16))
+    oracle.precisions_cholesky_ /= 2**0.5
+    np.testing.assert_allclose(again[0][0].T, oracle.predict_proba(scores), atol=1e-8)
+
+
+def test_the_proportions_of_a_mixture_are_those_of_the_clusters():
+    """Also in a cut of a tree, where positions do not all belong to the nearest centroid."""
+    found = line().cut(2)
+    got, variance = shares(found, "gmm")
+    prior = found.counts.double() / 7
+    expected = prior[:, None].log() - found.distances[0].double() / (2 * variance)
+    torch.testing.assert_close(got[0].double(), expected.softmax(0), atol=1e-5, rtol=1e-4)
+    assert sorted(found.counts.tolist()) == [2, 5]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("channels", [3, 200])
+def test_shares_where_nothing_differs(channels, value, dtype):
+    """As in a dead layer."""
+    found = kmeans(Features.of([torch.full((1, channels, 12, 12), value, dtype=dtype)]), 4)
+    for kind in KINDS:
+        assert torch.equal(shares(found, kind)[0], torch.ones(1, 1, 12, 12, dtype=dtype))
+    assert not components(found.features, 2).variance.any()
+
+
 def test_margin_needs_no_temperature(dtype):
     d2 = torch.tensor([[1.0, 4.0, 9.0], [4.0, 4.0, 5.0], [0.0, 9.0, 9.0], [0.0, 0.0, 2.0]], dtype=dtype).T[
         None
@@ -163,11 +213,16 @@ def test_second_best_beside_a_cluster_that_is_not_the_nearest(distances):
     assert torch.equal(second(distances, distances.argmin(1)), second(distances))
 
 
-def test_a_merged_cluster_is_not_second_best_to_itself():
-    """Planted on a line; in the cut with two clusters, {1} and {14, 24, 39}, the position 14 is nearer to the other one."""
+def line() -> tree.Tree:
+    """Four clusters on a line."""
     rows = torch.tensor([1.0, 1, 14, 24, 24, 39, 39])[:, None]
     leaves = described(Features.raw(rows), torch.tensor([[0, 0, 1, 2, 2, 3, 3]]))
-    found = tree.build(leaves, leaves.features).cut(2)
+    return tree.build(leaves, leaves.features)
+
+
+def test_a_merged_cluster_is_not_second_best_to_itself():
+    """Planted on a line; in the cut with two clusters, {1} and {14, 24, 39}, position 14 is nearer to the other one."""
+    found = line().cut(2)
     assert {round(float(c)) for c in found.centroids[0]} == {1, 28}
     expected = torch.tensor([[1, 1, 0, 1 - 4 / 23, 1 - 4 / 23, 1 - 11 / 38, 1 - 11 / 38]])
     torch.testing.assert_close(margin(found.distances, found.labels), expected)

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 
 from xai_views import open_model
 from xai_views.errors import MethodError
@@ -197,6 +199,33 @@ def test_the_temperature_is_that_of_the_codebook_and_the_same_for_every_record()
     assert found.certainty("tempered", 0.2)[1] == 0.2
     alone = replace(found, spread=0.0)
     assert alone.certainty("tempered", 0.0)[1] == pytest.approx(float(found.distances.min(1).values.mean()))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_mixture_is_of_the_principal_components_of_what_is_signal(shared):
+    model, signal = local(), noisy(1, length=400)[0]
+    book = book_of(model).book if shared else None
+    ds = asked(model, signal, replace(ASK, codebook=book, soft="gmm", length=400)).isel(sample=0)
+    rows, ids = slow_features(model, signal)[:25], ds["cluster"].values[:25]
+    centres = np.stack([rows[ids == c].mean(0) for c in range(5)]) if book is None else None
+    centres = np.concatenate(book.centroids, 1) if shared else centres
+    pca = PCA(16, svd_solver="full").fit(rows)
+    d2 = ((pca.transform(rows)[:, None] - pca.transform(centres)) ** 2).sum(2)
+    oracle = GaussianMixture(5, covariance_type="spherical")
+    oracle.means_, oracle.covariances_ = pca.transform(centres), np.full(5, d2.min(1).mean() / 16)
+    oracle.weights_ = np.maximum(np.bincount(ids, minlength=5) / 25, 1e-30)
+    oracle.precisions_cholesky_ = 1 / oracle.covariances_**0.5
+    share = oracle.predict_proba(pca.transform(rows))
+    entropy = -np.where(share > 0, share * np.log(np.maximum(share, 1e-300)), 0).sum(1) / np.log(5)
+    assert entropy.max() > 0.1
+    assert float(ds["temperature"]) == pytest.approx(oracle.covariances_[0], rel=1e-3)
+    np.testing.assert_allclose(ds["entropy"].values[:25], entropy, atol=2e-3)
+    assert not ds["entropy"].values[25:].any()
+
+
+def test_a_mixture_of_distances_alone_is_refused():
+    with pytest.raises(MethodError, match="give the clusters too"):
+        by_hand(torch.rand(3, 8)).certainty("gmm", 0.0)
 
 
 # --- the ensemble ----------------------------------------------------------------------------------------------

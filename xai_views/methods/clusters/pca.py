@@ -64,6 +64,10 @@ def components(features: Features, k: int) -> Components:
     mean = torch.cat(features.means(zeros.reshape(features.n, *features.grid), 1)[0], 1)[0]
     total = float(features.square.double().sum() - n * mean.double().square().sum())
     k = min(k, dims, n)
+    if (
+        total <= n * features.noise
+    ):  # all rows are one: any axes do, and Lanczos iterations would have nothing to start from
+        return Components(torch.eye(k, dims).to(mean), mean.new_zeros(k), mean, 0.0, features)
     if min(dims, n) <= max(DENSE, 4 * k):
         values, axes = _dense(features.explicit() - mean, k)
     else:

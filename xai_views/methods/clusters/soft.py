@@ -11,9 +11,11 @@ import torch
 
 from ...errors import MethodError, nearest
 from .kmeans import Clustering
-from .pca import components
+from .pca import Components, components
 
 KINDS = ("tempered", "gmm", "fuzzy", "clustering module")
+#: Principal components that the mixture "gmm" is of: in many more dimensions every position is decided.
+DIMENSIONS = 16
 
 
 def soft(
@@ -38,7 +40,7 @@ def soft(
     proportions : Tensor, optional
         ``[K]`` for "gmm"; those of the hard assignment when not given.
     dimensions : int
-        Effective dimensions for "gmm". With many, its entropy collapses to 0: see :func:`projected`.
+        Effective dimensions for "gmm". With many, its entropy collapses to 0: :func:`shares` reduces them first.
 
     Returns
     -------
@@ -81,7 +83,37 @@ def _tiny(like: torch.Tensor) -> float:
     return torch.finfo(like.dtype).tiny
 
 
-def projected(found: Clustering, dimensions: int = 16) -> tuple[torch.Tensor, int]:
+def shares(
+    found: Clustering,
+    kind: str = "tempered",
+    temperature: float | None = None,
+    axes: Components | None = None,
+) -> tuple[torch.Tensor, float]:
+    """Shares of the clusters of a clustering; those of "gmm" from distances between principal components.
+
+    Parameters
+    ----------
+    found : Clustering
+        The clusters; the proportions of "gmm" are theirs.
+    kind, temperature
+        See :func:`soft`. The temperature of "gmm" is the variance of one principal component.
+    axes : Components, optional
+        Those of ``found.features`` for "gmm", where they are at hand; computed when not given.
+
+    Returns
+    -------
+    shares, temperature
+        See :func:`soft`.
+    """
+    if kind != "gmm":
+        return soft(found.distances, kind, temperature)
+    distances, dimensions = projected(found, axes=axes)
+    return soft(distances, kind, temperature, found.counts / found.counts.sum(), dimensions)
+
+
+def projected(
+    found: Clustering, dimensions: int = DIMENSIONS, axes: Components | None = None
+) -> tuple[torch.Tensor, int]:
     """Squared distances within the first principal components: what "gmm" is to be given when features are long.
 
     Parameters
@@ -90,6 +122,8 @@ def projected(found: Clustering, dimensions: int = 16) -> tuple[torch.Tensor, in
         The clusters.
     dimensions : int
         Components to keep, at most; fewer where there are fewer.
+    axes : Components, optional
+        Those of ``found.features``, where they are at hand.
 
     Returns
     -------
@@ -98,10 +132,10 @@ def projected(found: Clustering, dimensions: int = 16) -> tuple[torch.Tensor, in
     dimensions : int
         How many were kept.
     """
-    axes = components(found.features, dimensions)
+    axes = components(found.features, dimensions) if axes is None else axes
     scores, centres = axes.scores(), axes.project(found.centroids)
-    small = axes.variance > found.features.noise
-    kept = max(1, int(small.sum()))
+    large = axes.variance > found.features.noise
+    kept = max(1, int(large.sum()))
     length = centres[:, :kept].square().sum(1).reshape(1, -1, *[1] * found.features.rank)
     inner = torch.einsum("kd,nd...->nk...", centres[:, :kept], scores[:, :kept])
     square = scores[:, :kept].square().sum(1, keepdim=True)

@@ -6,7 +6,7 @@ see ``docs/methods/ecg_clusters.md``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -35,12 +35,15 @@ class Sequence:
         ``[1, K, M]`` squared distances of the cells that are signal.
     spread : float
         Temperature that the soft assignment takes when none is asked for; 0 = that of the record.
+    assigned : Clustering or None
+        Of all cells, or of those that are signal; "gmm" needs it.
     """
 
     inside: torch.Tensor
     labels: torch.Tensor
     distances: torch.Tensor
     spread: float = 0.0
+    assigned: Clustering | None = field(default=None, repr=False)
 
     @property
     def k(self) -> int:
@@ -67,16 +70,37 @@ class Sequence:
         """Entropy, margin and second-best cluster ``[T]`` (0, 0 and ``PADDING`` in padding), and the temperature.
 
         The temperature decides an entropy, so that with a codebook it is by default the same for all records: the mean
-        squared distance of the codebook's own sample.
+        squared distance of the codebook's own sample. That is one of all dimensions; for "gmm", which is of principal
+        components, it is by default the variance of this record.
+
+        Raises
+        ------
+        MethodError
+            For "gmm" of a sequence without clusters.
         """
         own = self.labels[self.inside][None]
-        shares, used = soft.soft(self.distances, kind, temperature or self.spread or None)
+        if kind != "gmm":
+            shares, used = soft.soft(self.distances, kind, temperature or self.spread or None)
+        elif self.assigned is not None:
+            shares, used = soft.shares(self._signal(self.assigned), kind, temperature or None)
+        else:
+            raise MethodError("the mixture 'gmm' of distances alone is not possible; give the clusters too.")
         found = {
             "entropy": self.full(soft.entropy(shares)[0], 0.0),
             "margin": self.full(soft.margin(self.distances, own)[0], 0.0),
             "second": self.full(soft.second(self.distances, own)[0], PADDING),
         }
         return found, used
+
+    def _signal(self, assigned: Clustering) -> Clustering:
+        """The clusters among the cells that are signal: padding has no part in components and proportions."""
+        if assigned.features.positions < len(self.inside):
+            return assigned
+        own, rows = self.labels[self.inside], assigned.features.rows(torch.nonzero(self.inside).flatten())
+        centroids = [torch.cat(assigned.features.drop(assigned.centroids), 1)]
+        counts = torch.bincount(own, minlength=self.k)
+        inertia = float(self.distances[0].gather(0, own[None]).double().sum())
+        return Clustering(own[None], centroids, counts, inertia, 0, Features.raw(rows))
 
 
 def features(observation: Observed, ask: EcgAsk, taps: tuple[str, ...]) -> Features:
@@ -126,7 +150,7 @@ def _sequence(observation: Observed, ask: EcgAsk, length: int) -> Sequence:
     inside = signal_cells(length, observation.size[0], found.grid[0])
     if ask.codebook is not None:
         assigned = ask.codebook.assign(found)
-        return _inside(assigned.labels[0], assigned.distances, inside, ask.codebook.spread)
+        return _inside(assigned, inside, ask.codebook.spread)
     cells = int(inside.sum())
     if not 1 <= ask.k <= cells:
         raise MethodError(
@@ -136,7 +160,7 @@ def _sequence(observation: Observed, ask: EcgAsk, length: int) -> Sequence:
     alone = own_clusters(found, inside, ask.k, ask.seed)
     labels = torch.full((len(inside),), PADDING)
     labels[inside] = alone.labels[0].cpu()
-    return Sequence(inside, labels, alone.distances.cpu())
+    return Sequence(inside, labels, alone.distances.cpu(), assigned=alone)
 
 
 def own_clusters(found: Features, inside: torch.Tensor, k: int, seed: int) -> Clustering:
@@ -145,9 +169,9 @@ def own_clusters(found: Features, inside: torch.Tensor, k: int, seed: int) -> Cl
     return kmeans(Features.raw(rows), k, seed=seed)
 
 
-def _inside(labels: torch.Tensor, distances: torch.Tensor, inside: torch.Tensor, spread: float) -> Sequence:
-    labels = torch.where(inside, labels.cpu(), PADDING)
-    return Sequence(inside, labels, distances.cpu()[:, :, inside], spread)
+def _inside(assigned: Clustering, inside: torch.Tensor, spread: float) -> Sequence:
+    labels = torch.where(inside, assigned.labels[0].cpu(), PADDING)
+    return Sequence(inside, labels, assigned.distances.cpu()[:, :, inside], spread, assigned)
 
 
 def votes(observation: Observed, ask: EcgAsk, length: int) -> torch.Tensor:
