@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from xai_views import explain
 from xai_views.errors import MethodError
 from xai_views.explanation import finish
 from xai_views.methods import get
@@ -68,7 +69,9 @@ def test_encoding_keeps_order_and_brightness():
     assert x.shape == (1, 6, 5)
     torch.testing.assert_close(x[:, :3] + x[:, 3:], torch.ones(1, 3, 5))
     torch.testing.assert_close(x[0, 0, 1:4], torch.tensor([0.25, 0.5, 0.75]))  # half way at the scale
-    assert (x[0, 0].diff() > 0).all() and 0 < x.min() and x.max() < 1
+    assert (x[0, 0].diff() > 0).all()
+    assert x.min() > 0
+    assert x.max() < 1
 
 
 def test_maps_add_up_to_evidence_and_logit(model, explained):
@@ -110,7 +113,8 @@ def test_dimensions_names_and_regions(model, explained):
     assert ds["contribution"].dims == ("sample", "target", "lead", "time")
     assert ds["self_contribution"].dims == ("support", "lead", "time")
     assert list(ds["lead"].values) == list(LEADS)
-    assert ds["time"].values[-1] == pytest.approx((STEPS - 1) / RATE) and ds["time"].attrs["units"] == "s"
+    assert ds["time"].values[-1] == pytest.approx((STEPS - 1) / RATE)
+    assert ds["time"].attrs["units"] == "s"
     samples = signal_dataset(signal[:1], RATE, LEADS, label[:1], classes=model.classes)
     finish([ds], model, samples, get("sic"))  # follows the schema
     region = np.zeros((3, STEPS), bool)
@@ -141,9 +145,25 @@ def test_checkpoint_round_trip(model, tmp_path):
     }  # fmt: skip
     save(tmp_path / "waves", module, supports, stored, card)
     again = load(tmp_path / "waves")
-    assert again.of_signals and again.size == (STEPS,) and again.leads == LEADS
-    assert again.supports.image.dtype == np.float32 and again.supports.self_contribution.dtype == np.float32
+    assert again.of_signals
+    assert again.size == (STEPS,)
+    assert again.leads == LEADS
+    assert again.supports.image.dtype == np.float32
+    assert again.supports.self_contribution.dtype == np.float32
     np.testing.assert_allclose(again.supports.image, supports.image, atol=2e-3)  # half precision
     module.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(supports.label))
     with torch.no_grad():
         torch.testing.assert_close(again.module(torch.from_numpy(signal)), module(torch.from_numpy(signal)))
+
+
+def test_clusters_of_time_add_up_too(model):
+    """Frozen at the record the network is linear in its last map, so the ledger closes without a residual."""
+    signal, label = waves(2, 3)
+    samples = signal_dataset(signal, RATE, LEADS, label, classes=model.classes)
+    found = explain(model, samples, "ecg_clusters")
+    assert np.abs(found["residual"].values).max() < tolerance(model)
+    assert found["bias"].values == pytest.approx(model.module.bias, abs=1e-6)
+    total = found["cluster_contribution"].sum("cluster") + found["padding_contribution"] + model.module.bias
+    top = np.take_along_axis(found["logit"].values, found["target_class"].values, 1)
+    np.testing.assert_allclose(total, top, atol=tolerance(model))
+    assert found.attrs["exact"] == 1

@@ -16,6 +16,7 @@ from .clusters import contribution, dff
 from .clusters.features import Features
 from .clusters.kmeans import kmeans
 from .nave_parts import Ablation, NaveAsk, Observed
+from .observing import bias_of
 
 NAMES = 2  # classes that name a cluster
 
@@ -90,12 +91,10 @@ def answer(
     logit, last = observation.logit, observation.last
     if head.exact:
         parts = contribution.cluster_contribution(last, labels, head, k)[:, targets]
-        bias = head.bias.cpu().numpy().astype(logit.dtype)
     else:
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
-        # The bias of a SIC network is in no pixel; of other networks nothing is known that no position carries.
-        bias = np.full_like(logit, getattr(model.module, "bias", 0.0) if model.supports is not None else 0.0)
+    bias = bias_of(model, head, logit)
     parts = parts.cpu().numpy().astype(logit.dtype)
     residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(

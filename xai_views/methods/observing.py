@@ -31,6 +31,16 @@ def asked_classes(logit: np.ndarray, targets: Sequence[int]) -> list[int]:
     return [top if c == PREDICTED else c for c in targets]
 
 
+def bias_of(model: Any, head: Head, like: np.ndarray) -> np.ndarray:
+    """What no position carries of the logits ``[classes]``, in the dtype of ``like``: the bias of the head.
+
+    Where the head is not linear nothing is known of it, but for a SIC network, whose bias is one number.
+    """
+    if head.exact:
+        return head.bias.cpu().numpy().astype(like.dtype)
+    return np.full_like(like, getattr(model.module, "bias", 0.0) if model.supports is not None else 0.0)
+
+
 def observe_taps(
     model: Any, x: torch.Tensor, head: Head, paths: Sequence[str], known: Sequence[Observed | None]
 ) -> list[Observed]:

@@ -19,6 +19,7 @@ from ..clusters import ablation as ablate
 from ..clusters import contribution
 from ..nave_effects import chosen, named
 from ..nave_parts import Ablation, Observed
+from ..observing import bias_of
 from .parts import EcgAsk
 from .sequence import Sequence
 
@@ -66,7 +67,8 @@ def _share(last: torch.Tensor, found: Sequence) -> torch.Tensor:
 def parts(observation: Observed, targets: list[int], head: Head) -> torch.Tensor:
     """What each step of the last map adds to each asked logit, ``[target, T_last]``.
 
-    Exact for a linear head; otherwise the gradient times the activation, which leaves a residual.
+    Exact for a linear head; otherwise the gradient times the activation, which leaves a residual, but for SIC networks:
+    with their weights frozen at the record they are linear in every map.
     """
     last = observation.last
     if head.exact:
@@ -96,7 +98,7 @@ def effects(
     fine = over_time(steps, len(found.labels))
     ids = found.with_padding()[0]
     sums = torch.zeros(len(targets), found.k + 1, dtype=fine.dtype).index_add_(1, ids, fine)
-    bias = head.bias.cpu().numpy().astype(logit.dtype) if head.exact else np.zeros_like(logit)
+    bias = bias_of(model, head, logit)
     left = logit[targets].astype(np.float64) - bias[targets] - sums.double().sum(1).numpy()
     target = ("sample", "target")
     ds = xr.Dataset(
