@@ -25,6 +25,7 @@ from dashboard.ecg_ledger import LedgerPanel
 from dashboard.ecg_long import LongPanel
 from dashboard.ecg_records import RecordsPanel
 from dashboard.ecg_state import EcgState
+from dashboard.ecg_supports import SupportsPanel
 from dashboard.ecg_tables import TablesPanel
 from dashboard.ecg_touch import TouchPanel
 from dashboard.ecg_upload import RecordUploadPanel
@@ -94,7 +95,9 @@ class EcgApp(App):
 
     def _panels(self) -> list[tuple[str, Any]]:
         """The tabs, by title."""
+        supports = [("Support records", SupportsPanel(self))] if self.model.supports is not None else []
         return [
+            *supports,
             ("Ledger", LedgerPanel(self)),
             ("Records", self.records),
             ("Touch it", TouchPanel(self)),

@@ -125,7 +125,7 @@ class BeatsPanel(pn.viewable.Viewer):
         """Keep a survey until somebody looks."""
         self.found = found
         self.listing.rows = []
-        if self.active and self.source.value == KNOWN and self.app.state.tab == 3:
+        if self.active and self.source.value == KNOWN:
             start(self.run())
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 
 from dashboard import ecg_frame
 from dashboard.ecg_data import EcgSession
+from dashboard.ecg_pair import sheets
 from dashboard.following import Following
 from dashboard.tasks import on_page
 from dashboard.theme import caption
@@ -19,7 +20,6 @@ from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
 from xai_views.views import Listing
-from xai_views.views.ecg_paper import ECGPaper
 
 COLUMNS = [
     {"key": "what", "title": ""},
@@ -75,7 +75,6 @@ class ComparePanel(Following):
         self.listing = Listing(label="Both answers", columns=COLUMNS)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
-        self._made: dict[str, Any] = {}
         self.record.param.watch(lambda e: e.new and self._choose(f"{RECORD}{e.new}"), "value")
         self.model.param.watch(lambda e: e.new and self._choose(f"{MODEL}{e.new}"), "value")
 
@@ -154,28 +153,7 @@ class ComparePanel(Following):
             )
             return
         records, results, sessions, positions = answer
-        papers = []
-        for n, record in enumerate(records):
-            record = _renamed(record, f"{n}-{record.id}")
-            self._made[record.id] = record
-
-            async def provider(key: str) -> Any:
-                return self._made[key.partition("|")[0]]
-
-            papers.append(
-                ECGPaper(
-                    provider,
-                    order=[record.id],
-                    context=str(self._turn),
-                    settings={
-                        **{k: v for k, v in self.app.state.look.items() if k != "minimap"},
-                        "toolbar": n == 0,
-                        "minimap": False,
-                    },
-                    page_keys=False,
-                    sizing_mode="stretch_width",
-                )
-            )
+        papers = sheets(records, self.app.state.look, str(self._turn))
         self.listing.rows = [
             self._row(n, *parts) for n, parts in enumerate(zip(results, sessions, positions, strict=True))
         ]
@@ -213,9 +191,3 @@ class ComparePanel(Following):
             self.papers,
             sizing_mode="stretch_width",
         )
-
-
-def _renamed(record: Any, key: str) -> Any:
-    from dataclasses import replace
-
-    return replace(record, id=key)

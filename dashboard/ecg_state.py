@@ -34,6 +34,7 @@ class EcgState(AppState):
         default=ATTRIBUTIONS[0], objects=list(ATTRIBUTIONS), doc="Attribution by lead and time."
     )
     edits_made = param.List([], item_type=dict, doc="Edits of the record in view, one after another.")
+    support = param.Integer(NONE, bounds=(-1, None), doc="The chosen support record; -1 = the strongest.")
     interval = param.List([], doc="Brushed interval [lead, start s, stop s]; lead -1 = all leads.")
     beside = param.String("", doc="Record or model shown beside this one: 'record:NAME' or 'model:NAME'.")
     long_start = param.Number(0.0, bounds=(0, None), doc="Begin of the window in view of a long record, s.")
