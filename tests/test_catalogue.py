@@ -9,7 +9,7 @@ from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 
 NAMES = {f"{family}/{split}" for family in ("birds", "digits", "nuclei") for split in ("train", "test")}
-NAMES |= {"birds-watermark/test", "photos", "ecg/train", "ecg/test", "ecg/dicom"}
+NAMES |= {"birds-watermark/test", "photos", "ecg/train", "ecg/test", "ecg/mixed", "ecg/dicom"}
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ def models() -> dict[str, Path]:
 def samples() -> dict[str, Path]:
     """Find the folders of sample sets by catalogue name, such as ``birds/test``.
 
-    Training birds and records are made when they are looked at and have no folder of their own; theirs is that of
-    the test set.
+    Training birds and records, and records of two findings, are made when they are looked at and have no folder of
+    their own; theirs is that of the test set.
     """
     found = {}
     for family in FAMILIES:
@@ -47,6 +47,7 @@ def samples() -> dict[str, Path]:
         found["ecg/dicom"] = root() / "samples" / "ecg-dicom"
     if "ecg/test" in found:
         found.setdefault("ecg/train", found["ecg/test"])
+        found.setdefault("ecg/mixed", found["ecg/test"])
     if "birds/test" in found:
         found.setdefault("birds/train", found["birds/test"])
     return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""What tests of samples share: small pictures, files of them, and a check that errors are sentences."""
+"""What tests of samples share: small pictures, files of them, a heart beat, and a check that errors are sentences."""
 
 from contextlib import contextmanager
 
@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from xai_views.errors import SamplesError
+from xai_views.samples.ecg_templates import BEFORE, RATE, Template
 
 
 @contextmanager
@@ -45,3 +46,20 @@ def save(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture(scope="module")
+def beat() -> Template:
+    """Bells for P, QRS and T of different height in each lead."""
+    t = np.arange(int((0.42 + 0.62) * RATE)) / RATE - BEFORE
+    size = np.array([0.6, 1.0, -0.6, 0.5, 1.0, 1.4, 1.2, 0.9])[:, None]
+    bell = lambda at, wide, high: high * np.exp(-0.5 * ((t - at) / wide) ** 2)  # noqa: E731
+    cut = lambda wave, a, b: wave * ((t >= a) & (t <= b))  # noqa: E731
+    spans = {"P": (-0.2, -0.1), "QRS": (-0.04, 0.04), "T": (0.2, 0.4)}
+    waves = [
+        cut(bell(-0.15, 0.015, 0.12), *spans["P"]),
+        cut(bell(0, 0.012, 1.0), *spans["QRS"]),
+        cut(bell(0.3, 0.03, 0.3), *spans["T"]),
+    ]
+    steps = {k: (round(a * RATE), round(b * RATE)) for k, (a, b) in spans.items()}
+    return Template(*(size * w for w in waves), steps)

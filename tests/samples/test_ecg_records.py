@@ -8,25 +8,8 @@ import pytest
 from xai_views.samples import open_samples
 from xai_views.samples.ecg_records import ANTERIOR, CLASSES, STEPS, compose
 from xai_views.samples.ecg_samples import packed, unpacked
-from xai_views.samples.ecg_templates import BEFORE, RATE, Template, r_peaks
+from xai_views.samples.ecg_templates import BEFORE, RATE, r_peaks
 from xai_views.samples.signals import LANDMARKS, LEADS
-
-
-@pytest.fixture(scope="module")
-def beat():
-    """Bells for P, QRS and T of different height in each lead."""
-    t = np.arange(int((0.42 + 0.62) * RATE)) / RATE - BEFORE
-    size = np.array([0.6, 1.0, -0.6, 0.5, 1.0, 1.4, 1.2, 0.9])[:, None]
-    bell = lambda at, wide, high: high * np.exp(-0.5 * ((t - at) / wide) ** 2)  # noqa: E731
-    cut = lambda wave, a, b: wave * ((t >= a) & (t <= b))  # noqa: E731
-    spans = {"P": (-0.2, -0.1), "QRS": (-0.04, 0.04), "T": (0.2, 0.4)}
-    waves = [
-        cut(bell(-0.15, 0.015, 0.12), *spans["P"]),
-        cut(bell(0, 0.012, 1.0), *spans["QRS"]),
-        cut(bell(0.3, 0.03, 0.3), *spans["T"]),
-    ]
-    steps = {k: (round(a * RATE), round(b * RATE)) for k, (a, b) in spans.items()}
-    return Template(*(size * w for w in waves), steps)
 
 
 def record(beat, kind, level=0, seed=0):

@@ -27,15 +27,19 @@ def test_all_sets_open_and_fit_the_schema(name):
     assert ds.attrs["origin"]
     card = catalogue.card(catalogue.find(name))
     assert ds.attrs["classes"] == card["classes"]
-    assert ds.attrs["synthetic"] == int(card["synthetic"]) == int(name.startswith(("birds", "ecg/t")))
+    assert (
+        ds.attrs["synthetic"] == int(card["synthetic"]) == int(name.startswith(("birds", "ecg/t", "ecg/m")))
+    )
     family, _, split = name.partition("/")
     if name == "ecg/dicom":
         assert "label" not in ds
+    elif name == "ecg/mixed":  # several classes each
+        assert ds["label"].values.any(0).all()
     elif name != "photos":  # fifteen pictures, a thousand classes
         assert set(np.unique(ds["label"].values).tolist()) == set(range(len(ds.attrs["classes"])))
     assert samples.open_samples(family, split=split or None)["name"].equals(ds["name"])
-    if name in ("ecg/train", "ecg/dicom"):
-        return  # the first composes records, the other holds but one
+    if name in ("ecg/train", "ecg/mixed", "ecg/dicom"):
+        return  # the first two compose records, the third holds but one
     first, last = samples.inputs(ds, [0, -1])
     assert first.dtype == (np.float32 if samples.is_signals(ds) else np.uint8)
     assert samples.digest(first) != samples.digest(last)

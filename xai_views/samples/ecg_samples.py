@@ -1,8 +1,12 @@
-"""The ECG records of the catalogue: ``ecg/test`` ships, ``ecg/train`` is composed when it is opened, ``ecg/dicom`` is real."""
+"""The ECG records of the catalogue.
+
+``ecg/test`` ships, ``ecg/train`` and ``ecg/mixed`` are composed when they are looked at, ``ecg/dicom`` is real.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ DICOM = {
 ORIGIN = "xai_views.samples.ecg_records on beats of the package deepfake-ecg 1.1.2"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _beats(people: int, seed: int) -> list[Template]:
     return templates(people, seed)
 
@@ -37,13 +41,23 @@ def _beats(people: int, seed: int) -> list[Template]:
 def one_record(i: int, people: int, seed: int) -> Record:
     """Compose record ``i`` of a set: its class is ``i`` modulo 5, and each third of a class easy, medium and hard."""
     rng = np.random.default_rng([seed, i])
-    beat = _beats(people, seed)[int(rng.integers(people))]  # the first draw, as in `persons`
-    return compose(CLASSES[i % len(CLASSES)], difficulty(i), beat, rng)
+    rng.integers(people)  # whose beat, as in `person`
+    return compose(CLASSES[i % len(CLASSES)], difficulty(i), template_of(i, people, seed), rng)
+
+
+def person(i: int, people: int, seed: int) -> int:
+    """Whose beat record ``i`` is made of: the first that its generator draws."""
+    return int(np.random.default_rng([seed, i]).integers(people))
 
 
 def persons(n: int, people: int, seed: int) -> np.ndarray:
     """Whose beat each of ``n`` records is made of: ``[n]`` int64; records of one person are no independent records."""
-    return np.array([int(np.random.default_rng([seed, i]).integers(people)) for i in range(n)])
+    return np.array([person(i, people, seed) for i in range(n)])
+
+
+def template_of(i: int, people: int, seed: int) -> Template:
+    """The beat that record ``i`` of a set is made of."""
+    return _beats(people, seed)[person(i, people, seed)]
 
 
 def difficulty(i: np.ndarray | int) -> np.ndarray | int:
@@ -71,27 +85,42 @@ def composed(n: int, people: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def _block(field: str, i: int, people: int, seed: int) -> np.ndarray:
-    return getattr(one_record(i, people, seed), field)[None]
+def _block(made: Callable[..., Record], field: str, *which: int) -> np.ndarray:
+    return getattr(made(*which), field)[None]
+
+
+def lazy_field(made: Callable[..., Record], field: str, which: list[tuple], dtype: type, tail: tuple) -> Any:
+    """A field of many records as one dask array ``[n, *tail]`` of one record a chunk, composed when looked at.
+
+    Parameters
+    ----------
+    made : callable
+        Composes a record from its arguments; remembers the last ones.
+    field : str
+        Of :class:`Record`.
+    which : list of tuple
+        Arguments of each record.
+    dtype, tail : type, tuple of int
+        Of the field.
+    """
+    from dask.array import Array
+    from dask.base import tokenize
+
+    # The graph is written out, as for birds: map_blocks takes seconds for as many chunks.
+    name, place = f"ecg-{made.__name__}-{field}-{tokenize(which)}", (0,) * len(tail)
+    graph = {(name, i, *place): (_block, made, field, *one) for i, one in enumerate(which)}
+    return Array(graph, name, ((1,) * len(which), *((k,) for k in tail)), dtype=dtype)
 
 
 def lazily(split: str) -> dict[str, Any]:
     """As :func:`composed`, but signals and truths are dask arrays of one record a chunk, composed when looked at."""
-    from dask.array import Array
-
     n, seed = SETS[split]
-    people, index = PEOPLE[split], np.arange(n)
-
-    def lazy(field: str, dtype: type, tail: tuple[int, ...]) -> Array:
-        # The graph is written out, as for birds: map_blocks takes seconds for as many chunks.
-        name, place = f"ecg-{split}-{seed}-{field}", (0,) * len(tail)
-        graph = {(name, i, *place): (_block, field, i, people, seed) for i in range(n)}
-        return Array(graph, name, ((1,) * n, *((k,) for k in tail)), dtype=dtype)
-
+    index = np.arange(n)
+    lazy = partial(lazy_field, one_record, which=[(i, PEOPLE[split], seed) for i in range(n)])
     return {
-        "signal": lazy("signal", np.float32, (len(LEADS), STEPS)),
-        "mask": lazy("mask", bool, (len(LEADS), STEPS)),
-        "landmark": lazy("landmark", np.int8, (STEPS,)),
+        "signal": lazy("signal", dtype=np.float32, tail=(len(LEADS), STEPS)),
+        "mask": lazy("mask", dtype=bool, tail=(len(LEADS), STEPS)),
+        "landmark": lazy("landmark", dtype=np.int8, tail=(STEPS,)),
         "label": (index % len(CLASSES)).astype(np.int64),
         "difficulty": difficulty(index).astype(np.int8),
     }
@@ -155,8 +184,9 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
 
     Parameters
     ----------
-    split : {"train", "test", "dicom"}
-        Composed record by record when looked at, shipped, or the real record that the package pydicom holds.
+    split : {"train", "mixed", "test", "dicom"}
+        Composed record by record when looked at (the second with two findings each), shipped, or the real record that the
+        package pydicom holds.
     folder : Path or None
         Where the shipped ones are.
 
@@ -167,6 +197,10 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
     """
     if split == "train":
         return dataset_of("train", lazily("train"))
+    if split == "mixed":
+        from .ecg_mixed import mixed_samples
+
+        return mixed_samples()
     if split == "dicom":
         return _dicom()
     from .opening import load_npz

@@ -14,6 +14,7 @@ from xai_views.errors import SamplesError
 #: The twelve leads in the order of the paper and of most files.
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SIGNAL_DIMS = ("sample", "lead", "time")
+CLASS_MASK_DIMS = ("sample", "class", "lead", "time")
 #: What a step of a heart beat may belong to; ids of the variable ``landmark``.
 LANDMARKS = ("none", "P", "QRS", "T", "TP")
 _STANDARD = {name.lower(): name for name in LEADS}
@@ -59,6 +60,7 @@ def signal_dataset(
     flag: Sequence[str] | None = None,
     mask: Any = None,
     landmark: Any = None,
+    class_mask: Any = None,
     **attrs: Any,
 ) -> xr.Dataset:
     """Put signals and what is known of them into the schema.
@@ -82,9 +84,11 @@ def signal_dataset(
     flag : sequence of str, optional
         A remark on the quality of each record, "" for none.
     mask : array, optional
-        ``[N, leads, steps]`` bool: where the evidence of the record's class lies.
+        ``[N, leads, steps]`` bool: where the evidence of the record's class lies; of all its classes, if it has several.
     landmark : array, optional
         ``[N, steps]`` ids of :data:`LANDMARKS`.
+    class_mask : array, optional
+        ``[N, classes, leads, steps]`` bool: where the evidence of each class lies, for records of several.
     **attrs
         ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
 
@@ -126,6 +130,7 @@ def signal_dataset(
         ("flag", ("sample",), None if flag is None else np.asarray([str(f) for f in flag], dtype=str)),
         ("mask", SIGNAL_DIMS, None if mask is None else _typed(mask, bool)),
         ("landmark", ("sample", "time"), None if landmark is None else _typed(landmark, np.int8)),
+        ("class_mask", CLASS_MASK_DIMS, None if class_mask is None else _typed(class_mask, bool)),
     ):
         if value is not None:
             variables[key] = (dims, value)
@@ -176,6 +181,13 @@ def validate_signals(ds: xr.Dataset) -> xr.Dataset:
     check_names(ds["name"])
     if "label" in ds:
         check_label(ds["label"], classes)
+    if "class_mask" in ds and (
+        ds["class_mask"].dims != CLASS_MASK_DIMS or ds["class_mask"].shape[1] != len(classes)
+    ):
+        raise SamplesError(
+            f"'class_mask' came as {dict(ds['class_mask'].sizes)} and should have {list(CLASS_MASK_DIMS)} with the "
+            f"{len(classes)} classes; name each class and give it a mask."
+        )
     if "length" in ds and not ((ds["length"].values > 0) & (ds["length"].values <= ds.sizes["time"])).all():
         raise SamplesError(f"'length' should lie between 1 and {ds.sizes['time']}, the steps of the signals.")
     if "landmark" in ds:
