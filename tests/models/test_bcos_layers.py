@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from xai_views.models.bcos import BcosConv2d, BcosLinear, LogitLayer, add_inverse, explanation_mode
+from xai_views.models.bcos import (
+    BcosConv1d,
+    BcosConv2d,
+    BcosLinear,
+    LogitLayer,
+    add_inverse,
+    explanation_mode,
+)
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 CONVOLUTIONS = {
@@ -79,6 +86,32 @@ def test_convolution(options, b, dtype):
     with explanation_mode(layer):
         got = torch.autograd.functional.jacobian(layer, a[:1])[0, :, :, :, 0]
     close(got, matrix[0], dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 3, "padding": 2}, {"dilation": 2, "padding": 4}, {"groups": 2}, {"max_out": 2}]
+)
+def test_convolution_of_signals(options, dtype):
+    """Output and dynamic weights, step by step."""
+    torch.manual_seed(1)
+    layer = BcosConv1d(4, 6, 5, **options).to(dtype)
+    a = torch.randn(2, 4, 17, dtype=dtype)
+    got, (stride, pad, dilation) = layer(a).detach(), (layer.stride[1], layer.padding[1], layer.dilation[1])
+    weight = layer.weight.detach().double().numpy()[:, :, 0]
+    padded = np.pad(a.double().numpy(), ((0, 0), (0, 0), (pad, pad)))
+    own = 4 // layer.groups
+    want = np.zeros(got.shape)
+    for n, o, t in np.ndindex(*got.shape):
+        first = o // (6 // layer.groups) * own
+        patch = padded[n, first : first + own, t * stride : t * stride + 4 * dilation + 1 : dilation]
+        units = [k / np.linalg.norm(k) for k in weight[o * layer.max_out : (o + 1) * layer.max_out]]
+        lin = max((k * patch).sum() for k in units)
+        want[n, o, t] = scaled(lin, math.sqrt((patch**2).sum() + 1e-6), 2) * lin
+    close(got, want, dtype)
+    with explanation_mode(layer):
+        matrix = torch.autograd.functional.jacobian(layer, a[:1])[0, :, :, 0]
+    close(torch.einsum("otcs,cs->ot", matrix, a[0]), want[0], dtype)  # W(x) x is the output
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

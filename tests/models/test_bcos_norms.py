@@ -11,6 +11,7 @@ from xai_views.models.bcos import (
     DetachableGroupNorm,
     DetachableLayerNorm,
     PositionNorm2d,
+    UncentredBatchNorm1d,
     UncentredBatchNorm2d,
     explanation_mode,
 )
@@ -46,6 +47,17 @@ def test_batch_norm_divides_by_the_centred_deviation_and_subtracts_nothing(dtype
     y = norm.eval()(x)
     close(y.detach(), 1.5 * x.double() / (running[None, :, None, None] + 1e-5).sqrt())
     assert [n for n, _ in norm.named_buffers()] == ["running_var"], "nothing else may change with the data"
+
+
+@DTYPES
+def test_batch_norm_of_signals_is_that_of_images_one_pixel_high(dtype):
+    torch.manual_seed(0)
+    of_signals, of_images = UncentredBatchNorm1d(3).to(dtype), UncentredBatchNorm2d(3).to(dtype)
+    for mode in (True, True, False):
+        x = torch.randn(4, 3, 20, dtype=dtype) * 2 + 3
+        y = of_signals.train(mode)(x)
+        close(y.detach(), of_images.train(mode)(x[:, :, None])[:, :, 0].detach())
+    close(of_signals.running_var, of_images.running_var)
 
 
 def test_batch_norm_in_evaluation_does_not_learn():

@@ -159,15 +159,15 @@ def test_figures_per_class_and_difficulty(sets):
     _, test = sets
     answer = np.eye(2)[test.label] * 2.0
     answer[[0, 1]] = answer[[1, 0]]  # one wrong answer in each class, both at difficulty 0
-    got = per_class(answer, test, np.arange(16) // 2 % 2, ["plain", "faint"])
+    got = per_class(answer, test.label, CLASSES, np.arange(16) // 2 % 2, ["plain", "faint"])
     assert got == {c: {"all": 0.875, "plain": 0.75, "faint": 1.0} for c in CLASSES}
-    assert per_class(answer, test, None, []) == {c: {"all": 0.875} for c in CLASSES}
+    assert per_class(answer, test.label, CLASSES) == {c: {"all": 0.875} for c in CLASSES}
     assert scores(answer, test) == {"test_accuracy": 0.875, "test_balanced_accuracy": 0.875}
 
 
 def test_a_class_without_test_records_has_no_figure(sets):
     lone = replace(sets[1], target=np.tile(np.float32([1, 0]), (16, 1)))
-    got = per_class(np.tile([1.0, 0.0], (16, 1)), lone, None, [])
+    got = per_class(np.tile([1.0, 0.0], (16, 1)), lone.label, lone.classes)
     assert got == {"early": {"all": 1.0}, "late": {}}
 
 

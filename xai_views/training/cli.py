@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import SamplesError, XaiViewsError
@@ -159,8 +160,9 @@ def _sic(args: argparse.Namespace) -> int:
         if args.no_twin or signals
         else train_twin(data, test, recipe, device=device, folder=twin_progress, quiet=args.quiet)
     )
-    card = _card(args, data.classes, device, f"SIC on {args.samples}") | {
-        "method": "sic",
+    title = "ECG records" if args.samples == "ecg" else args.samples
+    card = _card(args, data.classes, device, f"SIC on {title}") | {
+        "method": "ecg_clusters" if signals else "sic",  # which page opens it
         "architecture": architecture(data, recipe),
         "seed": recipe.seed,
         "recipe": recipe_fields(recipe),
@@ -168,7 +170,8 @@ def _sic(args: argparse.Namespace) -> int:
         "twin": twin,
         "curves": curves,
     }
-    metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card)
+    detail = partial(_by_class, args, data.classes, test[1]) if signals else lambda _: {}
+    metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card, detail)
     if signals:
         from ..samples import open_samples
         from .ecg_finish import add_clusters
@@ -176,6 +179,16 @@ def _sic(args: argparse.Namespace) -> int:
         add_clusters(folder, open_samples(data.samples), quiet=args.quiet)
     print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
     return 0
+
+
+def _by_class(args: argparse.Namespace, classes: list[str], label, logit) -> dict:
+    """What the card says of each class of records, and of each difficulty where the catalogue knows it."""
+    from ..samples import open_samples
+    from .ecg import per_class
+    from .ecg_finish import levels
+
+    known = args.test or (f"{args.samples}/test" if args.samples == "ecg" else None)
+    return {"per_class": per_class(logit, label, classes, **(levels(open_samples(known)) if known else {}))}
 
 
 def _classifier(args: argparse.Namespace) -> int:

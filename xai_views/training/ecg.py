@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -197,12 +197,18 @@ def scores(logit: np.ndarray, data: Records) -> dict:
     return {"test_auroc": round(float(np.mean(areas)), 4)}
 
 
-def per_class(logit: np.ndarray, data: Records, difficulty: np.ndarray | None, names: list[str]) -> dict:
+def per_class(
+    logit: np.ndarray,
+    label: np.ndarray,
+    classes: Sequence[str],
+    difficulty: np.ndarray | None = None,
+    names: Sequence[str] = (),
+) -> dict:
     """Share of right answers of each class, at each difficulty where that is known; none where there are no records."""
-    right = logit.argmax(1) == data.label
+    right = logit.argmax(1) == label
     out = {}
-    for c, title in enumerate(data.classes):
-        of = data.label == c
+    for c, title in enumerate(classes):
+        of = label == c
         groups = {"all": of}
         if difficulty is not None:
             groups |= {n: of & (difficulty == d) for d, n in enumerate(names)}

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, card: dict, device: str) -> int:
     logit = logits(module.cpu(), test.signal)
     metrics: dict[str, Any] = scores(logit, test)
     if not test.several:
-        metrics["per_class"] = per_class(logit, test, extra.get("difficulty"), extra.get("difficulties", []))
+        metrics["per_class"] = per_class(logit, test.label, test.classes, **extra)
         metrics["chance"] = round(
             float(np.bincount(test.label[test.label >= 0]).max() / (test.label >= 0).sum()), 4
         )
@@ -92,11 +92,15 @@ def _sets(name: str, test: str | None) -> tuple[xr.Dataset, Records, Records, di
             )
         order = np.random.default_rng(0).permutation(n)
         held, train = train.isel(sample=order[: n // 5]), train.isel(sample=np.sort(order[n // 5 :]))
-    extra = {}
-    if "difficulty" in held:
-        extra = {"difficulty": held["difficulty"].values, "difficulties": list(held.attrs["difficulties"])}
     data = records(train, "ecg/train" if name == "ecg" else name)
-    return train, data, records(held, test or ("ecg/test" if name == "ecg" else name), data), extra
+    return train, data, records(held, test or ("ecg/test" if name == "ecg" else name), data), levels(held)
+
+
+def levels(held: xr.Dataset) -> dict:
+    """How difficult test records are, where that is known: what :func:`~xai_views.training.ecg.per_class` takes."""
+    if "difficulty" not in held:
+        return {}
+    return {"difficulty": held["difficulty"].values, "names": list(held.attrs["difficulties"])}
 
 
 def add_clusters(folder: Path, train: xr.Dataset, quiet: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,8 +105,12 @@ def checkpoint(
     test: tuple[np.ndarray, np.ndarray],
     per_class: int,
     card: dict,
+    detail: Callable[[np.ndarray], dict] = lambda _: {},
 ) -> dict:
-    """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics."""
+    """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics.
+
+    ``detail`` is given the test logits ``[M, classes]`` and says what else the card tells of them.
+    """
     clean = np.flatnonzero(data.label >= 0) if data.label.ndim == 1 else np.arange(len(data.images))
     image = data.images[clean]
     label = data.label[clean]
@@ -126,7 +131,7 @@ def checkpoint(
     logit = evidence.logits(
         evidence.scores(z, supports.vectors), supports.label, module.classes, module.temperature, module.bias
     )
-    metrics = figures(logit.argmax(1), test[1]) | {"calibration_factor": round(factor, 3)}
+    metrics = figures(logit.argmax(1), test[1]) | {"calibration_factor": round(factor, 3)} | detail(logit)
     save(
         folder, module, supports, replace(stored, z=stored.z.astype(np.float32)), card | {"metrics": metrics}
     )
