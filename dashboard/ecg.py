@@ -24,12 +24,12 @@ from dashboard.ecg_data import EcgSession
 from dashboard.ecg_ledger import LedgerPanel
 from dashboard.ecg_long import LongPanel
 from dashboard.ecg_records import RecordsPanel
-from dashboard.ecg_state import EcgState
+from dashboard.ecg_state import ATTRIBUTIONS, OWN_MAP, EcgState
 from dashboard.ecg_supports import SupportsPanel
 from dashboard.ecg_tables import TablesPanel
 from dashboard.ecg_touch import TouchPanel
 from dashboard.ecg_upload import RecordUploadPanel
-from dashboard.following import Following
+from dashboard.following import Following, follow_tabs, open_only
 from dashboard.status import StatusLine
 from dashboard.theme import caption, note
 from xai_views.errors import XaiViewsError
@@ -73,6 +73,8 @@ class EcgApp(App):
         self.session = EcgSession(model, samples)
         self.model, self.samples = self.session.model, samples
         self.state = EcgState.first(self.session.names, **state)
+        if self.model.supports is None and self.state.attribution == OWN_MAP:
+            self.state.attribution = ATTRIBUTIONS[0]  # an address made with another model
         self._asks: dict[str, dict[str, Any]] = {}
         self.canvas = ECGPaper(
             self._record,
@@ -88,9 +90,6 @@ class EcgApp(App):
         self.tables = TablesPanel(self)
         self.beats = BeatsPanel(self)
         self.panels = self._panels()
-        for _, panel in self.panels:
-            if isinstance(panel, Following):
-                panel.active = False  # until its tab is seen
         self._link()
 
     def _panels(self) -> list[tuple[str, Any]]:
@@ -125,9 +124,7 @@ class EcgApp(App):
             dynamic=True,
             active=min(self.state.tab, len(self.panels) - 1),
         )
-        tabs.param.watch(lambda e: self._opened(e.new), "active")
-        # What is written while the browser still loads the page is lost, and writing the same again tells nobody.
-        pn.state.onload(lambda: self._opened(tabs.active))
+        follow_tabs(tabs, self._opened)
         pn.state.onload(self.records.begin)
         return pn.Column(
             *self.notes(),
@@ -148,9 +145,7 @@ class EcgApp(App):
 
     def _opened(self, tab: int) -> None:
         self.state.tab = tab
-        for i, (_, panel) in enumerate(self.panels):
-            if hasattr(panel, "active"):
-                panel.active = i == tab
+        open_only([panel for _, panel in self.panels], tab)
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -281,12 +276,13 @@ class EcgApp(App):
         signal = session.touched(i, edits)
         one = session.explain_signal_now(signal, session.ask(s, i))
         population = session.population.samples
-        known = session.label(i) >= 0
+        known = session.known(i)
+        label = [[int(c in known) for c in range(len(self.model.classes))]] if len(known) > 1 else [*known]
         samples = signal_dataset(
             signal[None],
             session.rate,
             session.leads,
-            [session.label(i)] if known else None,
+            label if known else None,
             [f"{session.names[i]}-edited" if edits else session.names[i]],
             self.model.classes if known else None,
         )

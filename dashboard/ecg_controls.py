@@ -36,7 +36,8 @@ def controls(app: Any) -> Any:
     def select(label: str, name: str, options: Any, width: int) -> Any:
         return linked(pmui.Select(label=label, options=options, width=width, size="small"), state, name)
 
-    attribution = select("Attribution", "attribution", list(choices.ATTRIBUTIONS), 190)
+    own = [choices.OWN_MAP] if app.model.supports is not None else []
+    attribution = select("Attribution", "attribution", [*own, *choices.ATTRIBUTIONS], 190)
 
     def useful(*_: Any) -> None:
         attribution.visible = state.shown == "attribution"

@@ -10,6 +10,8 @@ from dashboard.state import NONE, AppState
 
 SHOWN = ("clusters", "contribution", "attribution", "nothing")
 FADES = ("entropy", "ensemble", "nothing")
+#: Only SIC networks have the first one; they have all.
+OWN_MAP = "contribution map"
 ATTRIBUTIONS = ("gradient x input", "integrated gradients", "occlusion")
 MOST_EDITS = 20
 
@@ -31,7 +33,7 @@ class EcgState(AppState):
     temperature = param.Number(0.0, bounds=(0, None), doc="Of the soft assignment; 0 = its default.")
     ablated = param.List([], item_type=int, doc="Clusters that are taken away.")
     attribution = param.Selector(
-        default=ATTRIBUTIONS[0], objects=list(ATTRIBUTIONS), doc="Attribution by lead and time."
+        default=ATTRIBUTIONS[0], objects=[*ATTRIBUTIONS, OWN_MAP], doc="Attribution by lead and time."
     )
     edits_made = param.List([], item_type=dict, doc="Edits of the record in view, one after another.")
     support = param.Integer(NONE, bounds=(-1, None), doc="The chosen support record; -1 = the strongest.")

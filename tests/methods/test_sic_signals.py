@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from xai_views.errors import MethodError
 from xai_views.explanation import finish
 from xai_views.methods import get
 from xai_views.methods.contribution import encoded
+from xai_views.methods.ecg.attribution import attribute
 from xai_views.methods.sic import SICAsk, region_evidence
+from xai_views.models import passes
 from xai_views.models.checkpoint import load, save
 from xai_views.models.encoders import BcosCNN1d
 from xai_views.models.model import Model
@@ -167,3 +171,23 @@ def test_clusters_of_time_add_up_too(model):
     top = np.take_along_axis(found["logit"].values, found["target_class"].values, 1)
     np.testing.assert_allclose(total, top, atol=tolerance(model))
     assert found.attrs["exact"] == 1
+
+
+def test_the_contribution_map_is_an_attribution_too(model):
+    signal, _ = waves(3, 4)
+    maps, gap = attribute(model, signal, [0, 1, 1], "contribution map")
+    assert maps.shape == (3, 3, STEPS)
+    assert np.abs(gap).max() < tolerance(model)
+    method = get("sic")
+    for row, (c, map_) in enumerate(zip([0, 1, 1], maps, strict=True)):
+        ask = SICAsk(classes=(c,))
+        slow = method.interpret(model, method.observe(model, signal[row : row + 1], [ask], [None])[0], ask)
+        np.testing.assert_allclose(map_, slow["contribution"].values[0, 0], atol=tolerance(model))
+    before = passes.snapshot()
+    attribute(model, signal, [0, 1, 1], "contribution map")
+    assert {n: v - before[n] for n, v in passes.snapshot().items()} == {
+        "forward": 3, "forward_calls": 1, "backward": 3, "backward_calls": 1,
+    }  # fmt: skip
+    plain = replace(model, supports=None)
+    with pytest.raises(MethodError, match="only SIC networks have one"):
+        attribute(plain, signal, [0, 1, 1], "contribution map")

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from ...errors import MethodError, nearest
+from ...models.evidence import pull_vectors
 from ...models.scans import forward
+from ..contribution import contribution, pull_back
 from ..saliency_parts import TENSOR, Asked, Progress, exact
 
 #: name -> what it costs per record.
@@ -18,6 +20,8 @@ METHODS: dict[str, str] = {
     "integrated gradients": "1 forward and 1 backward pass per step (32)",
     "occlusion": "1 forward pass per window and lead (about 49 per lead)",
 }
+#: What only SIC networks have: the parts of the logit itself, at 1 forward and 1 backward pass.
+OWN = "contribution map"
 #: A window of occlusion is this share of the record where none is asked for; windows overlap by half.
 WINDOWS = 25
 #: Steps of a lead that go through a network together.
@@ -53,7 +57,7 @@ def attribute(
     targets : sequence of int
         The class of each record.
     name : str
-        One of :data:`METHODS`. Integrated gradients start from, and occlusion puts, the line at 0 mV.
+        One of :data:`METHODS`, or :data:`OWN`. Integrated gradients start from, and occlusion puts, the line at 0 mV.
     steps : int
         Of integrated gradients (Gauss-Legendre).
     window : float
@@ -85,7 +89,11 @@ def attribute(
     signals = np.asarray(signals)
     x = model.tensor(signals)
     targets = _targets(model, signals, targets)
-    if name not in METHODS:
+    if name == OWN and not has_own(model):
+        raise MethodError(
+            f"a contribution map was asked of {model.name!r}, and only SIC networks have one; ask for {', '.join(METHODS)}."
+        )
+    if name not in METHODS and name != OWN:
         raise MethodError(f"attribution {name!r} is not known; there is {nearest(name, METHODS)}.")
     if steps < 1 or (batch is not None and batch < 1):
         raise MethodError(
@@ -93,6 +101,8 @@ def attribute(
         )
     if not len(x):
         return np.zeros(signals.shape, np.float32), np.zeros(0)
+    if name == OWN:
+        return contribution_maps(model, x, targets)
     batch = batch or max(1, AT_ONCE // max(1, int(np.prod(signals.shape[1:]))))
     cells = window_steps(model, window)
     asked = _Leads(model, len(x) * (steps if name == "integrated gradients" else 1), progress)
@@ -112,6 +122,34 @@ def attribute(
             gap.append((logit - zero[t]).double() - map_.double().sum((1, 2)))
             found.append(map_.to(x.dtype))
     return torch.cat(found).cpu().numpy(), torch.cat(gap).cpu().numpy()
+
+
+def has_own(model: Any) -> bool:
+    """Whether a network has contribution maps of its own: a SIC network with supports."""
+    return model.supports is not None and len(model.supports) > 0
+
+
+def contribution_maps(model: Any, x: torch.Tensor, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each lead at each step adds to the logit of a SIC network, ``[N, lead, time]``, and what is left, ``[N]``.
+
+    The evidence of all supports of the class together: its pull-back vector is the sum of theirs.
+    """
+    network, supports = model.module, model.supports
+    logits: list[torch.Tensor] = []
+
+    def vectors(z: torch.Tensor) -> torch.Tensor:
+        logits.append(network.logits(network.scores(z)))
+        pull = pull_vectors(z.cpu().numpy(), supports.vectors.astype(z.cpu().numpy().dtype))
+        own = [p[supports.of_class(c)].sum(0) for p, c in zip(pull, targets, strict=True)]
+        return torch.from_numpy(np.stack(own))[:, None].to(z) / network.temperature
+
+    encoded = network.encode(x)
+    _, (map_,) = pull_back(
+        network, network.latent, encoded, vectors, lambda _, weights: contribution(weights, encoded)
+    )
+    logit = logits[0].gather(1, torch.from_numpy(targets).to(x.device)[:, None])[:, 0].double()
+    gap = logit - network.bias - map_.double().sum((1, 2))
+    return map_.cpu().numpy(), gap.cpu().numpy()
 
 
 def _targets(model: Any, signals: np.ndarray, targets: Sequence[int]) -> np.ndarray:
