@@ -24,7 +24,13 @@ _shipped: dict[str, Any] = {}
 
 
 class Records(SampleSet):
-    """Records as the model takes them: its leads, its rate, its length."""
+    """Records as the model takes them: its leads, its rate, its length.
+
+    Attributes
+    ----------
+    known : list of frozenset of int
+        Classes that each record is labelled with: none, one or several.
+    """
 
     def __init__(self, samples: xr.Dataset) -> None:
         super().__init__(samples)
@@ -32,6 +38,9 @@ class Records(SampleSet):
         self.rate = float(samples.attrs["rate"])
         steps = samples.sizes["time"]
         self.length = samples["length"].values if "length" in samples else np.full(self.n, steps)
+        label = samples["label"].values if "label" in samples else np.full(self.n, -1)
+        own = [[c] if c >= 0 else [] for c in label] if label.ndim == 1 else map(np.flatnonzero, label)
+        self.known = [frozenset(map(int, classes)) for classes in own]
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
     def truth(self, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -128,6 +137,17 @@ class EcgSession(Session):
             return self.uploaded[i][2]
         samples = self.population.samples
         return samples["present"].values[i] if "present" in samples else None
+
+    def known(self, i: int) -> frozenset[int]:
+        """Classes that record ``i`` is labelled with; none of an upload."""
+        return self.population.known[i] if i < self.population.n else frozenset()
+
+    def evidence(self, i: int, target: int) -> np.ndarray | None:
+        """Known evidence ``[lead, time]`` of record ``i``: that of class ``target`` where the record has it apart, else all."""
+        known = self.truth(i)
+        if known is None or "class_mask" not in self.population.samples or target not in self.known(i):
+            return None if known is None else known[0]
+        return self.population.samples["class_mask"].isel({"sample": i, "class": target}).values
 
     def ask(self, state: Any, i: int, **changes: Any) -> Any:
         """What the state asks of record ``i``; ``changes`` are fields of ``EcgAsk``."""

@@ -75,7 +75,8 @@ def judged(session: Any, found: Any, progress: Any) -> Generator[None, None, Any
     raw = raw_clusters(signal, k, len(found.sequence[0]), population.rate, lengths)
     features[RAW] = np.stack([raw.proportion(x, n) for x, n in zip(signal, lengths, strict=True)])
     yield
-    label = found.label if (found.label >= 0).any() else None
+    # A record of several classes has no one class to be right or wrong about.
+    label = found.label if found.labelled.any() and not found.several else None
     known = {"classes": found.logit.shape[1], "progress": progress}
     if "person" in population.samples:  # records of one person stay in one fold
         known["groups"] = population.samples["person"].values
@@ -110,8 +111,8 @@ class ForestPanel(pn.viewable.Viewer):
     async def run(self) -> None:
         """Compute on the kernel; the page stays usable meanwhile."""
         session, found = self.app.session, self.app.records.found
-        if found is None or len(found.label) < FEW:
-            n = 0 if found is None else len(found.label)
+        if found is None or len(found.known) < FEW:
+            n = 0 if found is None else len(found.known)
             self.words.object = f"<p>{n} records are known; ten folds want at least {FEW}.</p>"
             return
 
@@ -161,9 +162,14 @@ class ForestPanel(pn.viewable.Viewer):
             for c in np.argsort(-fall, kind="stable")
         ]
         chance = float(figures["chance"].iloc[0])
+        several = (
+            " Accuracy on labels is not there: records carry several labels, a forest says one class."
+            if self.app.records.found.several
+            else ""
+        )
         self.words.object = (
             f"<p>Always saying the commonest answer agrees with the network in {chance:.3f} of the records. What a forest "
-            "reaches is in the shares of the clusters; what only the controls' distance shows is owed to training.</p>"
+            f"reaches is in the shares of the clusters; what only the controls' distance shows is owed to training.{several}</p>"
         )
         self.shown.objects = [self.listing, self.importance]
         self.app.records.forest = answer[0].said.argmax(1)

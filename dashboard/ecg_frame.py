@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import xarray as xr
 
 from dashboard.sic_frame import number
 from xai_views.views import ecg_record
-from xai_views.views.ecg_record import Record
+from xai_views.views.ecg_record import Interval, Record
 
 #: Steps into which a per-lead attribution is summed for its strip.
 STRIP = 250
@@ -29,20 +31,33 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
     return np.add.reduceat(values, edges, axis=-1)
 
 
-def sentence(result: xr.Dataset, classes: list[str], label: int, name: str, names: list[str]) -> str:
+def labels(classes: Sequence[str], known: Collection[int]) -> str:
+    """Names of the classes that a record is labelled with, in words; "" for none."""
+    return " and ".join(classes[c] for c in sorted(known))
+
+
+def sentence(
+    result: xr.Dataset, classes: list[str], labelled: Collection[int], name: str, names: list[str]
+) -> str:
     """The text twin of the paper."""
     logit, probability = result["logit"].values[0], result["probability"].values[0]
     top, target = int(logit.argmax()), int(result["target_class"].values[0, 0])
     part = result["cluster_contribution"].values[0, 0]
     best = int(part.argmax())
     share = float(result["proportion"].values[0, best])
-    known = f", labelled {classes[label]}" if label >= 0 else ""
+    known = f", labelled {labels(classes, labelled)}" if labelled else ""
     title = f" ({names[best]})" if names[best] else ""
     return (
         f"Record {name}{known}: the network says {classes[top]} with probability {probability[top]:.3f}. For "
         f"{classes[target]}, cluster {best}{title} contributes most, {number(part[best])} of the logit "
         f"{number(logit[target])}, in {share:.0%} of the time."
     )
+
+
+def worded(truth: tuple[Interval, ...], word: str) -> tuple[Interval, ...]:
+    """Write whose evidence it is at its first interval of each lead; at each they would cover one another."""
+    first = {t.lead: t for t in sorted(truth, key=lambda t: -t.start)}
+    return tuple(replace(t, word=word) if t is first[t.lead] else t for t in truth)
 
 
 def build(
@@ -70,8 +85,7 @@ def build(
     title : str
         Printed on the sheet instead of the record's name.
     """
-    name, classes, label = session.names[i], session.model.classes, session.label(i)
-    known = session.truth(i)
+    name, classes, labelled = session.names[i], session.model.classes, session.known(i)
     about: dict[str, Any] = {
         "id": name,
         "name": title or name,
@@ -87,12 +101,16 @@ def build(
     present = session.present(i)
     if present is not None:
         about["present"] = tuple(bool(p) for p in present)
-    if state["truth"] and known is not None and label >= 0:
-        about["truth"] = ecg_record.intervals(known[0], session.rate)
+    if state["truth"] and labelled:
+        target = -1 if result is None else int(result["target_class"].values[0, 0])
+        evidence = session.evidence(i, target)
+        word = classes[target] if len(labelled) > 1 and target in labelled else ""
+        if evidence is not None:
+            about["truth"] = worded(ecg_record.intervals(evidence, session.rate), word)
     if result is None:
         return Record(**about)
     names = names_of(result, state["names"])
-    about["text"] = sentence(result, classes, label, title or name, names)
+    about["text"] = sentence(result, classes, labelled, title or name, names)
     cluster = result["cluster"].values[0]
     step = signal.shape[1] / session.rate / len(cluster)
     if state["shown"] != "nothing":

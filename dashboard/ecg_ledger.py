@@ -149,8 +149,8 @@ class LedgerPanel(Following):
         """Write rows, the closing line and what an ablation says."""
         i, result = answer
         app = self.app
-        truth = app.session.truth(i)
-        rows, close = rows_of(result, app.names_of(result), None if truth is None else truth[0].any(0))
+        truth = app.session.evidence(i, int(result["target_class"].values[0, 0]))
+        rows, close = rows_of(result, app.names_of(result), None if truth is None else truth.any(0))
         self.listing.rows = rows
         target = app.model.classes[int(result["target_class"].values[0, 0])]
         parts = [

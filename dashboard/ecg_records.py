@@ -10,6 +10,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from dashboard.ecg_frame import labels
 from dashboard.ecg_survey import surveyed
 from dashboard.tasks import on_page, start
 from dashboard.theme import caption
@@ -88,11 +89,10 @@ class RecordsPanel(pn.viewable.Viewer):
     def disagreements(self) -> np.ndarray:
         """``[n]`` how many pairs among label, network and forest disagree."""
         found = self.found
-        known = found.label >= 0
-        count = (known & (found.label != found.predicted)).astype(int)
+        count = found.against(found.predicted).astype(int)
         if self.forest is not None:
             count += self.forest != found.predicted
-            count += known & (self.forest != found.label)
+            count += found.against(self.forest)
         return count
 
     def rows(self) -> np.ndarray:
@@ -100,7 +100,7 @@ class RecordsPanel(pn.viewable.Viewer):
         found, what = self.found, self.filter.value
         n = len(found.entropy)
         if what == WRONG:
-            return np.flatnonzero((found.label >= 0) & (found.label != found.predicted))
+            return np.flatnonzero(found.against(found.predicted))
         if what == UNSURE:
             return np.argsort(-found.entropy, kind="stable")[: max(1, n // 10)]
         if what == QUEUE:
@@ -108,7 +108,8 @@ class RecordsPanel(pn.viewable.Viewer):
             order = np.lexsort((-found.entropy, -queue))
             return order[queue[order] > 0]
         if what.startswith("labelled "):
-            return np.flatnonzero(found.label == self.app.model.classes.index(what.removeprefix("labelled ")))
+            wanted = self.app.model.classes.index(what.removeprefix("labelled "))
+            return np.flatnonzero([wanted in k for k in found.known])
         return np.arange(n)
 
     def write(self) -> None:
@@ -125,7 +126,7 @@ class RecordsPanel(pn.viewable.Viewer):
             {
                 "id": names[i],
                 "name": names[i],
-                "label": classes[found.label[i]] if found.label[i] >= 0 else "",
+                "label": labels(classes, found.known[i]),
                 "predicted": classes[found.predicted[i]],
                 "p": float(found.probability[i].max()),
                 "entropy": float(found.entropy[i]),
@@ -136,9 +137,9 @@ class RecordsPanel(pn.viewable.Viewer):
             }
             for i in map(int, rows)
         ]
-        wrong = int(((found.label >= 0) & (found.label != found.predicted)).sum())
-        labelled = int((found.label >= 0).sum())
-        right = f", {labelled - wrong} of {labelled} labelled ones answered right" if labelled else ""
+        wrong, labelled = int(found.against(found.predicted).sum()), int(found.labelled.sum())
+        how = "answered with one of their labels" if found.several else "answered right"
+        right = f", {labelled - wrong} of {labelled} labelled ones {how}" if labelled else ""
         self.words.object = f"<p>{len(rows)} of {len(found.entropy)} records{right}.</p>"
         app.show_only([names[i] for i in rows])
         self._chosen()

@@ -28,8 +28,8 @@ class Survey:
         ``[n, K]`` share of each cluster of the codebook; sums to 1.
     entropy : ndarray
         ``[n]`` mean uncertainty of the steps that are signal.
-    label : ndarray
-        ``[n]`` known class, -1 = unknown.
+    known : list of frozenset of int
+        Classes that each record is labelled with: none, one or several.
     sequence : list of ndarray
         Cluster of every coarse step, -1 in padding.
     """
@@ -38,13 +38,32 @@ class Survey:
     probability: np.ndarray
     proportion: np.ndarray
     entropy: np.ndarray
-    label: np.ndarray
+    known: list[frozenset[int]]
     sequence: list[np.ndarray]
 
     @property
     def predicted(self) -> np.ndarray:
         """``[n]`` class with the largest logit."""
         return self.logit.argmax(1)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """``[n]`` bool: records with a label."""
+        return np.array([bool(k) for k in self.known], bool)
+
+    @property
+    def several(self) -> bool:
+        """Whether a record is labelled with more than one class."""
+        return any(len(k) > 1 for k in self.known)
+
+    @property
+    def label(self) -> np.ndarray:
+        """``[n]`` known class, -1 = unknown; the first of several."""
+        return np.array([min(k, default=-1) for k in self.known], int)
+
+    def against(self, said: np.ndarray) -> np.ndarray:
+        """``[n]`` bool: labelled records of which ``said [n]`` is none of the labels."""
+        return np.array([bool(k) and int(c) not in k for k, c in zip(self.known, said, strict=True)], bool)
 
 
 def survey(
@@ -96,7 +115,7 @@ def survey(
         np.stack(probability),
         np.stack(proportion),
         np.asarray(entropy),
-        np.asarray(population.label),
+        list(population.known),
         sequence,
     )
 

@@ -71,8 +71,8 @@ class TablesPanel(pn.viewable.Viewer):
 
     async def _follow(self, turn: int) -> None:
         found = self.found
-        if len(found.label) < FEW:
-            self.words.object = f"<p>{len(found.label)} records are too few for correlations.</p>"
+        if len(found.known) < FEW:
+            self.words.object = f"<p>{len(found.known)} records are too few for correlations.</p>"
             return
         try:
             answer = await asyncio.to_thread(
@@ -121,10 +121,11 @@ class TablesPanel(pn.viewable.Viewer):
 
 def correlations(found: Any, kind: str, transform: str, output: str, classes: int) -> Any:
     """Correlations of a survey's shares with logits or labels."""
-    from xai_views.methods.ecg.correlation import correlate, one_hot
+    from xai_views.methods.ecg.correlation import correlate
 
-    rows = np.arange(len(found.label)) if output == "logit" else np.flatnonzero(found.label >= 0)
+    rows = np.arange(len(found.known)) if output == "logit" else np.flatnonzero(found.labelled)
     if len(rows) < FEW:
         raise XaiViewsError(f"only {len(rows)} records are labelled, too few for correlations with labels.")
-    y = found.logit[rows] if output == "logit" else one_hot(found.label[rows], classes)
+    labels = np.array([[float(c in found.known[i]) for c in range(classes)] for i in rows])
+    y = found.logit[rows] if output == "logit" else labels
     return correlate(found.proportion[rows], y, kind, transform)

@@ -25,7 +25,8 @@ class SampleSet:
         self.n = samples.sizes["sample"]
         self.names = [str(n) for n in samples["name"].values]
         label = samples["label"].values if "label" in samples else np.full(self.n, -1)
-        self.label = np.asarray(label if label.ndim == 1 else label.argmax(1), np.int64)
+        first = label if label.ndim == 1 else np.where(label.any(1), label.argmax(1), -1)
+        self.label = np.asarray(first, np.int64)
         self._digests: dict[int, str] = {}
 
     @property
