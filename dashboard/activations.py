@@ -26,6 +26,7 @@ from dashboard.activations_state import ActivationsState
 from dashboard.activations_tokens import TokensPanel
 from dashboard.activations_touch import TouchPanel
 from dashboard.app import App, alone
+from dashboard.following import Following, follow_tabs, open_only
 from dashboard.status import StatusLine
 from dashboard.theme import caption
 from dashboard.upload import UploadPanel
@@ -121,8 +122,7 @@ class ActivationsApp(App):
             dynamic=True,
             active=min(self.state.tab, len(self.panels) - 1),
         )
-        tabs.param.watch(lambda e: self._opened(e.new), "active")
-        self._opened(tabs.active)
+        follow_tabs(tabs, self._opened)
         return pn.Column(
             *self.notes(),
             self.strip,
@@ -136,9 +136,7 @@ class ActivationsApp(App):
 
     def _opened(self, tab: int) -> None:
         self.state.tab = tab
-        for i, (_, panel) in enumerate(self.panels):
-            if hasattr(panel, "active"):
-                panel.active = i == tab
+        open_only([panel for _, panel in self.panels], tab)
 
     def _captions(self) -> list[str]:
         classes, label = self.model.classes, self.session.population.label
@@ -189,8 +187,11 @@ class ActivationsApp(App):
         self.canvas.context = self._context()
 
     def refresh(self) -> None:
-        """Ask again for what the session now knows, such as a codebook."""
+        """Ask again for what the session now knows, such as a codebook; no parameter of the state tells of it."""
         self.canvas.context = self._context()
+        for _, panel in self.panels:
+            if isinstance(panel, Following):
+                panel.update()
 
     def _selected(self, message: Any) -> None:
         row, label = message.get("row"), (message.get("labels") or {}).get(activations_frame.SEGMENT)

@@ -74,7 +74,8 @@ class BookPanel(pn.viewable.Viewer):
 
     def _moded(self, event: Any) -> None:
         if event.new == "codebook" and self.app.session.book is None:
-            start(self.run())
+            # From the address it comes before the page; a codebook that is there already would be written too early.
+            pn.state.onload(lambda: start(self.run()))
 
     def _ask(self) -> Any:
         plain = self.app.session.ask(

@@ -191,7 +191,6 @@ class ClusterPanel(Following):
         )
 
     def __panel__(self) -> Any:
-        pn.state.onload(self.update)
         exact = self.app.session.layers.exact
         how = (
             "Contributions add up to the logit exactly, because a linear layer reads the mean (or the cells) of the last map. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import panel as pn
@@ -21,7 +22,8 @@ class Following(pn.viewable.Viewer):
 
     Notes
     -----
-    A panel whose tab is closed only remembers that it is out of date; opening the tab writes it.
+    A panel whose tab is closed only remembers that it is out of date; opening the tab writes it. It is closed until the app
+    opens it by :func:`open_only`, once the browser has loaded the page: Panel loses what is written before.
     """
 
     #: Parameters of the state that it depends on.
@@ -31,7 +33,7 @@ class Following(pn.viewable.Viewer):
         super().__init__()
         self.app = app
         self._turn = 0
-        self._active = True
+        self._active = False
         self._stale = True
         app.state.param.watch(self.update, list(self.watched))
 
@@ -83,3 +85,38 @@ class Following(pn.viewable.Viewer):
     def write(self, answer: Any) -> None:
         """Write the panel."""
         raise NotImplementedError
+
+
+def open_only(panels: Iterable[Any], tab: int) -> None:
+    """Bring the panel of one tab into view, and all others out of it.
+
+    Parameters
+    ----------
+    panels : iterable
+        Of all tabs, in order; those without ``active`` have nothing to wait for.
+    tab : int
+        Which is open.
+    """
+    for i, panel in enumerate(panels):
+        if hasattr(panel, "active"):
+            panel.active = i == tab
+
+
+def follow_tabs(tabs: Any, opened: Callable[[int], None]) -> None:
+    """Call ``opened`` with the open tab: when the browser has loaded the page, and whenever another is opened.
+
+    What is written while the browser still loads the page is lost, and writing the same again tells nobody.
+
+    Parameters
+    ----------
+    tabs : panel_material_ui.Tabs
+        Of the app.
+    opened : callable
+        What the app does then.
+    """
+
+    def begin() -> None:
+        tabs.param.watch(lambda event: opened(event.new), "active")
+        opened(tabs.active)
+
+    pn.state.onload(begin)

@@ -15,6 +15,7 @@ import xarray as xr
 from dashboard import method_pages, sic_frame
 from dashboard.about import about
 from dashboard.app import App, alone
+from dashboard.following import follow_tabs, open_only
 from dashboard.sic_data import SicSession
 from dashboard.sic_panels import AnswerPanel, RegionPanel
 from dashboard.sic_population import PopulationPanel
@@ -98,6 +99,8 @@ class SicApp(App):
             sizing_mode="stretch_width",
             dynamic=False,
         )
+        panels = (self.answer, self.supports, self.region)  # the others follow nothing
+        follow_tabs(tabs, lambda tab: open_only(panels, tab))
         return pn.Column(
             *self.notes(),
             self.population.strip,

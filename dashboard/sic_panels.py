@@ -83,7 +83,6 @@ class AnswerPanel(Explained):
         return text + "This image looks to this network like those it was trained on."
 
     def __panel__(self) -> Any:
-        pn.state.onload(self.update)
         return pn.Column(
             caption(
                 "Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."
