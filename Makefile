@@ -29,7 +29,7 @@ serve: setup
 # One thread per process: two test processes that both use all cores are slower than none.
 test: setup
 	@bash scripts/setup.sh browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -38,6 +38,15 @@ CHROMIUM_ARGS = [
 ]
 
 
+SLOW = ("lab", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes: a long file at the end would be run by one process while the others wait."""
+    place = {name: i for i, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(SLOW)))
+
+
 # --- servers -----------------------------------------------------------------------------------------------
 
 
