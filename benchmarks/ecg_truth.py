@@ -1,9 +1,9 @@
 """Do the explanations of ECG records point at what is known to be the evidence? Each figure beside chance and amplitude.
 
-    python benchmarks/ecg_truth.py [--quick] [--records 30] [--draws 5] [--json FILE]
+    python benchmarks/ecg_truth.py [--model ecg-sic] [--quick] [--records 30] [--draws 5] [--json FILE]
 
 The records of ``ecg/test`` were composed by rules, so ``mask [lead, time]`` says where the evidence of each class was put.
-The shipped ``ecg-resnet`` is asked about the labelled class of every record, right or wrong. The 'amplitude' rows use no
+The shipped ``ecg-resnet`` (or ``ecg-sic``) is asked about the labelled class of every record, right or wrong. The 'amplitude' rows use no
 network: they put the distance of the signal from the median of its lead in place of the explanation.
 """
 
@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from xai_views import catalogue, open_model, open_samples
 from xai_views.methods import get
+from xai_views.methods.ecg.attribution import OWN, has_own
 from xai_views.methods.ecg.fit import Fitted
 from xai_views.methods.ecg.parts import EcgAsk
 from xai_views.methods.ecg.receptive import receptive_field
@@ -41,9 +42,9 @@ FIGURES = {
     "time": ("(a) AUROC over steps: contribution of the step", 0.5),
     "time, amplitude": ("    the same: amplitude", 0.5),
     "cluster": ("(b) AUROC over steps: contribution per time of its cluster", 0.5),
-    **{f"lead, {a}": (f"(c) AUROC over leads: {a}", 0.5) for a in ATTRIBUTIONS},
+    **{f"lead, {a}": (f"(c) AUROC over leads: {a}", 0.5) for a in (*ATTRIBUTIONS, OWN)},
     "lead, amplitude": ("    the same: amplitude", 0.5),
-    **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in ATTRIBUTIONS},
+    **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in (*ATTRIBUTIONS, OWN)},
     "inside, amplitude": ("    the same: amplitude", 1.0),
     "wins": ("(e) evidence silenced lowers the logit more than as long elsewhere", 0.5),
     "fall": ("    fall of the logit, evidence silenced", 0.0),
@@ -89,15 +90,15 @@ class Setting:
         return EcgAsk(**common, **more)
 
 
-def shipped(most: int = 30) -> Setting:
+def shipped(most: int = 30, name: str = MODEL) -> Setting:
     """Open what is shipped, with at most ``most`` records of each class that has evidence."""
-    model, samples = open_model(MODEL), open_samples(SAMPLES)
+    model, samples = open_model(name), open_samples(SAMPLES)
     label = samples["label"].values
     evident = samples["mask"].values.any((1, 2))
     wanted = np.concatenate(
         [np.flatnonzero((label == c) & evident)[:most] for c in range(len(model.classes))]
     )
-    book = Fitted.load(Path(catalogue.models()[MODEL]) / "clusters").book
+    book = Fitted.load(Path(catalogue.models()[name]) / "clusters").book
     records = prepare(samples.isel(sample=wanted), model.leads, model.rate, model.size[0])
     return Setting(model, book, records, np.arange(len(wanted)))
 
@@ -343,6 +344,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     whole = partial(parser.add_argument, type=int)
+    parser.add_argument("--model", default=MODEL, help="a shipped model of records with its clusters")
     whole("--records", default=30, help="of each class, at most")
     whole("--draws", default=5, help="random places to silence, for each record")
     parser.add_argument(
@@ -354,11 +356,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     quick = (4, ATTRIBUTIONS[:1], 2)
     most, attributions, draws = quick if options.quick else (options.records, ATTRIBUTIONS, options.draws)
-    setting = shipped(most)
+    setting = shipped(most, options.model)
+    attributions = (*attributions, OWN) if has_own(setting.model) else attributions
     measured = measure(setting, attributions, draws)
     seen = receptive_field(setting.model, setting.book.taps[-1])
     print(
-        f"{len(setting.rows)} records of {SAMPLES}, {MODEL}, {draws} draws; mean ± standard error over records"
+        f"{len(setting.rows)} records of {SAMPLES}, {options.model}, {draws} draws; mean ± standard error over records"
     )
     print(
         f"a step of the last map sees {seen.seconds:.1f} s and stands for {seen.cell / setting.model.rate:.2f} s\n"

@@ -10,7 +10,7 @@ from dashboard.state import NONE, AppState
 
 SHOWN = ("clusters", "contribution", "attribution", "nothing")
 FADES = ("entropy", "ensemble", "nothing")
-#: Only SIC networks have the first one; they have all.
+#: What only SIC networks have, beside the others.
 OWN_MAP = "contribution map"
 ATTRIBUTIONS = ("gradient x input", "integrated gradients", "occlusion")
 MOST_EDITS = 20
