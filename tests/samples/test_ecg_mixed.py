@@ -180,3 +180,14 @@ def test_a_truth_that_does_not_fit_the_classes_is_refused():
             classes=["a", "b"],
             class_mask=np.zeros((1, 3, 1, 5), bool),
         )
+
+
+def test_records_that_are_composed_side_by_side_draw_the_beats_once(mixed, monkeypatch):
+    from xai_views.samples import ecg_samples
+
+    drawn_beats, calls = ecg_samples.templates, []
+    monkeypatch.setattr(ecg_samples, "templates", lambda *a: calls.append(a) or drawn_beats(*a))
+    ecg_samples._drawn_beats.cache_clear()
+    mixed_record.cache_clear()
+    mixed["signal"].isel(sample=slice(0, 8)).data.compute(scheduler="threads", num_workers=4)
+    assert calls == [(ecg_mixed.PEOPLE, ecg_mixed.SEED)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,17 @@ DICOM = {
     "origin": "waveform_ecg.dcm of the package pydicom",
 }
 ORIGIN = "xai_views.samples.ecg_records on beats of the package deepfake-ecg 1.1.2"
+_drawing = Lock()
 
 
 @lru_cache(maxsize=3)
-def _beats(people: int, seed: int) -> list[Template]:
+def _drawn_beats(people: int, seed: int) -> list[Template]:
     return templates(people, seed)
+
+
+def _beats(people: int, seed: int) -> list[Template]:
+    with _drawing:  # dask composes records side by side, and each would draw the beats of all
+        return _drawn_beats(people, seed)
 
 
 @lru_cache(maxsize=32)

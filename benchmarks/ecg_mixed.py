@@ -1,0 +1,160 @@
+"""Of two findings in one record, which does the network see, and does it see the other when the evidence of one is gone?
+
+    python benchmarks/ecg_mixed.py [--model ecg-resnet] [--json FILE]
+
+The 51 records of ``ecg/mixed`` that carry two findings. "The other" is the finding that the network did not name. Evidence
+goes in two ways: it is silenced (straight lines in place of its truth, as the explorer mutes an interval), or the same
+record is composed without the finding. Only records in which the network named one of the two are asked so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from xai_views import open_model, open_samples
+from xai_views.methods.ecg.muting import muted
+from xai_views.samples import inputs, signal_dataset
+from xai_views.samples.ecg_mixed import RECORDS, without
+from xai_views.samples.ecg_records import CLASSES
+from xai_views.samples.prepare import prepare
+from xai_views.samples.signals import LEADS
+from xai_views.views.ecg_record import intervals
+
+BATCH = 16
+#: Figure -> what it says, and what naming classes at random would reach.
+FIGURES = {
+    "one": ("the class named first is one of the two", 2 / 5),
+    "first": ("it is the first of the pair", 1 / 5),
+    "both": ("the two classes named first are the two", 1 / 10),
+    "other, silenced": ("named finding silenced: names the other", 1 / 5),
+    "kept, silenced": ("named finding silenced: names it still", 1 / 5),
+    "other, control": ("the other silenced instead: names the other", 1 / 5),
+    "other, composed": ("composed without the named finding: names the other", 1 / 5),
+    "gone too": ("share of the other's evidence that is silenced with it", None),
+}
+
+
+def answers(model: Any, signal: np.ndarray) -> np.ndarray:
+    """Logits ``[n, class]`` of records ``[n, lead, time]`` as the model takes them."""
+    with torch.no_grad():
+        parts = [
+            model.module(model.tensor(signal[a : a + BATCH])).float().cpu()
+            for a in range(0, len(signal), BATCH)
+        ]
+    return torch.cat(parts).numpy()
+
+
+def silenced(signal: np.ndarray, mask: np.ndarray, rate: float, length: int) -> np.ndarray:
+    """Put straight lines in place of a truth ``[lead, time]``."""
+    mutes = [(t.lead, t.start, t.stop, "line") for t in intervals(mask, rate)]
+    return muted(signal, mutes, rate, length)
+
+
+def composed_without(model: Any, rows: list[int], named: np.ndarray) -> np.ndarray:
+    """Records ``[n, lead, time]`` as the model takes them, composed without a class each."""
+    made = [without(i, CLASSES[c]) for i, c in zip(rows, named, strict=True)]
+    records = signal_dataset(np.stack([r.signal for r in made]), 400, LEADS)
+    return inputs(prepare(records, model.leads, model.rate, model.size[0]), slice(None))
+
+
+def measure(model: Any, samples: xr.Dataset) -> dict[str, dict[str, list[float]]]:
+    """Measure all figures of the records with two findings.
+
+    Parameters
+    ----------
+    model : Model
+        With the classes of ``ecg/mixed``.
+    samples : Dataset
+        ``ecg/mixed``.
+
+    Returns
+    -------
+    dict
+        Pair of classes -> figure -> one value for each record that has it.
+    """
+    rows = [i for i, (classes, _) in enumerate(RECORDS) if len(classes) == 2]
+    records = prepare(samples.isel(sample=rows), model.leads, model.rate, model.size[0]).load()
+    signal, label = inputs(records, slice(None)), records["label"].values.astype(bool)
+    mask, length = records["class_mask"].values, records["length"].values
+    order = np.argsort(-answers(model, signal), axis=1, kind="stable")
+    figures: list[dict[str, float]] = [
+        {
+            "one": float(own[first[0]]),
+            "first": float(own.argmax() == first[0]),
+            "both": float(own[first[:2]].all()),
+        }
+        for own, first in zip(label, order, strict=True)
+    ]
+    asked = np.flatnonzero(label[np.arange(len(rows)), order[:, 0]])
+    named = order[asked, 0]
+    other = np.array(
+        [next(c for c in np.flatnonzero(label[i]) if c != n) for i, n in zip(asked, named, strict=True)]
+    )
+
+    def after(which: np.ndarray) -> np.ndarray:
+        gone = [
+            silenced(signal[i], mask[i, c], model.rate, int(length[i]))
+            for i, c in zip(asked, which, strict=True)
+        ]
+        return answers(model, np.stack(gone)).argmax(1)
+
+    one_gone, other_gone = after(named), after(other)
+    composed = answers(model, composed_without(model, [rows[i] for i in asked], named)).argmax(1)
+    for k, i in enumerate(asked):
+        both = mask[i, named[k]] & mask[i, other[k]]
+        figures[i] |= {
+            "other, silenced": float(one_gone[k] == other[k]),
+            "kept, silenced": float(one_gone[k] == named[k]),
+            "other, control": float(other_gone[k] == other[k]),
+            "other, composed": float(composed[k] == other[k]),
+            "gone too": float(both.sum() / mask[i, other[k]].sum()),
+        }
+    out: dict[str, dict[str, list[float]]] = {}
+    for i, own in zip(rows, figures, strict=True):
+        pair = " + ".join(c for c in CLASSES if c in RECORDS[i][0])
+        for name, value in own.items():
+            out.setdefault(pair, {}).setdefault(name, []).append(value)
+    return out
+
+
+def table(measured: dict[str, dict[str, list[float]]]) -> str:
+    """The figures as Markdown: the share and of how many records, by pair and of all."""
+    everything = {name: [v for own in measured.values() for v in own.get(name, [])] for name in FIGURES}
+    columns = {"all": everything, **measured}
+    lines = [f"| share of records | chance | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for name, (text, chance) in FIGURES.items():
+        cells = [
+            f"{np.mean(own[name]):.2f} ({len(own[name])})" if own.get(name) else ""
+            for own in columns.values()
+        ]
+        lines.append(f"| {text} | {'' if chance is None else f'{chance:g}'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="ecg-resnet", help="a model with the classes of ecg/mixed")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model, samples = open_model(options.model), open_samples("ecg/mixed")
+    measured = measure(model, samples)
+    print(
+        f"{options.model}, records of ecg/mixed with two findings; in brackets how many records a share is of\n"
+    )
+    print(table(measured))
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
