@@ -139,6 +139,14 @@ def test_factorization_stands_beside_kmeans(page, server):
     )
 
 
+def test_what_the_caches_answer_at_once_is_written_too(page, server):
+    """Answers that came before the browser had loaded the page were lost, and nobody wrote them again."""
+    for _ in range(3):  # the first visit fills the caches
+        opened(page, server, "&cluster=1&tab=0&k=6")
+        page.get_by_text("of the positions").first.wait_for(timeout=15_000)
+        page.locator("table", has_text="Shapley").locator("tbody tr").nth(1).wait_for(timeout=15_000)
+
+
 @pytest.mark.parametrize("model", ["birds-vit", "birds-vit-registers"])
 def test_norms_and_fragmentation_of_tokens(page, server, model):
     opened(page, server, model=model)
