@@ -112,6 +112,7 @@ def measure(model: Any, samples: xr.Dataset) -> dict[str, dict[str, list[float]]
         figures[i] |= {
             "other, silenced": float(one_gone[k] == other[k]),
             "kept, silenced": float(one_gone[k] == named[k]),
+            f"kept, {CLASSES[named[k]]}": float(one_gone[k] == named[k]),
             "other, control": float(other_gone[k] == other[k]),
             "other, composed": float(composed[k] == other[k]),
             "gone too": float(both.sum() / mask[i, other[k]].sum()),
@@ -138,6 +139,15 @@ def table(measured: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
+def stubborn(measured: dict[str, dict[str, list[float]]]) -> str:
+    """In how many records each class is named still after its own evidence was silenced."""
+    parts = []
+    for c in CLASSES[1:]:
+        kept = [v for own in measured.values() for v in own.get(f"kept, {c}", [])]
+        parts.append(f"{c} {sum(kept):.0f} of {len(kept)}")
+    return "silenced and named still: " + ", ".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -152,6 +162,7 @@ def main() -> None:
         f"{options.model}, records of ecg/mixed with two findings; in brackets how many records a share is of\n"
     )
     print(table(measured))
+    print(f"\n{stubborn(measured)}")
     if options.json:
         options.json.write_text(json.dumps(measured, indent=2), encoding="utf-8")
 

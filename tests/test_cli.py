@@ -154,6 +154,9 @@ def test_list_names_everything(capsys):
         assert title in out
     for name in [*catalogue.models(), *catalogue.samples(), "sic"]:
         assert re.search(rf"^  {re.escape(name)} +\S", out, re.MULTILINE), name
+    said = {line.split()[0]: line for line in out.splitlines() if "/" in line}
+    assert [name for name, line in said.items() if "test set" in line and not name.endswith("/test")] == []
+    assert "made when looked at" in said["ecg/mixed"]
 
 
 def test_help_of_train_names_its_options():

@@ -18,7 +18,7 @@ def lines() -> Iterator[str]:
     str
     """
     yield from _table("Models", {name: _about(path) for name, path in catalogue.models().items()})
-    yield from _table("Samples", {name: _about(path) for name, path in catalogue.samples().items()})
+    yield from _table("Samples", {name: _about(path, name) for name, path in catalogue.samples().items()})
     yield from _table("Methods", dict(_methods()))
     yield from _table("Apps", {name: apps.describe(name) for name in apps.installed()})
 
@@ -33,12 +33,15 @@ def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:
     yield ""
 
 
-def _about(folder: Path) -> str:
+def _about(folder: Path, name: str = "") -> str:
     try:
         card: Any = catalogue.card(folder)
     except (XaiViewsError, OSError, ValueError) as error:
         return f"(its card cannot be read: {error})"
-    words = [str(card.get("title") or "")]
+    title = str(card.get("title") or "")
+    if name and not name.endswith("/test"):  # its card is that of the test set
+        title = title.replace(", test set", ", made when looked at")
+    words = [title]
     metrics = card.get("metrics") or {}
     for key, name in (("test_accuracy", "accuracy"), ("test_balanced_accuracy", "balanced accuracy")):
         if isinstance(metrics, Mapping) and metrics.get(key) is not None:
