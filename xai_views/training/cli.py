@@ -152,7 +152,7 @@ def _sic(args: argparse.Namespace) -> int:
     signals = isinstance(data, SignalSet)  # their black box is what xai-views train ecg makes
     folder: Path = args.out
     progress, twin_progress = folder / "progress", folder / "progress-twin"
-    for f in (progress, twin_progress):
+    for f in (progress,) if signals else (progress, twin_progress):
         f.mkdir(parents=True, exist_ok=True)
     module, curves, seconds = train_sic(data, test, recipe, device=device, folder=progress, quiet=args.quiet)
     twin = (
