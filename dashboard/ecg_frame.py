@@ -15,6 +15,8 @@ from xai_views.views.ecg_record import Interval, Record
 
 #: Steps into which a per-lead attribution is summed for its strip.
 STRIP = 250
+#: Seconds of a column where a sheet shows four side by side.
+COLUMN = 2.5
 
 
 def names_of(result: xr.Dataset, given: dict[str, str]) -> list[str]:
@@ -55,9 +57,9 @@ def sentence(
 
 
 def worded(truth: tuple[Interval, ...], word: str) -> tuple[Interval, ...]:
-    """Write whose evidence it is at its first interval of each lead; at each they would cover one another."""
-    first = {t.lead: t for t in sorted(truth, key=lambda t: -t.start)}
-    return tuple(replace(t, word=word) if t is first[t.lead] else t for t in truth)
+    """Write whose evidence it is once in each column of a sheet; at each interval words would cover one another."""
+    first = {(t.lead, t.start // COLUMN): t for t in sorted(truth, key=lambda t: -t.start)}
+    return tuple(replace(t, word=word) if t is first[t.lead, t.start // COLUMN] else t for t in truth)
 
 
 def build(
