@@ -3,8 +3,8 @@
     python benchmarks/ecg_truth.py [--model ecg-sic] [--quick] [--records 30] [--draws 5] [--json FILE]
 
 The records of ``ecg/test`` were composed by rules, so ``mask [lead, time]`` says where the evidence of each class was put.
-The shipped ``ecg-resnet`` (or ``ecg-sic``) is asked about the labelled class of every record, right or wrong. The 'amplitude' rows use no
-network: they put the distance of the signal from the median of its lead in place of the explanation.
+The shipped ``ecg-resnet`` (or ``ecg-sic``) is asked about the labelled class of every record, right or wrong. The 'amplitude'
+rows use no network: they put the distance of the signal from the median of its lead in place of the explanation.
 """
 
 from __future__ import annotations

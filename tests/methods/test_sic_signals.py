@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xai_views import explain
+from xai_views import explain, open_model, open_samples
 from xai_views.errors import MethodError
 from xai_views.explanation import finish
 from xai_views.methods import get
@@ -21,7 +21,8 @@ from xai_views.models.encoders import BcosCNN1d
 from xai_views.models.model import Model
 from xai_views.models.sic import SIC
 from xai_views.models.supports import Latents
-from xai_views.samples import signal_dataset
+from xai_views.samples import inputs, signal_dataset
+from xai_views.samples.prepare import prepare
 from xai_views.training.finish import attach_supports, choose_supports
 from xai_views.training.sic import latents
 
@@ -53,6 +54,54 @@ def model(request) -> Model:
     module.eval()
     made = Model("waves", "0", module, ["wide", "narrow"], 3, (STEPS,), rate=RATE, leads=LEADS)
     return attach_supports(made, signal_dataset(signal, RATE, LEADS, label, classes=["wide", "narrow"]), 2)
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def shipped(request):
+    """The shipped network in both precisions, and three records of its test set as it takes them."""
+    model = open_model("ecg-sic")
+    model.module.to(request.param)
+    records = open_samples("ecg/test").isel(sample=[1, 40, 148])
+    return model, inputs(prepare(records, model.leads, model.rate, model.size[0]), slice(None))
+
+
+def seen(model: Model, signal: np.ndarray, ask: SICAsk) -> list:
+    """Observations and their explanations."""
+    method = get("sic")
+    observed = method.observe(model, signal, [ask] * len(signal), [None] * len(signal))
+    return [(o, method.interpret(model, o, ask)) for o in observed]
+
+
+def test_shipped_identities(shipped):
+    """Sums, bounds, the basis, a support left out, and its own map: dossier 1.5, on trained weights."""
+    model, signal = shipped
+    exact = tolerance(model) * 20  # sums of 49,152 values
+    classes = tuple(range(5))
+    for (basis, every), (_, plain) in zip(
+        seen(model, signal, SICAsk(classes=classes, everything=True)),
+        seen(model, signal, SICAsk(classes=classes)),
+        strict=True,
+    ):
+        total = every["contribution"].sum(("lead", "time")).values[0] + model.module.bias
+        np.testing.assert_allclose(total, every["logit"].values[0], atol=exact)
+        np.testing.assert_allclose(every["contribution"], plain["contribution"], atol=1e-5)
+        evidence, z = every["evidence"].values[0], every["latent"].values[0]
+        assert (evidence >= 0).all()
+        assert (evidence * model.module.temperature <= np.linalg.norm(z) * (1 + 1e-5)).all()
+        np.testing.assert_allclose(basis.basis.sum((1, 2)), z[basis.active], atol=exact)
+        for at, c in enumerate(classes):
+            own = [r for r in every["match_support"].values[0] if model.supports.label[r] == c]
+            rows = [int(np.flatnonzero(every["match_support"].values[0] == r)[0]) for r in own]
+            by_support = every["support_contribution"].values[0, rows].sum(0) / model.module.temperature
+            np.testing.assert_allclose(every["contribution"].values[0, at], by_support, atol=exact)
+    left = model.supports.take(np.arange(len(model.supports)) != 4)
+    for (_, whole), (_, less) in zip(
+        seen(model, signal, SICAsk()), seen(model, signal, SICAsk(supports=left)), strict=True
+    ):
+        lost = whole["logit"].values[0] - less["logit"].values[0]
+        want = np.zeros(5)
+        want[model.supports.label[4]] = whole["evidence"].values[0, 4]
+        np.testing.assert_allclose(lost, want, atol=exact)
 
 
 @pytest.fixture
