@@ -104,6 +104,16 @@ def test_shipped_identities(shipped):
         np.testing.assert_allclose(lost, want, atol=exact)
 
 
+def test_the_real_record_is_answered_as_the_page_says():
+    """docs/ecg-models.md: probability .86 of ST elevation and .58 of normal, for a record that its machine calls normal."""
+    model = open_model("ecg-sic")
+    found = explain(model, open_samples("ecg/dicom"), "sic")
+    said = dict(zip(model.classes, found["probability"].values[0].round(2), strict=True))
+    assert said["anterior ST elevation"] == pytest.approx(0.86, abs=0.011)
+    assert said["normal"] == pytest.approx(0.58, abs=0.011)
+    assert model.card["metrics"]["test_accuracy"] == pytest.approx(0.987, abs=5e-4)
+
+
 @pytest.fixture
 def explained(model):
     signal, label = waves(4, 1)

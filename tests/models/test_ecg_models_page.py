@@ -31,8 +31,8 @@ def test_the_commands_parse():
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    (command,) = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
-    assert parser.parse_args(command.split()).network == "ecg"
+    commands = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
+    assert [parser.parse_args(command.split()).network for command in commands] == ["ecg", "sic"]
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
