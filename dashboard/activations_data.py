@@ -53,7 +53,7 @@ class ActivationsSession(Session):
     """
 
     kind = "activations"
-    _sets: dict[tuple[str, int], SampleSet] = {}
+    _sets: dict[tuple, SampleSet] = {}
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         method = get("nave")
@@ -68,14 +68,16 @@ class ActivationsSession(Session):
             raise XaiViewsError(
                 f"model {model.name!r} has no spatial activations to cluster; choose a CNN or a ViT."
             )
-        super().__init__(model, self._shared(samples), method)
+        super().__init__(model, self._shared(model, samples), method)
         self.book: Any = None
 
     @classmethod
-    def _shared(cls, samples: xr.Dataset) -> SampleSet:
-        title = str(samples.attrs.get("title", ""))
-        key = (title, samples.sizes["sample"]) if title else (f"own {id(samples)}", samples.sizes["sample"])
-        return cls._sets.setdefault(key, SampleSet(samples))
+    def _shared(cls, model: Any, samples: xr.Dataset) -> SampleSet:
+        title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
+        key = (title, samples.sizes["sample"], tuple(model.classes))
+        if key not in cls._sets:
+            cls._sets[key] = SampleSet(samples, model.classes)
+        return cls._sets[key]
 
     def ask(self, state: Any, **changes: Any) -> Any:
         """What the state asks of one image; ``changes`` are fields of ``NaveAsk``."""

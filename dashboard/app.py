@@ -22,7 +22,7 @@ class App(pn.viewable.Viewer):
 
     def notes(self) -> list:
         """What the samples and the model want said, and the place for problems."""
-        words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]
+        words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
         said = [note(" ".join(dict.fromkeys(w for w in words if w)))] if any(words) else []
         place = pn.Column(sizing_mode="stretch_width")
 

@@ -139,7 +139,7 @@ class EcgApp(App):
     def notes(self) -> list:
         """The usual ones; that this is no medical device is said in any case."""
         said = super().notes()
-        words = [self.samples.attrs.get("note", ""), self.model.card.get("note", "")]
+        words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
         plain = " ".join(w.replace(NEVER, "").strip() for w in dict.fromkeys(words) if w)
         return [note(f"{plain} {NEVER}".strip()), said[-1]]  # once, at the end, whoever else says it
 

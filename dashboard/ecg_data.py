@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,16 @@ class Records(SampleSet):
         Classes that each record is labelled with: none, one or several.
     """
 
-    def __init__(self, samples: xr.Dataset) -> None:
-        super().__init__(samples)
+    def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
+        super().__init__(samples, classes)
+        samples = self.samples
         self.leads = [str(x) for x in samples["lead"].values]
         self.rate = float(samples.attrs["rate"])
         steps = samples.sizes["time"]
         self.length = samples["length"].values if "length" in samples else np.full(self.n, steps)
         label = samples["label"].values if "label" in samples else np.full(self.n, -1)
         own = [[c] if c >= 0 else [] for c in label] if label.ndim == 1 else map(np.flatnonzero, label)
-        self.known = [frozenset(map(int, classes)) for classes in own]
+        self.known = [frozenset(map(int, found)) for found in own]
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
     def truth(self, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -97,10 +99,11 @@ class EcgSession(Session):
 
         title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
         record = str(samples.attrs.get("record", ""))
-        key = (title, record, samples.sizes["sample"], model.leads, model.rate, model.size)
+        classes = tuple(model.classes)
+        key = (title, record, samples.sizes["sample"], model.leads, model.rate, model.size, classes)
         if key not in cls._sets:
             leads = model.leads or tuple(str(x) for x in samples["lead"].values)
-            cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]))
+            cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]), classes)
         return cls._sets[key]
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,17 +12,25 @@ import xarray as xr
 
 from xai_views.errors import SamplesError
 from xai_views.kernel import get_kernel
-from xai_views.samples import digest, inputs
+from xai_views.samples import digest, inputs, labelled_for
 
 MOST_UPLOADS = 50
 _sessions = itertools.count()
 
 
 class SampleSet:
-    """Samples with ids, labels, content keys and known regions; images are read when they are asked for."""
+    """Samples with ids, labels, content keys and known regions; images are read when they are asked for.
 
-    def __init__(self, samples: xr.Dataset) -> None:
-        self.samples = samples
+    Parameters
+    ----------
+    samples : Dataset
+        Images or signals.
+    classes : sequence of str
+        Of the model: labels are brought to them by name, so that a number means the same class everywhere.
+    """
+
+    def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
+        self.samples = samples = labelled_for(samples, classes)
         self.n = samples.sizes["sample"]
         self.names = [str(n) for n in samples["name"].values]
         label = samples["label"].values if "label" in samples else np.full(self.n, -1)

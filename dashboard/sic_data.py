@@ -39,7 +39,7 @@ class Population(SampleSet):
     _lock = threading.Lock()
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        super().__init__(samples)
+        super().__init__(samples, model.classes)
         self.model = model
         self.z = np.full((self.n, model.module.latent_size), np.nan, np.float32)
         self.ready: Future = get_kernel().run(self._observe, priority=PREFETCH)

@@ -2,6 +2,7 @@
 
 from .opening import open_samples
 from .reading import digest, images, inputs, positions
+from .relabel import labelled_for
 from .schema import dataset, validate
 from .signals import is_signals, signal_dataset
 from .upload import decode_upload, fit
@@ -14,6 +15,7 @@ __all__ = [
     "images",
     "inputs",
     "is_signals",
+    "labelled_for",
     "open_samples",
     "positions",
     "signal_dataset",
