@@ -17,34 +17,48 @@ function rectOf(view, segment, sheet, start, stop, y, height) {
   return [left, view.y(y), Math.max(1, right - left), height * view.ppm];
 }
 
-// Fill a stretch of a band: whole where it is certain, in horizontal stripes where it is not.
-function fillBand(context, view, [left, top, width, height], level) {
-  context.beginPath();
-  if (!level) context.rect(left, top, width, height);
-  else {
-    const [pitch, tall] = STRIPES[level].map((mm) => mm * view.ppm);
-    for (let y = 0; y < height; y += pitch) context.rect(left, top + y, width, Math.min(tall, height - y));
+// Horizontal stripes of a colour as a pattern, whose first one begins at ``top``. One fill in place of a rectangle for each stripe.
+const stripeTiles = new Map();
+function stripes(context, colour, level, ppm, top) {
+  const [pitch, tall] = STRIPES[level].map((mm) => Math.max(1, Math.round(mm * ppm))), key = `${colour} ${pitch} ${tall}`;
+  if (!stripeTiles.has(key)) {
+    if (stripeTiles.size > 200) stripeTiles.clear(); // a zoom leaves its sizes behind
+    const tile = Object.assign(document.createElement("canvas"), {width: 1, height: pitch}), brush = tile.getContext("2d");
+    brush.fillStyle = colour;
+    brush.fillRect(0, 0, 1, Math.min(tall, pitch - 1));
+    stripeTiles.set(key, {pattern: context.createPattern(tile, "repeat"), top: 0});
   }
-  context.fill();
+  const known = stripeTiles.get(key);
+  if (known.top !== top) {
+    known.pattern.setTransform(new DOMMatrix([1, 0, 0, 1, 0, top]));
+    known.top = top;
+  }
+  return known.pattern;
+}
+
+// Fill a stretch of a band: whole where it is certain, in horizontal stripes where it is not.
+function fillBand(context, view, rect, level, colour, hatch) {
+  const [left, top, width, height] = rect, first = Math.round(top), last = Math.round(top + height);
+  context.fillStyle = level ? stripes(context, colour, level, view.ppm, first) : colour;
+  context.fillRect(left, first, width, last - first);
+  if (!hatch) return;
+  context.fillStyle = hatch;
+  const [pitch, tall] = level ? STRIPES[level].map((mm) => Math.max(1, Math.round(mm * view.ppm))) : [height, height];
+  for (let y = first; y < last; y += pitch) context.fillRect(left, y, width, Math.min(tall, last - y));
 }
 
 function drawBands(context, view, sheet, record, segment, settings) {
   const stop = Math.min(segment.stop, record.seconds), top = segment.y + BAR_Y, height = segment.height - BAR_Y - BAR_HEIGHT;
-  const unsure = record.entropy && settings.uncertainty;
+  const unsure = record.entropy && settings.uncertainty, numbers = NUMBER_SIZE * view.ppm >= 8;
   for (const [id, from, to] of record.clusters.runs(segment.lead, segment.start, stop)) {
     if (id === null || id < 0) continue;
-    const weight = weightOf(settings, id), bar = rectOf(view, segment, sheet, from, to, top, BAR_HEIGHT);
-    const paints = [colourOf(id), ...(id >= 8 ? [context.createPattern(hatchTile(hatchOf(id)), "repeat")] : [])];
-    for (const paint of paints) {
-      context.fillStyle = paint;
-      context.globalAlpha = settings.opacity * weight;
-      for (const [level, a, b] of unsure ? record.entropy.runs(segment.lead, from, to, doubt) : [[0, from, to]])
-        fillBand(context, view, rectOf(view, segment, sheet, a, b, top + BAR_HEIGHT, height), level);
-      context.globalAlpha = weight;
-      context.fillRect(...bar);
-    }
-    const wide = String(id).length * NUMBER_SIZE * 0.62;
-    if ((to - from) * sheet.speed >= wide && NUMBER_SIZE * view.ppm >= 8) {
+    const weight = weightOf(settings, id), colour = colourOf(id), hatch = id >= 8 ? context.createPattern(hatchTile(hatchOf(id)), "repeat") : null;
+    context.globalAlpha = settings.opacity * weight;
+    for (const [level, a, b] of unsure ? record.entropy.runs(segment.lead, from, to, doubt) : [[0, from, to]])
+      fillBand(context, view, rectOf(view, segment, sheet, a, b, top + BAR_HEIGHT, height), level, colour, hatch);
+    context.globalAlpha = weight;
+    fillBand(context, view, rectOf(view, segment, sheet, from, to, top, BAR_HEIGHT), 0, colour, hatch);
+    if (numbers && (to - from) * sheet.speed >= String(id).length * NUMBER_SIZE * 0.62) {
       const middle = segment.x + ((from + to) / 2 - segment.start) * sheet.speed;
       writeText(context, view, String(id), middle, segment.y + BAR_Y - 0.4, {size: NUMBER_SIZE, align: "center", weight: 600});
     }
@@ -64,27 +78,35 @@ function drawVeil(context, view, sheet, segment, {lead, start, stop}) {
   context.strokeRect(...rectOf(view, segment, sheet, from, to, segment.y + 0.3, segment.height - 0.6));
 }
 
+// [value, first pixel, last pixel + 1] along a strip: its steps, or the means of pixels where steps are finer than those.
+function* bars(view, sheet, segment, strip, left, right, stop) {
+  const pixel = 1 / (view.ppm * sheet.speed), place = (time) => Math.round(view.x(segment.x + (time - segment.start) * sheet.speed));
+  if (strip.step >= 2 * pixel) {
+    for (const [value, from, to] of strip.runs(segment.lead, segment.start, stop)) yield [value, Math.max(left, place(from)), Math.min(right, place(to))];
+    return;
+  }
+  for (let x = left; x < right; x++) {
+    const time = segment.start + (x / view.ppm + view.ox - segment.x) / sheet.speed;
+    if (time >= segment.start - pixel && time < stop) yield [strip.mean(segment.lead, time, time + pixel), x, x + 1];
+  }
+}
+
 function drawStrip(context, view, sheet, record, segment, settings) {
-  const {strip} = record, middle = segment.strip + PAPER.stripHeight / 2, half = PAPER.stripHeight / 2;
+  const {strip} = record, middle = view.y(segment.strip + PAPER.stripHeight / 2), half = (PAPER.stripHeight / 2) * view.ppm;
   const limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
   const left = Math.max(0, Math.floor(view.x(segment.x))), right = Math.min(view.width, Math.ceil(view.x(segment.x + segment.width)));
   context.fillStyle = "rgba(255, 255, 255, .8)";
   context.fillRect(left, view.y(segment.strip), right - left, PAPER.stripHeight * view.ppm);
-  const second = 1 / (view.ppm * sheet.speed), stop = Math.min(record.seconds, segment.stop);
-  for (let x = left; x < right; x++) {
-    const time = segment.start + (x / view.ppm + view.ox - segment.x) / sheet.speed;
-    if (time < segment.start - second || time >= stop) continue;
-    const value = strip.mean(segment.lead, time, time + second);
-    if (!value) continue;
-    const share = clamp(value / limit, -1, 1), index = 3 * Math.round(share * 127 + 127);
+  for (const [value, from, to] of bars(view, sheet, segment, strip, left, right, Math.min(record.seconds, segment.stop))) {
+    if (!value || to <= from) continue;
+    const share = clamp(value / limit, -1, 1), index = 3 * Math.round(share * 127 + 127), tall = share * half;
     context.fillStyle = `rgb(${table[index]} ${table[index + 1]} ${table[index + 2]})`;
-    const y = view.y(middle), tall = share * half * view.ppm;
-    context.fillRect(x, Math.min(y, y - tall), 1, Math.max(1, Math.abs(tall)));
+    context.fillRect(from, Math.min(middle, middle - tall), to - from, Math.max(1, Math.abs(tall)));
   }
   strokeOf(context, view, INK.soft, 0.1);
   context.beginPath();
-  context.moveTo(left, Math.round(view.y(middle)) + 0.5);
-  context.lineTo(right, Math.round(view.y(middle)) + 0.5);
+  context.moveTo(left, Math.round(middle) + 0.5);
+  context.lineTo(right, Math.round(middle) + 0.5);
   context.stroke();
 }
 

@@ -13,8 +13,8 @@ class MiniMap {
     const {record, settings, visible} = this.host, {canvas} = this, width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
     canvas.hidden = !settings.minimap || !record;
     if (canvas.hidden || !width) return;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(MAP_HEIGHT * ratio);
+    const size = {width: Math.round(width * ratio), height: Math.round(MAP_HEIGHT * ratio)};
+    if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
     const context = canvas.getContext("2d"), scale = canvas.width / record.seconds, {height} = canvas;
     context.fillStyle = INK.paper;
     context.fillRect(0, 0, canvas.width, height);
