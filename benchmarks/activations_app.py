@@ -1,8 +1,9 @@
 """The activation explorer in a real browser: from a key to the pixels of the new answer.
 
-    python benchmarks/activations_app.py [--model birds-cnn] [--steps 100]
+    python benchmarks/activations_app.py [--model birds-cnn] [--steps 100] [--pause 60]
 
-Measured on one page, each step waiting for the last:
+Measured on one page, each step waiting for the last, and ``--pause`` milliseconds more (60: a key that is held; 600: a person
+who looks; what the panels below still do for one step delays the next):
 
 * ``K, first time``: ] and [ on a sample whose clusterings at these K are not known yet. No forward pass: the kernel cuts the
   merge tree, the frame is encoded anew.
@@ -100,6 +101,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="birds-cnn")
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--pause", type=int, default=60)
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -117,8 +119,8 @@ def main() -> None:
             while len(first) < options.steps // 2 and len(far) < 200:
                 page.wait_for_timeout(1500)
                 before = forward(browser, port)
-                first += steps(page, ladder[:8], 60)
-                again += steps(page, ladder[8:], 60)
+                first += steps(page, ladder[:8], options.pause)
+                again += steps(page, ladder[8:], options.pause)
                 ks += forward(browser, port) - before
                 near += steps(page, ["ArrowRight"] * 4, 250)
                 far += steps(page, ["Shift+ArrowRight"], 400)
