@@ -109,7 +109,7 @@ def test_the_ecg_explorer_in_jupyterlab(open_lab):
     outputs = lab.run_all()
     assert errors(outputs) == []
     assert (
-        sum("image/svg+xml" in o.get("data", {}) for cell in outputs for o in cell) == 2
+        sum("image/svg+xml" in o.get("data", {}) for cell in outputs for o in cell) == 3
     )  # the static twins
     pictures = []
     for key, title, says in (
