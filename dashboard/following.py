@@ -11,7 +11,6 @@ import panel as pn
 from dashboard.tasks import on_page, start
 from xai_views.errors import XaiViewsError
 
-
 #: Seconds that a panel waits before it asks: what is looked at comes first, and of a held key only where it stops.
 PATIENCE = 0.06
 
