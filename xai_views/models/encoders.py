@@ -25,6 +25,18 @@ PLANS: dict[str, list[list[int]]] = {
 CNN_PLAN: list[list[int]] = [[32, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 2], [128, 3, 1, 1]]
 
 
+def _blocks(width: int, plan: Plan, kinds: Sequence[type[nn.Module]], b: float) -> nn.Sequential:
+    """The blocks of a plan, after ``width`` channels; ``kinds`` are convolution, normalisation and pooling."""
+    conv, norm, pooling = kinds
+    layers: list[nn.Module] = []
+    for out, kernel, stride, pool in plan:
+        layers += [conv(width, out, kernel, stride, kernel // 2, b=b), norm(out)]
+        if pool > 1:
+            layers.append(pooling(pool))
+        width = out
+    return nn.Sequential(*layers)
+
+
 class BcosCNN(nn.Module):
     """B-cos convolutions with uncentred batch norm and average pooling, no activation function, no bias.
 
@@ -40,15 +52,8 @@ class BcosCNN(nn.Module):
 
     def __init__(self, channels: int, plan: Plan, b: float = 2) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        width = 2 * channels
-        for out, kernel, stride, pool in plan:
-            layers += [BcosConv2d(width, out, kernel, stride, kernel // 2, b=b), UncentredBatchNorm2d(out)]
-            if pool > 1:
-                layers.append(nn.AvgPool2d(pool))
-            width = out
-        self.layers = nn.Sequential(*layers)
-        self.width = width
+        self.layers = _blocks(2 * channels, plan, (BcosConv2d, UncentredBatchNorm2d, nn.AvgPool2d), b)
+        self.width = plan[-1][0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``[N, 2C, H, W]`` to feature maps ``[N, width, h, w]``."""
@@ -72,15 +77,8 @@ class BcosCNN1d(nn.Module):
 
     def __init__(self, leads: int, plan: Plan, scale: float = 0.25, b: float = 2) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        width = 2 * leads
-        for out, kernel, stride, pool in plan:
-            layers += [BcosConv1d(width, out, kernel, stride, kernel // 2, b=b), UncentredBatchNorm1d(out)]
-            if pool > 1:
-                layers.append(nn.AvgPool1d(pool))
-            width = out
-        self.layers = nn.Sequential(*layers)
-        self.width, self.scale = width, scale
+        self.layers = _blocks(2 * leads, plan, (BcosConv1d, UncentredBatchNorm1d, nn.AvgPool1d), b)
+        self.width, self.scale = plan[-1][0], scale
 
     def encode(self, signal: torch.Tensor) -> torch.Tensor:
         """Map mV ``[N, C, T]`` to ``u`` and ``1 - u`` in [0, 1], ``[N, 2C, T]``.
