@@ -38,13 +38,12 @@ CHROMIUM_ARGS = [
 ]
 
 
-SLOW = ("lab", "browser")
+ORDER = {"lab": -1, "browser": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes: a long file at the end would be run by one process while the others wait."""
-    place = {name: i for i, name in enumerate(SLOW)}
-    items.sort(key=lambda item: place.get(item.path.parent.name, len(SLOW)))
+    """JupyterLab first, other browsers last: its one file takes minutes, for which the others would wait at the end."""
+    items.sort(key=lambda item: ORDER.get(item.path.parent.name, 0))
 
 
 # --- servers -----------------------------------------------------------------------------------------------
