@@ -14,7 +14,6 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
-from panel.util import edit_readonly
 
 NAME = "XAI Views"
 THEME_COOKIE = "xai-views-theme"
@@ -137,14 +136,10 @@ def page(
         "sidebar_width": 332,
         "theme_config": THEME,
         "dark_theme": prefers_dark(),
-        "busy_indicator": None,
+        "busy_indicator": "linear",
         "sx": _SX,
     }
     shell = pmui.Page(**{**options, **params})
-    # The page would be told twice of every message that it is busy and no more, and each time Panel walks through all models
-    # of the page. What takes long says so itself: canvas, status line, panels.
-    with edit_readonly(shell):
-        shell.busy = False
     shell.jscallback(dark_theme=_REMEMBER)
     if shell.sidebar and pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))

@@ -6,10 +6,8 @@ import socket
 from concurrent.futures import Future
 from types import SimpleNamespace
 
-import panel as pn
 import pytest
 import yaml
-from panel.util import edit_readonly
 
 from dashboard import index, opening, previews, serving, theme
 from dashboard.opening import Shelf
@@ -261,18 +259,6 @@ def test_the_shell_holds_what_it_is_given():
 def test_notes_are_text():
     assert "&lt;b&gt;" in theme.note("<b>").object
     assert 'role="alert"' in theme.note("x", "error").object
-
-
-def test_the_page_is_not_told_of_every_message_that_it_is_busy():
-    """Panel would walk through all models of the page for it, twice a message: half of the time of a small answer."""
-    shell = theme.page("Birds", "text")
-    told = []
-    shell.param.watch(told.append, "busy")
-    with edit_readonly(pn.state):
-        for busy in (True, False):
-            pn.state.busy = busy
-    assert told == []
-    assert shell.busy_indicator is None
 
 
 def luminance(colour: str) -> float:
