@@ -11,10 +11,6 @@ import panel as pn
 from dashboard.tasks import on_page, start
 from xai_views.errors import XaiViewsError
 
-#: Seconds that a panel waits before it asks: what is looked at comes first, and of a held key only where it stops.
-PATIENCE = 0.06
-
-
 class Following(pn.viewable.Viewer):
     """A panel that follows the state of an app.
 
@@ -64,9 +60,6 @@ class Following(pn.viewable.Viewer):
         start(self._follow(self._turn))
 
     async def _follow(self, turn: int) -> None:
-        await asyncio.sleep(PATIENCE)
-        if turn != self._turn:
-            return
         try:
             answer = await self.compute()
         except asyncio.CancelledError:
