@@ -11,6 +11,7 @@ import panel as pn
 from dashboard.tasks import on_page, start
 from xai_views.errors import XaiViewsError
 
+
 class Following(pn.viewable.Viewer):
     """A panel that follows the state of an app.
 
