@@ -161,7 +161,7 @@ def test_an_own_image_is_clustered(page, server, tmp_path):
     root = opened(page, server)
     tab(page, "Your image")
     page.set_input_files("input[type=file]", file)
-    page.get_by_text("upload-1:").wait_for(timeout=30_000)
+    page.get_by_text("upload-1: cropped").wait_for(timeout=30_000)  # the picture's title begins alike
     page.wait_for_function(
         "e => e.dataset.state === 'idle' && e.dataset.key.startsWith('upload-1|')",
         arg=root.element_handle(),

@@ -252,6 +252,7 @@ def test_the_answer_of_the_network_can_be_hidden(page, server):
 
 def test_known_evidence_draws_brackets(page, server):
     root = opened(page, server)
+    ledger(page)  # the page has loaded: what is changed before may be lost
     before = pixels(root)
     changed(page, root, page.get_by_role("switch", name="Known evidence").click)
     page.mouse.move(5, 5)
