@@ -105,3 +105,12 @@ def test_what_it_learnt_is_explained_where_it_was_planted(trained):
     top = np.take_along_axis(found["logit"].values, found["target_class"].values, 1)[:, 0]
     np.testing.assert_allclose(total + model.module.bias, top, atol=1e-3)
     assert found.attrs["exact"] == 1
+
+
+@pytest.mark.parametrize("network", ["cnn", "vit"])
+def test_networks_of_images_refuse_records(folder, tmp_path, network):
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    args = parser.parse_args([network, "--samples", str(folder), "--out", str(tmp_path / "out"), "--quiet"])
+    with pytest.raises(SamplesError, match=f"holds records and {network} is a network of images"):
+        cli.run(args)

@@ -176,7 +176,11 @@ def _sic(args: argparse.Namespace) -> int:
         from ..samples import open_samples
         from .ecg_finish import add_clusters
 
-        add_clusters(folder, open_samples(data.samples), quiet=args.quiet)
+        records = open_samples(data.samples)
+        trained = (
+            records if data.index is None else records.isel(sample=data.index)
+        )  # none that were held out
+        add_clusters(folder, trained, quiet=args.quiet)
     print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
     return 0
 
@@ -195,16 +199,19 @@ def _classifier(args: argparse.Namespace) -> int:
     from ..samples.watermark import CLASS
     from .classifier import RECIPES, architecture, count, train_classifier
     from .classifier_finish import checkpoint, title
-    from .data import training_set, watermarked
+    from .data import SignalSet, training_set, watermarked
 
     device = _device(args.device)
     wanted = {"epochs": args.epochs, "seed": args.seed, "registers": args.registers}
     recipe = replace(RECIPES[args.network], **{k: v for k, v in wanted.items() if v is not None})
     if recipe.epochs < 1 or recipe.registers < 0:
         raise XaiViewsError("training needs at least 1 epoch and no negative number of registers.")
-    data, test = _test_set(
-        args.test, args.samples, training_set(args.samples, recipe.drawn if args.samples == "birds" else 0)
-    )
+    data = training_set(args.samples, recipe.drawn if args.samples == "birds" else 0)
+    if isinstance(data, SignalSet):
+        raise SamplesError(
+            f"{args.samples!r} holds records and {args.network} is a network of images; train ecg or sic on it."
+        )
+    data, test = _test_set(args.test, args.samples, data)
     if not data.kinds:  # only birds are drawn, and only theirs are parts that a loss could name
         recipe = replace(recipe, drawn=0, parts=0.0)
     if args.watermark:
@@ -230,6 +237,7 @@ def _classifier(args: argparse.Namespace) -> int:
 NOTES = {
     "birds": "Trained on synthetic birds; it knows 50 drawn kinds and nothing about real ones.",
     "digits": "Trained on 4,000 MNIST digits.",
-    "ecg": "Trained on synthetic records that were composed by rules; it says nothing about patients. Not for clinical use.",
+    "ecg": "Trained on synthetic records that were composed by rules; it says nothing about patients: the real record of ecg/dicom, "
+    "whose machine reading is normal, it calls anterior ST elevation. Not for clinical use.",
     "nuclei": "Trained on nuclei of one slide region with model-assisted labels. Not for clinical use.",
 }
