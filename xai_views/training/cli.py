@@ -237,7 +237,7 @@ def _classifier(args: argparse.Namespace) -> int:
 NOTES = {
     "birds": "Trained on synthetic birds; it knows 50 drawn kinds and nothing about real ones.",
     "digits": "Trained on 4,000 MNIST digits.",
-    "ecg": "Trained on synthetic records that were composed by rules; it says nothing about patients: the real record of ecg/dicom, "
-    "whose machine reading is normal, it calls anterior ST elevation. Not for clinical use.",
+    "ecg": "Trained on synthetic records that were composed by rules; it says nothing about patients: the real record of "
+    "ecg/dicom, whose machine reading is normal, it calls anterior ST elevation. Not for clinical use.",
     "nuclei": "Trained on nuclei of one slide region with model-assisted labels. Not for clinical use.",
 }
