@@ -198,7 +198,7 @@ def page(chromium, request):
     """
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(30_000)
     page.problems = watch(page)
     yield page
     report = getattr(request.node, "report_call", None)

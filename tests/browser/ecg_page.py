@@ -2,19 +2,17 @@
 
 import ast
 import base64
-import importlib.util
 from pathlib import Path
 
+import ecg_app as app
 import numpy as np
 
 from xai_views.views.ecg_layout import LEADS, sheet
 
 ROOT = Path(__file__).parents[2]
-APP = ROOT / "tests" / "views" / "ecg_app.py"
-SERVED = f"import sys\nsys.path.insert(0, {str(APP.parent)!r})\nfrom ecg_app import APPS as apps"
-spec = importlib.util.spec_from_file_location("ecg_app", APP)
-app = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(app)
+SERVED = (
+    f"import sys\nsys.path.insert(0, {str(Path(app.__file__).parent)!r})\nfrom ecg_app import APPS as apps"
+)
 
 PIXELS = """canvas => {
   const {width, height} = canvas, {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
@@ -78,7 +76,7 @@ class Paper:
 
     def told(self, kind, check=lambda value: True):
         """What Python was told last, once it passes the check (messages travel while the test looks)."""
-        for _ in range(50):
+        for _ in range(300):
             text = self.page.locator(".told pre").inner_text()
             for line in text.splitlines():
                 if line.startswith(f"{kind} ") and check(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import re
 
 import numpy as np
 import pytest
+from acts import at_rest, choose, tab, until
+from acts import pixels as shown
 from PIL import Image
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 MODEL = "birds-cnn-watermark"
@@ -24,13 +27,8 @@ def opened(page, server, query: str = "", model: str = MODEL):
     return page.locator(".xv").first
 
 
-def tab(page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
 def pixels(page, tile: str) -> np.ndarray:
-    shot = page.locator(f"[data-tile='{tile}']").first.screenshot()
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+    return shown(page.locator(f"[data-tile='{tile}']").first)
 
 
 def drawn(page, tile: str) -> None:
@@ -69,13 +67,11 @@ def test_saliency_raw_and_on_superpixels(page, server):
     tab(page, "Saliency")
     drawn(page, "difference")
     page.get_by_text("of the map's variance").wait_for()
-    assert page.locator("table", has_text="share / area").locator("tbody tr").count() == 5
-    before = pixels(page, "read")
-    page.get_by_role("combobox", name="Saliency map").click()
-    page.get_by_text("random", exact=True).last.click()
+    expect(page.locator("table", has_text="share / area").locator("tbody tr")).to_have_count(5)
+    before = at_rest(page.locator("[data-tile='read']").first)
+    choose(page, "Saliency map", "random")
     page.get_by_text("random for").first.wait_for()
-    drawn(page, "read")
-    assert np.abs(pixels(page, "read") - before).mean() > 0.5
+    assert until(page, lambda: np.abs(pixels(page, "read") - before).mean() > 0.5)
 
 
 def test_saliency_methods_are_compared_by_known_part(page, server):
@@ -84,9 +80,8 @@ def test_saliency_methods_are_compared_by_known_part(page, server):
     page.get_by_role("button", name="Evaluate the saliency methods").click()
     table = page.locator("table", has_text="rank on superpixels")
     table.wait_for(timeout=90_000)
-    rows = table.locator("tbody tr")
-    assert "chance" in rows.nth(rows.count() - 1).inner_text()
-    assert "Kendall" in page.get_by_text("superpixels change the order").inner_text()
+    expect(table.locator("tbody tr").last).to_contain_text("chance")
+    expect(page.get_by_text("superpixels change the order")).to_contain_text("Kendall")
 
 
 def test_relevance_curves_grow_and_can_be_stopped(page, server):
@@ -108,7 +103,7 @@ def test_touching_the_photo_changes_the_answer_and_undo_brings_it_back(page, ser
     opened(page, server, "&target=4")
     tab(page, "Touch it")
     drawn(page, "after-photo")
-    before = pixels(page, "after-photo")
+    before = at_rest(page.locator("[data-tile='after-photo']").first)
     page.get_by_role("button", name="Apply to the brushed region").click()
     page.get_by_role("alert").filter(has_text="No region is brushed").wait_for()
     box = page.locator("[data-tile='before-photo']").first.bounding_box()
@@ -122,8 +117,7 @@ def test_touching_the_photo_changes_the_answer_and_undo_brings_it_back(page, ser
     page.wait_for_function("() => (new URLSearchParams(location.search).get('region') ?? '[]').length > 4")
     page.get_by_role("button", name="Apply to the brushed region").click()
     page.get_by_text("1 edit: ").wait_for()
-    drawn(page, "after-photo")
-    assert np.abs(pixels(page, "after-photo") - before).mean() > 0.5
+    assert until(page, lambda: np.abs(pixels(page, "after-photo") - before).mean() > 0.5)
     page.get_by_role("button", name="Undo").last.click()
     page.get_by_text("Nothing is edited yet").wait_for()
 
@@ -134,9 +128,8 @@ def test_factorization_stands_beside_kmeans(page, server):
     drawn(page, "dff")
     table = page.locator("table", has_text="explained variance")
     table.locator("tbody tr").nth(2).wait_for(timeout=30_000)
-    assert {"k-means", "Deep Feature Factorization"} <= set(
-        table.locator("tbody tr td:first-child").all_inner_texts()
-    )
+    for peer in ("k-means", "Deep Feature Factorization"):
+        table.locator("tbody tr td:first-child", has_text=re.compile(rf"^{peer}$")).wait_for()
 
 
 def test_what_the_caches_answer_at_once_is_written_too(page, server):

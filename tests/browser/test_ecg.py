@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from PIL import Image
+from acts import at_rest, becomes, changed, choose, number, press, query, tab, table, until, wait_query
+from acts import pixels as shown
+from playwright.sync_api import expect
 
 from xai_views.views.ecg_layout import LEADS, sheet
 
@@ -30,21 +30,6 @@ def opened(page, server, query: str = f"&sample={RECORD}"):
     return root
 
 
-def changed(page, root, act) -> None:
-    """Do something and wait until the paper shows the answer to another wish."""
-    before = root.get_attribute("data-key")
-    act()
-    page.wait_for_function(
-        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
-        arg=[root.element_handle(), before],
-        timeout=30_000,
-    )
-
-
-def table(page, name: str):
-    return page.get_by_role("region", name=name, exact=True)
-
-
 def ledger(page):
     """The ledger's table, once it has rows."""
     found = table(page, "What each cluster contributes")
@@ -55,45 +40,6 @@ def ledger(page):
 def closing(page):
     """The line that closes the ledger."""
     return page.locator("p", has_text="the network's own").first
-
-
-def becomes(page, act, locator) -> str:
-    """Do something and return the text of the locator once it is another one."""
-    before = locator.inner_text()
-    act()
-    for _ in range(100):
-        after = locator.inner_text()
-        if after != before:
-            return after
-        page.wait_for_timeout(100)
-    raise AssertionError(f"still: {before}")
-
-
-def number(text: str) -> float:
-    return float(text.replace("−", "-").replace("+", ""))
-
-
-def tab(page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def choose(page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_text(option, exact=True).last.click()
-
-
-def press(page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def query(page) -> dict[str, str]:
-    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
-
-
-def wait_query(page, key: str, wanted: str) -> None:
-    page.wait_for_function(
-        "([k, v]) => new URLSearchParams(location.search).get(k) === v", arg=[key, wanted], timeout=20_000
-    )
 
 
 def place(root, lead: str, time: float, down: float = 1.0) -> tuple[float, float]:
@@ -107,8 +53,7 @@ def place(root, lead: str, time: float, down: float = 1.0) -> tuple[float, float
 
 
 def pixels(root) -> np.ndarray:
-    shot = root.locator(".xe-sheet").screenshot()
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+    return shown(root.locator(".xe-sheet"))
 
 
 def coloured(root) -> float:
@@ -124,7 +69,7 @@ def test_arrow_keys_scrub_and_the_ledger_follows_and_adds_up(page, server):
         root.focus()
         words = becomes(page, lambda key=key: page.keyboard.press(key), closing(page))
         wait_query(page, "sample", name)
-        assert root.get_attribute("data-key").startswith(f"{name}|")
+        expect(root).to_have_attribute("data-key", re.compile(rf"^{name}\|"))
         parts = {k: number(v) for k, v in re.findall(r"(\w+) ([+−]?[\d.]+)", words)}
         rows = [number(t) for t in ledger(page).locator(".xl-figure").all_inner_texts()]
         assert sum(rows) == pytest.approx(parts["clusters"], abs=5e-4 * (len(rows) + 1))
@@ -136,6 +81,7 @@ def test_arrow_keys_scrub_and_the_ledger_follows_and_adds_up(page, server):
 def test_a_cluster_is_chosen_on_the_paper_and_in_the_ledger(page, server):
     root = opened(page, server)
     rows = ledger(page)
+    at_rest(root.locator(".xe-sheet"))
     before = coloured(root)
     at = place(root, "II", 1.3)
     page.mouse.move(*at)
@@ -144,19 +90,19 @@ def test_a_cluster_is_chosen_on_the_paper_and_in_the_ledger(page, server):
     chosen = re.search(r"cluster (\d+)", said.inner_text())[1]
     page.mouse.click(*at)
     rows.locator("tr.xl-selected").wait_for()
-    assert rows.locator("tr.xl-selected").get_attribute("data-id") == chosen
+    expect(rows.locator("tr.xl-selected")).to_have_attribute("data-id", chosen)
     wait_query(page, "cluster", chosen)
-    assert coloured(root) < 0.6 * before, "all but the chosen cluster step back"
+    assert until(page, lambda: coloured(root) < 0.6 * before), "all but the chosen cluster step back"
     other = rows.locator("tbody tr:not(.xl-selected)").first
     wanted = other.get_attribute("data-id")
     other.click()
     root.locator(f'[data-cluster="{wanted}"][aria-pressed=true]').wait_for()
-    assert root.locator("[data-cluster][aria-pressed=true]").count() == 1
+    expect(root.locator("[data-cluster][aria-pressed=true]")).to_have_count(1)
     root.focus()
     page.keyboard.press("Escape")
     wait_query(page, "cluster", "-1")
-    assert rows.locator("tr.xl-selected").count() == 0
-    assert coloured(root) == pytest.approx(before, rel=0.02)
+    expect(rows.locator("tr.xl-selected")).to_have_count(0)
+    assert until(page, lambda: coloured(root) == pytest.approx(before, rel=0.02))
 
 
 def test_the_list_filters_and_a_click_opens(page, server):
@@ -169,8 +115,8 @@ def test_the_list_filters_and_a_click_opens(page, server):
     said.wait_for()
     count = int(said.inner_text().split()[0])
     assert 0 < count < 150
-    labels = listing.locator("tbody tr td:nth-child(2)").all_inner_texts()
-    assert set(labels) == {"wide QRS"}
+    labels = listing.locator("tbody tr td:nth-child(2)")
+    assert until(page, lambda: set(labels.all_inner_texts()) == {"wide QRS"})
     names = [r.get_attribute("data-id") for r in listing.locator("tbody tr").all()]
     changed(page, root, listing.locator(f'tr[data-id="{names[1]}"]').click)
     wait_query(page, "sample", names[1])
@@ -188,11 +134,11 @@ def test_the_explained_class_changes_strip_legend_and_ledger(page, server):
     root.locator(".xv-scale", has_text="for wide QRS").wait_for()
     page.locator("p", has_text="of wide QRS, the network's own").wait_for()
     limit = legend.get_attribute("data-limit")
-    before = pixels(root)
+    before = at_rest(root.locator(".xe-sheet"))
     becomes(page, lambda: choose(page, "Explained class", "normal"), ledger(page))
     root.locator(".xv-scale", has_text="for normal").wait_for()
-    assert legend.get_attribute("data-limit") != limit
-    assert np.abs(pixels(root) - before).mean() > 0.1
+    expect(legend).not_to_have_attribute("data-limit", limit)
+    assert until(page, lambda: np.abs(pixels(root) - before).mean() > 0.1)
 
 
 def test_a_brushed_interval_fills_the_fields(page, server):
@@ -207,10 +153,10 @@ def test_a_brushed_interval_fills_the_fields(page, server):
     page.mouse.up()
     page.keyboard.up("Shift")
     page.wait_for_function("() => (new URLSearchParams(location.search).get('interval') ?? '').length > 4")
-    page.wait_for_function("e => Number(e.value) > 5", arg=start.element_handle())
-    assert float(start.input_value()) == pytest.approx(5.4, abs=0.02)
-    assert float(page.get_by_label("to (s)").input_value()) == pytest.approx(6.2, abs=0.02)
-    assert page.get_by_role("combobox", name="Lead", exact=True).inner_text() == "V1"
+    for field, wanted in ((start, 5.4), (page.get_by_label("to (s)"), 6.2)):
+        near = pytest.approx(wanted, abs=0.02)
+        assert until(page, lambda field=field, near=near: float(field.input_value() or -1) == near)
+    expect(page.get_by_role("combobox", name="Lead", exact=True)).to_have_text("V1")
 
 
 def test_muting_a_lead_changes_the_answer_and_undo_restores_it(page, server):
@@ -223,48 +169,54 @@ def test_muting_a_lead_changes_the_answer_and_undo_restores_it(page, server):
     choose(page, "Lead", "V3")
     changed(page, root, lambda: press(page, "Mute the lead"))
     page.get_by_text("V3 muted.").wait_for()
-    rows = [r.split("\t") for r in answer.locator("tbody tr").all_inner_texts()]
-    assert [r[1] for r in rows if r[0] == same[0][0]] == [same[0][1]]
-    assert any(r[1] != r[2] for r in rows)
+
+    def edited() -> bool:
+        rows = [r.split("\t") for r in answer.locator("tbody tr").all_inner_texts()]
+        kept = [r[1] for r in rows if r[0] == same[0][0]] == [same[0][1]]
+        return kept and any(r[1] != r[2] for r in rows)
+
+    assert until(page, edited)
     root.focus()
     changed(page, root, lambda: page.keyboard.press("u"))
     page.get_by_text("Nothing is edited yet.").wait_for()
-    assert answer.locator("tbody tr").all_inner_texts() == ["\t".join(r) for r in same]
+    assert until(page, lambda: answer.locator("tbody tr").all_inner_texts() == ["\t".join(r) for r in same])
 
 
 def test_the_answer_of_the_network_can_be_hidden(page, server):
     root = opened(page, server)
-    assert coloured(root) > 0.2
+    assert until(page, lambda: coloured(root) > 0.2)
     switch = page.get_by_role("switch", name="Hide the network's answer")
     switch.click()
     wait_query(page, "hidden", "true")
-    page.wait_for_timeout(300)
-    plain = pixels(root)
-    assert ((plain[..., 2] > plain[..., 0] + 8).mean()) < 0.001, "no blue or green on pink paper"
-    assert root.locator("[data-cluster]:visible").count() == 0
+
+    def plain() -> bool:
+        shot = pixels(root)
+        return (shot[..., 2] > shot[..., 0] + 8).mean() < 0.001
+
+    assert until(page, plain), "no blue or green on pink paper"
+    expect(root.locator("[data-cluster]:visible")).to_have_count(0)
     root.focus()
     page.keyboard.press("h")
     wait_query(page, "hidden", "false")
-    page.wait_for_timeout(300)
-    assert coloured(root) > 0.2
-    assert not switch.is_checked()
+    assert until(page, lambda: coloured(root) > 0.2)
+    expect(switch).not_to_be_checked()
 
 
 def test_known_evidence_draws_brackets(page, server):
     root = opened(page, server)
     ledger(page)  # the page has loaded: what is changed before may be lost
-    before = pixels(root)
+    before = at_rest(root.locator(".xe-sheet"))
     changed(page, root, page.get_by_role("switch", name="Known evidence").click)
     page.mouse.move(5, 5)
-    for _ in range(30):  # until the page has drawn them
-        differs = (np.abs(pixels(root) - before).max(-1) > 60).any(-1)
-        if differs.mean() > 0.01:
-            break
-        page.wait_for_timeout(300)
-    assert differs.mean() > 0.01
+
+    def differs() -> bool:
+        return (np.abs(pixels(root) - before).max(-1) > 60).any(-1).mean() > 0.01
+
+    assert until(page, differs)
     root.focus()
     changed(page, root, lambda: page.keyboard.press("t"))  # the paper's key and the switch are one setting
-    assert not page.get_by_role("switch", name="Known evidence").is_checked()
+    expect(page.get_by_role("switch", name="Known evidence")).not_to_be_checked()
+    assert until(page, lambda: not differs())
 
 
 def test_taking_a_cluster_away_naming_it_and_undoing(page, server):
@@ -280,11 +232,11 @@ def test_taking_a_cluster_away_naming_it_and_undoing(page, server):
     changed(page, root, lambda: page.keyboard.press("Enter"))
     page.locator(".xl-selected", has_text="the <b>ST</b>").wait_for()
     root.locator(f'[data-cluster="{cluster}"]', has_text="the <b>ST</b>").wait_for()
-    assert "ST" in query(page)["names"]
+    assert until(page, lambda: "ST" in query(page)["names"])
     press(page, "Take the chosen cluster away")
     page.get_by_text(f"Without cluster {cluster}:").wait_for()
     logit = closing(page).inner_text()
     press(page, "Undo")
     page.locator("p", has_text=re.compile(r"^Probabilities: [^:]*\.$")).wait_for()
+    wait_query(page, "ablated", "[]")
     assert closing(page).inner_text() == logit, "the ledger explains the whole record"
-    assert query(page)["ablated"] == "[]"

@@ -1,26 +1,21 @@
 """ECG paper in a real Chromium: what the hand and the keys do, what is said, and what is sent when."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from acts import until
+from ecg_page import ROOT, SERVED, Paper, app
 
 from xai_views.views.ecg_layout import LEADS, sheet
 from xai_views.views.wire import decode_header
 
 pytestmark = pytest.mark.browser
 
-spec = importlib.util.spec_from_file_location("ecg_page", Path(__file__).with_name("ecg_page.py"))
-ecg = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ecg)
-Paper, app = ecg.Paper, ecg.app
-
 
 @pytest.fixture(scope="module")
 def server(serve_app):
-    return serve_app(ecg.SERVED)
+    return serve_app(SERVED)
 
 
 @pytest.fixture
@@ -125,7 +120,7 @@ def test_qt_is_corrected_by_the_preceding_rr(paper):
 
 
 def test_corrections_of_qt_against_known_values(page):
-    page.add_script_tag(content=(ecg.ROOT / "xai_views/views/js/ecg_measure.js").read_text())
+    page.add_script_tag(content=(ROOT / "xai_views/views/js/ecg_measure.js").read_text())
     at_60, at_100 = page.evaluate("[correctedQt(400, 1000), correctedQt(360, 600)]")
     assert at_60 == {"bazett": 400, "fridericia": 400}
     assert (at_100["bazett"], at_100["fridericia"]) == pytest.approx((464.758, 426.831), abs=1e-2)
@@ -165,11 +160,8 @@ def test_settings_are_keys_too_and_told_to_python(paper):
     assert (told["layout"], told["speed"]) == ("3x4", 50)
     assert paper.text("line").startswith("50 mm/s  20 mm/mV, 3x4")
     paper.press("n")
-    for _ in range(50):
-        if "key n" in paper.page.locator(".told pre").inner_text():
-            break
-        paper.page.wait_for_timeout(100)
-    assert "key n" in paper.page.locator(".told pre").inner_text().splitlines()
+    told = paper.page.locator(".told pre")
+    assert until(paper.page, lambda: "key n" in told.inner_text().splitlines())
     paper.press("?")
     assert "next finding" in paper.page.get_by_role("dialog", name="Keys").inner_text()
     paper.press("Escape")

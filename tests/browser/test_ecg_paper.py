@@ -1,27 +1,21 @@
 """ECG paper in a real Chromium: grid, pulse, traces and what is explained, measured in pixels."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from ecg_page import SERVED, Paper, app
 
 from xai_views.views.colour import CATEGORICAL
 from xai_views.views.ecg_layout import LEADS, sheet
 
 pytestmark = pytest.mark.browser
 
-spec = importlib.util.spec_from_file_location("ecg_page", Path(__file__).with_name("ecg_page.py"))
-ecg = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ecg)
-Paper, app = ecg.Paper, ecg.app
-
 
 @pytest.fixture(scope="module")
 def server(serve_app):
-    return serve_app(ecg.SERVED)
+    return serve_app(SERVED)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from acts import becomes, number, press, tab, until
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -31,22 +33,6 @@ def words(page):
     return page.get_by_text(re.compile(r"evidence of \d+ support records"))
 
 
-def number(text: str) -> float:
-    return float(text.replace("−", "-").replace("+", ""))
-
-
-def becomes(page, act, locator) -> str:
-    """Do something and return the text of the locator once it is another one."""
-    before = locator.inner_text()
-    act()
-    for _ in range(200):
-        after = locator.inner_text()
-        if after != before:
-            return after
-        page.wait_for_timeout(100)
-    raise AssertionError(f"still: {before}")
-
-
 def sheet(page, label: str):
     """The sheet whose text twin begins like this."""
     return page.get_by_label(re.compile(label)).first
@@ -54,8 +40,8 @@ def sheet(page, label: str):
 
 def test_bill_table_and_sheets_are_one(page, server):
     listing = opened(page, server)
-    found = rows(listing)
     said = words(page).inner_text()
+    found = rows(listing)
     bias, total, logit = (
         number(re.search(rf"{word} ([+−\d.]+)", said)[1]) for word in ("bias", "support records", "logit")
     )
@@ -80,7 +66,7 @@ def test_a_row_of_another_class_is_explained_and_kept_in_the_address(page, serve
     page.wait_for_function("new URLSearchParams(location.search).has('support')")
     page.reload()
     words(page).wait_for(timeout=90_000)
-    assert words(page).inner_text() == said
+    expect(words(page)).to_have_text(said)
     assert page.problems == []
 
 
@@ -91,21 +77,20 @@ def test_another_record_and_an_edit_have_other_evidence(page, server):
     paper.focus()
     said = becomes(page, lambda: page.keyboard.press("ArrowRight"), words(page))
     assert said.startswith("ecg-test-00003, ")
-    page.get_by_role("tab", name="Touch it", exact=True).click()
-    page.get_by_role("button", name="Mute the lead", exact=True).click()
+    tab(page, "Touch it")
+    press(page, "Mute the lead")
     page.locator(".xe[data-state=idle]").get_by_label(
         re.compile(r"Record ecg-test-00003 \(edited\)")
     ).first.wait_for()
-    page.get_by_role("tab", name="Support records", exact=True).click()
+    tab(page, "Support records")
     page.get_by_text(re.compile(r"^ecg-test-00003 \(edited\), .*support records")).wait_for(timeout=60_000)
     assert page.problems == []
 
 
 def test_the_map_lies_on_the_paper(page, server):
     opened(page, server, "&shown=attribution&attribution=contribution map")
-    page.get_by_role("combobox", name="Attribution", exact=True).wait_for()
-    assert page.get_by_role("combobox", name="Attribution", exact=True).inner_text() == "contribution map"
-    page.get_by_role("tab", name="Ledger", exact=True).click()
+    expect(page.get_by_role("combobox", name="Attribution", exact=True)).to_have_text("contribution map")
+    tab(page, "Ledger")
     page.locator("p", has_text="the network's own").first.wait_for(timeout=60_000)
     assert page.problems == []
 
@@ -115,4 +100,4 @@ def test_it_stays_in_the_window_of_a_telephone(page, server):
     listing = opened(page, server)
     rows(listing)
     sheet(page, r"Support record ").wait_for(timeout=60_000)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 391
+    assert until(page, lambda: page.evaluate("document.documentElement.scrollWidth") <= 390)

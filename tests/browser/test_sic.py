@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from acts import changed, query, tab, until
+from acts import pixels as shown
 from PIL import Image
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 MODEL = "digits-sic"
@@ -48,30 +50,19 @@ def key_of(root) -> str:
 
 
 def pixels(page, tile: str) -> np.ndarray:
-    """What the tile shows, as [H, W, 3]."""
-    return np.asarray(
-        Image.open(io.BytesIO(page.locator(f"[data-tile='{tile}']").first.screenshot())).convert("RGB")
-    )
+    return shown(page.locator(f"[data-tile='{tile}']").first)
 
 
 def step(page, root, key: str) -> None:
     """Press a key and wait until another sample is in view."""
-    before = key_of(root)
     root.focus()
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
-    )
+    changed(page, root, lambda: page.keyboard.press(key))
 
 
 def footer(page) -> dict[str, float]:
     """The ledger's last lines."""
     rows = page.locator(".xv-ledger tfoot tr").all()
     return {r.locator("th").inner_text(): float(r.locator("td").inner_text().replace("−", "-")) for r in rows}
-
-
-def query(page) -> dict[str, str]:
-    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
 
 
 def test_the_ledger_adds_up_to_the_networks_logit(page, server):
@@ -95,16 +86,13 @@ def test_keys_and_slider_change_the_pixels(page, server):
     second = pixels(page, "sample")
     assert (first != second).mean() > 0.02
     step(page, root, "ArrowLeft")
-    back = np.abs(pixels(page, "sample").astype(int) - first).mean()
+    back = np.abs(pixels(page, "sample") - first).mean()
     assert (
-        back < np.abs(second.astype(int) - first).mean() / 4
+        back < np.abs(second - first).mean() / 4
     )  # but for the rim: the page may have moved by less than a pixel
     slider = page.locator("input.xv-scrubber")
-    before = key_of(root)
-    slider.evaluate("e => { e.value = 7; e.dispatchEvent(new Event('input')) }")
-    page.wait_for_function(
-        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
-    )
+    move = "e => { e.value = 7; e.dispatchEvent(new Event('input')) }"
+    changed(page, root, lambda: slider.evaluate(move))
     assert (pixels(page, "sample") != first).mean() > 0.02
     page.wait_for_url(re.compile(r"sample=digit-"))
 
@@ -117,27 +105,18 @@ def test_overlay_key_needs_no_round_trip(page, server):
     before = pixels(page, "sample")
     root.focus()
     page.keyboard.press("o")
-    page.wait_for_timeout(300)
-    assert (pixels(page, "sample") != before).mean() > 0.02
+    assert until(page, lambda: (pixels(page, "sample") != before).mean() > 0.02)
     assert root.get_attribute("data-seq") == seq
 
 
 def test_choosing_a_class_moves_ledger_and_address(page, server):
     root = opened(page, server)
-    before = key_of(root)
-    page.locator(".xl tr[data-id='3']").first.click()
-    page.wait_for_function(
-        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
-    )
-    assert "logit of 3" in page.locator(".xv-ledger caption").inner_text()
+    changed(page, root, page.locator(".xl tr[data-id='3']").first.click)
+    expect(page.locator(".xv-ledger caption")).to_contain_text("logit of 3")
     page.wait_for_url(re.compile(r"target=3"))
-    before = key_of(root)
     root.focus()
-    page.keyboard.press("1")  # the most probable class
-    page.wait_for_function(
-        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'", arg=[root.element_handle(), before]
-    )
-    assert "logit of 3" not in page.locator(".xv-ledger caption").inner_text()
+    changed(page, root, lambda: page.keyboard.press("1"))  # the most probable class
+    expect(page.locator(".xv-ledger caption")).not_to_contain_text("logit of 3")
 
 
 def test_supports_are_walked_by_key_and_linked(page, server):
@@ -169,20 +148,18 @@ def test_the_address_restores_the_page(page, server):
     page.goto("about:blank")
     page.goto(address)
     wait_key(page, key, 60_000)
-    assert "logit of 5" in page.locator(".xv-ledger caption").inner_text()
+    expect(page.locator(".xv-ledger caption")).to_contain_text("logit of 5")
 
 
 def test_a_wrong_address_opens_with_a_sentence(page, server):
     opened(page, server, "&sample=nobody&target=oops&sort=never")
-    alert = page.locator(".note.error")
-    alert.wait_for()
-    assert "sample='nobody'" in alert.inner_text()
+    expect(page.locator(".note.error")).to_contain_text("sample='nobody'")
     assert "Traceback" not in page.content()
 
 
 def test_a_brushed_region_splits_the_evidence(page, server):
     opened(page, server)
-    page.get_by_role("tab", name="Region").click()
+    tab(page, "Region")
     box = page.locator("[data-tile='sample']").bounding_box()
     page.keyboard.down("Shift")
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
@@ -194,9 +171,9 @@ def test_a_brushed_region_splits_the_evidence(page, server):
     words.wait_for()
     inside = int(re.search(r"holds (\d+)", words.inner_text()).group(1))
     assert 200 < inside < 380  # 0.6 x 0.6 of the picture is 282 pixels
-    rows = page.locator(".xl tr[data-id] >> visible=true").all()
-    assert len(rows) == 3
-    for row in rows:
+    rows = page.locator(".xl tr[data-id] >> visible=true")
+    expect(rows).to_have_count(3)
+    for row in rows.all():
         cells = [c.inner_text().strip().replace("−", "-") for c in row.locator("td").all()]
         numbers = [float(re.findall(r"[-+]?\d+\.\d+", c)[-1]) for c in cells[1:4]]
         assert numbers[0] + numbers[1] == pytest.approx(numbers[2], abs=2e-4)
@@ -219,7 +196,7 @@ def test_two_visitors_do_not_see_each_other(page, server, chromium):
 
 
 def upload(page, name: str, data: bytes) -> None:
-    page.get_by_role("tab", name="Your image").click()
+    tab(page, "Your image")
     page.locator("input[type='file']").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )

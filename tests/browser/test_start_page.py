@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from acts import until
+from playwright.sync_api import expect
 
 from dashboard import serving
 from dashboard.opening import app_of
@@ -75,7 +77,7 @@ def ground(page) -> tuple[int, ...]:
 
 def test_it_lists_what_is_shipped_and_every_link_leads_somewhere(page, server):
     opened(page, server.url)
-    assert page.title() == "XAI Views"
+    expect(page).to_have_title("XAI Views")
     links = page.get_by_role("article").get_by_role("link")
     targets = [link.get_attribute("href") for link in links.all()]
     for name in catalogue.models():
@@ -105,26 +107,24 @@ def test_a_link_opens_the_app(page, server):
     page.locator(f'a[href="{app_of(name)}?model={name}"]').first.click()
     page.wait_for_url(f"**/{app_of(name)}?model={name}*")
     page.locator("canvas").first.wait_for(timeout=60_000)
-    assert page.get_by_role("alert").count() == 0
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_dark_is_one_click_and_stays_over_pages(page, server):
     opened(page, server.url)
-    assert min(ground(page)) > 200
+    assert until(page, lambda: min(ground(page)) > 200)
     page.get_by_label("Toggle theme").click()
-    page.wait_for_function("getComputedStyle(document.querySelector('body')).backgroundColor !== ''")
-    page.wait_for_timeout(400)
-    assert max(ground(page)) < 60
+    assert until(page, lambda: max(ground(page)) < 60)
     opened(page, server.url)
-    assert max(ground(page)) < 60
+    assert until(page, lambda: max(ground(page)) < 60)
     opened(page, f"{server.url}/?theme=light")
-    assert min(ground(page)) > 200
+    assert until(page, lambda: min(ground(page)) > 200)
 
 
 def test_everything_fits_on_a_telephone(page, server):
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, server.url)
-    assert width(page) <= 390
+    assert until(page, lambda: width(page) <= 390)
 
 
 def test_it_can_be_walked_with_the_tab_key(page, server):
@@ -148,9 +148,7 @@ def test_it_can_be_walked_with_the_tab_key(page, server):
 
 def test_an_unknown_model_is_one_sentence(page, server):
     page.goto(f"{server.url}/sic?model=../../etc/passwd")
-    alert = page.get_by_role("alert")
-    alert.wait_for()
-    assert alert.inner_text().startswith("There is no model '../../etc/passwd' here")
+    page.get_by_role("alert").filter(has_text="There is no model '../../etc/passwd' here").wait_for()
     page.get_by_role("link", name="All apps, models and samples").click()
     page.get_by_role("heading", name="Look into a trained model").wait_for()
 
@@ -165,9 +163,7 @@ def test_an_unknown_model_is_one_sentence(page, server):
 )
 def test_a_page_that_fails_shows_one_sentence(page, failing, path, sentence):
     page.goto(f"{failing.url}/{path}")
-    alert = page.get_by_role("alert")
-    alert.wait_for()
-    assert alert.inner_text() == sentence
+    expect(page.get_by_role("alert")).to_have_text(sentence)
     assert page.get_by_text("Traceback").count() == 0
     assert page.get_by_text("half a page").count() == 0
 
@@ -186,16 +182,21 @@ def test_the_drawer_starts_closed_on_a_telephone_only(page, failing):
     page.goto(f"{failing.url}/button")
     page.get_by_text("All is well.").wait_for()
     page.get_by_label("Open drawer").wait_for()
-    page.wait_for_timeout(400)
-    assert width(page) <= 390
+    assert until(page, lambda: width(page) <= 390)
     page.get_by_label("Open drawer").click()
     page.get_by_role("combobox", name="Method").wait_for()
 
 
 def test_the_status_line_is_at_the_bottom(page, failing):
     page.goto(f"{failing.url}/button")
-    box = page.get_by_text("cpu, idle").bounding_box()
-    assert box["y"] + box["height"] > 860
+    line = page.get_by_text("cpu, idle")
+    line.wait_for()
+
+    def bottom() -> float:
+        box = line.bounding_box()
+        return box["y"] + box["height"]
+
+    assert until(page, lambda: bottom() > 860)
 
 
 def test_other_origins_are_refused(page, failing):
@@ -211,7 +212,7 @@ def test_other_origins_are_refused(page, failing):
         })"""
     )
     assert "fonts.googleapis.com" in refused
-    assert any("fonts.googleapis.com" in problem for problem in page.problems)
+    assert until(page, lambda: any("fonts.googleapis.com" in problem for problem in page.problems))
     page.problems.clear()
 
 
@@ -223,5 +224,5 @@ def test_a_password_opens_the_server(page, serve_app):
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
         if password == "wrong":
-            assert "Invalid" in page.get_by_role("alert").inner_text()
+            expect(page.get_by_role("alert")).to_contain_text("Invalid")
     page.get_by_role("heading", name="Look into a trained model").wait_for()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import ecg_app as app
 import pytest
 
 from xai_views.errors import XaiViewsError
 from xai_views.views import ecg_wire
 from xai_views.views.ecg_paper import KEPT, SETTINGS, ECGPaper
 from xai_views.views.wire import decode_header
-
-spec = importlib.util.spec_from_file_location("ecg_app", Path(__file__).with_name("ecg_app.py"))
-app = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(app)
 
 
 def paper(provider=app.provider, **params):

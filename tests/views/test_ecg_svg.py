@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import ecg_app as app
 import numpy as np
 import pytest
 
@@ -15,9 +14,6 @@ from xai_views.views.ecg_layout import LEADS, sheet
 from xai_views.views.ecg_record import Interval, Record
 from xai_views.views.ecg_svg import plot_ecg
 
-spec = importlib.util.spec_from_file_location("ecg_app", Path(__file__).with_name("ecg_app.py"))
-app = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(app)
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -1,0 +1,87 @@
+"""What tests of whole pages do, and how they wait: a page answers when its server has, so nothing is read at once.
+
+What a test expects it asks for with ``expect`` or ``until``; both ask again until the page says so.
+"""
+
+import io
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import expect
+
+PATIENCE = 30_000  # ms; long, since the other core runs tests too
+expect.set_options(timeout=PATIENCE)
+
+
+def until(page, ask):
+    """Ask until the answer is true, and return the last answer."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not (answer := ask()) and time.monotonic() < end:
+        page.wait_for_timeout(100)
+    return answer
+
+
+def query(page) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+
+
+def wait_query(page, key: str, wanted: str) -> None:
+    page.wait_for_function(
+        "([k, v]) => new URLSearchParams(location.search).get(k) === v", arg=[key, wanted], timeout=PATIENCE
+    )
+
+
+def changed(page, root, act) -> None:
+    """Do something and wait until the picture shows the answer to another wish."""
+    before = root.get_attribute("data-key")
+    act()
+    page.wait_for_function(
+        "([e, k]) => e.dataset.key !== k && e.dataset.state === 'idle'",
+        arg=[root.element_handle(), before],
+        timeout=PATIENCE,
+    )
+
+
+def becomes(page, act, locator) -> str:
+    """Do something and return the text of the locator once it is another one."""
+    before = locator.inner_text()
+    act()
+    assert until(page, lambda: locator.inner_text() != before), f"still: {before}"
+    return locator.inner_text()
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace("+", ""))
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def choose(page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_text(option, exact=True).last.click()
+
+
+def press(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def table(page, name: str):
+    """A table of rows by what is written over it."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def at_rest(locator) -> np.ndarray:
+    """``pixels`` once two looks see the same."""
+    shots = [pixels(locator), pixels(locator)]
+    while not np.array_equal(*shots):
+        shots = [shots[1], pixels(locator)]
+    return shots[1]
+
+
+def pixels(locator) -> np.ndarray:
+    """What an element shows, ``[y, x, 3]`` int."""
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
