@@ -7,12 +7,13 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.model import Model
 from bokeh.models import CustomJS
 
 NAME = "XAI Views"
@@ -139,11 +140,29 @@ def page(
         "busy_indicator": "linear",
         "sx": _SX,
     }
-    shell = pmui.Page(**{**options, **params})
+    shell = Shell(**{**options, **params})
     shell.jscallback(dark_theme=_REMEMBER)
     if shell.sidebar and pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
     return shell
+
+
+class Shell(pmui.Page):
+    """The page, which says that it is busy without Panel walking through all its models.
+
+    Panel looks for new data models after every change of a component, and a page is told twice of every message
+    that it is busy: half of the time of a small answer went into it.
+    """
+
+    def _set_on_model(self, msg: Mapping[str, Any], root: Model, model: Model) -> list[str]:
+        if set(msg) != {"busy"}:
+            return super()._set_on_model(msg, root, model)
+        self._changing[root.ref["id"]] = ["busy"]  # what Python sets is no event of the browser's
+        try:
+            model.update(**msg)
+        finally:
+            self._changing.pop(root.ref["id"], None)
+        return ["busy"]
 
 
 def prefers_dark() -> bool:

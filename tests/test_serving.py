@@ -6,8 +6,11 @@ import socket
 from concurrent.futures import Future
 from types import SimpleNamespace
 
+import panel as pn
 import pytest
 import yaml
+from bokeh.model import Model
+from panel.util import edit_readonly
 
 from dashboard import index, opening, previews, serving, theme
 from dashboard.opening import Shelf
@@ -254,6 +257,23 @@ def test_the_shell_holds_what_it_is_given():
     assert len(shell.sidebar) == 2
     assert shell.meta.title == "Birds · XAI Views"
     assert not shell.dark_theme
+
+
+def test_the_page_says_that_it_is_busy_without_a_walk_through_its_models(monkeypatch):
+    shell = theme.page("Birds", "text")
+    model = shell.get_root()
+    said, walked, select = [], [], Model.select
+    model.data.on_change("busy", lambda attr, old, new: said.append(new))
+    monkeypatch.setattr(
+        Model, "select", lambda self, what: walked.append(self) or select(self, what), raising=True
+    )
+    with edit_readonly(pn.state):
+        for busy in (True, False):
+            pn.state.busy = busy
+    assert said == [True, False]
+    assert walked == []
+    shell.dark_theme = True
+    assert walked != [], "what Panel does for all else"
 
 
 def test_notes_are_text():
