@@ -60,7 +60,7 @@ def mixed_heart(i: int, findings: Collection[str] | None = None) -> Heart:
 @lru_cache(maxsize=32)
 def mixed_record(i: int) -> Record:
     """Compose record ``i``."""
-    return placed(mixed_heart(i), template_of(i, PEOPLE, SEED), whole=True)
+    return placed(mixed_heart(i), template_of(i, PEOPLE, SEED))
 
 
 def without(i: int, finding: str) -> Record:
@@ -75,7 +75,7 @@ def without(i: int, finding: str) -> Record:
     finding : str
         Of :data:`xai_views.samples.ecg_records.CLASSES`.
     """
-    return placed(mixed_heart(i, RECORDS[i][0] - {finding}), template_of(i, PEOPLE, SEED), whole=True)
+    return placed(mixed_heart(i, RECORDS[i][0] - {finding}), template_of(i, PEOPLE, SEED))
 
 
 def mixed_samples() -> xr.Dataset:

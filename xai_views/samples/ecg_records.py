@@ -210,7 +210,7 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
     return placed(drawn({kind}, level, rng), beat)
 
 
-def placed(heart: Heart, beat: Template, whole: bool = False) -> Record:
+def placed(heart: Heart, beat: Template) -> Record:
     """Place the waves of a beat as a heart wants them.
 
     A ventricular premature beat replaces what the other findings do to its waves: it is not lifted or widened once more.
@@ -221,9 +221,6 @@ def placed(heart: Heart, beat: Template, whole: bool = False) -> Record:
         What was drawn.
     beat : Template
         Whose beat it is.
-    whole : bool
-        Whether landmark and evidence of a stretched QRS begin where its stretched wave begins. The sets ``ecg/test`` and
-        ``ecg/train`` let them begin 15 % before the usual begin at most, up to some 30 ms late.
     """
     times, findings, level = heart.times, heart.findings, heart.level
     out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(CLASSES), len(LEADS), STEPS), bool)
@@ -240,7 +237,6 @@ def placed(heart: Heart, beat: Template, whole: bool = False) -> Record:
         qt = float(np.clip(np.sqrt(min(before, 1.1) / 0.85), 0.8, 1.12))
         t_span = (spans["T"][0] * qt + late, spans["T"][1] * qt + late)
         q_span = (spans["QRS"][0] * wide, spans["QRS"][1] * wide)
-        q_span = (q_span[0] if whole else max(q_span[0], spans["QRS"][0] * 1.15), q_span[1])
         if ventricular:
             shape = heart.ectopic[:, None]
             wave = 1.5 * np.sign(shape) * np.abs(beat.qrs) + 0.3 * shape * beat.qrs
