@@ -7,14 +7,14 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.model import Model
 from bokeh.models import CustomJS
+from panel.util import edit_readonly
 
 NAME = "XAI Views"
 THEME_COOKIE = "xai-views-theme"
@@ -137,32 +137,18 @@ def page(
         "sidebar_width": 332,
         "theme_config": THEME,
         "dark_theme": prefers_dark(),
-        "busy_indicator": "linear",
+        "busy_indicator": None,
         "sx": _SX,
     }
-    shell = Shell(**{**options, **params})
+    shell = pmui.Page(**{**options, **params})
+    # Panel would tell every open page, also those of others, twice a message that the server is busy, and walk through all
+    # models of each page for it. What takes long says so itself: canvas, status line, panels.
+    with edit_readonly(shell):
+        shell.busy = False
     shell.jscallback(dark_theme=_REMEMBER)
     if shell.sidebar and pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
     return shell
-
-
-class Shell(pmui.Page):
-    """The page, which says that it is busy without Panel walking through all its models.
-
-    Panel looks for new data models after every change of a component, and a page is told twice of every message
-    that it is busy: half of the time of a small answer went into it.
-    """
-
-    def _set_on_model(self, msg: Mapping[str, Any], root: Model, model: Model) -> list[str]:
-        if set(msg) != {"busy"}:
-            return super()._set_on_model(msg, root, model)
-        self._changing[root.ref["id"]] = ["busy"]  # what Python sets is no event of the browser's
-        try:
-            model.update(**msg)
-        finally:
-            self._changing.pop(root.ref["id"], None)
-        return ["busy"]
 
 
 def prefers_dark() -> bool:
