@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from html import escape
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import panel as pn
 
 from dashboard.tasks import caller
+
+REST_S = 0.15  # an answer changes the kernel's state many times; the line is written once for all of them
 
 
 class StatusLine(pn.viewable.Viewer):
@@ -20,23 +23,31 @@ class StatusLine(pn.viewable.Viewer):
         # The line lies over the page: a click on it is meant for what is under it.
         through = [":host, :host * { pointer-events: none; }"]
         self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
-        page, me = (
-            caller(),
-            weakref.ref(self),
-        )  # a notebook ends no session: a line that is gone leaves by itself
+        self._page, self._due = caller(), False
+        me = weakref.ref(self)  # a notebook ends no session: a line that is gone leaves by itself
 
         def changed(*_: Any) -> None:
             line = me()
             if line is None:
                 stop()
-            else:
-                page(line._write)
+            elif not line._due:
+                line._due = True
+                line._page(line._soon)
 
         stop = kernel.subscribe(changed)
         if pn.state.curdoc is not None:
             pn.state.on_session_destroyed(lambda _: stop())
 
+    def _soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a script
+            self._write()
+        else:
+            loop.call_later(REST_S, self._page, self._write)
+
     def _write(self) -> None:
+        self._due = False  # first: what changes from here on is written again
         self._pane.object = self._words()
 
     def _words(self) -> str:

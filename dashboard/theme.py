@@ -144,7 +144,7 @@ def page(
     # Panel would tell every open page, also those of others, twice a message that the server is busy, and walk through all
     # models of each page for it. What takes long says so itself: canvas, status line, panels.
     with edit_readonly(shell):
-        shell.busy = False
+        shell.busy = pn.rx(False)  # not False alone: with a value, param goes on listening
     shell.jscallback(dark_theme=_REMEMBER)
     if shell.sidebar and pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))

@@ -260,6 +260,7 @@ def test_the_shell_holds_what_it_is_given():
 
 def test_no_page_is_told_of_the_messages_of_all_pages():
     """Panel would walk through all models of every open page, twice a message of anybody: half of a small answer's time."""
+    before = len(pn.state.param.watchers.get("busy", {}).get("value", []))
     shell = theme.page("Birds", "text")
     told = []
     shell.param.watch(told.append, "busy")
@@ -267,6 +268,7 @@ def test_no_page_is_told_of_the_messages_of_all_pages():
         for busy in (True, False):
             pn.state.busy = busy
     assert told == []
+    assert len(pn.state.param.watchers["busy"]["value"]) == before
 
 
 def test_notes_are_text():
