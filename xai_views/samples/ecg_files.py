@@ -1,4 +1,4 @@
-"""``open_ecg``: a WFDB record, a DICOM waveform, a table of numbers, or a folder of these."""
+"""``open_ecg``: a WFDB record, a DICOM waveform, tracings in HDF5, a table of numbers, or a folder of these."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xai_views.errors import SamplesError
 
 from .ecg_arrays import looks_like_arrays, open_npz, open_zarr
 from .ecg_dicom import dicom_source, looks_like_waveform
+from .ecg_hdf5 import SUFFIXES, hdf5_sources, looks_like_tracings
 from .ecg_header import record_path, segments_of
 from .ecg_raw import Source, chosen, gather, left_out, with_note
 from .ecg_sets import Labelled, find_labels, of_rate
@@ -39,14 +40,15 @@ def open_ecg(
     ----------
     path : str or Path
         A WFDB record (``.hea``, ``.dat``, ``.mat`` or none of these endings), a DICOM file, a ``.csv``, ``.npz`` or
-        ``.zarr``, or a folder of WFDB records or DICOM files (then subfolders are searched too).
+        ``.zarr``, a ``.hdf5`` of tracings as in CODE-15, or a folder of WFDB records, DICOM files or such ``.hdf5`` (then
+        subfolders are searched too).
     labels : optional
         One class (index or name) for each record, a mapping from record names to classes, a CSV of labels, or
         ``"folder"``: the name of the folder around each record. By default the label files of known sets are found.
     rate : float, optional
-        Sampling rate in Hz of a table that does not state its own; of PTB-XL, which of its two rates (100 or 500).
+        Sampling rate in Hz of a table or HDF5 that does not state its own; of PTB-XL, which of its two rates (100 or 500).
     leads : sequence of str, optional
-        Names of the columns of a table that has none; else the leads to keep.
+        Names of the columns of a table, or of other than twelve leads of HDF5, which have none; else the leads to keep.
     classes : sequence of str, optional
         Class names, or those classes of a known set that are wanted.
 
@@ -78,9 +80,11 @@ def open_ecg(
         return open_npz(path, path.stem, labels, rate, leads, classes)
     if _is_zarr(path):
         return open_zarr(path, labels, rate, leads, classes)
+    if path.suffix.lower() in SUFFIXES:
+        return _many(path.parent, path.stem, hdf5_sources(path, rate, leads), [], labels, classes)
     raise SamplesError(
         f"{path.name!r} is not an ECG that can be opened; give a WFDB record (.hea beside its .dat), a DICOM waveform, "
-        ".csv, .npz, .zarr, or a folder of records."
+        ".csv, .npz, .zarr, .hdf5 of tracings, or a folder of records."
     )
 
 
@@ -95,7 +99,7 @@ def is_ecg(path: str | Path) -> bool:
     Returns
     -------
     bool
-        True for a WFDB record, a DICOM file of waveforms, a table or archive of signals, or a folder with a record.
+        True for a WFDB record, a DICOM file of waveforms, a table, archive or HDF5 of signals, or a folder with a record.
     """
     path = Path(path).expanduser()
     try:
@@ -103,7 +107,7 @@ def is_ecg(path: str | Path) -> bool:
             return True
         if path.is_dir() and not _is_zarr(path):
             return _folder_has_records(path)
-        if looks_like_table(path) or looks_like_arrays(path):
+        if looks_like_table(path) or looks_like_arrays(path) or looks_like_tracings(path):
             return True
         return path.is_file() and looks_like_waveform(path)
     except OSError:
@@ -133,6 +137,8 @@ def _folder_has_records(folder: Path) -> bool:
             looked += 1
             if looks_like_waveform(file):
                 return True
+        if looks_like_tracings(file):
+            return True
         if i > GLANCE:
             break
     return False
@@ -147,7 +153,7 @@ def _one(source: Source, path: Path, labels: Any, rate: float | None, leads: Any
 
 
 def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Source], list[str]]:
-    """Return the WFDB records of a folder, or its DICOM waveforms, and why others cannot be read.
+    """Return the WFDB records of a folder, else its DICOM waveforms, else its tracings in HDF5, and why others cannot be read.
 
     Raises
     ------
@@ -161,9 +167,7 @@ def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Sourc
         raise SamplesError(f"folder {folder.name!r} holds no records of {rate:g} Hz; leave the rate away.")
     dicoms = [f for f in files if f.suffix.lower() in (".dcm", ".dicom")] if not headers else []
     if not headers and not dicoms:
-        raise SamplesError(
-            f"folder {folder.name!r} holds no WFDB record (.hea) and no DICOM file (.dcm); give one that does."
-        )
+        return _tracings_of(folder, [f for f in files if f.suffix.lower() in SUFFIXES], rate, leads)
     # The header of a record in segments comes with those of its segments, which are no records of their own.
     parts = segments_of(headers)
     sources, failed = [], []
@@ -179,9 +183,35 @@ def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Sourc
     return sources, failed
 
 
+def _tracings_of(
+    folder: Path, files: list[Path], rate: float | None, leads: Any
+) -> tuple[list[Source], list[str]]:
+    """The records of all files of tracings of a folder; files in HDF5 without tracings are passed over."""
+    sources, failed = [], []
+    for file in filter(looks_like_tracings, files):
+        try:
+            sources.extend(hdf5_sources(file, rate, leads))
+        except SamplesError as e:
+            failed.append(str(e))
+    if not sources:
+        raise SamplesError(
+            failed[0]
+            if failed
+            else f"folder {folder.name!r} holds no WFDB record (.hea), no DICOM file (.dcm) and no tracings (.hdf5); "
+            "give one that does."
+        )
+    return sources, failed
+
+
 def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
     """Gather the records of a folder with their labels."""
-    sources, failed = sources_of(folder, rate, leads)
+    return _many(folder, folder.name, *sources_of(folder, rate, leads), labels, classes)
+
+
+def _many(
+    folder: Path, title: str, sources: list[Source], failed: list[str], labels: Any, classes: Any
+) -> xr.Dataset:
+    """Gather records with the labels that are given or found in a folder."""
     found = find_labels(folder, [s.name for s in sources], [s.comments for s in sources], labels, classes)
     if found.label is not None and found.known.any():
         said = f"no label in {found.origin}"
@@ -189,7 +219,7 @@ def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: 
             s if k else replace(s, remarks=(*s.remarks, said))
             for s, k in zip(sources, found.known, strict=True)
         ]
-    ds, kept = gather(sources, title=folder.name)
+    ds, kept = gather(sources, title=title)
     ds = ds.assign_attrs(with_note(ds.attrs, left_out(failed, len(sources) + len(failed))))
     return _labelled(ds, kept, found)
 
