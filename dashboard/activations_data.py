@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from dashboard.session import SampleSet, Session
+from dashboard.session import SampleSet, Session, once
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
 from xai_views.methods import get
@@ -53,7 +53,6 @@ class ActivationsSession(Session):
     """
 
     kind = "activations"
-    _sets: dict[tuple, SampleSet] = {}
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         method = get("nave")
@@ -68,16 +67,10 @@ class ActivationsSession(Session):
             raise XaiViewsError(
                 f"model {model.name!r} has no spatial activations to cluster; choose a CNN or a ViT."
             )
-        super().__init__(model, self._shared(model, samples), method)
+        classes = tuple(model.classes)
+        population = once(samples, (self.kind, classes), lambda: SampleSet(samples, classes))
+        super().__init__(model, population, method)
         self.book: Any = None
-
-    @classmethod
-    def _shared(cls, model: Any, samples: xr.Dataset) -> SampleSet:
-        title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
-        key = (title, samples.sizes["sample"], tuple(model.classes))
-        if key not in cls._sets:
-            cls._sets[key] = SampleSet(samples, model.classes)
-        return cls._sets[key]
 
     def ask(self, state: Any, **changes: Any) -> Any:
         """What the state asks of one image; ``changes`` are fields of ``NaveAsk``."""

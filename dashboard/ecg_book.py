@@ -78,7 +78,7 @@ class BookPanel(pn.viewable.Viewer):
             k=state.k,
             length=0,
         )
-        key = (session.model.sha256, session.population.title or id(session.population), state.k)
+        key = (session.model.sha256, session.population.key, state.k)
         future = _fits.get(key)
         if future is None or failed(future):
             samples = session.population.samples

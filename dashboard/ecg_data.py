@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from dashboard.ecg_edits import edited
-from dashboard.session import SampleSet, Session
+from dashboard.session import SampleSet, Session, once
 from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
@@ -53,6 +53,14 @@ class Records(SampleSet):
         return one["mask"].values, one["landmark"].values if "landmark" in one else None
 
 
+def records_for(model: Any, samples: xr.Dataset) -> Records:
+    """Bring records to a model's leads, rate and length."""
+    from xai_views.samples.prepare import prepare
+
+    leads = model.leads or tuple(str(x) for x in samples["lead"].values)
+    return Records(prepare(samples, leads, model.rate, model.size[0]), model.classes)
+
+
 class EcgSession(Session):
     """One visitor of the ECG explorer.
 
@@ -72,7 +80,6 @@ class EcgSession(Session):
     """
 
     kind = "ecg"
-    _sets: dict[tuple, Records] = {}
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         if not is_signals(samples):
@@ -89,22 +96,12 @@ class EcgSession(Session):
         reason = get_kernel().run(lambda progress: method.fits(model)).result(120)  # noqa: ARG005
         if reason:
             raise XaiViewsError(reason)
-        super().__init__(model, self._shared(model, samples), method)
+        needs = (model.leads, model.rate, model.size, tuple(model.classes))
+        super().__init__(
+            model, once(samples, (self.kind, *needs), lambda: records_for(model, samples)), method
+        )
         self.fitted: Any = shipped(self.model)
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
-
-    @classmethod
-    def _shared(cls, model: Any, samples: xr.Dataset) -> Records:
-        from xai_views.samples.prepare import prepare
-
-        title = str(samples.attrs.get("title", "")) or f"own {id(samples)}"
-        record = str(samples.attrs.get("record", ""))
-        classes = tuple(model.classes)
-        key = (title, record, samples.sizes["sample"], model.leads, model.rate, model.size, classes)
-        if key not in cls._sets:
-            leads = model.leads or tuple(str(x) for x in samples["lead"].values)
-            cls._sets[key] = Records(prepare(samples, leads, model.rate, model.size[0]), classes)
-        return cls._sets[key]
 
     @property
     def book(self) -> Any:

@@ -122,7 +122,7 @@ def survey(
 
 def surveyed(session: Any) -> Future:
     """The survey of a session's records under its codebook; asking again returns the same future."""
-    key = (session.model.sha256, session.population.title or id(session.population), session.book.key)
+    key = (session.model.sha256, session.population.key, session.book.key)
     future = _surveys.get(key)
     if future is None or failed(future):
         book, model, method, population = session.book, session.model, session.method, session.population

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +17,34 @@ from xai_views.kernel import get_kernel
 from xai_views.samples import digest, inputs, labelled_for
 
 MOST_UPLOADS = 50
+#: How many sets of samples are kept for the next visitor.
+MOST_SETS = 16
 _sessions = itertools.count()
+_sets = itertools.count()
+_shared: OrderedDict[Hashable, tuple[xr.Dataset, Any]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def once(samples: xr.Dataset, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+    """What visitors share who look at the very same Dataset; names and titles say nothing about what was selected.
+
+    Parameters
+    ----------
+    samples : xarray.Dataset
+        As it was opened.
+    key : tuple
+        What else it depends on.
+    make : callable
+        Makes it for the first of them.
+    """
+    whole = (id(samples), *key)
+    with _lock:
+        if whole not in _shared:
+            _shared[whole] = (samples, make())  # held with it, so that no other Dataset gets its id
+            while len(_shared) > MOST_SETS:
+                _shared.popitem(last=False)
+        _shared.move_to_end(whole)
+        return _shared[whole][1]
 
 
 class SampleSet:
@@ -27,9 +56,15 @@ class SampleSet:
         Images or signals.
     classes : sequence of str
         Of the model: labels are brought to them by name, so that a number means the same class everywhere.
+
+    Attributes
+    ----------
+    key : int
+        A number that no other set of this process has; caches are kept by it.
     """
 
     def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
+        self.key = next(_sets)
         self.samples = samples = labelled_for(samples, classes)
         self.n = samples.sizes["sample"]
         self.names = [str(n) for n in samples["name"].values]

@@ -220,7 +220,7 @@ class SicApp(App):
         cached = (
             "sic",
             session.model.sha256,
-            session.population.samples.attrs.get("title", ""),
+            session.population.key,
             session.digest(i),
             key,
         )

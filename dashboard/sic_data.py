@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dashboard.session import SampleSet, Session
+from dashboard.session import SampleSet, Session, once
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import PREFETCH, get_kernel
 from xai_views.methods import get
@@ -35,9 +34,6 @@ class Population(SampleSet):
         Done when every sample was observed.
     """
 
-    _all: dict[tuple[str, str], Population] = {}
-    _lock = threading.Lock()
-
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         super().__init__(samples, model.classes)
         self.model = model
@@ -47,14 +43,7 @@ class Population(SampleSet):
     @classmethod
     def of(cls, model: Any, samples: xr.Dataset) -> Population:
         """The population of ``model`` and ``samples``; made once."""
-        key = (
-            model.sha256,
-            f"{samples.attrs.get('title', '')}/{id(samples) if not samples.attrs.get('title') else ''}",
-        )
-        with cls._lock:
-            if key not in cls._all or cls._all[key].n != samples.sizes["sample"]:
-                cls._all[key] = cls(model, samples)
-            return cls._all[key]
+        return once(samples, ("sic", model.sha256), lambda: cls(model, samples))
 
     def _observe(self, progress: Any):
         from xai_views.methods.sic import latent_vectors

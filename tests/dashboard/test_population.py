@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from collections import OrderedDict
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
-from dashboard import sic_data, tasks
+from dashboard import session, sic_data, tasks
 from dashboard.sic_data import figures
 from dashboard.sic_map import neighbours_map, principal_axes
 from dashboard.sic_population import accuracy
@@ -62,7 +63,7 @@ def waiting(toy, samples, monkeypatch):
     from dashboard.sic import SicApp
 
     ready: Future = Future()
-    monkeypatch.setattr(sic_data.Population, "_all", {})
+    monkeypatch.setattr(session, "_shared", OrderedDict())
     monkeypatch.setattr(sic_data.Population, "_observe", lambda self, progress: None)
     population = sic_data.Population.of(toy(), samples())
     population.ready.result(60)
@@ -259,7 +260,7 @@ def test_samples_that_cannot_be_observed_are_a_sentence(waiting, error, said):
 async def test_on_an_event_loop_the_figures_arrive_by_themselves(toy, samples, monkeypatch):
     from dashboard.sic import SicApp
 
-    monkeypatch.setattr(sic_data.Population, "_all", {})
+    monkeypatch.setattr(session, "_shared", OrderedDict())
     app = SicApp(toy(), samples())
     for _ in range(500):
         if app.population.figures is not None:

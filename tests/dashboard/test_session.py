@@ -1,0 +1,53 @@
+"""Samples are shared by those who look at the very same Dataset, and by nobody else."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from dashboard import session
+from dashboard.activations_data import ActivationsSession
+from dashboard.ecg_data import EcgSession
+from dashboard.sic_data import SicSession
+from xai_views import open_model, open_samples
+
+PAGES = [
+    (ActivationsSession, "digits-sic", "digits/test"),
+    (SicSession, "digits-sic", "digits/test"),
+    (EcgSession, "ecg-resnet", "ecg/test"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "samples"), PAGES, ids=["activations", "sic", "ecg"])
+def test_another_selection_of_the_same_set_is_another_set(kind, name, samples):
+    model, whole = open_model(name), open_samples(samples)
+    first, second = (whole.isel(sample=slice(k, k + 3)) for k in (0, 3))
+    noisy = first.copy(deep=True)
+    noisy[next(iter(noisy.data_vars))].values[:] = 0
+    pages = [kind(model, ds) for ds in (first, second, noisy)]
+    for page, ds in zip(pages, (first, second, noisy), strict=True):
+        assert page.names == ds["name"].values.tolist()
+    assert np.abs(pages[2].image(0)).max() == 0 < np.abs(pages[0].image(0)).max()
+    assert len({page.population.key for page in pages}) == 3
+    assert kind(model, first).population is pages[0].population
+
+
+def test_the_last_ones_are_kept_and_ids_that_come_again_do_no_harm(monkeypatch):
+    monkeypatch.setattr(session, "MOST_SETS", 2)
+    monkeypatch.setattr(session, "_shared", type(session._shared)())
+    whole, made = open_samples("digits/test"), []
+
+    def ask(ds):
+        return session.once(ds, ("x",), lambda: made.append(1) or ds["name"].values[0])
+
+    kept = [whole.isel(sample=[i]) for i in range(2)]
+    assert [ask(ds) for ds in (*kept, *kept)] == [ds["name"].values[0] for ds in (*kept, *kept)]
+    assert len(made) == 2
+    for i in range(20):  # each is gone before the next is made
+        ds = whole.isel(sample=[i])
+        assert ask(ds) == ds["name"].values[0]
+        del ds
+        gc.collect()
+    assert len(session._shared) == 2
