@@ -94,6 +94,7 @@ class ActivationsApp(App):
         self.status = StatusLine(self.session.kernel)
         self.panels = self._panels()
         self._link()
+        dict(self.panels)["Codebook"].begin()  # a first value changes nothing, so that nothing tells of it
 
     def _panels(self) -> list[tuple[str, Any]]:
         """The tabs, by title."""
@@ -234,7 +235,7 @@ class ActivationsApp(App):
         if context not in self._asks or name not in session.names:
             raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
         i = session.names.index(name)
-        cached = ("activations", session.model.sha256, session.population.title, session.digest(i), key)
+        cached = ("activations", session.model.sha256, session.population.key, session.digest(i), key)
         frame = session.kernel.frames.get(cached)
         if frame is None:
             ask, shown, given = self._asks[context]

@@ -69,11 +69,12 @@ class BookPanel(pn.viewable.Viewer):
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.film.on_select(self._go)
         app.state.param.watch(lambda *_: self._show(), ["cluster", "names"])
-        app.state.param.watch(self._moded, "mode")
+        app.state.param.watch(self.begin, "mode")
         self._future: Future | None = None
 
-    def _moded(self, event: Any) -> None:
-        if event.new == "codebook" and self.app.session.book is None:
+    def begin(self, *_: Any) -> None:
+        """Fit when the state asks for a codebook and there is none."""
+        if self.app.state.mode == "codebook" and self.app.session.book is None:
             # From the address it comes before the page; a codebook that is there already would be written too early.
             pn.state.onload(lambda: start(self.run()))
 
@@ -87,7 +88,7 @@ class BookPanel(pn.viewable.Viewer):
         """Fit, or take the codebook that somebody fitted already; the page stays usable meanwhile."""
         session = self.app.session
         ask = self._ask()
-        key = (session.model.sha256, session.population.title or id(session.population), context_of(ask))
+        key = (session.model.sha256, session.population.key, context_of(ask))
         future = _fits.get(key)
         if future is None or failed(future):
             from xai_views.methods.nave_codebook import fit

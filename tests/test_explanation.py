@@ -136,3 +136,31 @@ def test_exact_is_what_the_residual_says():
     assert explain(open_model("birds-vit"), birds, "nave").attrs["exact"] == 0, (
         "its blocks normalise before the head"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "samples", "method"),
+    [
+        ("digits-sic", "digits/test", "sic"),
+        ("birds-cnn", "birds/test", "nave"),
+        ("ecg-resnet", "ecg/test", "ecg_clusters"),
+    ],
+)
+def test_the_method_that_suits_the_model_is_taken(model, samples, method):
+    from xai_views import explain, open_samples
+
+    assert explain(model, open_samples(samples).isel(sample=[0])).attrs["method"] == method
+
+
+def test_the_method_of_a_network_without_a_card_follows_from_what_it_takes():
+    import torch
+
+    from xai_views import methods, open_model
+
+    image = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    signal = torch.nn.Sequential(torch.nn.Conv1d(2, 4, 3), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten())
+    assert methods.suited(open_model(image, mean=0.0, std=1.0)) == "nave"
+    assert (
+        methods.suited(open_model(signal, channels=2, size=(64,), leads=["I", "II"], rate=100))
+        == "ecg_clusters"
+    )

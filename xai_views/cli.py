@@ -98,7 +98,7 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
 def _add_explain(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("model", metavar="MODEL", help="a name, a checkpoint folder or FILE.py:FUNCTION")
     sub.add_argument("samples", metavar="SAMPLES", help="a name such as birds/test, a folder or a file")
-    sub.add_argument("--method", default="sic", help="see 'xai-views list' (default sic)")
+    sub.add_argument("--method", help="see 'xai-views list' (default: the one that suits the model)")
     sub.add_argument(
         "--out", required=True, type=Path, metavar="FILE.zarr", help="where the explanation goes"
     )
@@ -209,7 +209,7 @@ def explain(arguments: argparse.Namespace) -> None:
         samples = samples.isel(sample=slice(max(arguments.first, 1)))
     result = explain_(model, samples, arguments.method, **parameters)
     save(result, out)
-    print(f"{out}: {samples.sizes['sample']} samples explained by {arguments.method}.")
+    print(f"{out}: {samples.sizes['sample']} samples explained by {result.attrs['method']}.")
 
 
 def _parameters(pairs: Sequence[str]) -> dict[str, Any]:

@@ -211,3 +211,11 @@ def test_purity_names_the_largest_part_and_small_ones_that_lie_inside():
     segment = np.array([[0, 0, 0, 1], [0, 0, 0, 1]])
     truth = np.array([[-1, -1, 2, 1], [-1, -1, -1, 1]]), ["", "body", "eye"]
     assert purity(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
+
+
+def test_a_codebook_that_is_asked_for_from_the_start_is_fitted(opened):
+    model, samples = opened
+    app = ActivationsApp(model, samples.isel(sample=slice(0, 6)), mode="codebook", k=4)
+    assert app.session.book.k == 4
+    assert app.result().sizes["cluster"] == 4
+    assert app.state.mode == "codebook"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Ask, Method, available, get
+from .base import Ask, Method, available, get, suited
 
-__all__ = ["Ask", "Method", "available", "explain", "get"]
+__all__ = ["Ask", "Method", "available", "explain", "get", "suited"]
 
 
 def explain(
-    model: Any, samples: Any, method: str = "sic", *, ask: Any = None, batch: int = 32, **parameters: Any
+    model: Any,
+    samples: Any,
+    method: str | Method | None = None,
+    *,
+    ask: Any = None,
+    batch: int = 32,
+    **parameters: Any,
 ):
     """Explain samples without a kernel.
 
@@ -20,8 +26,8 @@ def explain(
         Anything that :func:`xai_views.open_model` takes.
     samples : xarray.Dataset or anything that :func:`xai_views.open_samples` takes
         What to explain; records are brought to the leads, rate and length of a network of signals.
-    method : str or Method
-        Name of the method.
+    method : str or Method, optional
+        Name of the method; by default the one that suits the model, see :func:`suited`.
     ask : Ask, optional
         What is wanted; the method's default otherwise.
     batch : int
@@ -50,7 +56,7 @@ def explain(
 
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
-    chosen = get(method, **parameters)
+    chosen = get(suited(model) if method is None else method, **parameters)
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)

@@ -95,6 +95,16 @@ def get(method: str | Method, **parameters: Any) -> Method:
         raise MethodError(f"method {method!r} cannot take these parameters: {e}") from None
 
 
+def suited(model: Any) -> str:
+    """The method that suits an opened model: its card's, else that of what it is given and what it holds."""
+    own = str(model.card.get("method") or "")
+    if own in REGISTRY:
+        return own
+    from ..models.sic import SIC
+
+    return "ecg_clusters" if model.of_signals else "sic" if isinstance(model.module, SIC) else "nave"
+
+
 def available(model: Any) -> dict[str, dict[str, str]]:
     """The methods, whether each fits ``model`` ("" or the reason why not), and what each costs."""
     found = {}
