@@ -68,6 +68,12 @@ _SX = {
         "fontSize": {"xs": "1rem", "sm": "1.15rem"},
         "fontWeight": 700,
         "whiteSpace": "nowrap",
+        "overflow": "hidden",
+        "textOverflow": "ellipsis",
+    },
+    # A long title ends in dots; the button beside it stays on the page.
+    ".MuiAppBar-root .MuiToolbar-root > .MuiBox-root, .MuiAppBar-root a:has(> .title), .MuiAppBar-root .title": {
+        "minWidth": 0
     },
     ".main": {"bgcolor": "background.default", "scrollPaddingBottom": "56px", "paddingBottom": "48px"},
     ".MuiDrawer-paper": {"bgcolor": "background.paper", "backgroundImage": "none"},

@@ -193,7 +193,9 @@ def test_a_wrong_address_is_a_sentence_for_each_mistake(page, server):
         expect(page.get_by_role("alert").first).to_contain_text(said)
 
 
-def test_a_narrow_page_has_no_sideways_scroll(page, server):
+def test_a_narrow_page_has_no_sideways_scroll_and_a_long_title_leaves_room(page, server):
     page.set_viewport_size({"width": 390, "height": 844})
-    opened(page, server)
+    opened(page, server, model="birds-cnn-watermark")
     assert until(page, lambda: page.evaluate("document.documentElement.scrollWidth") <= 390)
+    box = page.get_by_label("Toggle theme").bounding_box()
+    assert box["x"] + box["width"] <= 390
