@@ -75,6 +75,7 @@ class ComparePanel(Following):
         self.listing = Listing(label="Both answers", columns=COLUMNS)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
+        self._brought: dict[tuple[str, int], int] = {}
         self.record.param.watch(lambda e: e.new and self._choose(f"{RECORD}{e.new}"), "value")
         self.model.param.watch(lambda e: e.new and self._choose(f"{MODEL}{e.new}"), "value")
 
@@ -97,16 +98,20 @@ class ComparePanel(Following):
 
                 model = await asyncio.wrap_future(get_kernel().run(opened))
                 self._sessions[name] = await asyncio.to_thread(EcgSession, model, app.samples)
-            i = app.state.sample
-            if i >= app.session.population.n:
-                raise XaiViewsError(
-                    "an uploaded record cannot be asked of another model yet; choose one of the set."
-                )
-            return self._sessions[name], i
+            return self._sessions[name], await asyncio.to_thread(self._of_other, name, app.state.sample)
         name = beside.removeprefix(RECORD)
         if name not in app.session.names:
             raise XaiViewsError(f"there is no record {name!r} to compare with; choose one of the list.")
         return app.session, app.session.names.index(name)
+
+    def _of_other(self, name: str, i: int) -> int:
+        """Where record ``i`` is among those of another model's session; an upload is brought there when first asked for."""
+        session = self.app.session
+        if i < session.population.n:
+            return i
+        if (name, i) not in self._brought:
+            self._brought[name, i] = self._sessions[name].take(session.origin[i], [session.names[i]])[1][0]
+        return self._brought[name, i]
 
     async def compute(self) -> Any:
         """Both explanations, and both records drawn with one limit."""

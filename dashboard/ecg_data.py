@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from dashboard.ecg_edits import edited
-from dashboard.session import SampleSet, Session, once
+from dashboard.session import MOST_UPLOADS, SampleSet, Session, once
 from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
@@ -77,6 +77,8 @@ class EcgSession(Session):
         The clusters that all records share, and the ensemble beside them.
     uploaded : dict
         Steps that are signal, a remark, and which leads are there, of uploaded records by position.
+    origin : dict
+        Uploaded records as they came, by position: another model may want other leads or another rate.
     """
 
     kind = "ecg"
@@ -102,6 +104,7 @@ class EcgSession(Session):
         )
         self.fitted: Any = shipped(self.model)
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
+        self.origin: dict[int, xr.Dataset] = {}
 
     @property
     def book(self) -> Any:
@@ -122,6 +125,48 @@ class EcgSession(Session):
     def rate(self) -> float:
         """Steps per second."""
         return self.population.rate
+
+    def take(self, ds: xr.Dataset, names: list[str] | None = None) -> tuple[xr.Dataset, list[int]]:
+        """Bring records to the model and add them to what this page holds.
+
+        Parameters
+        ----------
+        ds : Dataset
+            Records of any leads, rate and length.
+        names : list of str, optional
+            Unique ids; "upload-1" and so on where there are none.
+
+        Returns
+        -------
+        ready : Dataset
+            The records as the model takes them.
+        positions : list of int
+            Where they are among the samples of this page.
+
+        Raises
+        ------
+        XaiViewsError
+            When the page holds enough, or the records do not suit the model.
+        """
+        from xai_views.samples.prepare import prepare
+
+        if len(self.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
+            raise XaiViewsError(
+                f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
+            )
+        ready = prepare(ds, self.model.leads or self.leads, self.model.rate, self.model.size[0])
+        positions = []
+        for i in range(ready.sizes["sample"]):
+            signal = np.asarray(ready["signal"].values[i], np.float32)
+            self.model.check(signal[None])
+            name = names[i] if names else f"upload-{len(self.uploads) + 1}"
+            self.uploads.append((name, signal, digest(signal)))
+            position = len(self) - 1
+            flag = str(ready["flag"].values[i]) if "flag" in ready else ""
+            self.uploaded[position] = (int(ready["length"].values[i]), flag, ready["present"].values[i])
+            self.origin[position] = ds.isel(sample=[i])
+            positions.append(position)
+        return ready, positions
 
     def length(self, i: int) -> int:
         """Steps of record ``i`` that are signal."""

@@ -6,15 +6,12 @@ import asyncio
 from html import escape
 from typing import Any
 
-import numpy as np
 import panel as pn
 
 from dashboard.tasks import on_page, start
 from dashboard.theme import caption, note
 from dashboard.upload import CHUNK, MAX_BYTES, REFUSED, ImageInput
 from xai_views.errors import XaiViewsError
-from xai_views.samples import digest
-from xai_views.samples.prepare import prepare
 from xai_views.views import Listing
 
 COLUMNS = [
@@ -22,7 +19,6 @@ COLUMNS = [
     {"key": "file", "title": "file"},
     {"key": "done", "title": "what was done to it"},
 ]
-MOST_UPLOADS = 50
 
 
 class RecordUploadPanel(pn.viewable.Viewer):
@@ -118,7 +114,7 @@ def bring(app: Any, ds: Any, names: list[str] | None = None) -> list[tuple[int, 
     Parameters
     ----------
     app : EcgApp
-        Gives session and model.
+        Gives the session.
     ds : Dataset
         Records of any leads, rate and length.
     names : list of str, optional
@@ -134,23 +130,9 @@ def bring(app: Any, ds: Any, names: list[str] | None = None) -> list[tuple[int, 
     XaiViewsError
         When the page holds enough, or the records do not suit the model.
     """
-    session, model = app.session, app.model
-    if len(session.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
-        raise XaiViewsError(
-            f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
-        )
-    ready = prepare(ds, model.leads or session.leads, model.rate, model.size[0])
-    added = []
-    for i in range(ready.sizes["sample"]):
-        signal = np.asarray(ready["signal"].values[i], np.float32)
-        model.check(signal[None])
-        name = names[i] if names else f"upload-{len(session.uploads) + 1}"
-        session.uploads.append((name, signal, digest(signal)))
-        position = len(session) - 1
-        flag = str(ready["flag"].values[i]) if "flag" in ready else ""
-        session.uploaded[position] = (int(ready["length"].values[i]), flag, ready["present"].values[i])
-        added.append((position, done(ds, ready, flag)))
-    return added
+    ready, positions = app.session.take(ds, names)
+    flags = [str(f) for f in ready["flag"].values] if "flag" in ready else [""] * len(positions)
+    return [(p, done(ds, ready, flag)) for p, flag in zip(positions, flags, strict=True)]
 
 
 def done(ds: Any, ready: Any, flag: str) -> str:
