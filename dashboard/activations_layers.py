@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 
 from dashboard import activations_state as choices
 from dashboard.state import PREDICTED
-from dashboard.theme import caption
+from dashboard.theme import HALVES, caption, halved
 
 WORDS = {
     "nested": "one merge tree",
@@ -33,12 +33,14 @@ def controls(app: Any) -> pn.viewable.Viewable:
     target = pmui.AutocompleteInput if len(app.model.classes) > 200 else pmui.Select
     widgets = [
         _target(target, app, classes),
-        _linked(pmui.IntSlider(label="Clusters K (0 = elbow)", start=0, end=16, width=190), state, "k"),
+        _linked(
+            halved(pmui.IntSlider(label="Clusters K (0 = elbow)", start=0, end=16, width=190)), state, "k"
+        ),
         _select("Cut", state, "mode", choices.MODES, 170),
         _select("Grid", state, "grid", choices.GRIDS, 160),
         _select("Picture", state, "shown", choices.MAPS, 120),
     ]
-    return pn.FlexBox(*widgets, align_items="center", gap="4px", margin=(4, 8))
+    return pn.FlexBox(*widgets, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES])
 
 
 def _target(kind: type, app: Any, classes: list[str]) -> Any:
@@ -47,7 +49,9 @@ def _target(kind: type, app: Any, classes: list[str]) -> Any:
     if kind is pmui.Select:
         options = {"the predicted class": PREDICTED} | {c: i for i, c in enumerate(classes)}
         return _linked(
-            pmui.Select(label="Explain class", options=options, width=190, size="small"), state, "target"
+            halved(pmui.Select(label="Explain class", options=options, width=190, size="small")),
+            state,
+            "target",
         )
     widget = kind(
         label="Explain class (type a name)",
@@ -195,7 +199,8 @@ class LayerPanel(pn.viewable.Viewer):
 
 def _select(label: str, state: Any, name: str, options: tuple[str, ...], width: int) -> Any:
     named = {WORDS.get(o, o): o for o in options}
-    return _linked(pmui.Select(label=label, options=named, width=width, size="small"), state, name)
+    widget = pmui.Select(label=label, options=named, width=width, size="small")
+    return _linked(halved(widget), state, name)
 
 
 def _linked(widget: Any, state: Any, name: str) -> Any:

@@ -8,6 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard import ecg_state as choices
+from dashboard.theme import HALVES, halved
 
 SHOWN = {
     "clusters": "clusters",
@@ -30,11 +31,12 @@ def controls(app: Any) -> Any:
     """Return the row of controls of an app."""
     state, classes = app.state, app.model.classes
     targets = {PREDICTED: -1, **{c: i for i, c in enumerate(classes)}}
-    hidden = pmui.Switch(label="Hide the network's answer", margin=(8, 8))
-    truth = pmui.Switch(label="Known evidence", margin=(8, 8), disabled="mask" not in app.samples)
+    hidden = pmui.Switch(label="Hide the network's answer", margin=(0, 8))
+    truth = pmui.Switch(label="Known evidence", margin=(0, 8), disabled="mask" not in app.samples)
 
     def select(label: str, name: str, options: Any, width: int) -> Any:
-        return linked(pmui.Select(label=label, options=options, width=width, size="small"), state, name)
+        widget = pmui.Select(label=label, options=options, width=width, size="small")
+        return linked(halved(widget), state, name)
 
     own = [choices.OWN_MAP] if app.model.supports is not None else []
     attribution = select("Attribution", "attribution", [*own, *choices.ATTRIBUTIONS], 190)
@@ -52,4 +54,4 @@ def controls(app: Any) -> Any:
         linked(hidden, state, "hidden"),
         linked(truth, state, "truth"),
     ]
-    return pn.FlexBox(*parts, align_items="center", gap="8px", margin=(4, 8))
+    return pn.FlexBox(*parts, align_items="center", gap="8px", margin=(4, 8), stylesheets=[HALVES])

@@ -109,27 +109,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
 
 
 def bring(app: Any, ds: Any, names: list[str] | None = None) -> list[tuple[int, str]]:
-    """Bring records to the model and add them to what this page holds.
-
-    Parameters
-    ----------
-    app : EcgApp
-        Gives the session.
-    ds : Dataset
-        Records of any leads, rate and length.
-    names : list of str, optional
-        Unique ids; "upload-1" and so on where there are none.
-
-    Returns
-    -------
-    list of (int, str)
-        Position of each record and what was done to it.
-
-    Raises
-    ------
-    XaiViewsError
-        When the page holds enough, or the records do not suit the model.
-    """
+    """Take records into an app's session, see :meth:`dashboard.ecg_data.EcgSession.take`; their positions and what was done."""
     ready, positions = app.session.take(ds, names)
     flags = [str(f) for f in ready["flag"].values] if "flag" in ready else [""] * len(positions)
     return [(p, done(ds, ready, flag)) for p, flag in zip(positions, flags, strict=True)]

@@ -23,7 +23,7 @@ from dashboard.sic_state import SicState
 from dashboard.sic_supports import SupportPanel
 from dashboard.state import NONE, PREDICTED
 from dashboard.status import StatusLine
-from dashboard.theme import caption
+from dashboard.theme import HALVES, caption, halved
 from dashboard.upload import UploadPanel
 from xai_views.errors import XaiViewsError
 from xai_views.explanation import finish
@@ -132,14 +132,13 @@ class SicApp(App):
         colours = pmui.Checkbox(label="Colour rendering", value=self.state.colours)
         for widget, name in ((target, "target"), (against, "against"), (colours, "colours")):
             widget.link(self.state, value=name, bidirectional=True)
+        parts = [*self.population.controls, target, against, colours]
         return pn.FlexBox(
-            *self.population.controls,
-            target,
-            against,
-            colours,
+            *(halved(part) for part in parts),
             align_items="center",
             gap="4px",
             margin=(4, 8),
+            stylesheets=[HALVES],
         )
 
     def _layout(self) -> dict:

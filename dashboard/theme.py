@@ -193,12 +193,24 @@ NOTE_CSS = """
   border: 1px solid var(--mui-palette-divider); border-left: 4px solid var(--panel-primary-color);
   font-size: 0.9375rem; line-height: 1.5; overflow-wrap: anywhere;
 }
+@media (max-width: 600px) { .note { padding: 6px 10px; font-size: 0.8125rem; line-height: 1.4; } }
 .note.warning { border-left-color: #b7791f; }
 .note.error { border-left-color: #c2410c; }
 """
 
 
+_NARROWER = "min-width: 0 !important; } }"
+HALVES = "@media (max-width: 600px) { .half { width: calc(50% - 24px) !important; " + _NARROWER
+_WHOLE = "@media (max-width: 600px) { :host > div, div[style*='width'] { width: 100% !important; " + _NARROWER
+
 MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "110ch", "font-size": "0.875rem"}
+
+
+def halved(control: Any) -> Any:
+    """Let a control take half of its row on a telephone; the row itself has ``HALVES`` among its stylesheets."""
+    control.css_classes = [*control.css_classes, "half"]
+    control.stylesheets = [*control.stylesheets, _WHOLE]
+    return control
 
 
 def caption(text: str, more: str = "") -> pn.pane.HTML:

@@ -159,6 +159,11 @@ def test_a_narrow_page_does_not_scroll_sideways_and_says_what_it_is_not(page, se
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, server)
     expect(page.get_by_role("note").filter(has_text="Not for clinical use").first).to_be_visible()
+    first, second = (
+        page.get_by_role("combobox", name=name, exact=True).bounding_box()
+        for name in ("Behind the trace", "Explained class")
+    )
+    assert first["y"] == pytest.approx(second["y"], abs=2), "two controls side by side"
     for name in ("Ledger", "Touch it", "Records", "Codebook", "Compare"):
         tab(page, name)
         page.wait_for_timeout(300)
