@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +22,19 @@ MOST_UPLOADS = 50
 MOST_SETS = 16
 _sessions = itertools.count()
 _sets = itertools.count()
-_shared: OrderedDict[Hashable, tuple[xr.Dataset, Any]] = OrderedDict()
 _lock = threading.Lock()
+
+
+@dataclass
+class Held:
+    """What visitors share, once it is made."""
+
+    samples: xr.Dataset  # held, so that no other Dataset gets its id
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    made: list = field(default_factory=list)
+
+
+_shared: OrderedDict[Hashable, Held] = OrderedDict()
 
 
 def once(samples: xr.Dataset, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
@@ -39,12 +51,14 @@ def once(samples: xr.Dataset, key: tuple[Hashable, ...], make: Callable[[], Any]
     """
     whole = (id(samples), *key)
     with _lock:
-        if whole not in _shared:
-            _shared[whole] = (samples, make())  # held with it, so that no other Dataset gets its id
-            while len(_shared) > MOST_SETS:
-                _shared.popitem(last=False)
+        held = _shared.setdefault(whole, Held(samples))
         _shared.move_to_end(whole)
-        return _shared[whole][1]
+        while len(_shared) > MOST_SETS:
+            _shared.popitem(last=False)
+    with held.lock:  # its own: large sets take their time, and those who look at others do not wait
+        if not held.made:
+            held.made.append(make())
+        return held.made[0]
 
 
 class SampleSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from dashboard import session
 from dashboard.activations_data import ActivationsSession
 from dashboard.ecg_data import EcgSession
 from dashboard.sic_data import SicSession
-from xai_views import open_model, open_samples
+from xai_views import XaiViewsError, open_model, open_samples
 
 PAGES = [
     (ActivationsSession, "digits-sic", "digits/test"),
@@ -51,3 +52,34 @@ def test_the_last_ones_are_kept_and_ids_that_come_again_do_no_harm(monkeypatch):
         del ds
         gc.collect()
     assert len(session._shared) == 2
+
+
+def test_who_looks_at_other_samples_does_not_wait_and_a_failure_is_tried_again():
+    whole = open_samples("digits/test")
+    slow, quick = (whole.isel(sample=[i]) for i in range(2))
+    begun, go, found = threading.Event(), threading.Event(), []
+
+    def make():
+        begun.set()
+        assert go.wait(30)
+        return "slow"
+
+    threads = [
+        threading.Thread(target=lambda: found.append(session.once(slow, ("x",), make))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    assert session.once(quick, ("x",), lambda: "quick") == "quick"
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert found == ["slow", "slow"]
+
+    def fail():
+        raise XaiViewsError("no.")
+
+    other = whole.isel(sample=[2])
+    with pytest.raises(XaiViewsError):
+        session.once(other, ("x",), fail)
+    assert session.once(other, ("x",), lambda: "now") == "now"

@@ -177,10 +177,9 @@ def _sic(args: argparse.Namespace) -> int:
         from .ecg_finish import add_clusters
 
         records = open_samples(data.samples)
-        trained = (
-            records if data.index is None else records.isel(sample=data.index)
-        )  # none that were held out
-        add_clusters(folder, trained, quiet=args.quiet)
+        if data.index is not None:  # without those that were held out
+            records = records.isel(sample=data.index)
+        add_clusters(folder, records, quiet=args.quiet)
     print(f"{folder}: {metrics} twin {twin} ({seconds:.0f} s)", file=sys.stderr)
     return 0
 
