@@ -1,5 +1,5 @@
 // The long strip: a record of hours as a strip of its extremes, and under it a window that is read when it is looked at.
-const OVERVIEW = 56, LANE_TALL = 110, LEFT = 44, WAIT_MS = 90, PATIENCE_MS = 3000, SHORTEST = 1;
+const LANE_TALL = 110, LEFT = 44, WAIT_MS = 90, PATIENCE_MS = 3000, SHORTEST = 1;
 
 // Bytes of a window: start and length in s (float64), leads, columns and a running number (uint32), least and largest values in mV (float32).
 function decodeWindow(raw) {
@@ -9,6 +9,9 @@ function decodeWindow(raw) {
   const values = new Float32Array(bytes.buffer, 28, 2 * leads * columns), part = leads * columns;
   return {start, seconds, leads, columns, low: values.subarray(0, part), high: values.subarray(part)};
 }
+
+// px of a lead of the overview: less where there are many.
+function overviewLane(leads) { return leads === 1 ? 56 : leads < 4 ? 38 : 20; }
 
 function clock(seconds, digits = 0) {
   const whole = Math.floor(seconds + 0.5 * 10 ** -digits), two = (n) => String(n).padStart(2, "0");
@@ -129,15 +132,21 @@ class LongStripView {
   draw(asks = false) {
     const {model, plot, taken} = this, style = getComputedStyle(this.root), ink = style.getPropertyValue("--ink"), soft = style.getPropertyValue("--soft"), accent = style.getPropertyValue("--accent");
     this.width = this.near.clientWidth;
-    const wide = this.surface(this.wide, OVERVIEW), over = (time) => LEFT + (time / model.duration) * plot;
+    const {leads} = model, lane = overviewLane(leads.length), high = leads.length * lane, wide = this.surface(this.wide, high), over = (time) => LEFT + (time / model.duration) * plot;
     wide.strokeStyle = soft;
     wide.lineWidth = this.whole ? Math.max(1, Math.ceil(plot / this.whole.columns)) : 1; // no gaps between columns
-    if (this.whole) { const [least, most] = this.span(this.whole, 0); this.strokes(wide, this.whole, 0, over, (mv) => 4 + (1 - (mv - least) / (most - least)) * (OVERVIEW - 8)); }
-    else { wide.fillStyle = soft; wide.font = "12px sans-serif"; wide.fillText("reading the whole record once …", LEFT + 8, OVERVIEW / 2 + 4); }
+    if (this.whole) for (let k = 0; k < leads.length; k++) {
+      const [least, most] = this.span(this.whole, k);
+      this.strokes(wide, this.whole, k, over, (mv) => k * lane + 3 + (1 - (mv - least) / (most - least)) * (lane - 6));
+    }
+    wide.fillStyle = soft;
+    wide.font = "12px sans-serif";
+    if (!this.whole) wide.fillText("reading the whole record once …", LEFT + 8, high / 2 + 4);
+    leads.forEach((lead, k) => wide.fillText(lead, 4, (k + 0.5) * lane + 4, LEFT - 8));
     wide.strokeStyle = accent;
     wide.lineWidth = 2;
-    wide.strokeRect(over(this.start), 1, Math.max(3, over(this.start + this.seconds) - over(this.start)), OVERVIEW - 2);
-    const leads = model.leads, tall = leads.length * LANE_TALL + 20, near = this.surface(this.near, tall), place = (time) => LEFT + ((time - this.start) / this.seconds) * plot;
+    wide.strokeRect(over(this.start), 1, Math.max(3, over(this.start + this.seconds) - over(this.start)), high - 2);
+    const tall = leads.length * LANE_TALL + 20, near = this.surface(this.near, tall), place = (time) => LEFT + ((time - this.start) / this.seconds) * plot;
     near.save();
     near.beginPath();
     near.rect(LEFT, 0, plot, tall);
@@ -164,7 +173,7 @@ class LongStripView {
     }
     const words = `${clock(this.start, digits)} to ${clock(this.start + this.seconds, digits)} of ${clock(model.duration)}`;
     setText(this.said, words);
-    setAttribute(this.wide, "aria-label", `Overview of lead ${leads[0]}; in view: ${words}`);
+    setAttribute(this.wide, "aria-label", `Overview of ${leads.length === 1 ? "lead" : "leads"} ${leads.join(", ")}; in view: ${words}`);
     setAttribute(this.near, "aria-label", `Leads ${leads.join(", ")} from ${words}`);
     Object.assign(this.root.dataset, {start: this.start.toFixed(3), seconds: this.seconds.toFixed(3), taken: taken.start.toFixed(3), overview: String(Boolean(this.whole))});
     if (asks) this.ask();
