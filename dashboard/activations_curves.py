@@ -13,7 +13,7 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, Legend
 from bokeh.plotting import figure
 
-from dashboard.tasks import caller, start
+from dashboard.tasks import caller, on_page, start
 from dashboard.theme import caption
 from xai_views.errors import XaiViewsError
 from xai_views.methods.superpixels.curves import areas, comparison, predictor, relevance_curves
@@ -68,7 +68,7 @@ class CurvesPanel(pn.viewable.Viewer):
         self._future: Any = None
         self.go.on_click(lambda _: start(self.run()))
         self.stop.on_click(lambda _: self.cancel())
-        self.order.param.watch(lambda *_: self.draw(), "value")
+        self.order.param.watch(lambda *_: on_page(self.draw), "value")
         app.state.param.watch(lambda *_: self.cancel(), ["sample", *panel.watched])
 
     def _figure(self) -> Any:

@@ -14,6 +14,9 @@ logger = logging.getLogger("xai_views.dashboard")
 
 WIDTH = 640
 COLUMNS, ROWS = 4, 2
+SIDE = WIDTH // COLUMNS
+#: Seconds of a record that are drawn.
+TRACE_S = 3.0
 
 _pool = ThreadPoolExecutor(1, thread_name_prefix="previews")
 _drawn: dict[str, Future] = {}
@@ -72,23 +75,44 @@ def _of_samples(name: str) -> str:
         import numpy as np
         from PIL import Image
 
-        from xai_views.samples import images, open_samples
+        from xai_views.samples import images, is_signals, open_samples
 
         samples = open_samples(name)
-        count = min(COLUMNS * ROWS, samples.sizes["sample"])
-        chosen = np.linspace(0, samples.sizes["sample"] - 1, count).astype(int)
-        tiles = images(samples, chosen)
+        if is_signals(samples):
+            tiles = _traces(samples)
+        else:
+            count = min(COLUMNS * ROWS, samples.sizes["sample"])
+            tiles = images(samples, np.linspace(0, samples.sizes["sample"] - 1, count).astype(int))
         if tiles.dtype != np.uint8:
             tiles = (np.clip(tiles, 0, 1) * 255).astype(np.uint8)
-        side = WIDTH // COLUMNS
-        sheet = Image.new("RGB", (WIDTH, side * -(-count // COLUMNS)))
+        sheet = Image.new("RGB", (WIDTH, SIDE * -(-len(tiles) // COLUMNS)), "white")
         for i, tile in enumerate(tiles):
             picture = Image.fromarray(tile[..., 0] if tile.shape[-1] == 1 else tile).convert("RGB")
-            sheet.paste(picture.resize((side, side)), (i % COLUMNS * side, i // COLUMNS * side))
+            sheet.paste(picture.resize((SIDE, SIDE)), (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
         return _encoded(sheet)
     except Exception:
         logger.exception("The preview of %s could not be drawn.", name)
         return ""
+
+
+def _traces(samples: Any) -> Any:
+    """The beginning of one lead of several records, or of several leads of the only one: tiles ``[N, H, W, 3]`` uint8."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    few = COLUMNS * ROWS
+    steps = slice(int(TRACE_S * float(samples.attrs["rate"])))
+    signal = samples["signal"].isel(sample=slice(few), time=steps).values
+    tiles = []
+    for trace in (signal[:, min(1, signal.shape[1] - 1)] if len(signal) > 1 else signal[0])[:few]:
+        tile = Image.new("RGB", (SIDE, SIDE), "white")
+        middle = np.median(trace)
+        points = [
+            (SIDE * i / len(trace), SIDE * (0.6 - 0.3 * float(v - middle))) for i, v in enumerate(trace)
+        ]
+        ImageDraw.Draw(tile).line(points, fill=(20, 20, 20), width=2)
+        tiles.append(np.asarray(tile))
+    return np.stack(tiles)
 
 
 def _encoded(picture: Any) -> str:

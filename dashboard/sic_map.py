@@ -71,7 +71,7 @@ class MapView(pn.viewable.Viewer):
         self.pane = pn.pane.Bokeh(None, sizing_mode="stretch_width", min_height=420)
         ways = {"Principal axes": "pca", "Neighbours (t-SNE)": "tsne"}
         self.how = pmui.RadioButtonGroup(options=ways, value="pca", size="small", width=300)
-        self.how.param.watch(self._show, "value")
+        self.how.param.watch(lambda *_: on_page(self._show), "value")
         self.words = caption("The map appears when every sample was observed.")
         n = app.session.population.n
         self.rows = np.unique(np.linspace(0, max(n - 1, 0), min(n, MOST)).astype(int))
@@ -93,10 +93,13 @@ class MapView(pn.viewable.Viewer):
             What is said of each sample when the pointer rests on it.
         """
         self._said = [said[i] for i in self.rows]
-        self._show()
+        on_page(self._show)
 
     def follow(self) -> None:
         """Move the ring to the sample in view."""
+        on_page(self._ringed)
+
+    def _ringed(self) -> None:
         if self._drawn is not None:
             here = self._here(self._drawn)
             if here != dict(self._ring.data):

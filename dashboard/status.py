@@ -24,6 +24,7 @@ class StatusLine(pn.viewable.Viewer):
         through = [":host, :host * { pointer-events: none; }"]
         self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
         self._page, self._due = caller(), False
+        self._timer: asyncio.TimerHandle | None = None
         me = weakref.ref(self)  # a notebook ends no session: a line that is gone leaves by itself
 
         def changed(*_: Any) -> None:
@@ -36,7 +37,7 @@ class StatusLine(pn.viewable.Viewer):
 
         stop = kernel.subscribe(changed)
         if pn.state.curdoc is not None:
-            pn.state.on_session_destroyed(lambda _: stop())
+            pn.state.on_session_destroyed(lambda _: (stop(), self._end()))
 
     def _soon(self) -> None:
         try:
@@ -44,7 +45,13 @@ class StatusLine(pn.viewable.Viewer):
         except RuntimeError:  # a script
             self._write()
         else:
-            loop.call_later(REST_S, self._page, self._write)
+            self._timer = loop.call_later(REST_S, self._page, self._write)
+
+    def _end(self) -> None:
+        """Write no more: the page is gone."""
+        self._due = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _write(self) -> None:
         self._due = False  # first: what changes from here on is written again

@@ -240,6 +240,14 @@ def test_a_row_of_tiles_becomes_two_rows(tmp_path):
     assert Image.open(io.BytesIO(data)).size == (320, 160)
 
 
+@pytest.mark.parametrize("name", ["ecg/dicom", "ecg/test", "digits/test"])
+def test_previews_are_drawn_of_images_and_of_records(monkeypatch, name):
+    monkeypatch.setattr(previews, "_drawn", {})
+    previews.preview(name, None)
+    previews.wait()
+    assert previews.preview(name, None).startswith("data:image/jpeg;base64,")
+
+
 def test_a_preview_that_cannot_be_drawn_is_left_out(monkeypatch):
     monkeypatch.setattr(previews, "_drawn", {})
     assert previews.preview("no such samples", None) == ""

@@ -356,3 +356,18 @@ def test_projections():
     first, again = neighbours_map(z, supports), neighbours_map(z, supports)
     np.testing.assert_array_equal(first[0], again[0])
     assert first[1].shape == (4, 2)
+
+
+def test_what_bokeh_draws_is_changed_while_the_page_is_locked(open_app, monkeypatch):
+    """Panel may process events of the browser without the page's lock; Bokeh then refuses, and what follows is lost."""
+    from dashboard import sic_map
+
+    app, later = open_app(), []
+    app.population.map.fill(app.session.names)
+    monkeypatch.setattr(sic_map, "on_page", later.append)
+    ring = dict(app.population.map._ring.data)
+    app.state.sample = 5
+    assert dict(app.population.map._ring.data) == ring
+    for call in later:
+        call()
+    assert dict(app.population.map._ring.data) != ring

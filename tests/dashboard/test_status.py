@@ -64,3 +64,15 @@ def test_a_line_that_is_gone_leaves(kernel):
     gc.collect()
     kernel.changes()
     assert kernel.listeners == []
+
+
+async def test_nothing_is_written_when_the_page_is_gone(kernel, monkeypatch):
+    monkeypatch.setattr(status, "REST_S", 0.05)
+    line = StatusLine(kernel)
+    before = line._pane.object
+    kernel.changes()
+    await asyncio.sleep(0)  # the change has reached the page
+    line._end()
+    kernel.changes()
+    await asyncio.sleep(0.2)
+    assert line._pane.object == before
