@@ -111,8 +111,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
 def bring(app: Any, ds: Any, names: list[str] | None = None) -> list[tuple[int, str]]:
     """Take records into an app's session, see :meth:`dashboard.ecg_data.EcgSession.take`; their positions and what was done."""
     ready, positions = app.session.take(ds, names)
-    flags = [str(f) for f in ready["flag"].values] if "flag" in ready else [""] * len(positions)
-    return [(p, done(ds, ready, flag)) for p, flag in zip(positions, flags, strict=True)]
+    return [(p, done(ds, ready, app.session.flag(p))) for p in positions]
 
 
 def done(ds: Any, ready: Any, flag: str) -> str:

@@ -98,21 +98,14 @@ def _of_samples(name: str) -> str:
 def _traces(samples: Any) -> Any:
     """The beginning of one lead of several records, or of several leads of the only one: tiles ``[N, H, W, 3]`` uint8."""
     import numpy as np
-    from PIL import Image, ImageDraw
+
+    from xai_views.samples.signals import trace_tile
 
     few = COLUMNS * ROWS
     steps = slice(int(TRACE_S * float(samples.attrs["rate"])))
     signal = samples["signal"].isel(sample=slice(few), time=steps).values
-    tiles = []
-    for trace in (signal[:, min(1, signal.shape[1] - 1)] if len(signal) > 1 else signal[0])[:few]:
-        tile = Image.new("RGB", (SIDE, SIDE), "white")
-        middle = np.median(trace)
-        points = [
-            (SIDE * i / len(trace), SIDE * (0.6 - 0.3 * float(v - middle))) for i, v in enumerate(trace)
-        ]
-        ImageDraw.Draw(tile).line(points, fill=(20, 20, 20), width=2)
-        tiles.append(np.asarray(tile))
-    return np.stack(tiles)
+    traces = signal[:, min(1, signal.shape[1] - 1)] if len(signal) > 1 else signal[0]
+    return np.stack([trace_tile(trace, SIDE) for trace in traces[:few]])
 
 
 def _encoded(picture: Any) -> str:

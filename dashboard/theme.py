@@ -199,9 +199,12 @@ NOTE_CSS = """
 """
 
 
-_NARROWER = "min-width: 0 !important; } }"
-HALVES = "@media (max-width: 600px) { .half { width: calc(50% - 24px) !important; " + _NARROWER
-_WHOLE = "@media (max-width: 600px) { :host > div, div[style*='width'] { width: 100% !important; " + _NARROWER
+HALVES = (
+    "@media (max-width: 600px) { .half { width: calc(50% - 24px) !important; min-width: 0 !important; } }"
+)
+_WHOLE = (
+    "@media (max-width: 600px) { div[style*='width'] { width: 100% !important; min-width: 0 !important; } }"
+)
 
 MUTED = {"color": "var(--mui-palette-text-secondary, #56606b)", "max-width": "110ch", "font-size": "0.875rem"}
 

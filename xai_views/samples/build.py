@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from xai_views.errors import SamplesError, XaiViewsError
 
@@ -23,6 +23,7 @@ from . import birds, watermark
 from .birds_samples import NOTE, SETS, draw
 from .nuclei import CLASSES, centres, nuclei_samples, split_blocks
 from .photos import PHOTOS, SIDE
+from .signals import trace_tile
 from .upload import fit
 
 
@@ -227,7 +228,7 @@ def build_ecg(out: Path) -> None:
         "origin": ecg_samples.ORIGIN,
         "command": "python -m xai_views.samples build ecg --out data/samples",
     }
-    tiles = [_trace(arrays["signal"][i, 1]) for i in range(8)]
+    tiles = [trace_tile(arrays["signal"][i, 1, : 3 * 400], 80) for i in range(8)]
     _write(out / "ecg-test", card, tiles, **ecg_samples.packed(arrays))
     real = {
         "name": "ecg-dicom",
@@ -240,15 +241,6 @@ def build_ecg(out: Path) -> None:
         "sha256": {},
     }
     _write_card(out / "ecg-dicom", real)
-
-
-def _trace(lead: np.ndarray) -> np.ndarray:
-    """Three seconds of a lead drawn as a picture of 80x80 pixels."""
-    picture = Image.new("RGB", (80, 80), "white")
-    values = lead[: 3 * 400]
-    points = [(80 * i / len(values), 50 - 30 * float(v)) for i, v in enumerate(values)]
-    ImageDraw.Draw(picture).line(points, fill=(20, 20, 20), width=1)
-    return np.asarray(picture)
 
 
 BUILDERS = {

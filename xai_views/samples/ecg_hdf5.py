@@ -61,19 +61,16 @@ def hdf5_sources(path: Path, rate: float | None = None, leads: Sequence[str] | N
     known = RATE if rate is None else positive_rate(rate, "rate=")
     shape, ids, some = _with(path, _glance)
     if shape[2] == len(LEADS):
-        names, remarks = _order(some)
+        names, said = _order(some)
         wanted = leads
     else:
         if leads is None or len(leads) != shape[2]:
             raise SamplesError(
                 f"{path.name!r} holds tracings of {shape[2]} leads without names; give leads=, the name of each."
             )
-        names, remarks, wanted = unique_leads(leads), (), None
-    remarks = (
-        *([] if rate else ["the file names no rate, so 400 Hz"]),
-        "the file names no unit, so mV",
-        *remarks,
-    )
+        names, said, wanted = unique_leads(leads), "", None
+    rated = "" if rate else "the file names no rate, so 400 Hz"
+    remarks = tuple(filter(None, (rated, "the file names no unit, so mV", said)))
     return [
         chosen(
             Source(name, tuple(names), known, shape[1], _reader(path, i), remarks, "the file's own numbers"),
@@ -102,16 +99,16 @@ def _glance(file: Any) -> tuple[tuple[int, int, int], list[str], np.ndarray]:
     return tracings.shape, names, some[some.any((1, 2))]
 
 
-def _order(some: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _order(some: np.ndarray) -> tuple[tuple[str, ...], str]:
     """The order of leads in which the limb leads follow from I and II, and what is to be said of it."""
     off = [_off(some[:, :, [order.index(x) for x in LEADS]]) for order in ORDERS]
     best = int(np.argmin(off))
     if off[best] > OFF:
-        return ORDERS[0], (
-            "the file names no leads, so the order of CODE-15, which its limb leads do not bear out",
-        )
-    said = "" if best == 0 else "the file names no leads; by its limb leads in the order of the CODE test set"
-    return ORDERS[best], (said,) if said else ()
+        return ORDERS[
+            0
+        ], "the file names no leads, so the order of CODE-15, which its limb leads do not bear out"
+    known = ("CODE-15", "the CODE test set")[best]
+    return ORDERS[best], f"the file names no leads; by its limb leads in the order of {known}"
 
 
 def _off(leads: np.ndarray) -> float:

@@ -213,3 +213,28 @@ def _check_signal(ds: xr.Dataset) -> None:
     if len(set(leads)) < len(leads):
         twice = next(x for x in leads if leads.count(x) > 1)
         raise SamplesError(f"the lead {twice!r} is there twice; leads must be unique.")
+
+
+def trace_tile(trace: np.ndarray, side: int) -> np.ndarray:
+    """Draw a lead as a small picture, such as start pages show.
+
+    Parameters
+    ----------
+    trace : ndarray
+        ``[time]`` mV.
+    side : int
+        Pixels.
+
+    Returns
+    -------
+    ndarray
+        ``[side, side, 3]`` uint8: black on white, the median a little below the middle.
+    """
+    from PIL import Image, ImageDraw
+
+    tile, middle = Image.new("RGB", (side, side), "white"), float(np.median(trace))
+    points = [
+        (side * i / len(trace), side * (0.62 - 0.36 * (float(v) - middle))) for i, v in enumerate(trace)
+    ]
+    ImageDraw.Draw(tile).line(points, fill=(20, 20, 20), width=max(1, side // 80))
+    return np.asarray(tile)
