@@ -2,76 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xai_views.errors import XaiViewsError
 
-#: Dimensions of every variable; a name in brackets may be replaced as shown in the second tuple.
-VARIABLES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "logit": (("sample", "class"),),
-    "probability": (("sample", "class"),),
-    "bias": (("class",),),
-    "evidence": (("sample", "support"),),
-    "latent": (("sample", "dimension"),),
-    "latent_evidence": (("sample", "match", "dimension"),),
-    "contribution": (("sample", "target", "y", "x"), ("sample", "target", "lead", "time")),
-    "rendering": (("sample", "target", "y", "x", "rgba"),),
-    "support_contribution": (("sample", "match", "y", "x"), ("sample", "match", "lead", "time")),
-    "self_contribution": (("support", "y", "x"), ("support", "lead", "time")),
-    "residual": (("sample", "target"),),
-    "norm": (("sample",),),
-    "best_cosine": (("sample",),),
+#: How a variable is drawn. Views know roles and no method, so that what a new method gives is seen at once.
+ROLES: Mapping[str, str] = {
+    "signed map": "values for and against, around a neutral zero",
+    "unsigned map": "values from zero up",
+    "labels": "ids of regions or clusters, -1 = none",
+    "ledger": "signed shares that add up to something",
+    "curve": "values along an axis",
+    "scalar": "single figures, or one for each class",
+    "landmark": "positions",
+    "image": "colours to be looked at as they are",
+}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What one name means.
+
+    Attributes
+    ----------
+    role : str
+        One of :data:`ROLES`.
+    dims : tuple of tuple of str
+        The dimensions that it may have.
+    """
+
+    role: str
+    dims: tuple[tuple[str, ...], ...]
+
+
+def _over(role: str, *dims: str) -> Variable:
+    return Variable(role, tuple(tuple(d.split()) for d in dims))
+
+
+#: The common names. A method adds its own as ``"<method>.<name>"``, with any dimensions and a role.
+VARIABLES: Mapping[str, Variable] = {
+    "logit": _over("scalar", "sample class"),
+    "probability": _over("scalar", "sample class"),
+    "bias": _over("scalar", "class"),
+    "evidence": _over("ledger", "sample support"),
+    "latent": _over("curve", "sample dimension"),
+    "latent_evidence": _over("ledger", "sample match dimension"),
+    "contribution": _over("signed map", "sample target y x", "sample target lead time"),
+    "rendering": _over("image", "sample target y x rgba"),
+    "support_contribution": _over("signed map", "sample match y x", "sample match lead time"),
+    "self_contribution": _over("signed map", "support y x", "support lead time"),
+    "residual": _over("scalar", "sample target"),
+    "norm": _over("scalar", "sample"),
+    "best_cosine": _over("scalar", "sample"),
     # Steps of the signal are finer than those that are clustered: time they have of their own.
-    "attribution": (("sample", "y", "x"), ("sample", "lead", "time"), ("sample", "lead", "signal_time")),
-    "attribution_gap": (("sample",),),
-    "uncertainty": (("sample", "y", "x"), ("sample", "lead", "time")),
-    "segment": (("sample", "y", "x"),),
-    "region": (("sample", "y", "x"),),
-    "region_attribution": (("sample", "y", "x"),),
-    "kept": (("sample",),),
-    "cluster": (("sample", "time"), ("sample", "y", "x")),
-    "proportion": (("sample", "cluster"),),
-    "cluster_contribution": (("sample", "target", "cluster"),),
-    "padding_contribution": (("sample", "target"),),
-    "time_contribution": (("sample", "target", "time"),),
+    "attribution": _over("signed map", "sample y x", "sample lead time", "sample lead signal_time"),
+    "attribution_gap": _over("scalar", "sample"),
+    "uncertainty": _over("unsigned map", "sample y x", "sample lead time", "sample lead signal_time"),
+    "segment": _over("labels", "sample y x"),
+    "region": _over("labels", "sample y x"),
+    "region_attribution": _over("signed map", "sample y x"),
+    "kept": _over("scalar", "sample"),
+    "cluster": _over("labels", "sample time", "sample y x"),
+    "proportion": _over("scalar", "sample cluster"),
+    "cluster_contribution": _over("ledger", "sample target cluster"),
+    "padding_contribution": _over("ledger", "sample target"),
+    "time_contribution": _over("curve", "sample target time"),
     # On the grid of the clustering, which is coarser than the image: (row, column).
-    "assignment": (("sample", "row", "column"),),
-    "entropy": (("sample", "time"), ("sample", "y", "x"), ("sample", "row", "column")),
-    "ensemble_entropy": (("sample", "time"),),
-    "margin": (("sample", "time"), ("sample", "row", "column")),
-    "second": (("sample", "time"), ("sample", "row", "column")),
-    "layer_share": (("sample", "layer", "row", "column"),),
-    "similarity": (("sample", "layer", "row", "column"),),
-    "token_norm": (("sample", "layer", "row", "column"),),
-    "inertia": (("sample",),),
-    "inertia_exact": (("sample",),),
-    "temperature": (("sample",),),
-    "cluster_class": (("sample", "cluster", "rank"),),
-    "cluster_class_probability": (("sample", "cluster", "rank"),),
-    "cluster_shapley": (("sample", "target", "cluster"),),
-    "ablated_logit": (("sample", "class"),),
-    "ablated_probability": (("sample", "class"),),
-    "depth_segment": (("sample", "depth", "y", "x"),),
-    "peer_segment": (("sample", "y", "x"),),
-    "peer_figures": (("sample", "peer", "figure"),),
-    "effective_number": (("sample", "depth"),),
-    "explained": (("sample", "depth"),),
+    "assignment": _over("labels", "sample row column"),
+    "entropy": _over("unsigned map", "sample time", "sample y x", "sample row column"),
+    "ensemble_entropy": _over("unsigned map", "sample time"),
+    "margin": _over("unsigned map", "sample time", "sample row column"),
+    "second": _over("labels", "sample time", "sample row column"),
+    "layer_share": _over("unsigned map", "sample layer row column"),
+    "similarity": _over("signed map", "sample layer row column"),
+    "token_norm": _over("unsigned map", "sample layer row column"),
+    "inertia": _over("scalar", "sample"),
+    "inertia_exact": _over("scalar", "sample"),
+    "temperature": _over("scalar", "sample"),
+    "cluster_class": _over("labels", "sample cluster rank"),
+    "cluster_class_probability": _over("scalar", "sample cluster rank"),
+    "cluster_shapley": _over("ledger", "sample target cluster"),
+    "ablated_logit": _over("scalar", "sample class"),
+    "ablated_probability": _over("scalar", "sample class"),
+    "depth_segment": _over("labels", "sample depth y x"),
+    "peer_segment": _over("labels", "sample y x"),
+    "peer_figures": _over("scalar", "sample peer figure"),
+    "effective_number": _over("curve", "sample depth"),
+    "explained": _over("curve", "sample depth"),
 }
 PROVENANCE = (
-    "method",
-    "parameters",
-    "model",
-    "model_sha256",
-    "samples_sha256",
-    "version",
-    "seed",
-    "device",
-    "exact",
-)
+    "method", "parameters", "model", "model_sha256", "samples_sha256", "version", "seed", "device", "exact", "batch",
+)  # fmt: skip
+
+
+def with_roles(ds: xr.Dataset, gives: Mapping[str, str] = {}) -> xr.Dataset:  # noqa: B006 - never changed
+    """Return ``ds`` with a role in the attributes of every variable: that of its common name, or as the method gives it.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As a method made it; it is left alone.
+    gives : mapping
+        Roles of the method's own variables, by name.
+    """
+    out = ds.copy(deep=False)
+    for name in ds.data_vars:
+        common = VARIABLES.get(str(name))
+        role = common.role if common is not None else gives.get(str(name))
+        if role is not None:
+            out[name] = out[name].assign_attrs(role=role)
+    return out
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
@@ -80,25 +126,36 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     XaiViewsError
-        In one sentence, for an unknown variable, wrong dimensions, a value that is not finite, or missing provenance.
+        In one sentence, for an unknown variable, wrong dimensions, a value that is not finite, a missing role or missing
+        provenance.
     """
     for name, variable in ds.data_vars.items():
-        if name not in VARIABLES:
-            raise XaiViewsError(f"an explanation has no variable {name!r}; known are {', '.join(VARIABLES)}.")
-        if variable.dims not in VARIABLES[name]:
-            raise XaiViewsError(
-                f"{name!r} has dimensions {list(variable.dims)} and should have {list(VARIABLES[name][0])}; transpose it."
-            )
-        if variable.dtype.kind == "f" and not bool(np.isfinite(variable.values).all()):
-            raise XaiViewsError(
-                f"{name!r} holds values that are not finite; the explanation cannot be trusted."
-            )
+        _checked(str(name), variable, str(ds.attrs.get("method", "")))
     missing = [a for a in PROVENANCE if a not in ds.attrs]
     if missing:
         raise XaiViewsError(
             f"the explanation does not say its {missing[0]!r}; explanations carry {', '.join(PROVENANCE)}."
         )
     return ds
+
+
+def _checked(name: str, variable: xr.DataArray, method: str) -> None:
+    common = VARIABLES.get(name)
+    if common is None:
+        if not (method and name.startswith(f"{method}.") and len(name) > len(method) + 1):
+            raise XaiViewsError(
+                f"an explanation has no variable {name!r}; take a common name, or {method or '<method>'}.{name} with a role."
+            )
+        if variable.attrs.get("role") not in ROLES:
+            raise XaiViewsError(
+                f"{name!r} has the role {variable.attrs.get('role')!r}; say one of {', '.join(ROLES)} in the method's gives."
+            )
+    elif variable.dims not in common.dims:
+        raise XaiViewsError(
+            f"{name!r} has dimensions {list(variable.dims)} and should have {list(common.dims[0])}; transpose it."
+        )
+    if variable.dtype.kind == "f" and not bool(np.isfinite(variable.values).all()):
+        raise XaiViewsError(f"{name!r} holds values that are not finite; the explanation cannot be trusted.")
 
 
 def combine(parts: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xai_views.contract.method import Ask, Method
+from xai_views.contract.former import Ask, Method
 from xai_views.methods.choosing import available, get, suited
 from xai_views.methods.explaining import explain
 

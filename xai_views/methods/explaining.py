@@ -1,20 +1,23 @@
-"""Explanations without a kernel, and what says how they were made."""
+"""Explaining without a kernel: from model, samples and a method's parameters to a dataset that says how it was made."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xai_views.contract.explanation import adds_up, combine, validate
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
+from xai_views.contract.explanation import adds_up, combine, validate, with_roles
 from xai_views.contract.method import Method
 from xai_views.errors import MethodError
-from xai_views.methods.choosing import get, suited
-from xai_views.samples import digest, inputs, is_signals, open_samples
+from xai_views.methods.choosing import suited
+from xai_views.samples import digest, inputs, is_signals, labelled_for, open_samples
 from xai_views.samples.prepare import prepare
 from xai_views.version import __version__
 
@@ -22,12 +25,12 @@ from xai_views.version import __version__
 def explain(
     model: Any,
     samples: Any,
-    method: str | Method | None = None,
+    method: str | Method | Ask | None = None,
     *,
-    ask: Any = None,
     batch: int = 32,
+    progress: Callable[[int, int], Any] | None = None,
     **parameters: Any,
-):
+) -> xr.Dataset:
     """Explain samples without a kernel.
 
     Parameters
@@ -36,14 +39,15 @@ def explain(
         Anything that :func:`xai_views.open_model` takes.
     samples : xarray.Dataset or anything that :func:`xai_views.open_samples` takes
         What to explain; records are brought to the leads, rate and length of a network of signals.
-    method : str or Method, optional
-        Name of the method; by default the one that suits the model, see :func:`suited`.
-    ask : Ask, optional
-        What is wanted; the method's default otherwise.
+    method : str, Method or Ask, optional
+        Name of the method, or what is asked of one; by default the one that suits the model, see :func:`suited`.
     batch : int
         Images or records per pass.
+    progress : callable, optional
+        ``progress(done, total)`` while a long method is at work; it may raise to stop.
     **parameters
-        Parameters of the method.
+        Parameters of the method. Those that an explanation holds in ``attrs["parameters"]`` (JSON) give it again, bit for
+        bit on the CPU.
 
     Returns
     -------
@@ -59,54 +63,75 @@ def explain(
 
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
-    chosen = get(suited(model) if method is None else method, **parameters)
+    ask = parameters.pop("ask", None)  # TRANSITION: methods of the former contract
+    chosen, ask = asked(model, method, parameters) if ask is None else (asked(model, method, parameters)[0], ask)
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
-    if model.of_signals and is_signals(samples):  # what is done to them is written into the provenance
+    if model.kind == "signal" and is_signals(samples):  # what is done to them is written into the provenance
         samples = prepare(samples, model.leads, model.rate, model.size[0])
-    ask = chosen.default_ask() if ask is None else chosen.ready(model, ask)
-    parts = []
+    samples = labelled_for(samples, model.classes)
     n = samples.sizes["sample"]
     if n == 0:
         raise MethodError("no sample was given to explain; select at least one.")
+    ask = chosen.ready(model, ask)
+    parts = []
     for start in range(0, n, batch):
         x = inputs(samples, np.arange(start, min(start + batch, n)))
-        observed = chosen.observe(model, x, [ask] * len(x), [None] * len(x))
+        observed = observed_whole(chosen.observe(model, x, [ask] * len(x), [None] * len(x)), progress)
         parts += [chosen.interpret(model, o, ask) for o in observed]
-    return finish(parts, model, samples, chosen)
+    return finish(parts, model, samples, chosen, ask, batch)
 
 
-def provenance(model: Any, method: Any, samples_sha256: str, exact: bool = True) -> dict[str, Any]:
-    """The attributes that say how an explanation was made."""
-    parameters = dict(method.key_parameters())
-    return {
-        "method": method.key,
-        "parameters": json.dumps(parameters, default=str),
-        "model": model.name,
-        "model_sha256": model.sha256,
-        "samples_sha256": samples_sha256,
-        "version": __version__,
-        "seed": int(parameters.get("seed", 0)),
-        "device": str(model.device),
-        "exact": int(exact),
-    }
+def asked(model: Any, method: str | Method | Ask | None, parameters: dict[str, Any]) -> tuple[Any, Any]:
+    """The method that is meant, and what is asked of it."""
+    if isinstance(method, Ask):
+        chosen = registry.plain(method.method)
+        return chosen, chosen.ask(**{**method.values, **parameters}) if parameters else method
+    chosen = registry.method(suited(model) if method is None else method, **parameters)
+    return chosen, chosen.ask() if isinstance(chosen, Method) else chosen.default_ask()  # TRANSITION
 
 
-def finish(parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Any) -> xr.Dataset:
-    """Join single explanations, name the samples, add the provenance and validate."""
-    ds = combine(parts)
-    names = (
-        samples["name"].values
-        if "name" in samples
-        else [f"sample-{i}" for i in range(samples.sizes["sample"])]
-    )
+def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = None) -> list[Any]:
+    """The observations that ``observe`` returned, or those at the end of its generator; partial ones are passed over."""
+    if not inspect.isgenerator(observing):
+        return observing
+    while True:
+        try:
+            step = next(observing)
+        except StopIteration as end:
+            return end.value
+        if progress is not None:
+            progress(step.done, step.total)
+
+
+def finish(
+    parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Any, ask: Any = None, batch: int = 1
+) -> xr.Dataset:
+    """Join single explanations, name the samples, add roles and provenance, and validate."""
+    ds = with_roles(combine(parts), getattr(method, "gives", {}))
+    n = samples.sizes["sample"]
+    names = samples["name"].values if "name" in samples else [f"sample-{i}" for i in range(n)]
     content = hashlib.sha256()
-    for i in range(samples.sizes["sample"]):
+    for i in range(n):
         content.update(digest(inputs(samples, [i])[0]).encode())
     ds = ds.assign_coords(sample=np.asarray(names, dtype=str))
-    if "label" in samples:
-        ds = ds.assign_coords(label=("sample", samples["label"].values)) if samples["label"].ndim == 1 else ds
+    if "label" in samples and samples["label"].ndim == 1:
+        ds = ds.assign_coords(label=("sample", samples["label"].values))
     # what was done to bring records to the model
     prepared = {n: samples.attrs[n] for n in ("prepared",) if n in samples.attrs}
-    return validate(ds.assign_attrs(prepared, **provenance(model, method, content.hexdigest(), adds_up(ds))))
+    return validate(
+        ds.assign_attrs(
+            prepared,
+            method=method.key,
+            parameters=ask.text() if isinstance(ask, Ask) else json.dumps(dict(method.key_parameters()), default=str),
+            model=model.name,
+            model_sha256=model.sha256,
+            samples_sha256=content.hexdigest(),
+            version=__version__,
+            seed=int(getattr(ask, "values", {}).get("seed", 0)),
+            device=str(model.device),
+            exact=int(adds_up(ds)),
+            batch=batch,
+        )
+    )

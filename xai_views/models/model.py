@@ -73,6 +73,22 @@ class Model:
         return self.size is not None and len(self.size) == 1
 
     @property
+    def kind(self) -> str:
+        """What it is given: "image" or "signal"."""
+        return "signal" if self.of_signals else "image"
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """What it answers with."""
+        return frozenset({"logits", "embedding"})
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What it holds beside its weights: "supports", "latents"."""
+        held = {"supports": self.supports is not None, "latents": self.latents is not None}
+        return frozenset(name for name, there in held.items() if there)
+
+    @property
     def device(self) -> torch.device:
         """Device of the parameters."""
         return next((p.device for p in self.module.parameters()), torch.device("cpu"))

@@ -15,7 +15,7 @@ import param
 import torch
 import xarray as xr
 
-from xai_views.contract.method import Method
+from xai_views.contract.former import Method
 from xai_views.engine.clusters import soft
 from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
 from xai_views.errors import MethodError, ModelError
@@ -35,6 +35,7 @@ class EcgClustersMethod(Method):
 
     key: ClassVar[str] = "ecg_clusters"
     title: ClassVar[str] = "Time-localised clusters"
+    preference: ClassVar[int] = 20
     cost: ClassVar[str] = (
         "1 forward pass, and 1 for each set of muted intervals; 1 backward pass per class where the head is not linear; "
         "what a chosen attribution needs; codebook, K and temperature without a pass"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xai_views.contract.method import Ask
+from xai_views.contract.former import Ask
 from xai_views.engine.clusters.observed import PREDICTED, Ablation, Observed
 from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters.muting import Mute

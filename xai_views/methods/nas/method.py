@@ -15,7 +15,7 @@ import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.method import Ask
+from xai_views.contract.former import Ask
 from xai_views.engine.attribution.maps import METHODS, fits
 from xai_views.engine.clusters.observed import PREDICTED, Observed
 from xai_views.engine.superpixels.aggregate import aggregate, kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xai_views.contract.method import Ask
+from xai_views.contract.former import Ask
 from xai_views.engine.clusters.observed import PREDICTED, Ablation
 
 

@@ -15,7 +15,7 @@ import param
 import torch
 import xarray as xr
 
-from xai_views.contract.method import Method
+from xai_views.contract.former import Method
 from xai_views.engine.clusters import effects, kmeans, pca, soft, tree
 from xai_views.engine.clusters.assigners import cluster
 from xai_views.engine.clusters.features import Features
@@ -38,6 +38,7 @@ class NaveMethod(Method):
 
     key: ClassVar[str] = "nave"
     title: ClassVar[str] = "Activation clusters"
+    preference: ClassVar[int] = 10
     cost: ClassVar[str] = (
         "1 forward pass; 1 backward pass per class where the head is not linear; K, weights and taps without a pass"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.method import Ask, Method
+from xai_views.contract.former import Ask, Method
 from xai_views.engine.attribution.maps import METHODS, fits, saliency
 from xai_views.engine.clusters.observed import PREDICTED
 from xai_views.models.taps import capture

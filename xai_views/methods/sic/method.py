@@ -15,7 +15,7 @@ import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.method import Method
+from xai_views.contract.former import Method
 from xai_views.errors import MethodError
 from xai_views.methods.sic.observation import PREDICTED, Group, Plan, SICAsk, SICObservation, group_of
 from xai_views.models import evidence
@@ -31,6 +31,7 @@ class SICMethod(Method):
 
     key: ClassVar[str] = "sic"
     title: ClassVar[str] = "Support samples and evidence"
+    preference: ClassVar[int] = 30
     cost: ClassVar[str] = (
         "1 forward pass and 1 backward pass per support of an asked class; all other classes by products"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xai_views.contract.method import Ask
+from xai_views.contract.former import Ask
 from xai_views.models.supports import Supports
 
 #: Stands for "the class with the largest logit" in an ask.

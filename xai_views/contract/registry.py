@@ -1,0 +1,123 @@
+"""What is installed: methods, families, samples, recipes, metrics, apps and panels, all found through entry points.
+
+Any installed package adds one with a line of its ``pyproject.toml``, by the same route as those of this package::
+
+    [project.entry-points."xai_views.methods"]
+    mine = "my_package.my_method:MyMethod"
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from xai_views.contract.method import Method
+from xai_views.errors import MethodError, XaiViewsError, nearest
+
+GROUPS = ("methods", "families", "samples", "recipes", "metrics", "apps", "panels", "server")
+
+
+@cache
+def entries(group: str) -> dict[str, EntryPoint]:
+    """Return what is installed in one group, by name; nothing is imported.
+
+    Parameters
+    ----------
+    group : str
+        One of :data:`GROUPS`.
+
+    Returns
+    -------
+    dict of str to importlib.metadata.EntryPoint
+        Sorted by name.
+    """
+    if group not in GROUPS:
+        raise XaiViewsError(f"there is no group {group!r}; there is {nearest(group, GROUPS)}.")
+    return {entry.name: entry for entry in sorted(entry_points(group=f"xai_views.{group}"))}
+
+
+@cache
+def load(group: str, name: str) -> Any:
+    """Import one entry.
+
+    Raises
+    ------
+    XaiViewsError
+        When there is none of this name, or when it cannot be imported.
+    """
+    known = entries(group)
+    one = group.rstrip("s") if group != "families" else "family"
+    if not known:
+        raise XaiViewsError(f"no {group} are installed; run 'pip install -e .' in the checkout again.")
+    if name not in known:
+        raise XaiViewsError(
+            f"there is no {one} {name!r}; the nearest of those installed: {nearest(name, known)}."
+        )
+    try:
+        return known[name].load()
+    except (ImportError, AttributeError) as error:
+        raise XaiViewsError(
+            f"the {one} {name!r} ({known[name].value}) cannot be imported: {error}."
+        ) from error
+
+
+def described(group: str, name: str) -> str:
+    """Return the first sentence of an entry's own words, read from its source: nothing is imported.
+
+    Returns
+    -------
+    str
+        "" when there are none.
+    """
+    module, _, kind = entries(group)[name].value.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        body = ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8")).body
+    except (ImportError, OSError, SyntaxError):
+        return ""
+    named = (ast.ClassDef, ast.FunctionDef)
+    words = next((ast.get_docstring(n) for n in body if isinstance(n, named) and n.name == kind), None)
+    return " ".join((words or "").split("\n\n")[0].split())
+
+
+def method(key: str | Method, **parameters: Any) -> Method:
+    """The method of this key, with its parameters set.
+
+    Raises
+    ------
+    MethodError
+        For an unknown method or parameter, or a value out of bounds.
+    """
+    if not isinstance(key, str):
+        if not isinstance(key, Method):  # TRANSITION: methods of the former contract
+            return key
+        return (
+            type(key)(**{**{n: getattr(key, n) for n in key.declared()}, **parameters}) if parameters else key
+        )
+    known = entries("methods")
+    if key not in known:
+        raise MethodError(f"method {key!r} is not known; there is {nearest(key, known)}.")
+    kind = load("methods", key)
+    if not issubclass(kind, Method):  # TRANSITION: methods of the former contract
+        for name in parameters:
+            if name not in [p for p in kind.param if p != "name"]:
+                raise MethodError(f"method {key!r} has no parameter {name!r}; it has {nearest(name, list(kind.param))}.")
+        try:
+            return kind(**parameters)
+        except ValueError as e:
+            raise MethodError(f"method {key!r} cannot take these parameters: {e}") from None
+    return kind(**parameters)
+
+
+def plain(key: str) -> Method:
+    """The method of this key with its defaults; one object serves a process."""
+    return _plain(key)
+
+
+@cache
+def _plain(key: str) -> Method:
+    return method(key)
