@@ -1,0 +1,1 @@
+"""What methods share: computation on tensors that knows no method."""
