@@ -53,8 +53,8 @@ def _about(folder: Path, name: str = "") -> str:
 
 
 def _methods() -> Iterator[tuple[str, str]]:
-    from xai_views.methods import choosing
+    from xai_views.contract import registry
 
-    for key in choosing.REGISTRY:
-        method = choosing.get(key)
+    for key in registry.entries("methods"):
+        method = registry.plain(key)
         yield key, ", ".join(words for words in (method.title, method.cost) if words)

@@ -1,0 +1,1 @@
+"""RELAX: which parts of an input its representation depends on, and how surely."""

@@ -1,0 +1,293 @@
+"""Drawing an explanation by the roles of its variables: what any method gives is seen without a line of view code.
+
+Maps over an image become tiles of a canvas, maps over a signal become records of the paper, everything else becomes rows of a
+table. Nothing here knows a method.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_views.errors import XaiViewsError
+from xai_views.views.wire import Frame
+from xai_views.views.ecg_paper.record import Record
+
+MAPS = ("signed map", "unsigned map", "labels", "image")
+GRIDS = (("y", "x"), ("row", "column"))
+TIMES = ("time", "signal_time")
+MOST = 8  # pictures of one variable; more would be a wall
+MOST_ROWS = 60
+STRIP = 250  # steps that a strip under a lead is summed into
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One map of an explanation.
+
+    Attributes
+    ----------
+    id, title : str
+        Unique in its explanation; for people.
+    variable, role : str
+        Where it comes from and how it is drawn.
+    values : ndarray
+        ``[y, x]`` (``[y, x, rgba]`` for the role "image"), or ``[lead, time]`` or ``[time]`` of a signal.
+    step : float
+        Seconds of one step of a signal's map.
+    """
+
+    id: str
+    title: str
+    variable: str
+    role: str
+    values: np.ndarray
+    step: float = 0.0
+
+
+def single(ds: xr.Dataset, sample: int = 0) -> xr.Dataset:
+    """One sample of an explanation.
+
+    Raises
+    ------
+    XaiViewsError
+        When there is no such sample.
+    """
+    if "sample" not in ds.dims:
+        return ds
+    if not 0 <= sample < ds.sizes["sample"]:
+        raise XaiViewsError(f"sample {sample} was asked for and the explanation has {ds.sizes['sample']}; count from 0.")
+    return ds.isel(sample=sample)
+
+
+def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
+    """All maps of one sample, in the order of the variables."""
+    one = single(ds, sample)
+    found: list[Picture] = []
+    for name in one.data_vars:
+        array = one[name]
+        role = array.attrs.get("role", "")
+        places = _places(array, role)
+        if role not in MAPS or not places:
+            continue
+        for index in itertools.islice(_indices(array, places), MOST):
+            part = array.isel(index)
+            words = _words(one, index)
+            found.append(
+                Picture(
+                    ".".join([str(name), *(str(i) for i in index.values())]),
+                    " ".join([title_of(str(name)), *words]),
+                    str(name),
+                    role,
+                    part.values,
+                    _step(array, places),
+                )
+            )
+    return found
+
+
+def _places(array: xr.DataArray, role: str) -> tuple[str, ...]:
+    """The dimensions that a map lies over; () when it is no map."""
+    dims = tuple(str(d) for d in array.dims)
+    if role == "image":
+        return dims[-3:] if dims[-3:] == ("y", "x", "rgba") else ()
+    for grid in GRIDS:
+        if dims[-2:] == grid:
+            return grid
+    if dims and dims[-1] in TIMES:
+        return dims[-2:] if dims[-2:-1] == ("lead",) else dims[-1:]
+    return ()
+
+
+def _indices(array: xr.DataArray, places: Sequence[str]) -> Iterator[dict[str, int]]:
+    """All positions along the dimensions before those of the map."""
+    before = [str(d) for d in array.dims if d not in places]
+    for at in itertools.product(*(range(array.sizes[d]) for d in before)):
+        yield dict(zip(before, at, strict=True))
+
+
+def _words(one: xr.Dataset, index: Mapping[str, int]) -> list[str]:
+    """Words for a position: the class of a target, the name of a layer, else dimension and number."""
+    said = []
+    for dim, i in index.items():
+        if dim == "target" and "target_class" in one.coords:
+            said.append(f"for {_class(one, int(one['target_class'].values[i]))}")
+        elif dim in one.coords and one[dim].dtype.kind in "UO":
+            said.append(str(one[dim].values[i]))
+        else:
+            said.append(f"{dim} {i}")
+    return said
+
+
+def _class(one: xr.Dataset, number: int) -> str:
+    known = one["class"].values if "class" in one.coords else ()
+    return str(known[number]) if 0 <= number < len(known) else f"class {number}"
+
+
+def _step(array: xr.DataArray, places: Sequence[str]) -> float:
+    time = next((d for d in places if d in TIMES), None)
+    if time is None or time not in array.coords or array.sizes[time] < 2:
+        return 0.0
+    values = array[time].values
+    return float(values[1] - values[0])
+
+
+def title_of(name: str) -> str:
+    """A variable's name for people: without its method, with spaces."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+# -- images ----------------------------------------------------------------------------------------------------------
+
+
+def layout(found: Sequence[Picture], size: int = 220) -> dict[str, Any]:
+    """Tiles of a canvas for these pictures, the photo first."""
+    tiles: dict[str, Any] = {"photo": {"group": "maps", "size": size, "label": "Sample", "layers": [], "link": "maps"}}
+    for picture in found:
+        tiles[picture.id] = {"group": "maps", "size": size, "label": picture.title, "link": "maps"}
+        if picture.role != "image":
+            tiles[picture.id] |= {"photo": "photo", "layers": [picture.variable]}
+    return {"tiles": tiles, "groups": {"maps": {"title": ""}}}
+
+
+def frame(key: str, ds: xr.Dataset, photo: np.ndarray, name: str = "", sample: int = 0, final: bool = True) -> bytes:
+    """All maps of one sample over its photo, as one frame of a canvas with :func:`layout`.
+
+    Parameters
+    ----------
+    key : str
+        The wish that it answers.
+    ds : Dataset
+        An explanation with roles.
+    photo : ndarray
+        ``[y, x, channel]``.
+    name : str
+        Id of the sample.
+    sample : int
+        Position in ``ds``.
+    final : bool
+        False for an answer that a better one follows.
+    """
+    found = pictures(ds, sample)
+    out = Frame(key, text=sentence(ds, name, sample), final=final)
+    out.photo(photo, "photo")
+    limits = _limits(found)
+    for picture in found:
+        if picture.role == "image":
+            out.photo(on_white(picture.values), picture.id)
+        elif picture.role == "signed map":
+            out.signed_map(picture.id, picture.variable, picture.values, limit=limits[picture.variable])
+        elif picture.role == "unsigned map":
+            out.sequential(picture.id, picture.variable, np.maximum(picture.values, 0), limit=limits[picture.variable])
+        else:
+            out.label_map(picture.id, picture.variable, picture.values)
+        out.tile(picture.id, size=list(photo.shape[:2]), alt=f"{picture.title} of {name or 'the sample'}")
+        if picture.role != "image":
+            out.legend(picture.variable, title=title_of(picture.variable))
+    return out.to_bytes()
+
+
+def _limits(found: Sequence[Picture]) -> dict[str, float | None]:
+    """One limit for all pictures of a variable: they are there to be compared."""
+    most: dict[str, float] = {}
+    for picture in found:
+        if picture.role in {"signed map", "unsigned map"}:
+            most[picture.variable] = max(most.get(picture.variable, 0.0), float(np.abs(picture.values).max(initial=0.0)))
+    return {name: value or None for name, value in most.items()}
+
+
+def on_white(rgba: np.ndarray) -> np.ndarray:
+    """Composite ``[y, x, 4]`` uint8 over white: ``[y, x, 3]`` uint8."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+# -- signals ---------------------------------------------------------------------------------------------------------
+
+
+def records(ds: xr.Dataset, signal: np.ndarray, leads: Sequence[str], rate: float, name: str = "", sample: int = 0) -> list[Record]:
+    """One record of the paper for each map over a signal: signed maps as strips, labels as bands, unsigned maps as bands' doubt.
+
+    Parameters
+    ----------
+    ds : Dataset
+        An explanation with roles.
+    signal : ndarray
+        ``[lead, time]`` in mV.
+    leads : sequence of str
+        Names.
+    rate : float
+        Steps per second.
+    name : str
+        Id of the record.
+    sample : int
+        Position in ``ds``.
+    """
+    seconds = signal.shape[1] / rate
+    found = []
+    for picture in pictures(ds, sample):
+        values = picture.values
+        about: dict[str, Any] = {
+            "id": f"{name}-{picture.id}", "name": f"{name}: {picture.title}", "leads": tuple(leads), "rate": rate, "signal": signal,
+            "text": f"{picture.title} of {name}.",
+        }  # fmt: skip
+        if picture.role == "labels":
+            about |= {"cluster": values, "step": seconds / values.shape[-1]}
+        elif picture.role in {"signed map", "unsigned map"}:
+            strip = binned(np.atleast_2d(values), min(STRIP, values.shape[-1]))
+            about |= {"contribution": strip, "contribution_step": seconds / strip.shape[-1], "target": picture.title, "unit": ""}
+        else:
+            continue
+        found.append(Record(**about))
+    return found
+
+
+def binned(values: np.ndarray, bins: int) -> np.ndarray:
+    """Sums ``[..., bins]`` of consecutive steps ``[..., T]``; what they sum to stays the same."""
+    edges = (np.arange(bins) * values.shape[-1]) // bins
+    return np.add.reduceat(values, edges, axis=-1)
+
+
+# -- everything else -------------------------------------------------------------------------------------------------
+
+
+def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
+    """What is no map, as rows ``{"id", "what", "value"}`` of a table: single figures, ledgers, the answer of every asked class."""
+    one = single(ds, sample)
+    rows: list[dict[str, Any]] = []
+    for name in one.data_vars:
+        array = one[name]
+        role = array.attrs.get("role", "")
+        if role not in {"scalar", "ledger"} or array.dtype.kind not in "iufb":
+            continue
+        values = np.asarray(array.values, float)
+        order = np.argsort(-np.abs(values.ravel()), kind="stable")[:MOST]
+        for flat in order if values.ndim else [0]:
+            index = dict(zip(map(str, array.dims), np.unravel_index(int(flat), values.shape), strict=True)) if values.ndim else {}
+            words = _words(one, {d: int(i) for d, i in index.items()})
+            rows.append(
+                {
+                    "id": ".".join([str(name), *(str(int(i)) for i in index.values())]),
+                    "what": " ".join([title_of(str(name)), *words]),
+                    "value": float(values.ravel()[int(flat)]),
+                }
+            )
+    return rows[:MOST_ROWS]
+
+
+def sentence(ds: xr.Dataset, name: str = "", sample: int = 0) -> str:
+    """The text twin: the answer, and what is drawn."""
+    one = single(ds, sample)
+    said = f"Sample {name}" if name else "The sample"
+    if "logit" in one:
+        top = int(np.asarray(one["logit"].values).argmax())
+        said += f": the network says {_class(one, top)}"
+        if "probability" in one:
+            said += f" with probability {float(one['probability'].values[top]):.3f}"
+    drawn = list(dict.fromkeys(title_of(p.variable) for p in pictures(ds, sample)))
+    return f"{said}. Drawn: {', '.join(drawn) or 'nothing'}."
