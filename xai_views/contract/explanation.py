@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -101,7 +100,7 @@ PROVENANCE = (
 )  # fmt: skip
 
 
-def with_roles(ds: xr.Dataset, gives: Mapping[str, str] = {}) -> xr.Dataset:  # noqa: B006 - never changed
+def with_roles(ds: xr.Dataset, gives: Mapping[str, str] = {}) -> xr.Dataset:
     """Return ``ds`` with a role in the attributes of every variable: that of its common name, or as the method gives it.
 
     Parameters

@@ -143,13 +143,13 @@ class Method(param.Parameterized):
             return f"method {self.key!r} needs {_named(missing[0])} and {model.name!r} has none; choose another method."
         return self.reason(model)
 
-    def reason(self, model: Any) -> str:  # noqa: ARG002 - for subclasses
+    def reason(self, model: Any) -> str:
         """Return "" or the method's own reason, in one sentence, why it cannot be asked of ``model``."""
         return ""
 
     # -- the stages ---------------------------------------------------------------------------------------------
 
-    def ready(self, model: Any, ask: Ask) -> Ask:  # noqa: ARG002 - for subclasses
+    def ready(self, model: Any, ask: Ask) -> Ask:
         """Complete an ask with what depends on the model alone, so that equal wishes are equal."""
         return ask
 
@@ -177,7 +177,7 @@ class Method(param.Parameterized):
         """
         raise NotImplementedError
 
-    def covers(self, model: Any, observation: Any, ask: Ask) -> bool:  # noqa: ARG002 - for subclasses
+    def covers(self, model: Any, observation: Any, ask: Ask) -> bool:
         """Whether ``interpret`` can answer ``ask`` from ``observation`` alone."""
         return True
 

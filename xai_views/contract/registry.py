@@ -105,7 +105,9 @@ def method(key: str | Method, **parameters: Any) -> Method:
     if not issubclass(kind, Method):  # TRANSITION: methods of the former contract
         for name in parameters:
             if name not in [p for p in kind.param if p != "name"]:
-                raise MethodError(f"method {key!r} has no parameter {name!r}; it has {nearest(name, list(kind.param))}.")
+                raise MethodError(
+                    f"method {key!r} has no parameter {name!r}; it has {nearest(name, list(kind.param))}."
+                )
         try:
             return kind(**parameters)
         except ValueError as e:

@@ -24,7 +24,9 @@ def suited(model: Any) -> str:
         return own
     fitting = [m for m in map(registry.plain, known) if not m.fits(model)]
     if not fitting:
-        raise MethodError(f"no method fits {model.name!r}, which takes {model.kind}s; name one to read its reason.")
+        raise MethodError(
+            f"no method fits {model.name!r}, which takes {model.kind}s; name one to read its reason."
+        )
     return max(fitting, key=lambda m: m.preference).key
 
 

@@ -64,7 +64,9 @@ def explain(
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
     ask = parameters.pop("ask", None)  # TRANSITION: methods of the former contract
-    chosen, ask = asked(model, method, parameters) if ask is None else (asked(model, method, parameters)[0], ask)
+    chosen, ask = (
+        asked(model, method, parameters) if ask is None else (asked(model, method, parameters)[0], ask)
+    )
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
@@ -124,7 +126,9 @@ def finish(
         ds.assign_attrs(
             prepared,
             method=method.key,
-            parameters=ask.text() if isinstance(ask, Ask) else json.dumps(dict(method.key_parameters()), default=str),
+            parameters=ask.text()
+            if isinstance(ask, Ask)
+            else json.dumps(dict(method.key_parameters()), default=str),
             model=model.name,
             model_sha256=model.sha256,
             samples_sha256=content.hexdigest(),

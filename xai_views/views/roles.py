@@ -15,12 +15,18 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import XaiViewsError
-from xai_views.views.wire import Frame
 from xai_views.views.ecg_paper.record import Record
+from xai_views.views.wire import Frame
 
 MAPS = ("signed map", "unsigned map", "labels", "image")
 GRIDS = (("y", "x"), ("row", "column"))
 TIMES = ("time", "signal_time")
+ANSWERS = (
+    "logit",
+    "probability",
+    "ablated_logit",
+    "ablated_probability",
+)  # the largest first, whatever their sign
 MOST = 8  # pictures of one variable; more would be a wall
 MOST_ROWS = 60
 STRIP = 250  # steps that a strip under a lead is summed into
@@ -61,7 +67,9 @@ def single(ds: xr.Dataset, sample: int = 0) -> xr.Dataset:
     if "sample" not in ds.dims:
         return ds
     if not 0 <= sample < ds.sizes["sample"]:
-        raise XaiViewsError(f"sample {sample} was asked for and the explanation has {ds.sizes['sample']}; count from 0.")
+        raise XaiViewsError(
+            f"sample {sample} was asked for and the explanation has {ds.sizes['sample']}; count from 0."
+        )
     return ds.isel(sample=sample)
 
 
@@ -147,7 +155,9 @@ def title_of(name: str) -> str:
 
 def layout(found: Sequence[Picture], size: int = 220) -> dict[str, Any]:
     """Tiles of a canvas for these pictures, the photo first."""
-    tiles: dict[str, Any] = {"photo": {"group": "maps", "size": size, "label": "Sample", "layers": [], "link": "maps"}}
+    tiles: dict[str, Any] = {
+        "photo": {"group": "maps", "size": size, "label": "Sample", "layers": [], "link": "maps"}
+    }
     for picture in found:
         tiles[picture.id] = {"group": "maps", "size": size, "label": picture.title, "link": "maps"}
         if picture.role != "image":
@@ -155,7 +165,9 @@ def layout(found: Sequence[Picture], size: int = 220) -> dict[str, Any]:
     return {"tiles": tiles, "groups": {"maps": {"title": ""}}}
 
 
-def frame(key: str, ds: xr.Dataset, photo: np.ndarray, name: str = "", sample: int = 0, final: bool = True) -> bytes:
+def frame(
+    key: str, ds: xr.Dataset, photo: np.ndarray, name: str = "", sample: int = 0, final: bool = True
+) -> bytes:
     """All maps of one sample over its photo, as one frame of a canvas with :func:`layout`.
 
     Parameters
@@ -183,7 +195,9 @@ def frame(key: str, ds: xr.Dataset, photo: np.ndarray, name: str = "", sample: i
         elif picture.role == "signed map":
             out.signed_map(picture.id, picture.variable, picture.values, limit=limits[picture.variable])
         elif picture.role == "unsigned map":
-            out.sequential(picture.id, picture.variable, np.maximum(picture.values, 0), limit=limits[picture.variable])
+            out.sequential(
+                picture.id, picture.variable, np.maximum(picture.values, 0), limit=limits[picture.variable]
+            )
         else:
             out.label_map(picture.id, picture.variable, picture.values)
         out.tile(picture.id, size=list(photo.shape[:2]), alt=f"{picture.title} of {name or 'the sample'}")
@@ -197,7 +211,9 @@ def _limits(found: Sequence[Picture]) -> dict[str, float | None]:
     most: dict[str, float] = {}
     for picture in found:
         if picture.role in {"signed map", "unsigned map"}:
-            most[picture.variable] = max(most.get(picture.variable, 0.0), float(np.abs(picture.values).max(initial=0.0)))
+            most[picture.variable] = max(
+                most.get(picture.variable, 0.0), float(np.abs(picture.values).max(initial=0.0))
+            )
     return {name: value or None for name, value in most.items()}
 
 
@@ -210,7 +226,9 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 # -- signals ---------------------------------------------------------------------------------------------------------
 
 
-def records(ds: xr.Dataset, signal: np.ndarray, leads: Sequence[str], rate: float, name: str = "", sample: int = 0) -> list[Record]:
+def records(
+    ds: xr.Dataset, signal: np.ndarray, leads: Sequence[str], rate: float, name: str = "", sample: int = 0
+) -> list[Record]:
     """One record of the paper for each map over a signal: signed maps as strips, labels as bands, unsigned maps as bands' doubt.
 
     Parameters
@@ -240,7 +258,12 @@ def records(ds: xr.Dataset, signal: np.ndarray, leads: Sequence[str], rate: floa
             about |= {"cluster": values, "step": seconds / values.shape[-1]}
         elif picture.role in {"signed map", "unsigned map"}:
             strip = binned(np.atleast_2d(values), min(STRIP, values.shape[-1]))
-            about |= {"contribution": strip, "contribution_step": seconds / strip.shape[-1], "target": picture.title, "unit": ""}
+            about |= {
+                "contribution": strip,
+                "contribution_step": seconds / strip.shape[-1],
+                "target": picture.title,
+                "unit": "",
+            }
         else:
             continue
         found.append(Record(**about))
@@ -266,9 +289,14 @@ def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
         if role not in {"scalar", "ledger"} or array.dtype.kind not in "iufb":
             continue
         values = np.asarray(array.values, float)
-        order = np.argsort(-np.abs(values.ravel()), kind="stable")[:MOST]
+        ranked = values.ravel() if name in ANSWERS else np.abs(values.ravel())
+        order = np.argsort(-ranked, kind="stable")[:MOST]
         for flat in order if values.ndim else [0]:
-            index = dict(zip(map(str, array.dims), np.unravel_index(int(flat), values.shape), strict=True)) if values.ndim else {}
+            index = (
+                dict(zip(map(str, array.dims), np.unravel_index(int(flat), values.shape), strict=True))
+                if values.ndim
+                else {}
+            )
             words = _words(one, {d: int(i) for d, i in index.items()})
             rows.append(
                 {

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from xai_views.models.tracing import IN, ask, module_of
 from xai_views.models.taps import capture
+from xai_views.models.tracing import IN, ask, module_of
 
 
 @dataclass(frozen=True)
