@@ -8,4 +8,13 @@ from xai_views.kernel.core import Kernel, get_kernel, set_kernel
 from xai_views.kernel.requests import PREFETCH, Cancelled
 from xai_views.kernel.status import Status
 
-__all__ = ["PREFETCH", "ByteCache", "CacheStats", "Cancelled", "Kernel", "Status", "get_kernel", "set_kernel"]
+__all__ = [
+    "PREFETCH",
+    "ByteCache",
+    "CacheStats",
+    "Cancelled",
+    "Kernel",
+    "Status",
+    "get_kernel",
+    "set_kernel",
+]
