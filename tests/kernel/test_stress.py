@@ -62,6 +62,12 @@ class Session:
             self.wishes.append((future, which, numbers))
         if random.integers(5) == 0:
             future.cancel()
+        if random.integers(5) == 0:
+            key = int(random.integers(3))
+            future = self.bench.kernel.shared(key, chunks, priority=key)
+            self.wishes.append((future, None, []))
+            if random.integers(2):
+                future.cancel()
         if random.integers(10) == 0:
             self.bench.kernel.cancel(own)
 

@@ -6,6 +6,7 @@ Importing this package does not import torch; the worker thread does, when a ker
 from xai_views.kernel.cache import ByteCache, CacheStats
 from xai_views.kernel.core import Kernel, get_kernel, set_kernel
 from xai_views.kernel.requests import PREFETCH, Cancelled
+from xai_views.kernel.shared import Same, Shared, SharedFuture
 from xai_views.kernel.status import Status
 
 __all__ = [
@@ -14,6 +15,9 @@ __all__ = [
     "CacheStats",
     "Cancelled",
     "Kernel",
+    "Same",
+    "Shared",
+    "SharedFuture",
     "Status",
     "get_kernel",
     "set_kernel",

@@ -18,6 +18,7 @@ from xai_views.kernel.cache import ByteCache
 from xai_views.kernel.copies import Copies
 from xai_views.kernel.queue import Queue
 from xai_views.kernel.requests import ExplainJob, ExplainRequest, Job, RunJob, RunRequest
+from xai_views.kernel.shared import Runs, SharedFuture
 from xai_views.kernel.status import Board, Status, count_passes
 from xai_views.kernel.worker import Worker
 
@@ -37,6 +38,8 @@ class Kernel:
         Host memory for encoded frames.
     max_batch
         Most samples in one call of a method's ``observe``.
+    most_shared
+        Most values of `shared` to keep.
 
     Notes
     -----
@@ -53,6 +56,7 @@ class Kernel:
         cache_bytes: int = 512 * MB,
         frame_bytes: int = 256 * MB,
         max_batch: int = 64,
+        most_shared: int = 64,
     ):
         if max_batch < 1:
             raise KernelError(f"A batch of {max_batch} samples is not possible: use max_batch=1 or more.")
@@ -61,6 +65,7 @@ class Kernel:
         self.results = ByteCache(cache_bytes - cache_bytes // 2)
         self._models: dict[str, Any] = {}
         self._copies = Copies()
+        self._runs = Runs(most_shared)
         self._lock = threading.Lock()
         self._board = Board(devices.check_name(device))
         self._queue = Queue(self.results, max_batch)
@@ -159,6 +164,26 @@ class Kernel:
         returns is the result. It must not yield inside ``torch.no_grad()``.
         """
         return self._submit(RunJob(RunRequest(channel, priority, function)))
+
+    def shared(self, key: Hashable, function: Callable, priority: int = 0) -> SharedFuture:
+        """Run ``function(progress)`` once for all who ask for ``key``, and keep its value for the next ones.
+
+        What failed or was stopped is run again when somebody asks again.
+
+        Parameters
+        ----------
+        key
+            What the value depends on; ``function`` of the first one is run.
+        function, priority
+            As in `run`.
+
+        Returns
+        -------
+        SharedFuture
+            One's own: cancelling it lets go of one's own interest, and the run stops when the last one lets go.
+            ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` hears of changes.
+        """
+        return self._runs.ask(key, function, lambda wrapped: self.run(wrapped, priority=priority))
 
     def _submit(self, job: Job) -> Future:
         # The future outlives the job in its owner's hands; a strong reference would keep the images alive.
