@@ -15,13 +15,13 @@ from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import Method
 from xai_views.views import SETTINGS, Canvas
+from xai_views_dashboard.core.method_pages import link as link_to_page
+from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, follow_tabs, offered, open_only
 from xai_views_dashboard.core.session import Session
 from xai_views_dashboard.core.state import AppState
 from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.core.wishes import Wish, Wishes
-from xai_views_dashboard.core.method_pages import link as link_to_page
-from xai_views_dashboard.core.page import caption, note, page
 
 
 class App(pn.viewable.Viewer):
@@ -155,6 +155,10 @@ class App(pn.viewable.Viewer):
     def selected(self, message: Mapping[str, Any]) -> None:
         """Take a click on the canvas."""
 
+    def facts(self) -> Mapping[str, Any]:
+        """Further lines of the tab About."""
+        return {}
+
     # -- frames -------------------------------------------------------------------------------------------------
 
     def wish(self) -> Wish:
@@ -175,7 +179,14 @@ class App(pn.viewable.Viewer):
         session = self.session
         sample, wish = self.wishes.find(key, session.names)
         # by the content of the wish, not by the name that the browser gave it
-        cached = (self.key, session.model.sha256, session.population.key, session.digest(sample), key, wish.context)
+        cached = (
+            self.key,
+            session.model.sha256,
+            session.population.key,
+            session.digest(sample),
+            key,
+            wish.context,
+        )
         frame = session.kernel.frames.get(cached)
         if frame is None:
             result = await self.explained(sample, wish, priority)

@@ -40,7 +40,13 @@ def control(state: param.Parameterized, name: str, label: str = "", **look: Any)
         Passed to the widget.
     """
     declared = state.param[name]
-    about = {"label": label or label_of(name), "description": declared.doc or "", "size": "small", "width": 190, **look}
+    about = {
+        "label": label or label_of(name),
+        "description": declared.doc or "",
+        "size": "small",
+        "width": 190,
+        **look,
+    }
     if isinstance(declared, Content | param.List | param.Dict) or declared.readonly or declared.constant:
         return None
     if isinstance(declared, param.Selector):

@@ -89,7 +89,9 @@ class Job(Panel):
         self.go.disabled, self.stop.disabled = True, False
         self.say(self.begun)
         run = self._run = self.app.session.job(
-            self.key(wish), lambda progress: self.work(wish, progress), lambda d, t: page(lambda: self._count(run, d, t))
+            self.key(wish),
+            lambda progress: self.work(wish, progress),
+            lambda d, t: page(lambda: self._count(run, d, t)),
         )
         answer, said = None, ""
         try:
@@ -125,4 +127,6 @@ class Job(Panel):
 
     def buttons(self, *more: Any) -> Any:
         """The row of buttons, progress and ``more``."""
-        return pn.FlexBox(self.go, self.stop, self.bar, *more, align_items="center", gap="8px", margin=(4, 16))
+        return pn.FlexBox(
+            self.go, self.stop, self.bar, *more, align_items="center", gap="8px", margin=(4, 16)
+        )

@@ -120,7 +120,9 @@ class Closed(pn.viewable.Viewer):
 def offered(app: Any, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
     """Make the panels of an app, in the order of their questions; what does not fit is there, closed, with its reason."""
     order = list(QUESTIONS)
-    kinds = sorted(kinds, key=lambda kind: order.index(kind.question) if kind.question in order else len(order))
+    kinds = sorted(
+        kinds, key=lambda kind: order.index(kind.question) if kind.question in order else len(order)
+    )
     made: list[Panel | Closed] = []
     for kind in kinds:
         reason = kind.fits(app)

@@ -82,7 +82,9 @@ class PicturePanel(Panel):
     def wish(self) -> Wish:
         """Everything that the pictures depend on besides the sample: the app's ask, and the values that are watched."""
         state = self.app.state
-        drawn = {n: state.frozen(getattr(state, n)) for n in self.watched if n in state.param and n != "sample"}
+        drawn = {
+            n: state.frozen(getattr(state, n)) for n in self.watched if n in state.param and n != "sample"
+        }
         return Wish(self.app.ask(), drawn, state.sample)
 
     async def frame(self, key: str, sample: int, wish: Wish) -> bytes:

@@ -8,8 +8,8 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,22 +128,26 @@ class Session:
     ----------
     model : Model
         Registered with the kernel.
-    population : SampleSet
-        Shared by all sessions.
-    method : Method
-        What explanations are asked of.
+    samples : Dataset or SampleSet
+        A set that is shared already is taken as it is.
     """
 
     kind: ClassVar[str] = "session"
 
-    def __init__(self, model: Any, population: SampleSet, method: Any) -> None:
+    def __init__(self, model: Any, samples: xr.Dataset | SampleSet, method: Any = None) -> None:
         self.kernel = get_kernel()
         self.model = self.kernel.register(model)
-        self.population = population
-        self.method = method
+        if not isinstance(samples, SampleSet):
+            classes = tuple(self.model.classes)
+            if not samples.sizes["sample"]:
+                raise SamplesError("there is no sample to look at; give at least one.")
+            whole = samples
+            samples = once(whole, (self.kind, classes), lambda: SampleSet(whole, classes))
+        self.population = samples
+        self.method = method  # TRANSITION: an ask says its method
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.channel = f"{self.kind}-{next(_sessions)}"
-        self.size = tuple(population.image(0).shape[:2]) if population.n else (model.size or (64, 64))
+        self.size = tuple(samples.image(0).shape[:2]) if samples.n else (self.model.size or (64, 64))
 
     @property
     def names(self) -> list[str]:
@@ -211,7 +215,14 @@ class Session:
         channel = "" if priority else self.channel
         method = self.method if not isinstance(ask, Ask) else registry.plain(ask.method)
         return self.kernel.explain(
-            self.model, image[None], [self.digest(i)], method, [ask], channel=channel, priority=priority, partial=partial
+            self.model,
+            image[None],
+            [self.digest(i)],
+            method,
+            [ask],
+            channel=channel,
+            priority=priority,
+            partial=partial,
         )
 
     async def explain(self, i: int, ask: Ask, priority: int = 0) -> xr.Dataset:
@@ -220,7 +231,10 @@ class Session:
         return (await asyncio.wrap_future(self.request(i, image, ask, priority)))[0]
 
     def job(
-        self, key: Hashable | None, work: Callable[[Any], Any], counted: Callable[[int, int], None] | None = None
+        self,
+        key: Hashable | None,
+        work: Callable[[Any], Any],
+        counted: Callable[[int, int], None] | None = None,
     ) -> Future:
         """The future of ``work(progress)`` on the worker, shared by all who ask for the same key (None = by nobody).
 
@@ -245,7 +259,9 @@ class Session:
         if i < self.population.n:
             return self.population.samples.isel(sample=[i])
         name, image, _ = self.uploads[i - self.population.n]
-        return xr.Dataset({"image": (("sample", "y", "x", "channel"), image[None]), "name": ("sample", [name])})
+        return xr.Dataset(
+            {"image": (("sample", "y", "x", "channel"), image[None]), "name": ("sample", [name])}
+        )
 
     def explained_now(self, i: int, ask: Ask) -> xr.Dataset:
         """The explanation of sample ``i`` with its provenance: what ``xv.explain`` gives, made on the worker."""

@@ -166,7 +166,9 @@ class AppState(param.Parameterized):
     def _parse(self, key: str, text: str, names: list[str]) -> Any:
         if key == "sample":
             return names.index(text) if text in names else int(text)
-        if isinstance(self.param[key], param.Selector) and not isinstance(self.param[key], param.ClassSelector | param.List):
+        if isinstance(self.param[key], param.Selector) and not isinstance(
+            self.param[key], param.ClassSelector | param.List
+        ):
             return text
         if isinstance(self.param[key], param.String):
             return text

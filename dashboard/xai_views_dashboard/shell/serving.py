@@ -26,8 +26,8 @@ from panel.io.server import DocHandler, RootHandler, WSHandler, get_server
 
 from xai_views import apps as installed_apps
 from xai_views.errors import XaiViewsError
-from xai_views_dashboard.core.page import NAME, note, page
 from xai_views_dashboard.core import method_pages
+from xai_views_dashboard.core.page import NAME, note, page
 from xai_views_dashboard.shell.opening import Shelf, app_page
 
 logger = logging.getLogger("xai_views.dashboard")
