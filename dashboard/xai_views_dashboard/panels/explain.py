@@ -59,6 +59,7 @@ class ExplainPanel(Panel):
         self.result: xr.Dataset | None = None
         self._canvas: Canvas | None = None
         self._run: Any = None
+        self._turns, self._frame = 0, b""
         super().__init__(app)
         self.choice.param.watch(lambda e: self.choose(e.new), "value")
         self.go.on_click(lambda _: start(self.run()))
@@ -71,7 +72,8 @@ class ExplainPanel(Panel):
         model = self.app.session.model
 
         def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - the kernel passes it
-            return {key: registry.plain(key).fits(model) for key in registry.entries("methods")}
+            methods = [registry.plain(key) for key in registry.entries("methods")]
+            return {m.key: m.fits(model) for m in methods if isinstance(m, Method)}
 
         run = self.app.session.job(("methods", model.sha256), reasons)
         return await asyncio.wrap_future(run)
@@ -127,7 +129,7 @@ class ExplainPanel(Panel):
         self.go.disabled, self.stop.disabled = True, False
         self.say(f"Explaining {name}; every other part of the page can be used meanwhile.")
         image = await asyncio.to_thread(session.image, sample)
-        self._canvas = None
+        self._canvas, self._turns = None, self._turns + 1
 
         def partial(_: int, ds: xr.Dataset | None, done: int, total: int) -> None:
             page(lambda: self._refined(run, ds, done, total, sample, image, ask))
@@ -197,20 +199,18 @@ class ExplainPanel(Panel):
         return ds
 
     def _tiles(self, ds: xr.Dataset, name: str, image: Any, final: bool) -> None:
-        frame = roles.frame(name, ds, image, name, final=final)
+        frame = self._frame = roles.frame(f"{name}|{self._turns}", ds, image, name, final=final)
         if self._canvas is None:
 
             async def provider(key: str) -> bytes:  # noqa: ARG001 - there is one picture
                 return self._frame
 
-            self._frame = frame
             self._canvas = Canvas(
-                provider, order=[name], layout=roles.layout(roles.pictures(ds)), page_keys=False, sizing_mode="stretch_width",
+                provider, order=[name], context=str(self._turns), layout=roles.layout(roles.pictures(ds)), page_keys=False, sizing_mode="stretch_width",
                 settings={"toolbar": True, "prefetch": False},
             )  # fmt: skip
             self.pictures.objects = [self._canvas]
         else:
-            self._frame = frame
             self._canvas.push(frame)
 
     def _papers(self, ds: xr.Dataset, name: str, signal: Any) -> None:
