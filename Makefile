@@ -1,7 +1,7 @@
 # `make serve` and `make test` do all the set-up themselves, once: a virtual environment in .venv, the pinned
 # packages of constraints.txt, and for the tests a Chromium.
 #
-#   make serve ARGS="--port 5007"      make test ARGS="tests/test_cli.py"      make JOBS=4 test
+#   make serve ARGS="--port 5007"      make test ARGS="tests/cli/test_cli.py"      make JOBS=4 test
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +15,7 @@ export PYTHON VENV
 
 help:
 	@echo "make serve      open everything in a browser         (ARGS='--model … --samples …')"
-	@echo "make test       run all tests, browser included      (ARGS='tests/test_cli.py -k list')"
+	@echo "make test       run all tests, browser included      (ARGS='tests/cli/test_cli.py -k list')"
 	@echo "make lint       check the source;  make format  formats it"
 	@echo "make bench      run every benchmark of the README"
 	@echo "make notebooks  run the notebooks top to bottom"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from _turns import Row, Spent, rows_of, take_turns, timed
 
+from xai_views.engine.clusters import dff as peer
+from xai_views.engine.clusters.features import Features
+from xai_views.engine.clusters.kmeans import kmeans
+from xai_views.engine.clusters.observed import FINE_TOLERANCE, LEAVES
 from xai_views.methods import get
-from xai_views.methods.clusters import dff as peer
-from xai_views.methods.clusters.features import Features
-from xai_views.methods.clusters.kmeans import kmeans
-from xai_views.methods.nave_parts import FINE_TOLERANCE, LEAVES
 from xai_views.models import passes
 from xai_views.models.taps import capture, default_taps
 

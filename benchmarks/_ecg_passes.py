@@ -16,9 +16,9 @@ def opened() -> tuple[Any, Any]:
     """Return a visitor's session on what is shipped, and the state of a fresh page."""
     import torch
 
-    from dashboard.ecg_data import EcgSession
-    from dashboard.ecg_state import EcgState
     from xai_views import open_model, open_samples
+    from xai_views_dashboard.ecg.session import EcgSession
+    from xai_views_dashboard.ecg.state import EcgState
 
     torch.set_num_threads(1)
     session = EcgSession(open_model("ecg-resnet"), open_samples("ecg/test"))
@@ -86,7 +86,7 @@ def explain(options: argparse.Namespace) -> list[dict]:
 
 def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Time changes of explained records and count the passes of the network, which must be none."""
-    from xai_views.methods.nave_parts import Ablation
+    from xai_views.engine.clusters.observed import Ablation
     from xai_views.models import passes
 
     session, state = opened()

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from xai_views.methods.clusters.features import Features
-from xai_views.methods.clusters.kmeans import lloyd
+from xai_views.engine.clusters.features import Features
+from xai_views.engine.clusters.kmeans import lloyd
 
 WAYS = ("factored, ours", "explicit, torch", "explicit, scikit-learn")
 Activations = Sequence[torch.Tensor]

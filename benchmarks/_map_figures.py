@@ -14,12 +14,12 @@ from _cluster_figures import Setting
 from _turns import Row, take_turns
 
 from xai_views import explain
-from xai_views.methods.saliency import saliency
-from xai_views.methods.superpixels.aggregate import figures
-from xai_views.methods.superpixels.curves import Job, comparison, last, predictor, relevance_curves
-from xai_views.methods.superpixels.regions import clusters_to_regions
+from xai_views.engine.attribution.maps import saliency
+from xai_views.engine.superpixels.aggregate import figures
+from xai_views.engine.superpixels.regions import clusters_to_regions
 from xai_views.models import passes
 from xai_views.samples import dataset
+from xai_views.scores.curves import Job, comparison, last, predictor, relevance_curves
 
 STEPS = 16
 

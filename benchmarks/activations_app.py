@@ -41,12 +41,12 @@ STEP = """([key, patience]) => new Promise((resolve) => {
 })"""
 SERVE = """
 import sys
-from dashboard.serving import serve
+from xai_views_dashboard.shell.serving import serve
 from xai_views.models import passes
 import panel as pn
 
 def app():
-    from dashboard.activations import ActivationsApp
+    from xai_views_dashboard.activations.app import ActivationsApp
     from xai_views import apps
     ActivationsApp(*apps.opened(sys.argv[1])).servable()
 

@@ -124,7 +124,7 @@ def signals() -> np.ndarray:
 @cache
 def record(index: int):
     """Return a record of ours with made-up clusters and contributions, as the server's cache holds it."""
-    from xai_views.views.ecg_record import Record
+    from xai_views.views.ecg_paper.record import Record
 
     rng = np.random.default_rng(index)
     return Record(
@@ -135,7 +135,7 @@ def record(index: int):
 
 
 def ours(prefetch: bool):
-    from xai_views.views.ecg_paper import ECGPaper
+    from xai_views.views.ecg_paper.paper import ECGPaper
 
     async def provider(key):
         return record(int(key.partition("|")[0][1:]))

@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 
 from xai_views import open_samples
-from xai_views.methods.ecg.landmarks import METHODS, QRS, Delineation, P, T, delineate, intervals
+from xai_views.methods.ecg_clusters.landmarks import METHODS, QRS, Delineation, P, T, delineate, intervals
 
 MACHINE = {"RR": 982, "PR": 161, "QRS": 75, "QT": 368}
 BOUNDS = ("p_onset", "p_offset", "qrs_onset", "qrs_offset", "t_onset", "t_offset")

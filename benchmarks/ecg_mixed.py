@@ -19,13 +19,13 @@ import torch
 import xarray as xr
 
 from xai_views import open_model, open_samples
-from xai_views.methods.ecg.muting import muted
+from xai_views.methods.ecg_clusters.muting import muted
 from xai_views.samples import inputs, signal_dataset
-from xai_views.samples.ecg_mixed import RECORDS, without
-from xai_views.samples.ecg_records import CLASSES
 from xai_views.samples.prepare import prepare
+from xai_views.samples.sets.ecg.composing import CLASSES
+from xai_views.samples.sets.ecg.mixed import RECORDS, without
 from xai_views.samples.signals import LEADS
-from xai_views.views.ecg_record import intervals
+from xai_views.views.ecg_paper.record import intervals
 
 BATCH = 16
 #: Figure -> what it says, and what naming classes at random would reach.

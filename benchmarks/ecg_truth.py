@@ -25,10 +25,10 @@ from sklearn.metrics import roc_auc_score
 
 from xai_views import catalogue, open_model, open_samples
 from xai_views.methods import get
-from xai_views.methods.ecg.attribution import OWN, has_own
-from xai_views.methods.ecg.fit import Fitted
-from xai_views.methods.ecg.parts import EcgAsk
-from xai_views.methods.ecg.receptive import receptive_field
+from xai_views.methods.ecg_clusters.attribution import OWN, has_own
+from xai_views.methods.ecg_clusters.fit import Fitted
+from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.ecg_clusters.receptive import receptive_field
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 
@@ -230,7 +230,7 @@ def logits(setting: Setting, wishes: list[tuple[int, tuple]]) -> np.ndarray:
 
 def change(setting: Setting, i: int, mute: tuple) -> float:
     """How far muting moves a record: square root of the sum of squares, in mV."""
-    from xai_views.methods.ecg.muting import muted
+    from xai_views.methods.ecg_clusters.muting import muted
 
     signal = inputs(setting.records, [i])[0]
     return float(np.linalg.norm(muted(signal, mute, setting.model.rate, setting.length(i)) - signal))

@@ -22,7 +22,7 @@ import torch
 
 from xai_views import catalogue, explain, open_model, open_samples
 from xai_views.methods import get
-from xai_views.methods.sic import SICAsk
+from xai_views.methods.sic.method import SICAsk
 from xai_views.models import passes
 from xai_views.models.bcos import add_inverse, explanation_mode
 from xai_views.samples import dataset, images
@@ -35,8 +35,8 @@ def setting(args):
         name = model.card.get("samples")  # its own test images
         source = model.name
     else:
-        from xai_views.models.encoders import PLANS, BcosCNN
-        from xai_views.models.sic import SIC
+        from xai_views.models.families.cnn.network import PLANS, BcosCNN
+        from xai_views.models.families.sic.network import SIC
         from xai_views.training.finish import attach_supports
 
         torch.manual_seed(0)

@@ -121,14 +121,14 @@ def serve_app(tmp_path_factory) -> Iterator[Callable[..., Server]]:
     """Start servers that live as long as the tests of one file.
 
     ``serve_app(["xai-views serve's", "arguments"])`` runs the command; ``serve_app(code)`` runs Python that
-    defines ``apps``, a dict of page name to function, and serves it with ``dashboard.serving.serve``.
+    defines ``apps``, a dict of page name to function, and serves it with ``xai_views_dashboard.shell.serving.serve``.
     """
     folder = tmp_path_factory.mktemp("servers")
     servers = []
 
     def run(what: str | Sequence[str] = (), **options) -> Server:
         if isinstance(what, str):
-            tail = "from dashboard.serving import serve\nserve(apps, port={port}, show=False)"
+            tail = "from xai_views_dashboard.shell.serving import serve\nserve(apps, port={port}, show=False)"
             command = [sys.executable, "-c", f"{what}\n{tail}"]
         else:
             command = [sys.executable, "-m", "xai_views.cli", "serve", "--port", "{port}", "--no-show", *what]

@@ -86,7 +86,7 @@ def third_party(path: Path) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"xai_views", "dashboard"}
+    return found - set(sys.stdlib_module_names) - {"xai_views", "xai_views_dashboard"}
 
 
 def test_what_is_imported_is_declared():
@@ -140,10 +140,11 @@ def test_the_wheel_carries_everything_that_runs(tmp_path):
         names = set(archive.namelist())
         words = archive.read(f"xai_views-{PROJECT['version']}.dist-info/METADATA").decode()
     wanted = set()
-    for folder in ("xai_views", "dashboard", "data"):
-        for path in (ROOT / folder).rglob("*"):
+    for folder in (ROOT / "xai_views", ROOT / "dashboard" / "xai_views_dashboard", ROOT / "data"):
+        for path in folder.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and tracked(path):
-                wanted.add(path.relative_to(ROOT).as_posix().replace("data/", "xai_views/_data/", 1))
+                name = path.relative_to(folder.parent if folder.name != "data" else ROOT).as_posix()
+                wanted.add(name.replace("data/", "xai_views/_data/", 1))
     assert {n for n in names if ".dist-info/" not in n} >= wanted
     assert not [n for n in names if n.startswith(("tests/", "data/", "benchmarks/"))]
     assert f"xai_views-{PROJECT['version']}.dist-info/licenses/LICENSE" in names

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from xai_views.errors import XaiViewsError
+from xai_views.version import __version__
 
 if TYPE_CHECKING:
     from xai_views import methods, models, samples, scores, views
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from xai_views.models import open_model
     from xai_views.models.taps import taps
     from xai_views.samples import open_samples
-
-__version__ = "0.1.0"
 
 __all__ = [
     "XaiViewsError",

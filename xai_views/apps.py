@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xai_views.errors import XaiViewsError, nearest
-from xai_views.own import OwnModel
+from xai_views.models.user_model import OwnModel
 
 GROUP = "xai_views.apps"
 
@@ -175,7 +175,7 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
     if not isinstance(samples, xr.Dataset):
         long = None
         if model.of_signals and isinstance(samples, str | Path):
-            from xai_views.samples.ecg_long import long_samples
+            from xai_views.samples.readers.long_record import long_samples
 
             long = long_samples(samples, model.size[0], model.rate, model.leads)
         samples = open_samples(samples) if long is None else long

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from .errors import XaiViewsError, nearest
+from xai_views.errors import XaiViewsError, nearest
 
 FAMILIES = ("birds", "birds-watermark", "digits", "nuclei", "ecg")
 SPLITS = ("train", "test")
@@ -67,8 +67,9 @@ def class_list(name: str) -> tuple[str, ...]:
     XaiViewsError
         When there is no such list.
     """
-    path = Path(__file__).parent / "models" / f"{Path(name).name}_classes.txt"
-    if not path.is_file():
+    families = Path(__file__).parent / "models" / "families"
+    path = next(families.glob(f"*/{Path(name).name}_classes.txt"), None)
+    if path is None:
         raise XaiViewsError(
             f"a card takes its classes from {name!r} and there is no such list; restore the card."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import ecg_app as app
 import numpy as np
 
-from xai_views.views.ecg_layout import LEADS, sheet
+from xai_views.views.ecg_paper.layout import LEADS, sheet
 
 ROOT = Path(__file__).parents[2]
 SERVED = (

@@ -10,7 +10,7 @@ from acts import at_rest, becomes, changed, choose, number, press, query, tab, t
 from acts import pixels as shown
 from playwright.sync_api import expect
 
-from xai_views.views.ecg_layout import LEADS, sheet
+from xai_views.views.ecg_paper.layout import LEADS, sheet
 
 pytestmark = pytest.mark.browser
 RECORD = "ecg-test-00002"

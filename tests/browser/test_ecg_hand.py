@@ -7,7 +7,7 @@ import pytest
 from acts import until
 from ecg_page import ROOT, SERVED, Paper, app
 
-from xai_views.views.ecg_layout import LEADS, sheet
+from xai_views.views.ecg_paper.layout import LEADS, sheet
 from xai_views.views.wire import decode_header
 
 pytestmark = pytest.mark.browser
@@ -120,7 +120,7 @@ def test_qt_is_corrected_by_the_preceding_rr(paper):
 
 
 def test_corrections_of_qt_against_known_values(page):
-    page.add_script_tag(content=(ROOT / "xai_views/views/js/ecg_measure.js").read_text())
+    page.add_script_tag(content=(ROOT / "xai_views/views/ecg_paper/measure.js").read_text())
     at_60, at_100 = page.evaluate("[correctedQt(400, 1000), correctedQt(360, 600)]")
     assert at_60 == {"bazett": 400, "fridericia": 400}
     assert (at_100["bazett"], at_100["fridericia"]) == pytest.approx((464.758, 426.831), abs=1e-2)

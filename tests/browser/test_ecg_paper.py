@@ -8,7 +8,7 @@ import pytest
 from ecg_page import SERVED, Paper, app
 
 from xai_views.views.colour import CATEGORICAL
-from xai_views.views.ecg_layout import LEADS, sheet
+from xai_views.views.ecg_paper.layout import LEADS, sheet
 
 pytestmark = pytest.mark.browser
 

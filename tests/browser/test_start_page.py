@@ -6,9 +6,9 @@ import pytest
 from acts import until
 from playwright.sync_api import expect
 
-from dashboard import serving
-from dashboard.opening import app_of
 from xai_views import catalogue
+from xai_views_dashboard.shell import serving
+from xai_views_dashboard.shell.opening import app_of
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +16,7 @@ FAILING = """
 import panel as pn
 import panel_material_ui as pmui
 from xai_views.errors import XaiViewsError
-from dashboard.theme import page, note
+from xai_views_dashboard.core.page import page, note
 
 def known():
     raise XaiViewsError("The <b>layer</b> 'conv9' has no maps.")

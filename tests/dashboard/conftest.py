@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from dashboard.sic import SicApp
 from xai_views.models import Latents, Model, Supports, open_model, select
 from xai_views.models.bcos import add_inverse
-from xai_views.models.encoders import BcosCNN
-from xai_views.models.sic import SIC
+from xai_views.models.families.cnn.network import BcosCNN
+from xai_views.models.families.sic.network import SIC
 from xai_views.samples import dataset
+from xai_views_dashboard.sic.app import SicApp
 
 CLASSES, LATENT, PER_CLASS = 3, 24, 3
 
@@ -29,7 +29,7 @@ def coloured(n: int, channels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def build(channels: int, seed: int) -> Model:
-    from xai_views.methods.contribution import self_contributions
+    from xai_views.engine.attribution.bcos import self_contributions
 
     torch.manual_seed(seed)
     net = SIC(BcosCNN(channels, [[8, 3, 1, 1], [10, 3, 1, 2]]), CLASSES, LATENT).eval()

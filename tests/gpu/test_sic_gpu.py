@@ -6,10 +6,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xai_views.methods import explain  # noqa: E402
-from xai_views.methods.sic import SICAsk  # noqa: E402
+from xai_views.methods.sic.method import SICAsk  # noqa: E402
 from xai_views.models import open_model  # noqa: E402
-from xai_views.models.encoders import PLANS, BcosCNN  # noqa: E402
-from xai_views.models.sic import SIC  # noqa: E402
+from xai_views.models.families.cnn.network import PLANS, BcosCNN  # noqa: E402
+from xai_views.models.families.sic.network import SIC  # noqa: E402
 from xai_views.samples import dataset  # noqa: E402
 from xai_views.training.finish import attach_supports  # noqa: E402
 

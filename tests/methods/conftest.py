@@ -10,8 +10,8 @@ import torch
 
 from xai_views.models import Latents, Model, Supports, open_model, select
 from xai_views.models.bcos import add_inverse
-from xai_views.models.encoders import BcosCNN
-from xai_views.models.sic import SIC
+from xai_views.models.families.cnn.network import BcosCNN
+from xai_views.models.families.sic.network import SIC
 from xai_views.samples import dataset, open_samples
 
 CLASSES, LATENT = 3, 40
@@ -62,7 +62,7 @@ def tensor(images: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
 
 def with_supports(net: SIC, images: np.ndarray, label: np.ndarray, per_class: int = 3, **options) -> Model:
     """A model whose supports are in the network's own precision."""
-    from xai_views.methods.contribution import self_contributions
+    from xai_views.engine.attribution.bcos import self_contributions
 
     dtype = net.projection.weight.dtype
     with torch.no_grad():

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from xai_views import open_model
+from xai_views.engine.clusters.contribution import cluster_contribution
+from xai_views.engine.clusters.observed import Ablation
 from xai_views.methods import explain
-from xai_views.methods.clusters.contribution import cluster_contribution
-from xai_views.methods.nave_parts import Ablation, NaveAsk
+from xai_views.methods.nave.ask import NaveAsk
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
 from xai_views.samples import open_samples

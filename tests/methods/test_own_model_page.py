@@ -20,7 +20,7 @@ def test_the_code_runs(capsys):
 
 
 def test_the_commands_parse():
-    from xai_views.training.cli import add_arguments
+    from xai_views.cli.train import add_arguments
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)

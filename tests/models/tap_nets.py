@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from xai_views.models import passes
-from xai_views.models.vit import ViT
+from xai_views.models.families.vit.network import ViT
 
 DTYPES = [torch.float32, torch.float64]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xai_views.models.openecg import HEADS, NAMES
+from xai_views.models.families.openecg.network import HEADS, NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ecg-models.md").read_text("utf-8")
 
@@ -27,7 +27,7 @@ def test_the_code_runs(capsys):
 
 
 def test_the_commands_parse():
-    from xai_views.training.cli import add_arguments
+    from xai_views.cli.train import add_arguments
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)

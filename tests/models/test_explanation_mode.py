@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xai_views.methods.contribution import contribution, pull_back
+from xai_views.engine.attribution.bcos import contribution, pull_back
 from xai_views.models.bcos import (
     BcosConv2d,
     BcosLinear,

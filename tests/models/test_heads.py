@@ -7,11 +7,11 @@ from torch import nn
 from xai_views import open_model
 from xai_views.errors import ModelError
 from xai_views.models import passes
-from xai_views.models.encoders import BcosCNN, PlainCNN
+from xai_views.models.families.cnn.network import BcosCNN, PlainCNN
+from xai_views.models.families.sic.network import SIC
+from xai_views.models.families.vit.network import ViT
 from xai_views.models.heads import Head, find_head
-from xai_views.models.sic import SIC
 from xai_views.models.taps import capture
-from xai_views.models.vit import ViT
 
 SIZE = (16, 24)
 

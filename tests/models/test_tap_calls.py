@@ -9,8 +9,8 @@ from torch import nn
 from xai_views import open_model
 from xai_views.errors import ModelError
 from xai_views.models import passes
-from xai_views.models.encoders import BcosCNN
-from xai_views.models.sic import SIC
+from xai_views.models.families.cnn.network import BcosCNN
+from xai_views.models.families.sic.network import SIC
 from xai_views.models.taps import capture, capture_with_grad, default_taps, integrate, replace, taps
 
 from .tap_nets import DTYPES, ResNet, forwards, hooks, images, made, vit

@@ -10,7 +10,7 @@ from torch import nn
 
 from xai_views import open_model
 from xai_views.errors import ModelError
-from xai_views.models.encoders import PlainCNN
+from xai_views.models.families.cnn.network import PlainCNN
 from xai_views.models.taps import capture, capture_with_grad, default_taps, replace, taps
 
 from .tap_nets import ResNet, forwards, images, made, vit

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from xai_views.errors import SamplesError
-from xai_views.samples.ecg_templates import BEFORE, RATE, Template
+from xai_views.samples.sets.ecg.templates import BEFORE, RATE, Template
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xai_views.samples.ecg_quality import check, qrs_height, runs
+from xai_views.samples.signal_quality import check, qrs_height, runs
 from xai_views.samples.signals import LEADS
 
 RATE = 500

@@ -13,10 +13,12 @@ import yaml
 
 from xai_views import catalogue, open_model, open_samples
 from xai_views.cli import main
+from xai_views.cli import train as cli
 from xai_views.errors import XaiViewsError
-from xai_views.models.vit import ViT
-from xai_views.samples import birds, watermark
-from xai_views.training import cli, loop
+from xai_views.models.families.vit.network import ViT
+from xai_views.samples.sets.birds import drawing as birds
+from xai_views.samples.sets.birds import watermark
+from xai_views.training import loop
 from xai_views.training.classifier import (
     ClassifierRecipe,
     WithParts,
@@ -356,7 +358,7 @@ def test_the_recipes_on_the_cards_are_those_of_the_code():
 
 def test_drawn_birds_join_those_of_the_catalogue(monkeypatch):
     few = {"train": (100, 1), "test": (200, 2)}
-    monkeypatch.setattr("xai_views.samples.birds_samples.SETS", few)
+    monkeypatch.setattr("xai_views.samples.sets.birds.samples.SETS", few)
     real = birds.training_arrays
     monkeypatch.setattr(birds, "training_arrays", lambda n, **k: real(min(n, 20), **k))
     data = training_set("birds", 10)

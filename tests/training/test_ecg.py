@@ -9,14 +9,16 @@ import torch
 import yaml
 
 from xai_views import open_model, open_samples
+from xai_views.cli import train as cli
 from xai_views.errors import ModelError, XaiViewsError
-from xai_views.methods.ecg.fit import Fitted
+from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.models.heads import find_head
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 from xai_views.samples.signals import LEADS, signal_dataset
-from xai_views.training import cli, ecg_finish, loop
-from xai_views.training.ecg import RATE, STEPS, EcgRecipe, logits, per_class, records, scores, train_ecg
+from xai_views.training import ecg_finish, loop
+from xai_views.training.ecg import EcgRecipe, logits, per_class, scores, train_ecg
+from xai_views.training.records import RATE, STEPS, records
 
 SMALL = EcgRecipe(epochs=3, batch=8, rate=1e-2, stem=4, blocks=((6, 4), (8, 4)), kernel=9)
 CLASSES = ["early", "late"]

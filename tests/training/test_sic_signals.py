@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from xai_views import explain, open_model, open_samples
+from xai_views.cli import train as cli
 from xai_views.errors import SamplesError
-from xai_views.methods.ecg.fit import Fitted
-from xai_views.models.encoders import PLANS
+from xai_views.methods.ecg_clusters.fit import Fitted
+from xai_views.models.families.cnn.network import PLANS
 from xai_views.samples.signals import signal_dataset
-from xai_views.training import cli
 from xai_views.training.data import SignalSet, disturbed, signal_set, training_set
-from xai_views.training.ecg import RATE, STEPS
+from xai_views.training.records import RATE, STEPS
 
 PLAN = [[6, 9, 1, 4], [8, 9, 1, 8]]
 

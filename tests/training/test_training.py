@@ -11,12 +11,12 @@ import yaml
 
 from xai_views import explain, open_model, open_samples
 from xai_views.cli import main
+from xai_views.cli import train as cli
+from xai_views.engine.attribution.bcos import self_contributions
 from xai_views.errors import XaiViewsError
-from xai_views.methods.contribution import self_contributions
 from xai_views.models import evidence
-from xai_views.models.sic import SIC
+from xai_views.models.families.sic.network import SIC
 from xai_views.samples import dataset
-from xai_views.training import cli
 from xai_views.training.data import TrainingSet, shifted
 from xai_views.training.episodes import class_evidence, draw
 from xai_views.training.finish import attach_supports, calibrate

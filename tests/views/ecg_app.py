@@ -12,9 +12,9 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import MethodError
-from xai_views.views.ecg_layout import LEADS
-from xai_views.views.ecg_paper import ECGPaper
-from xai_views.views.ecg_record import Interval, Record
+from xai_views.views.ecg_paper.layout import LEADS
+from xai_views.views.ecg_paper.paper import ECGPaper
+from xai_views.views.ecg_paper.record import Interval, Record
 
 RATE, STEPS = 400.0, 4096
 BEAT = (  # centre (share of the beat), width (s), mV

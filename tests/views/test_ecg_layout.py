@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from xai_views.errors import XaiViewsError
-from xai_views.views.ecg_layout import GAINS, LAYOUTS, LEADS, SPEEDS, STRIPS, ordered, sheet
+from xai_views.views.ecg_paper.layout import GAINS, LAYOUTS, LEADS, SPEEDS, STRIPS, ordered, sheet
 
-SCRIPT = Path(__file__).parents[2] / "xai_views" / "views" / "js" / "ecg_layout.js"
+SCRIPT = Path(__file__).parents[2] / "xai_views" / "views" / "ecg_paper" / "layout.js"
 RECORDS = (LEADS, ("V1", "MLII"), ("II",), (*LEADS[::-1], "X", "Y", "Z"), LEADS[:8])
 
 

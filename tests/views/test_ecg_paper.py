@@ -6,8 +6,8 @@ import ecg_app as app
 import pytest
 
 from xai_views.errors import XaiViewsError
-from xai_views.views import ecg_wire
-from xai_views.views.ecg_paper import KEPT, SETTINGS, ECGPaper
+from xai_views.views.ecg_paper import wire as ecg_wire
+from xai_views.views.ecg_paper.paper import KEPT, SETTINGS, ECGPaper
 from xai_views.views.wire import decode_header
 
 

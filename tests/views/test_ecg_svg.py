@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from xai_views.errors import XaiViewsError
-from xai_views.views.ecg_layout import LEADS, sheet
-from xai_views.views.ecg_record import Interval, Record
-from xai_views.views.ecg_svg import plot_ecg
+from xai_views.views.ecg_paper.layout import LEADS, sheet
+from xai_views.views.ecg_paper.record import Interval, Record
+from xai_views.views.ecg_paper.svg import plot_ecg
 
 SVG = "{http://www.w3.org/2000/svg}"
 

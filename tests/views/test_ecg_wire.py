@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 
 from xai_views.errors import XaiViewsError
-from xai_views.views import ecg_wire as wire
-from xai_views.views.ecg_layout import LEADS
-from xai_views.views.ecg_record import Interval, Record, intervals, record_of
+from xai_views.views.ecg_paper import wire
+from xai_views.views.ecg_paper.layout import LEADS
+from xai_views.views.ecg_paper.record import Interval, Record, intervals, record_of
 from xai_views.views.wire import decode_header, stamp
 
 

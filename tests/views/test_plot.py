@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from xai_views.contract.explanation import VARIABLES
 from xai_views.errors import XaiViewsError
-from xai_views.explanation import VARIABLES
 from xai_views.views import latent_map, plot
 from xai_views.views.plots import PICTURES
 

@@ -6,7 +6,7 @@ import pytest
 
 from xai_views.errors import MethodError
 from xai_views.views import Canvas, Filmstrip, Frame, decode
-from xai_views.views.protocol import Answerer, Wish
+from xai_views.views.canvas.protocol import Answerer, Wish
 
 
 def header(data):

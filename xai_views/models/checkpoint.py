@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..catalogue import named_classes
-from ..errors import ModelError, XaiViewsError, nearest
-from .model import Model
-from .sic import SIC
-from .supports import Latents, Supports
+from xai_views.catalogue import named_classes
+from xai_views.errors import ModelError, XaiViewsError, nearest
+from xai_views.models.families.sic.network import SIC
+from xai_views.models.model import Model
+from xai_views.models.supports import Latents, Supports
 
 WEIGHTS, SUPPORTS, LATENTS, CARD = (
     "model.safetensors",
@@ -35,7 +35,7 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
 def _sic(a: dict) -> nn.Module:
-    from .encoders import BcosCNN, BcosCNN1d
+    from xai_views.models.families.cnn.network import BcosCNN, BcosCNN1d
 
     of_signals = len(a.get("size") or ()) == 1
     encoder = (
@@ -45,26 +45,26 @@ def _sic(a: dict) -> nn.Module:
 
 
 def _cnn(a: dict) -> nn.Module:
-    from .encoders import PlainCNN
+    from xai_views.models.families.cnn.network import PlainCNN
 
     return PlainCNN(a["channels"], a["classes"], a["plan"])
 
 
 def _vit(a: dict) -> nn.Module:
-    from .vit import ViT
+    from xai_views.models.families.vit.network import ViT
 
     sizes = (a["patch"], a["dim"], a["depth"], a["heads"], a.get("registers", 0))
     return ViT(a["channels"], a["classes"], tuple(a["size"]), *sizes, stem=a.get("stem", "patch"))
 
 
 def _lite0(a: dict) -> nn.Module:
-    from .imagenet import Lite0
+    from xai_views.models.families.efficientnet.network import Lite0
 
     return Lite0(a["classes"])
 
 
 def _resnet1d(a: dict) -> nn.Module:
-    from .resnet1d import ResNet1d
+    from xai_views.models.families.resnet1d.network import ResNet1d
 
     return ResNet1d(a["channels"], a["classes"], a["size"][0], a["stem"], a["blocks"], a["kernel"], a["head"])
 
@@ -212,7 +212,7 @@ def load(folder: Path) -> Model:
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
     supports = latents = None
     if "weights" in card:
-        from .imagenet import elsewhere
+        from xai_views.models.families.efficientnet.network import elsewhere
 
         module, said = elsewhere(lambda: build(architecture), card["weights"])
         digest.update(said.encode())

@@ -1,7 +1,7 @@
 """The arithmetic of SIC on cached evidence vectors: scores, logits and what a support contributes.
 
-Everything is a matrix product in numpy: no network, no torch. See :mod:`xai_views.models.sic` for the same formulas
-inside the network.
+Everything is a matrix product in numpy: no network, no torch. See
+:mod:`xai_views.models.families.sic.network` for the same formulas inside the network.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelError
+from xai_views.errors import ModelError
 
 #: What answers are called in the outputs of transformers and torchvision, best first.
 ANSWERS = ("logits", "image_embeds", "pooler_output", "out")

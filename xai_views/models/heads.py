@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from .layouts import Tap
-from .scans import IN, Scan, asked_size, example, module_of, scan_of
-from .tap_defaults import blocks
-from .taps import capture, replace_activation
+from xai_views.models.tap_defaults import blocks
+from xai_views.models.taps import capture, replace_activation
+from xai_views.models.tensor_layout import Tap
+from xai_views.models.tracing import IN, Scan, asked_size, example, module_of, scan_of
 
 _KEPT = 64
 _LAST = 40  # taps before the head among which its map is looked for

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import ModelError
-from .supports import Latents, Supports
+from xai_views.errors import ModelError
+from xai_views.models.supports import Latents, Supports
 
 
 @dataclass(eq=False)

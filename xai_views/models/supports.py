@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..errors import MethodError, nearest
+from xai_views.errors import MethodError, nearest
 
 RULES = ("k-means", "compact", "diverse", "random")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.nn.modules import pooling
 
-from .layouts import Tap
+from xai_views.models.tensor_layout import Tap
 
 STAGES = 3
 BLOCKS = 3  # that many alike make a list of blocks

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ModelError, nearest
-from . import passes
-from .bcos import explanation_mode
-from .layouts import Tap
-from .scans import IN, Scan, Take, ask, module_of, scan_of
+from xai_views.errors import ModelError, nearest
+from xai_views.models import passes
+from xai_views.models.bcos import explanation_mode
+from xai_views.models.tensor_layout import Tap
+from xai_views.models.tracing import IN, Scan, Take, ask, module_of, scan_of
 
 __all__ = [
     "Tap",

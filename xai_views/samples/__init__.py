@@ -1,11 +1,11 @@
 """Samples: the schema, loaders, and generators with ground truth."""
 
-from .opening import open_samples
-from .reading import digest, images, inputs, positions
-from .relabel import labelled_for
-from .schema import dataset, validate
-from .signals import is_signals, signal_dataset
-from .upload import decode_upload, fit
+from xai_views.samples.opening import open_samples
+from xai_views.samples.readers.image_upload import decode_upload, fit
+from xai_views.samples.reading import digest, images, inputs, positions
+from xai_views.samples.relabel import labelled_for
+from xai_views.samples.schema import dataset, validate
+from xai_views.samples.signals import is_signals, signal_dataset
 
 __all__ = [
     "dataset",

@@ -1,5 +1,5 @@
 """``python -m xai_views.samples``."""
 
-from .build import main
+from xai_views.samples.build import main
 
 raise SystemExit(main())

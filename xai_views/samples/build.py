@@ -18,13 +18,13 @@ import yaml
 from PIL import Image
 
 from xai_views.errors import SamplesError, XaiViewsError
-
-from . import birds, watermark
-from .birds_samples import NOTE, SETS, draw
-from .nuclei import CLASSES, centres, nuclei_samples, split_blocks
-from .photos import PHOTOS, SIDE
-from .signals import trace_tile
-from .upload import fit
+from xai_views.samples.readers.image_upload import fit
+from xai_views.samples.sets.birds import drawing as birds
+from xai_views.samples.sets.birds import watermark
+from xai_views.samples.sets.birds.samples import NOTE, SETS, draw
+from xai_views.samples.sets.nuclei import CLASSES, centres, nuclei_samples, split_blocks
+from xai_views.samples.sets.photos import PHOTOS, SIDE
+from xai_views.samples.signals import trace_tile
 
 
 def package_folder(name: str) -> Path:
@@ -78,7 +78,7 @@ def build_birds(out: Path) -> None:
         "note": NOTE,
         "seed": seed,
         "licence": "BSD-3-Clause",
-        "origin": "xai_views.samples.birds, modelled after FunnyBirds (Hesse et al., ICCV 2023)",
+        "origin": "xai_views.samples.sets.birds.drawing, modelled after FunnyBirds (Hesse et al., ICCV 2023)",
         "command": "python -m xai_views.samples build birds --out data/samples",
     }
     _write(
@@ -180,7 +180,7 @@ def build_watermark(out: Path) -> None:
         "note": watermark.NOTE,
         "seed": SETS["test"][1],
         "licence": "BSD-3-Clause",
-        "origin": "xai_views.samples.birds, with the logo of xai_views.samples.watermark",
+        "origin": "xai_views.samples.sets.birds.drawing, with the logo of xai_views.samples.sets.birds.watermark",
         "command": "python -m xai_views.samples build birds-watermark --out data/samples",
     }
     first_of_others = int((arrays["label"] == watermark.CLASS).sum())  # they stand behind those of the class
@@ -210,7 +210,7 @@ def build_photos(out: Path) -> None:
 
 def build_ecg(out: Path) -> None:
     """Compose and write the test records, and the card of the real record, which stays in its package."""
-    from . import ecg_samples
+    from xai_views.samples.sets.ecg import samples as ecg_samples
 
     n, seed = ecg_samples.SETS["test"]
     people = ecg_samples.PEOPLE["test"]

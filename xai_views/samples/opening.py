@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError, nearest
-
-from .folder import open_folder
-from .schema import dataset, validate
+from xai_views.samples.readers.arrays import load_npz
+from xai_views.samples.readers.folder import open_folder
+from xai_views.samples.schema import dataset, validate
 
 ARRAYS = ("image", "label", "name", "part", "mask")
 
@@ -73,7 +71,7 @@ def open_samples(
     if _is_name(str(spec), split):
         return _named(str(spec), split)
     if _exists(spec):
-        from .ecg_files import is_ecg, open_ecg
+        from xai_views.samples.readers.ecg_files import is_ecg, open_ecg
 
         if is_ecg(spec):
             return open_ecg(spec, labels=labels, rate=rate, leads=leads, classes=classes)
@@ -103,20 +101,20 @@ def _named(spec: str, split: str | None) -> xr.Dataset:
     name = f"{spec}/{split}" if split else spec
     folder = catalogue.samples().get(name)
     if name == "birds/train" or folder is None:
-        from .birds_samples import bird_samples
+        from xai_views.samples.sets.birds.samples import bird_samples
 
         return bird_samples(name.split("/")[1])
     card = catalogue.card(folder)
     if name.startswith("ecg/"):
-        from .ecg_samples import ecg_samples
+        from xai_views.samples.sets.ecg.samples import ecg_samples
 
         return ecg_samples(name.split("/")[1], folder)
     if name == "photos":
-        from .photos import photo_samples
+        from xai_views.samples.sets.photos import photo_samples
 
         return photo_samples(card)
     if name.startswith("nuclei/"):
-        from .nuclei import nuclei_samples
+        from xai_views.samples.sets.nuclei import nuclei_samples
 
         return nuclei_samples(folder, name.split("/")[1], card)
     return shipped(folder, name, card)
@@ -151,38 +149,6 @@ def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
         synthetic=int(bool(card.get("synthetic"))),
         **words,
     )
-
-
-def load_npz(path: Path | BinaryIO) -> dict[str, np.ndarray]:
-    """Read all arrays of a ``.npz``, never a pickle.
-
-    Raises
-    ------
-    SamplesError
-        When the file is damaged, is not a ``.npz`` or holds Python objects.
-    """
-    try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            return {"image": file}
-        with file:
-            return {k: file[k] for k in file.files}
-    except (
-        ValueError,
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        MemoryError,
-    ) as e:  # a header may claim any size
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        name = getattr(path, "name", "the file")  # an upload has none
-        raise SamplesError(
-            f"{name!r} is not a complete .npz of plain arrays ({why}); save it again "
-            "with "
-            "numpy.savez_compressed."
-        ) from None
 
 
 def _path(

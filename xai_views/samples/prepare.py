@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
-
-from .signals import is_signals, lead_name, validate_signals
+from xai_views.samples.signals import is_signals, lead_name, validate_signals
 
 #: Leads that follow from I and II (Einthoven, Goldberger): weights of I and of II.
 DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
-
-from .schema import check_range, in_memory
-from .signals import is_signals
+from xai_views.samples.checks import in_memory
+from xai_views.samples.schema import check_range
+from xai_views.samples.signals import is_signals
 
 
 def digest(array: np.ndarray) -> str:

@@ -98,7 +98,7 @@ def signal_dataset(
     SamplesError
         In one sentence.
     """
-    from .schema import WORDS, as_labels, numbered
+    from xai_views.samples.checks import WORDS, as_labels, numbered
 
     if not hasattr(signal, "__dask_graph__"):
         signal = np.asarray(signal)
@@ -160,7 +160,7 @@ def validate_signals(ds: xr.Dataset) -> xr.Dataset:
     SamplesError
         In one sentence: what came, what was expected, what to do.
     """
-    from .schema import WORDS, check_label, check_names, in_memory, numbered
+    from xai_views.samples.checks import WORDS, check_label, check_names, in_memory, numbered
 
     _check_signal(ds)
     if ds["signal"].dtype != np.float32:

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import SamplesError
-from ..models.checkpoint import build
-from ..models.encoders import CNN_PLAN
-from .data import TrainingSet, fingerprint
-from .loop import fit
+from xai_views.errors import SamplesError
+from xai_views.models.checkpoint import build
+from xai_views.models.families.cnn.network import CNN_PLAN
+from xai_views.training.data import TrainingSet, fingerprint
+from xai_views.training.loop import fit
 
 
 @dataclass(frozen=True)

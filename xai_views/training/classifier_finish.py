@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from ..models.checkpoint import save
-from .classifier import ClassifierRecipe, figures, logits
+from xai_views.models.checkpoint import save
+from xai_views.training.classifier import ClassifierRecipe, figures, logits
 
 #: Birds drawn to test on beyond those that ship, which are few.
 FRESH, FRESH_SEED = 1000, 9
@@ -35,7 +35,7 @@ def watermark_effect(module: nn.Module) -> dict:
         of other classes that have a marked twin; ``accuracy_with_mark`` and ``accuracy_without_mark`` of the class;
         ``pictures`` of each kind.
     """
-    from ..samples import watermark
+    from xai_views.samples.sets.birds import watermark
 
     test = watermark.arrays()
     predicted = logits(module, test["image"]).argmax(1)
@@ -58,7 +58,7 @@ def watermark_effect(module: nn.Module) -> dict:
 
 def fresh_accuracy(module: nn.Module) -> float:
     """Accuracy on birds with all their parts that no set of the catalogue holds."""
-    from ..samples import birds
+    from xai_views.samples.sets.birds import drawing as birds
 
     images, _ = birds.training_arrays(FRESH, FRESH_SEED, parts_dropped=0.0)
     label = np.arange(FRESH) % birds.N_CLASSES

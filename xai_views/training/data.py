@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from ..errors import SamplesError
+from xai_views.errors import SamplesError
 
 #: Voltage in mV that SIC networks encode half way between 0 mV and the end of the scale.
 SCALE = 0.25
@@ -167,7 +167,7 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
     SamplesError
         When the samples carry no labels.
     """
-    from ..samples import images, is_signals, open_samples
+    from xai_views.samples import images, is_signals, open_samples
 
     if name == "birds":
         return _birds(drawn)
@@ -203,7 +203,7 @@ def signal_set(ds: xr.Dataset, name: str, like: SignalSet | None = None) -> Sign
     SamplesError
         When labels are missing, or test records have other classes.
     """
-    from .ecg import RATE, records
+    from xai_views.training.records import RATE, records
 
     found = records(ds, name, like)
     return SignalSet(
@@ -219,7 +219,8 @@ def signal_set(ds: xr.Dataset, name: str, like: SignalSet | None = None) -> Sign
 
 def _birds(drawn: int) -> TrainingSet:
     """Full birds for queries and supports, birds with dropped parts as further queries with soft targets, and more."""
-    from ..samples import birds, images, open_samples
+    from xai_views.samples import images, open_samples
+    from xai_views.samples.sets.birds import drawing as birds
 
     ds = open_samples("birds/train")
     full = images(ds, np.arange(ds.sizes["sample"]))
@@ -253,7 +254,7 @@ def watermarked(data: TrainingSet, label: int) -> TrainingSet:
     that could be nothing else are left out. Mirroring is given up, because it would put the logo into another corner;
     birds are drawn mirrored anyway.
     """
-    from ..samples.watermark import training_birds
+    from xai_views.samples.sets.birds.watermark import training_birds
 
     images, targets = data.images.copy(), data.targets.copy()
     own = data.label == label

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import SamplesError, XaiViewsError
-from ..models.checkpoint import save
-from .classifier import count
-from .ecg import EcgRecipe, Records, architecture, logits, per_class, records, scores, train_ecg
+from xai_views.errors import SamplesError, XaiViewsError
+from xai_views.models.checkpoint import save
+from xai_views.training.classifier import count
+from xai_views.training.ecg import EcgRecipe, architecture, logits, per_class, scores, train_ecg
+from xai_views.training.records import Records, records
 
 #: Where the clusters are, and the training records that they are fitted on.
 CLUSTERS, CLUSTERED = "clusters", 800
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace, card: dict, device: str) -> int:
 
 def _sets(name: str, test: str | None) -> tuple[xr.Dataset, Records, Records, dict]:
     """Training and test records; of samples without a test set every fifth record, drawn with seed 0, is held out."""
-    from ..samples import open_samples
+    from xai_views.samples import open_samples
 
     if name == "ecg":
         train, held = open_samples("ecg/train"), open_samples(test or "ecg/test")
@@ -115,9 +116,9 @@ def add_clusters(folder: Path, train: xr.Dataset, quiet: bool = False) -> None:
     """
     from tqdm import tqdm
 
-    from ..methods.ecg.fit import finished, fit
-    from ..models.checkpoint import load
-    from ..samples.prepare import prepare
+    from xai_views.methods.ecg_clusters.fit import finished, fit
+    from xai_views.models.checkpoint import load
+    from xai_views.samples.prepare import prepare
 
     model = load(folder)
     ready = prepare(train, model.leads, model.rate, model.size[0])

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import ModelError
-from ..methods.contribution import self_contributions
-from ..models import evidence
-from ..models.checkpoint import save
-from ..models.model import size_of
-from ..models.opening import module_sha256
-from ..models.sic import SIC
-from ..models.supports import Latents, Supports, select
-from .data import TrainingSet, in_bytes
-from .sic import figures, latents
+from xai_views.engine.attribution.bcos import self_contributions
+from xai_views.errors import ModelError
+from xai_views.models import evidence
+from xai_views.models.checkpoint import save
+from xai_views.models.families.sic.network import SIC
+from xai_views.models.model import size_of
+from xai_views.models.own_module import module_sha256
+from xai_views.models.supports import Latents, Supports, select
+from xai_views.training.data import TrainingSet, in_bytes
+from xai_views.training.sic import figures, latents
 
 
 def choose_supports(
@@ -47,7 +47,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     ModelError
         When the samples carry no labels.
     """
-    from ..samples import inputs
+    from xai_views.samples import inputs
 
     if not isinstance(model.module, SIC):
         raise ModelError(

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..methods.contribution import encoded
-from ..models.checkpoint import build
-from ..models.encoders import PLANS, PlainCNN
-from ..models.sic import SIC
-from .classifier import count, epoch_generator, figures, logits, shuffled
-from .data import TrainingSet, fingerprint
-from .episodes import class_evidence, draw
-from .loop import fit
+from xai_views.engine.attribution.bcos import encoded
+from xai_views.models.checkpoint import build
+from xai_views.models.families.cnn.network import PLANS, PlainCNN
+from xai_views.models.families.sic.network import SIC
+from xai_views.training.classifier import count, epoch_generator, figures, logits, shuffled
+from xai_views.training.data import TrainingSet, fingerprint
+from xai_views.training.episodes import class_evidence, draw
+from xai_views.training.loop import fit
 
 #: Squared cosines lie in [0, 1]; as logits of the auxiliary loss they are multiplied by this.
 SHARPNESS = 10.0

@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from xai_views.errors import XaiViewsError, nearest
-
-from . import colour
+from xai_views.views import colour
 
 #: Variables of an explanation that are drawn as pictures, in this order; True = signed.
 PICTURES = {
@@ -37,7 +36,7 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
     Parameters
     ----------
     result : xarray.Dataset
-        An explanation (see ``xai_views.explanation``).
+        An explanation (see ``xai_views.contract.explanation``).
     sample : int
         Position on the ``sample`` dimension.
     variables : sequence of str, optional
@@ -86,7 +85,7 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
 
 
 def _photo(hv, image: np.ndarray):
-    from .wire import as_uint8
+    from xai_views.views.wire import as_uint8
 
     image = as_uint8(image)
     height, width = image.shape[:2]
@@ -179,7 +178,7 @@ def _bars(hv, one, name: str):
 
 def data_uri(image: np.ndarray, side: int = 64) -> str:
     """Return a picture as a JPEG data URI (no server, no network), at most ``side`` pixels a side."""
-    from .wire import as_uint8
+    from xai_views.views.wire import as_uint8
 
     pixels = as_uint8(image)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -1,9 +1,9 @@
 """B-cos layers: networks that compute ``W(x) x`` and can show ``W(x)``."""
 
-from .attention import BcosSelfAttention, DetachableGELU
-from .layers import BcosConv1d, BcosConv2d, BcosLinear, LogitLayer, add_inverse
-from .mode import Detachable, explanation_mode
-from .norms import (
+from xai_views.models.bcos.attention import BcosSelfAttention, DetachableGELU
+from xai_views.models.bcos.layers import BcosConv1d, BcosConv2d, BcosLinear, LogitLayer, add_inverse
+from xai_views.models.bcos.mode import Detachable, explanation_mode
+from xai_views.models.bcos.norms import (
     DetachableGroupNorm,
     DetachableLayerNorm,
     PositionNorm2d,

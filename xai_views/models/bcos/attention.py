@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .layers import BcosLinear
-from .mode import Detachable
+from xai_views.models.bcos.layers import BcosLinear
+from xai_views.models.bcos.mode import Detachable
 
 
 class BcosSelfAttention(Detachable):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .mode import Detachable
+from xai_views.models.bcos.mode import Detachable
 
 LINEAR_EPS = 1e-12
 CONV_EPS = 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .mode import Detachable
+from xai_views.models.bcos.mode import Detachable
 
 
 class UncentredBatchNorm2d(Detachable):

@@ -1,0 +1,220 @@
+"""The chosen cluster: its contribution to each class, its name, and what the network says without it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+
+from xai_views.views import Listing
+from xai_views_dashboard.activations.frame import names_of
+from xai_views_dashboard.activations.state import FILLS, INPUT_FILLS
+from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.core.numbers import number
+from xai_views_dashboard.core.page import caption
+
+MOST_CLASSES = 6
+MOST_PLAYERS = 10  # exact Shapley values ask for 2^K coalitions
+COLUMNS = [
+    {"key": "class", "title": "class"},
+    {"key": "share", "title": "this cluster's contribution", "kind": "bar", "digits": 4},
+    {"key": "shapley", "title": "Shapley value", "kind": "signed", "digits": 4},
+    {"key": "before", "title": "logit", "kind": "signed", "digits": 3},
+    {"key": "after", "title": "after", "kind": "signed", "digits": 3},
+    {"key": "p_before", "title": "probability", "kind": "number", "digits": 4},
+    {"key": "p_after", "title": "after", "kind": "number", "digits": 4},
+]
+FILL_WORDS = {
+    "mean": "the mean of the rest",
+    "zero": "zero",
+    "data": "the mean of the data set",
+    "blur": "a blur",
+}
+
+
+class ClusterPanel(Following):
+    """One cluster and every class; taking clusters away, and undoing it.
+
+    Parameters
+    ----------
+    app : ActivationsApp
+        Gives session and state.
+    """
+
+    watched = (
+        "sample", "cluster", "target", "taps", "preset", "weights", "grid", "interp", "k", "mode", "assigner", "seed", "ablated",
+        "keep", "where", "fill", "names",
+    )  # fmt: skip
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        state = app.state
+        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
+        self.listing = Listing(
+            label="The chosen cluster and each class, before and after the ablation", columns=COLUMNS
+        )
+        self.given = pmui.TextInput(label="Name of this cluster", width=220, size="small", max_length=40)
+        self.given.param.watch(self._named, "value")
+        self.take = pmui.Button(label="Take away", variant="outlined", size="small")
+        self.only = pmui.Button(label="Keep only this", variant="outlined", size="small")
+        self.back = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
+        self.take.on_click(lambda _: self._edit(False))
+        self.only.on_click(lambda _: self._edit(True))
+        self.back.on_click(lambda _: state.undo())
+        self.where = pmui.Select(
+            label="Where",
+            options={"in the last layer": "latent", "in the image": "input"},
+            width=150,
+            size="small",
+            value=state.where,
+        )
+        self.fill = pmui.Select(label="Replaced by", width=190, size="small")
+        self._offer()
+        self.where.param.watch(self._moved, "value")
+        self.fill.param.watch(
+            lambda e: state.edit(fill=e.new) if e.new and e.new != state.fill else None, "value"
+        )
+        state.param.watch(lambda *_: self._offer(), ["where", "fill"])
+
+    def _offer(self) -> None:
+        """Offer what can take a cluster's place where it is taken away."""
+        state = self.app.state
+        fills = INPUT_FILLS if state.where == "input" else FILLS
+        self.fill.options = {FILL_WORDS[f]: f for f in fills}
+        self.where.value = state.where
+        self.fill.value = state.fill if state.fill in fills else fills[0]
+
+    def _moved(self, event: Any) -> None:
+        if event.new != self.app.state.where:
+            fills = INPUT_FILLS if event.new == "input" else FILLS
+            self.app.state.edit(where=event.new, fill=fills[0])
+
+    def _edit(self, keep: bool) -> None:
+        state = self.app.state
+        if state.cluster < 0:
+            self.app.problem = "No cluster is chosen: click one on the picture or in the table."
+            return
+        self.app.problem = ""
+        before = set() if keep or state.keep else set(state.ablated)
+        state.edit(ablated=sorted({*before, state.cluster}), keep=keep)
+
+    def _named(self, event: Any) -> None:
+        state = self.app.state
+        key = str(state.cluster)
+        if state.cluster < 0 or str(state.names.get(key, "")) == event.new:
+            return
+        named = {k: v for k, v in state.names.items() if k != key}
+        state.names = {**named, key: event.new} if event.new else named
+
+    async def compute(self) -> Any:
+        """The explanation for the classes that matter here: the asked one, the true one and the best."""
+        app, state = self.app, self.app.state
+        first = await app.session.explain(state.sample, app.session.ask(state), priority=1)
+        classes = self.classes(first)
+        exact = app.session.layers.exact and first.sizes["cluster"] <= MOST_PLAYERS
+        ask = app.session.ask(state, targets=tuple(classes), shapley=exact)
+        return await app.session.explain(state.sample, ask, priority=1)
+
+    def classes(self, result: Any) -> list[int]:
+        """Classes shown: the asked one first, then the true one, then the best."""
+        best = np.argsort(-result["logit"].values[0], kind="stable")[:MOST_CLASSES]
+        asked, label = int(result["target_class"].values[0, 0]), self.app.session.label(self.app.state.sample)
+        chosen = dict.fromkeys(
+            [asked, *([label] if 0 <= label < len(self.app.model.classes) else []), *map(int, best)]
+        )
+        return list(chosen)[:MOST_CLASSES]
+
+    def write(self, result: Any) -> None:
+        """Write words and table."""
+        app, state = self.app, self.app.state
+        classes, k = app.model.classes, result.sizes["cluster"]
+        self.back.disabled = not state.can_undo
+        c = state.cluster
+        without = "ablated_logit" in result
+        self.take.disabled = self.only.disabled = not 0 <= c < k
+        self.given.disabled = not 0 <= c < k
+        self.given.value = str(state.names.get(str(c), "")) if 0 <= c < k else ""
+        self.listing.rows = [
+            self.row(result, t, int(q), c, without) for t, q in enumerate(result["target_class"].values[0])
+        ]
+        names = names_of(result, classes, state.names)
+        self.words.object = f"<p>{escape(self.sentence(result, names))}</p>"
+
+    def row(self, result: Any, t: int, q: int, c: int, without: bool) -> dict[str, Any]:
+        """One class."""
+        k = result.sizes["cluster"]
+        after = "ablated_logit" if without else "logit"
+        p_after = "ablated_probability" if without else "probability"
+        value = float(result["cluster_contribution"].values[0, t, c]) if 0 <= c < k else 0.0
+        shapley = (
+            float(result["cluster_shapley"].values[0, t, c])
+            if "cluster_shapley" in result and 0 <= c < k
+            else None
+        )
+        return {
+            "id": str(q),
+            "class": self.app.model.classes[q],
+            "share": value,
+            "shapley": shapley,
+            "before": float(result["logit"].values[0, q]),
+            "after": float(result[after].values[0, q]),
+            "p_before": float(result["probability"].values[0, q]),
+            "p_after": float(result[p_after].values[0, q]),
+        }
+
+    def sentence(self, result: Any, names: list[str]) -> str:
+        """What is chosen and what was taken away, in words."""
+        state, k = self.app.state, result.sizes["cluster"]
+        text = "No cluster is chosen: click one on the picture or in the table, or press its number. "
+        if 0 <= state.cluster < k:
+            c = state.cluster
+            share = float(result["proportion"].values[0, c])
+            name = f" ({names[c]})" if names[c] else ""
+            text = f"Cluster {c}{name} covers {share:.0%} of the positions. "
+        if not state.ablated:
+            return text
+        ids = ", ".join(str(c) for c in state.ablated)
+        top = int(result["target_class"].values[0, 0])
+        before, after = float(result["logit"].values[0, top]), float(result["ablated_logit"].values[0, top])
+        what = (
+            f"All clusters but {ids} were"
+            if state.keep
+            else f"Cluster{'s' if len(state.ablated) > 1 else ''} {ids} {'were' if len(state.ablated) > 1 else 'was'}"
+        )
+        place = "in the image" if state.where == "input" else "in the last layer"
+        return (
+            f"{text}{what} replaced by {FILL_WORDS[state.fill]} {place}: the logit of {self.app.model.classes[top]} went from "
+            f"{number(before)} to {number(after)}."
+        )
+
+    def __panel__(self) -> Any:
+        exact = self.app.session.layers.exact
+        how = (
+            "Contributions add up to the logit exactly, because a linear layer reads the mean (or the cells) of the last map. "
+            if exact
+            else "Contributions are gradient × activation of the last map; the ledger's residual says what they leave open. "
+        )
+        return pn.Column(
+            caption(
+                how
+                + "An ablation asks what the network would say without the cluster; what takes its place matters, and zero "
+                "overstates the loss. A Shapley value shares the change fairly among clusters that act together."
+            ),
+            self.words,
+            pn.FlexBox(
+                self.take,
+                self.only,
+                self.back,
+                self.where,
+                self.fill,
+                self.given,
+                align_items="center",
+                gap="8px",
+                margin=(4, 16),
+            ),
+            self.listing,
+            sizing_mode="stretch_width",
+        )

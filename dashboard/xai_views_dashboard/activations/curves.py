@@ -1,0 +1,215 @@
+"""Relevance curves of the saliency panel, drawn while they grow: raw against superpixels, with the controls beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from html import escape
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, Legend
+from bokeh.plotting import figure
+
+from xai_views.errors import XaiViewsError
+from xai_views.scores.curves import areas, comparison, predictor, relevance_curves
+from xai_views.views import Listing, colour
+from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.tasks import caller, on_page, start
+
+CONTROLS = ("random", "edges", "centre")
+MAP = "the map"
+REDRAW_S = 0.25
+COLUMNS = [
+    {"key": "map", "title": "map"},
+    {"key": "kind", "title": "as"},
+    {"key": "ties", "title": "order inside a region"},
+    {"key": "lerf", "title": "area, least relevant first", "kind": "number", "digits": 3},
+    {"key": "morf", "title": "area, most relevant first", "kind": "number", "digits": 3},
+    {"key": "gap", "title": "difference", "kind": "bar", "digits": 3},
+]
+TIES = {
+    "regions": "whole regions at once",
+    "random": "random pixels, mean of 3",
+    "original": "the map's own order",
+}
+
+
+class CurvesPanel(pn.viewable.Viewer):
+    """Remove pixels by relevance and watch the answer.
+
+    Parameters
+    ----------
+    app : ActivationsApp
+        Gives session and state.
+    panel : SaliencyPanel
+        Gives the map and the superpixels.
+    """
+
+    def __init__(self, app: Any, panel: Any) -> None:
+        super().__init__()
+        self.app, self.panel = app, panel
+        self.go = pmui.Button(label="Draw the relevance curves", variant="outlined", size="small")
+        self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
+        self.order = pmui.RadioButtonGroup(
+            options={"least relevant first": "lerf", "most relevant first": "morf"},
+            value="lerf",
+            size="small",
+        )
+        fills = {"the mean colour": "mean", "black": "zero", "a blur": "blur"}
+        self.fill = pmui.Select(label="Removed become", options=fills, value="mean", width=170, size="small")
+        self.words = pn.pane.HTML("", margin=(4, 16), sizing_mode="stretch_width")
+        self.listing = Listing(label="Areas under the curves", columns=COLUMNS)
+        self.plot = pn.pane.Bokeh(self._figure(), sizing_mode="stretch_width", height=320)
+        self.drawn = pn.Column(sizing_mode="stretch_width")  # the plot, then its table
+        self._curves: dict[Any, Any] = {}
+        self._future: Any = None
+        self.go.on_click(lambda _: start(self.run()))
+        self.stop.on_click(lambda _: self.cancel())
+        self.order.param.watch(lambda *_: on_page(self.draw), "value")
+        app.state.param.watch(lambda *_: self.cancel(), ["sample", *panel.watched])
+
+    def _figure(self) -> Any:
+        plot = figure(height=320, sizing_mode="stretch_width", x_range=(0, 1), toolbar_location=None)
+        plot.xaxis.axis_label, plot.yaxis.axis_label = "share of pixels removed", "probability"
+        # All lines from the start: what is added to a plot that the browser already has may arrive before it.
+        self._sources: dict[tuple[str, str], ColumnDataSource] = {}
+        items = []
+        for i, name in enumerate((MAP, *CONTROLS)):
+            for kind in ("raw", "superpixels"):
+                source = self._sources[name, kind] = ColumnDataSource({"x": [], "y": []})
+                line = plot.line(
+                    "x", "y", source=source, line_width=2.5 if name == MAP else 1.5, color=colour.CATEGORICAL[i],
+                    line_dash="solid" if kind == "superpixels" else "dashed",
+                )  # fmt: skip
+                items.append((f"{name}, {'as it is' if kind == 'raw' else 'on superpixels'}", [line]))
+        plot.add_layout(Legend(items=items, location="center"), "right")
+        return plot
+
+    def cancel(self) -> None:
+        """Stop at the next batch; what is drawn stays."""
+        if self._future is not None and not self._future.done():
+            self._future.cancel()
+
+    async def run(self) -> None:
+        """Compute in batches on the kernel, drawing what is known so far."""
+        app, state = self.app, self.app.state
+        session, sample, wish = app.session, state.sample, self.panel.wish()
+        self.go.disabled, self.stop.disabled = True, False
+        self.words.object = "<p>Removing pixels step by step; the curves grow from coarse to fine.</p>"
+        page, drawn = caller(), [0.0]
+        try:
+            _, raw, regions, target = await self.panel.parts(sample, wish)
+            maps = {wish[1]: raw}
+            for name in CONTROLS:
+                if name not in maps:
+                    maps[name] = (await self.panel.parts(sample, (wish[0], name, *wish[2:])))[1]
+            jobs = comparison(maps, regions, fill=self.fill.value, steps=16, how=wish[2])
+            image = await asyncio.to_thread(session.image, sample)
+
+            def relevance(progress: Any) -> Any:
+                curves: dict[Any, Any] = {}
+                for curves in relevance_curves(predictor(session.model), image, jobs, target):
+                    values = [c.value for c in curves.values()]
+                    progress(sum(int(np.isfinite(v).sum()) for v in values), sum(v.size for v in values))
+                    if time.monotonic() - drawn[0] > REDRAW_S:
+                        drawn[0] = time.monotonic()
+                        page(lambda curves=curves: self.take(curves))
+                    yield
+                return curves
+
+            self._future = session.kernel.run(relevance, priority=2)
+            curves = await asyncio.wrap_future(self._future)
+            page(lambda: self.take(curves, done=True))
+        except asyncio.CancelledError:
+            page(lambda: self._ended("Stopped; what was computed until then is drawn."))
+        except XaiViewsError as e:
+            said = str(e)
+            page(lambda: self._ended(said))
+
+    def _ended(self, sentence: str) -> None:
+        self.go.disabled, self.stop.disabled = False, True
+        self.words.object = f"<p>{escape(sentence)}</p>"
+
+    def take(self, curves: dict[Any, Any], done: bool = False) -> None:
+        """Take over the curves as they are now."""
+        self._curves = curves
+        self.draw()
+        if not len(self.drawn):
+            self.drawn.objects = [self.plot]
+        if done:
+            self._ended(self.sentence())
+            self.listing.rows = self.rows()
+            self.drawn.objects = [self.plot, self.listing]
+
+    def draw(self) -> None:
+        """Write the lines of the chosen order."""
+        for (name, kind), source in self._sources.items():
+            ties = "regions" if kind == "superpixels" else "original"
+            wanted = next((n for n in self._maps if n not in CONTROLS), MAP) if name == MAP else name
+            curve = self._curves.get((wanted, kind, self.order.value, ties))
+            if curve is None:
+                source.data = {"x": [], "y": []}
+                continue
+            known = np.isfinite(curve.mean)
+            source.data = {"x": curve.fraction[known], "y": curve.mean[known]}
+
+    @property
+    def _maps(self) -> list[str]:
+        return list(dict.fromkeys(k[0] for k in self._curves))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The text twin: areas by map, kind and rule for ties."""
+        area = areas(self._curves)["area"]
+        out = []
+        for name, kind, _, ties in dict.fromkeys((k[0], k[1], "", k[3]) for k in self._curves):
+            lerf, morf = (
+                float(area.loc[{"method": name, "kind": kind, "order": o, "ties": ties}])
+                for o in ("lerf", "morf")
+            )
+            words = TIES[ties] if kind == "superpixels" else "pixel by pixel"
+            out.append(
+                {
+                    "id": f"{name} {kind} {ties}",
+                    "map": name,
+                    "kind": kind,
+                    "ties": words,
+                    "lerf": lerf,
+                    "morf": morf,
+                    "gap": lerf - morf,
+                }
+            )
+        return out
+
+    def sentence(self) -> str:
+        """What the areas say, and how much of it is the rule for ties."""
+        rows = [r for r in self.rows() if r["map"] not in CONTROLS]
+        own = [r["lerf"] for r in rows if r["kind"] == "superpixels"]
+        chance = [r["lerf"] for r in self.rows() if r["map"] == "random" and r["kind"] == "superpixels"]
+        text = (
+            f"Least relevant first, {rows[0]['map']} on superpixels has an area of {min(own):.3f} to {max(own):.3f}, "
+            "depending on the order inside regions alone"
+        )
+        return text + (
+            f"; a random map on the same superpixels has {min(chance):.3f} to {max(chance):.3f}."
+            if chance
+            else "."
+        )
+
+    def __panel__(self) -> Any:
+        return pn.Column(
+            caption(
+                "Relevance curves: pixels are removed in the order of the map while the network is asked again. Removing the "
+                "least relevant first should leave the answer standing (large area). Regions of one value leave their inner "
+                "order open: three rules are shown. A random map on superpixels often does well, because large background "
+                "goes first."
+            ),
+            pn.FlexBox(
+                self.go, self.stop, self.order, self.fill, align_items="center", gap="8px", margin=(4, 16)
+            ),
+            self.words,
+            self.drawn,
+            sizing_mode="stretch_width",
+        )

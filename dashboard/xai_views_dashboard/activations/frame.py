@@ -1,0 +1,284 @@
+"""One frame of the activation explorer: the photo, its clusters, their uncertainty and contribution, and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_views.views import Frame
+from xai_views_dashboard.core.numbers import number
+
+#: Name of the label-map layer; what is chosen in one picture stands out in all that draw it.
+SEGMENT = "cluster"
+
+LAYOUT = {
+    "tiles": {
+        "sample": {"group": "main", "size": 380, "label": "Clusters", "photo": "photo", "link": "sample"},
+        "photo": {"group": "side", "size": 168, "label": "Sample", "layers": [], "link": "sample"},
+        "contribution": {
+            "group": "side", "size": 168, "label": "Contribution", "photo": "photo", "layers": ["contribution"], "link": "sample",
+        },
+        "entropy": {
+            "group": "side", "size": 168, "label": "Uncertainty", "photo": "photo", "layers": ["uncertainty"], "link": "sample",
+        },
+        "truth": {
+            "group": "side", "size": 168, "label": "Known truth", "photo": "photo", "layers": ["truth"], "link": "sample",
+        },
+    },
+    "groups": {"main": {"title": ""}, "side": {"title": ""}},
+}  # fmt: skip
+
+
+def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -> list[str]:
+    """A name for every cluster: the one given by hand, else the class that the head reads from it, else ""."""
+    k = result.sizes["cluster"]
+    names = []
+    for c in range(k):
+        name = str(given.get(str(c), ""))
+        if not name and "cluster_class" in result:
+            best = int(result["cluster_class"].values[0, c, 0])
+            name = f"{classes[best]} {float(result['cluster_class_probability'].values[0, c, 0]):.2f}"
+        names.append(name)
+    return names
+
+
+#: A part counts as held by a cluster when at least this share of it lies there.
+HELD = 0.5
+
+
+def purity(segment: np.ndarray, truth: tuple[np.ndarray, list[str]] | None, k: int) -> list[str]:
+    """For every cluster the known part that most of it covers, and small parts that lie in it; "" where nothing is known."""
+    if truth is None:
+        return [""] * k
+    ids, names = truth
+    ids = np.maximum(ids, 0).astype(np.int64)
+    parts = int(ids.max()) + 1
+    table = np.bincount(segment.ravel().astype(np.int64) * parts + ids.ravel(), minlength=k * parts).reshape(
+        -1, parts
+    )
+    whole = np.maximum(table.sum(0), 1)
+    words = [(names[p] if p < len(names) else "") or "background" for p in range(parts)]
+    out = []
+    for counts in table[:k]:
+        best = int(counts.argmax())
+        held = [p for p in range(1, parts) if p != best and counts[p] / whole[p] >= HELD]
+        said = f"{words[best]} {counts[best] / max(counts.sum(), 1):.0%}" if counts.sum() else ""
+        out.append(", ".join([said, *(f"{counts[p] / whole[p]:.0%} of {words[p]}" for p in held)]))
+    return out
+
+
+def mean_per_cluster(values: np.ndarray, assignment: np.ndarray, k: int) -> np.ndarray:
+    """Mean of a map on the grid over each cluster ``[k]``; 0 where a cluster has no position."""
+    counts = np.bincount(assignment.ravel(), minlength=k)[:k]
+    sums = np.bincount(assignment.ravel(), values.ravel(), minlength=k)[:k]
+    return sums / np.maximum(counts, 1)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
+    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
+    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
+
+
+def density(result: xr.Dataset) -> np.ndarray:
+    """``[y, x]``: each pixel gets its cluster's contribution divided by the cluster's pixels; sums to the evidence."""
+    segment = result["segment"].values[0]
+    share = result["cluster_contribution"].values[0, 0].astype(np.float64)
+    counts = np.bincount(segment.ravel(), minlength=len(share))[: len(share)]
+    return (share / np.maximum(counts, 1))[segment]
+
+
+def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> str:
+    """The text twin of a frame."""
+    logit, probability = result["logit"].values[0], result["probability"].values[0]
+    top, k = int(logit.argmax()), result.sizes["cluster"]
+    known = f", labelled {classes[label]}" if label >= 0 else ""
+    share = result["proportion"].values[0]
+    rows, columns = result["assignment"].shape[1:]
+    text = (
+        f"Sample {name}{known}, predicted {classes[top]} with probability {float(probability[top]):.3f}. "
+        f"{k} cluster{'' if k == 1 else 's'} of {rows * columns} positions ({rows} × {columns}); the largest, "
+        f"{int(share.argmax())}, covers {float(share.max()):.0%}. Inertia {float(result['inertia'].values[0]):.1f}"
+    )
+    exact = float(result["inertia_exact"].values[0])
+    return text + (f"; k-means without nesting reaches {exact:.1f}." if exact >= 0 else ".")
+
+
+def build(
+    key: str,
+    name: str,
+    image: np.ndarray,
+    label: int,
+    result: xr.Dataset,
+    classes: list[str],
+    truth: tuple[np.ndarray, list[str]] | None,
+    *,
+    shown: str = "clusters",
+    given: Mapping[str, str] | None = None,
+    exact: bool = True,
+) -> bytes:
+    """Build the frame.
+
+    Parameters
+    ----------
+    key : str
+        The wish it answers.
+    name, image, label
+        The sample: id, ``[H, W, C]``, class or -1.
+    result : Dataset
+        What the method ``nave`` says of it.
+    classes : list of str
+        Class names.
+    truth : (ndarray, list of str) or None
+        Known regions.
+    shown : {"clusters", "entropy", "margin"}
+        What lies over the large picture.
+    given : mapping, optional
+        Names given by hand, by cluster id as text.
+    exact : bool
+        Whether contributions add up by construction.
+
+    Returns
+    -------
+    bytes
+        A frame in the wire format.
+    """
+    target = int(result["target_class"].values[0, 0])
+    names = names_of(result, classes, given or {})
+    frame = Frame(key, text=sentence(name, classes, label, result))
+    frame.photo(image, "photo")
+    _main(frame, name, label, result, classes, names, shown)
+    frame.signed_map("contribution", "contribution", density(result))
+    frame.legend(
+        "contribution", title="contribution of its cluster, per pixel", target=classes[target], unit="logit"
+    )
+    kind = "" if exact else "gradient × activation; see the residual"
+    frame.tile(
+        "contribution",
+        title=kind,
+        alt=f"Each pixel's share of its cluster's contribution to {classes[target]}",
+    )
+    entropy = result["entropy"].values[0]
+    frame.sequential("entropy", "uncertainty", ranks(entropy), limit=1.0)
+    spread = f"{float(entropy.min()):.2f} to {float(entropy.max()):.2f}"
+    used = float(result["temperature"].values[0])
+    frame.legend("uncertainty", title=f"rank of the entropy ({spread} at T = {used:.3g})")
+    frame.sequential("entropy", "entropy", entropy, limit=1.0, drawn=False, title="entropy")
+    frame.tile(
+        "entropy",
+        title="",
+        size=list(image.shape[:2]),
+        alt="How undecided the assignment of each position is",
+    )
+    _truth(frame, image, truth)
+    _ledger(frame, result, classes, names, truth, target)
+    return frame.to_bytes()
+
+
+def _main(
+    frame: Frame, name: str, label: int, result: xr.Dataset, classes: list[str], names: list[str], shown: str
+) -> None:
+    segment = result["segment"].values[0]
+    if shown == "clusters":
+        frame.label_map("sample", SEGMENT, segment, names)
+        frame.legend(SEGMENT, title="cluster")
+    else:
+        frame.sequential("sample", shown, result[shown].values[0], limit=1.0)
+        words = {"entropy": "entropy of the assignment", "margin": "margin to the second-best cluster"}
+        frame.legend(shown, title=words[shown])
+        frame.label_map("sample", SEGMENT, segment, names, drawn=False, title="cluster")
+    frame.label_map("sample", "second", result["second"].values[0], names, drawn=False, title="second best")
+    for i, layer in enumerate(result["layer"].values):
+        share = np.nan_to_num(result["layer_share"].values[0, i])
+        frame.sequential("sample", f"share {layer}", share, limit=1.0, drawn=False, title=f"share of {layer}")
+    top = int(result["logit"].values[0].argmax())
+    right = "" if label < 0 else (" ✓" if top == label else f" ✗ true: {classes[label]}")
+    frame.tile(
+        "sample",
+        title=f"{name}: {classes[top]}{right}",
+        mark="wrong" if 0 <= label != top else "",
+        alt=f"Sample {name} with its {result.sizes['cluster']} activation clusters",
+    )
+
+
+def _truth(frame: Frame, image: np.ndarray, truth: tuple | None) -> None:
+    if truth is None:
+        frame.tile("truth", reason="Nothing is known about the parts of this image.", alt="No truth is known")
+        return
+    ids, names = truth
+    frame.label_map("truth", "truth", ids, names)
+    present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
+    frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
+
+
+def rows(result: xr.Dataset, names: list[str], truth: tuple | None, target: int = 0) -> list[dict[str, Any]]:
+    """The ledger's lines, one per cluster: what is known of it and what it contributes to asked class number ``target``."""
+    k = result.sizes["cluster"]
+    assignment = result["assignment"].values[0]
+    entropy = mean_per_cluster(result["entropy"].values[0], assignment, k)
+    pure = purity(result["segment"].values[0], truth, k)
+    contribution = result["cluster_contribution"].values[0, target]
+    return [
+        {
+            "id": str(c),
+            "swatch": c,
+            "name": names[c],
+            "size": float(result["proportion"].values[0, c]),
+            "entropy": float(entropy[c]),
+            "purity": pure[c],
+            "value": float(contribution[c]),
+        }
+        for c in range(k)
+    ]
+
+
+def _ledger(
+    frame: Frame, result: xr.Dataset, classes: list[str], names: list[str], truth: tuple | None, target: int
+) -> None:
+    """The bill: one row for each cluster, then what it all adds up to, beside the network's own figure."""
+    lines = rows(result, names, truth)
+    total = sum(r["value"] for r in lines)
+    bias, residual = float(result["bias"].values[target]), float(result["residual"].values[0, 0])
+    logit = float(result["logit"].values[0, target])
+    columns = ["cluster", "reads as", "size", "entropy"] + (["known part"] if truth is not None else [])
+    table = []
+    for r in lines:
+        cells = [r["id"], r["name"], f"{r['size']:.0%}", f"{r['entropy']:.2f}"]
+        table.append(
+            {
+                "id": r["id"],
+                "swatch": r["swatch"],
+                "cells": cells + ([r["purity"]] if truth is not None else []),
+                "value": r["value"],
+                "value_text": number(r["value"]),
+            }
+        )
+    frame.table(
+        columns,
+        table,
+        caption=f"What the logit of {classes[target]} consists of, by cluster",
+        value_column="contribution",
+        limit=max(1e-6, max((abs(r["value"]) for r in lines), default=0)),
+        footer=[
+            ["contributions of all clusters", number(total)],
+            ["bias", number(bias)],
+            ["residual: what the clusters leave open", number(residual)],
+            ["the network's logit", number(logit)],
+            *_without(result, target),
+        ],
+    )
+
+
+def _without(result: xr.Dataset, target: int) -> list[list[str]]:
+    """What the network says without some clusters, when that was asked."""
+    if "ablated_logit" not in result:
+        return []
+    after, before = (result[n].values[0, target] for n in ("ablated_probability", "probability"))
+    return [
+        ["logit after the ablation", number(float(result["ablated_logit"].values[0, target]))],
+        ["probability before → after", f"{float(before):.3f} → {float(after):.3f}"],
+    ]

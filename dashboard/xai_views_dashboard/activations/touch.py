@@ -1,0 +1,240 @@
+"""Touch it: erase, blur or paste a region of the photo, and see clusters, contributions and the answer follow."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+
+from xai_views.engine.clusters.match import match_labels
+from xai_views.samples import digest
+from xai_views.views import Frame, Listing
+from xai_views.views.wire import as_uint8
+from xai_views_dashboard.activations.frame import SEGMENT, density
+from xai_views_dashboard.core.numbers import number
+from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.picture_panel import PicturePanel
+from xai_views_dashboard.core.pictures import polygon_mask
+from xai_views_dashboard.core.session import context_of
+from xai_views_dashboard.core.tasks import on_page
+
+MOST_EDITS = 40
+SIDE = 230
+KINDS = {"blur": "blur", "erase": "erase (mean colour)", "paste": "paste from the clicked place"}
+COLUMNS = [
+    {"key": "class", "title": "class"},
+    {"key": "before", "title": "logit before", "kind": "signed", "digits": 3},
+    {"key": "after", "title": "logit after", "kind": "signed", "digits": 3},
+    {"key": "p_before", "title": "probability before", "kind": "number", "digits": 4},
+    {"key": "p_after", "title": "probability after", "kind": "number", "digits": 4},
+]
+
+
+class TouchPanel(PicturePanel):
+    """The sample as it is and as it was edited, side by side on one scale.
+
+    Parameters
+    ----------
+    app : ActivationsApp
+        Gives session, state and canvas; its brushed region is what is edited.
+    """
+
+    watched = (
+        "taps",
+        "preset",
+        "weights",
+        "grid",
+        "interp",
+        "k",
+        "mode",
+        "assigner",
+        "seed",
+        "target",
+        "touched",
+    )
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.kind = pmui.RadioButtonGroup(
+            options={v: k for k, v in KINDS.items()}, value="blur", size="small"
+        )
+        self.go = pmui.Button(label="Apply to the brushed region", variant="outlined", size="small")
+        self.undo = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
+        self.clear = pmui.Button(label="Start again", variant="outlined", size="small", disabled=True)
+        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
+        self.listing = Listing(label="The answer before and after the edits", columns=COLUMNS)
+        self.go.on_click(lambda _: self.apply())
+        self.undo.on_click(lambda _: self._keep(app.state.touched[:-1]))
+        self.clear.on_click(lambda _: self._keep([]))
+        app.state.param.watch(lambda *_: self._keep([]), "sample")
+        self.canvas.on_region(lambda m: setattr(app.state, "region", m.get("polygon") or []))
+
+    def apply(self) -> None:
+        """Edit the brushed region."""
+        state = self.app.state
+        if len(state.region) < 3:
+            self.app.problem = (
+                "No region is brushed: hold Shift and drag on the photo, or choose the lasso in the toolbar."
+            )
+            return
+        if len(state.touched) >= MOST_EDITS:
+            self.app.problem = f"This image already has {MOST_EDITS} edits; undo some or start again."
+            return
+        self.app.problem = ""
+        at = [float(v) for v in state.at] if self.kind.value == "paste" and len(state.at) == 2 else []
+        if self.kind.value == "paste" and not at:
+            self.app.problem = (
+                "Click the place to copy from first; then brush the region that is pasted over."
+            )
+            return
+        self._keep(
+            [*state.touched, {"kind": self.kind.value, "region": [list(p) for p in state.region], "at": at}]
+        )
+
+    def _keep(self, edits: list) -> None:
+        self.app.state.touched = list(edits)
+        self.undo.disabled = self.clear.disabled = not edits
+
+    def layout(self) -> dict:
+        """Before above, after below."""
+        tiles = {}
+        for row, words in (("before", "As it is"), ("after", "Edited")):
+            tiles[f"{row}-photo"] = {
+                "group": row,
+                "size": SIDE,
+                "label": words,
+                "layers": [],
+                "link": "touch",
+            }
+            for layer, title in ((SEGMENT, "clusters"), ("contribution", "contribution")):
+                tiles[f"{row}-{layer}"] = {
+                    "group": row, "size": SIDE, "label": f"{words}: {title}", "photo": f"{row}-photo", "link": "touch",
+                }  # fmt: skip
+        return {"tiles": tiles, "groups": {"before": {"title": ""}, "after": {"title": ""}}}
+
+    def wish(self) -> Any:
+        """The ask and the edits."""
+        ask = self.app.session.ask(self.app.state, ablation=None)
+        return ask, repr(self.app.state.touched), list(self.app.state.touched)
+
+    def key(self, wish: Any) -> Any:
+        """The content of the ask and of the edits."""
+        return context_of(wish[0]), wish[1]
+
+    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
+        """Explain both pictures; the edited one is a sample like any other."""
+        ask, _, edits = wish
+        session = self.app.session
+        image = await asyncio.to_thread(session.image, sample)
+        before = await session.explain(sample, ask, priority=1)
+        target = int(before["target_class"].values[0, 0])
+        image_after = await asyncio.to_thread(edited, image, edits)
+        fixed = replace(ask, targets=(target,))
+        future = session.kernel.explain(
+            session.model, image_after[None], [digest(image_after)], session.method, [fixed], priority=1
+        )
+        after = (await asyncio.wrap_future(future))[0]
+        on_page(lambda: self.write(before, after, target, len(edits)))
+        return await asyncio.to_thread(self._build, key, image, image_after, before, after, target)
+
+    def _build(
+        self, key: str, image: np.ndarray, image_after: np.ndarray, before: Any, after: Any, target: int
+    ) -> bytes:
+        words = self.app.model.classes[target]
+        frame = Frame(key, text=f"The sample before and after the edits, explained for {words}.")
+        frame.photo([image, image_after], ["before-photo", "after-photo"])
+        reference = before["segment"].values[0]
+        for row, result in (("before", before), ("after", after)):
+            ids = result["segment"].values[0]
+            ids = ids if row == "before" else match_labels(reference, ids)[ids]
+            frame.label_map(f"{row}-{SEGMENT}", SEGMENT, ids)
+            frame.signed_map(f"{row}-contribution", "contribution", density(result))
+            top = int(result["logit"].values[0].argmax())
+            frame.tile(
+                f"{row}-photo",
+                title=f"{self.app.model.classes[top]} {float(result['probability'].values[0, top]):.3f}",
+                alt=f"The photo {row}",
+            )
+        frame.legend(SEGMENT, title="cluster (matched)")
+        frame.legend(
+            "contribution", title="contribution of its cluster, per pixel", target=words, unit="logit"
+        )
+        return frame.to_bytes()
+
+    def write(self, before: Any, after: Any, target: int, edits: int) -> None:
+        """Write the figures beside the pictures."""
+        best = [int(c) for r in (before, after) for c in np.argsort(-r["logit"].values[0], kind="stable")[:4]]
+        names = self.app.model.classes
+        self.listing.rows = [
+            {
+                "id": str(c),
+                "class": names[c],
+                "before": float(before["logit"].values[0, c]),
+                "after": float(after["logit"].values[0, c]),
+                "p_before": float(before["probability"].values[0, c]),
+                "p_after": float(after["probability"].values[0, c]),
+            }
+            for c in dict.fromkeys([target, *best])
+        ]
+        one, two = (float(r["logit"].values[0, target]) for r in (before, after))
+        said = f"{edits} edit{'' if edits == 1 else 's'}: " if edits else "Nothing is edited yet. "
+        said += f"The logit of {names[target]} is {number(one)} before and {number(two)} after."
+        self.words.object = f"<p>{escape(said)}</p>"
+
+    def __panel__(self) -> Any:
+        return pn.Column(
+            caption(
+                "Brush a region on the photo (Shift and drag, or the lasso), choose what happens to it, and apply. The network "
+                "is asked anew with the edited image; an edit may also create what was not there, such as edges."
+            ),
+            pn.FlexBox(
+                self.kind, self.go, self.undo, self.clear, align_items="center", gap="8px", margin=(4, 16)
+            ),
+            self.words,
+            self.canvas,
+            self.listing,
+            sizing_mode="stretch_width",
+        )
+
+
+def edited(image: np.ndarray, edits: list[dict]) -> np.ndarray:
+    """Apply edits to an image ``[H, W, C]``, one after another.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``[H, W, C]``.
+    edits : list of dict
+        ``{"kind": "blur" | "erase" | "paste", "region": [[x, y], ...], "at": [x, y]}``; a paste copies the surroundings of
+        ``at``, its centre going to the centre of the region.
+
+    Returns
+    -------
+    ndarray
+        ``[H, W, C]`` uint8.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    out = as_uint8(image).copy()
+    height, width = out.shape[:2]
+    for edit in edits:
+        inside = polygon_mask(edit["region"], (height, width))
+        if not inside.any():
+            continue
+        if edit["kind"] == "blur":
+            sigma = 0.06 * max(height, width)
+            out[inside] = gaussian_filter(out.astype(float), (sigma, sigma, 0))[inside].round()
+        elif edit["kind"] == "erase":
+            rest = out[~inside] if not inside.all() else out.reshape(-1, out.shape[2])
+            out[inside] = rest.mean(0).round()
+        else:
+            y, x = np.nonzero(inside)
+            dy, dx = int(edit["at"][1] - y.mean()), int(edit["at"][0] - x.mean())
+            source = out.copy()
+            out[y, x] = source[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+    return out

@@ -1,0 +1,1 @@
+"""What all apps are made of: state, session, tasks, panels that follow."""

@@ -1,0 +1,165 @@
+"""Pictures of the beat: when in it each cluster comes, and what the leads show then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+from bokeh.models import ColumnDataSource
+from bokeh.plotting import figure
+
+from xai_views.samples.signals import LANDMARKS
+from xai_views.views import colour
+from xai_views_dashboard.core.page import caption
+
+LEADS_SHOWN = ("II", "V1", "V2", "V5")
+BINS = 40
+
+
+def peaks_of(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """R peaks of a record whose QRS is known: the largest deflection over all leads in each QRS.
+
+    Parameters
+    ----------
+    landmark : ndarray
+        ``[time]`` ids of ``LANDMARKS``.
+    signal : ndarray
+        ``[lead, time]`` in mV.
+    """
+    inside = np.concatenate([[0], (landmark == LANDMARKS.index("QRS")).astype(np.int8), [0]])
+    edges = np.flatnonzero(np.diff(inside))
+    size = np.sqrt((signal.astype(np.float64) ** 2).mean(0))
+    return np.array(
+        [a + int(size[a:b].argmax()) for a, b in zip(edges[::2], edges[1::2], strict=True)], np.int64
+    )
+
+
+def hue(c: int) -> str:
+    """Colour of a cluster."""
+    return colour.CATEGORICAL[c % len(colour.CATEGORICAL)]
+
+
+def phase_plot(frequency: np.ndarray) -> Any:
+    """Stacked shares of the clusters over the beat, R to R: ``[K, bins]``."""
+    k, bins = frequency.shape
+    plot = figure(
+        height=240, sizing_mode="stretch_width", x_range=(0, 1), y_range=(0, 1), toolbar_location=None
+    )
+    plot.xaxis.axis_label, plot.yaxis.axis_label = (
+        "phase of the beat, R (0) to the next R (1)",
+        "share of the steps",
+    )
+    left = np.arange(bins) / bins
+    top = np.nan_to_num(frequency).cumsum(0)
+    for c in range(k):
+        source = ColumnDataSource(
+            {
+                "left": left,
+                "right": left + 1 / bins,
+                "bottom": top[c] - np.nan_to_num(frequency[c]),
+                "top": top[c],
+            }
+        )
+        plot.quad(
+            "left",
+            "right",
+            "top",
+            "bottom",
+            source=source,
+            color=hue(c),
+            line_color=None,
+            legend_label=str(c),
+        )
+    plot.legend.orientation = "horizontal"
+    plot.legend.title = "cluster"
+    plot.add_layout(plot.legend[0], "below")
+    return plot
+
+
+def beat_plot(time: np.ndarray, mean: np.ndarray, spread: np.ndarray, occurs: np.ndarray, title: str) -> Any:
+    """The average beat of a lead in mV, its spread, and dots of the cluster that most beats have at each time."""
+    plot = figure(height=190, sizing_mode="stretch_width", title=title, toolbar_location=None)
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "s from R", "mV"
+    low, high = np.nan_to_num(mean - spread), np.nan_to_num(mean + spread)
+    plot.varea(time, low, high, color="#888888", alpha=0.25)
+    most = np.nan_to_num(occurs).argmax(0)
+    plot.line(time, mean, color="#222222", line_width=1)
+    plot.scatter(time[::3], mean[::3], color=[hue(c) for c in most[::3]], size=5, line_color=None)
+    return plot
+
+
+def text_twin(frequency: np.ndarray) -> str:
+    """Say where in the beat each cluster is commonest."""
+    said = []
+    for c, row in enumerate(np.nan_to_num(frequency)):
+        if row.sum():
+            said.append(
+                f"cluster {c} most at phase {row.argmax() / len(row):.2f} ({row.max():.0%} of the steps there)"
+            )
+    return "; ".join(said) + "."
+
+
+def averages(population: Any, found: Any, peaks: list[np.ndarray]) -> Any:
+    """Phases and beats over all records of a survey, with the names of the leads; None when no record has two beats.
+
+    Parameters
+    ----------
+    population : Records
+        All records.
+    found : Survey
+        Their clusters.
+    peaks : list of ndarray
+        R peaks of each.
+    """
+    from xai_views.methods.ecg_clusters import beats
+
+    k, steps = found.proportion.shape[1], population.samples.sizes["time"]
+    used = [i for i in range(population.n) if len(peaks[i]) > 1]
+    if not used:
+        return None
+    phases = beats.total([beats.phases(found.sequence[i], peaks[i], steps, k, BINS) for i in used])
+    averaged = beats.total(
+        [
+            beats.beats(
+                population.image(i),
+                peaks[i],
+                population.rate,
+                found.sequence[i],
+                k,
+                int(population.length[i]),
+            )
+            for i in used
+        ]
+    )
+    return phases, averaged, population.leads, len(used)
+
+
+def pictures(phases: Any, averaged: Any, leads: list[str], records: int) -> list:
+    """Phase histogram and average beats with their words; made on the page's own thread."""
+    frequency = phases.frequency
+    shown = [n for n in LEADS_SHOWN if n in leads] or leads[:1]
+    plots = [
+        pn.pane.Bokeh(
+            beat_plot(
+                averaged.time,
+                averaged.mean[j],
+                averaged.spread[j],
+                averaged.occurs,
+                f"{name}, {averaged.beats} beats",
+            ),
+            sizing_mode="stretch_width",
+            min_width=280,
+        )
+        for name, j in ((n, leads.index(n)) for n in shown)
+    ]
+    return [
+        caption(f"When in the beat each cluster comes, over {phases.beats} beats of {records} records."),
+        pn.pane.Bokeh(phase_plot(frequency), sizing_mode="stretch_width"),
+        caption(f"In words: {text_twin(frequency)}"),
+        caption(
+            "The average beat of some leads with its standard deviation; dots have the colour of the cluster that most beats "
+            "have at that time. Averages over all classes hide what tells them apart."
+        ),
+        pn.FlexBox(*plots, sizing_mode="stretch_width"),
+    ]

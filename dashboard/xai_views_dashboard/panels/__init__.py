@@ -1,0 +1,1 @@
+"""Panels that every app may offer."""

@@ -1,0 +1,28 @@
+"""One app as a page of its own: what ``panel serve dashboard/<app>.py`` runs for each visitor."""
+
+from __future__ import annotations
+
+import panel as pn
+
+from xai_views import apps
+from xai_views_dashboard.shell.opening import Shelf
+from xai_views_dashboard.shell.serving import guarded, patch
+
+
+def alone(name: str) -> None:
+    """Serve one app as a page of its own.
+
+    Parameters
+    ----------
+    name : str
+        As in :func:`xai_views.apps.installed`; it decides which model opens when the address names none.
+    """
+
+    def make() -> None:
+        model, samples = Shelf().asked(pn.state.session_args or {}, name)
+        key = f"xai-views-{model}-{samples}"
+        opened = pn.state.as_cached(key, lambda: apps.opened(model, samples or None))
+        apps.load(name)(*opened).servable()
+
+    patch()
+    guarded(make)()

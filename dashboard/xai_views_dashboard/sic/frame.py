@@ -1,0 +1,245 @@
+"""One frame of the SIC app: the sample, its maps and the evidence ledger, as bytes for the canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xai_views.models.supports import Supports
+from xai_views.views import Frame
+from xai_views_dashboard.core.numbers import number
+
+#: The canvas' tiles; ledger rows bring their own.
+LAYOUT = {
+    "tiles": {
+        "sample": {
+            "group": "main",
+            "size": 336,
+            "label": "Test sample",
+            "layers": ["contribution"],
+            "link": "sample",
+        },
+        "against": {
+            "group": "side",
+            "size": 160,
+            "label": "Difference",
+            "photo": "sample",
+            "layers": ["difference"],
+            "link": "sample",
+        },
+        "colours": {
+            "group": "side",
+            "size": 160,
+            "label": "Colours that speak for it",
+            "link": "sample",
+            "layers": [],
+        },
+        "truth": {
+            "group": "side",
+            "size": 160,
+            "label": "Known truth",
+            "photo": "sample",
+            "layers": ["truth"],
+            "link": "sample",
+        },
+    },
+    "groups": {"main": {"title": ""}, "side": {"title": ""}},
+    "table": {"size": 84, "layers": ["support"]},
+}
+
+
+def support_name(position: int) -> str:
+    """Name of a support sample: its position in the training set."""
+    return f"train {position}"
+
+
+def sums(result: xr.Dataset) -> list[dict[str, float]]:
+    """For every class: bias, evidence, their sum and the network's logit, computed apart from each other."""
+    label = result["support_class"].values
+    evidence = result["evidence"].values[0].astype(np.float64)
+    bias, logit = result["bias"].values.astype(np.float64), result["logit"].values[0].astype(np.float64)
+    probability = result["probability"].values[0]
+    rows = []
+    for c in range(len(bias)):
+        total = evidence[label == c].sum()
+        rows.append(
+            {
+                "class": c,
+                "bias": bias[c],
+                "evidence": total,
+                "sum": bias[c] + total,
+                "logit": logit[c],
+                "difference": logit[c] - bias[c] - total,
+                "probability": float(probability[c]),
+            }
+        )
+    return rows
+
+
+def on_white(rgba: np.ndarray) -> np.ndarray:
+    """Composite ``[H, W, 4]`` uint8 over white: ``[H, W, 3]`` uint8."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def sentence(name: str, classes: list[str], label: int, target: int, result: xr.Dataset) -> str:
+    """The text twin of a frame."""
+    logit = result["logit"].values[0]
+    top = int(logit.argmax())
+    known = f", labelled {classes[label]}" if label >= 0 else ""
+    said = f"predicted {classes[top]} with probability {float(result['probability'].values[0, top]):.3f}"
+    row = sums(result)[target]
+    count = int((result["support_class"].values == target).sum())
+    return (
+        f"Sample {name}{known}, {said}. The logit of {classes[target]} is {number(row['logit'])}: bias {number(row['bias'])} "
+        f"plus {number(row['evidence'])} evidence of {count} support sample{'' if count == 1 else 's'}."
+    )
+
+
+def build(
+    key: str,
+    name: str,
+    image: np.ndarray,
+    label: int,
+    result: xr.Dataset,
+    supports: Supports,
+    classes: list[str],
+    truth: tuple[np.ndarray, list[str]] | None,
+) -> bytes:
+    """Build the frame.
+
+    Parameters
+    ----------
+    key : str
+        The wish it answers.
+    name, image, label
+        The sample: id, ``[H, W, C]``, class or -1.
+    result : Dataset
+        Its explanation: target first, then the class to compare with, if any.
+    supports : Supports
+        The set that ``result`` was made with, with all maps.
+    classes : list of str
+        Class names.
+    truth : (ndarray, list of str) or None
+        Known regions.
+
+    Returns
+    -------
+    bytes
+        A frame in the wire format.
+    """
+    targets = result["target_class"].values[0]
+    target = int(targets[0])
+    words = classes[target]
+    frame = Frame(key, text=sentence(name, classes, label, target, result))
+    rows = supports.of_class(target)
+    tiles = [f"support-{k}" for k in range(len(rows))]
+    frame.photo([image, *supports.image[rows]], ["sample", *tiles])
+    frame.signed_map("sample", "contribution", result["contribution"].values[0, 0])
+    frame.legend("contribution", title="contribution to the logit, per pixel", target=words, unit="logit")
+    top = int(result["logit"].values[0].argmax())
+    right = "" if label < 0 else (" ✓" if top == label else f" ✗ true: {classes[label]}")
+    frame.tile(
+        "sample",
+        title=f"{name}: {classes[top]}{right}",
+        mark="wrong" if 0 <= label != top else "",
+        alt=f"Test sample {name} with the contribution of each pixel to the logit of {words}",
+    )
+    _against(frame, result, classes, targets)
+    _extras(frame, image, result, truth, words)
+    _ledger(frame, name, image, result, supports, rows, target, classes)
+    return frame.to_bytes()
+
+
+def _against(frame: Frame, result: xr.Dataset, classes: list[str], targets: np.ndarray) -> None:
+    if len(targets) < 2:
+        frame.tile(
+            "against",
+            title="",
+            reason="Choose a class to compare with to see what speaks for one and against the other.",
+            alt="No class to compare with is chosen",
+        )
+        return
+    first, second = classes[int(targets[0])], classes[int(targets[1])]
+    maps = result["contribution"].values[0]
+    frame.signed_map("against", "difference", maps[0] - maps[1])
+    frame.legend("difference", title=f"{first} minus {second}, per pixel", target=f"{first}", unit="logit")
+    frame.tile(
+        "against", title=f"{first} − {second}", alt=f"Contribution to {first} minus contribution to {second}"
+    )
+
+
+def _extras(frame: Frame, image: np.ndarray, result: xr.Dataset, truth: tuple | None, words: str) -> None:
+    if "rendering" in result:
+        frame.photo(on_white(result["rendering"].values[0, 0]), "colours")
+        frame.tile("colours", title="", alt=f"The colours, where they are, that the network reads as {words}")
+    else:
+        frame.tile("colours", reason="Switched off.", alt="The colour rendering is switched off")
+    if truth is None:
+        frame.tile("truth", reason="Nothing is known about the parts of this image.", alt="No truth is known")
+        return
+    ids, names = truth
+    frame.label_map("truth", "truth", ids, names)
+    present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
+    frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
+
+
+def _ledger(
+    frame: Frame,
+    name: str,
+    image: np.ndarray,
+    result: xr.Dataset,
+    supports: Supports,
+    rows: np.ndarray,
+    target: int,
+    classes: list[str],
+) -> None:
+    """The bill: one row for each support, then what it all adds up to, beside the network's own figure."""
+    evidence = result["evidence"].values[0]
+    matches = result["match_support"].values[0]
+    at = {int(r): k for k, r in enumerate(matches) if r >= 0}
+    total = float(np.abs(evidence[rows]).sum()) or 1.0
+    lines = []
+    for k, r in enumerate(rows):
+        position = int(supports.index[r])
+        frame.signed_map(f"support-{k}", "support", supports.self_contribution[r])
+        frame.signed_map(f"match-{k}", "support", result["support_contribution"].values[0, at[int(r)]])
+        frame.tile(
+            f"support-{k}",
+            alt=f"Support sample {support_name(position)} with what makes it a {classes[target]}",
+        )
+        frame.tile(
+            f"match-{k}",
+            photo="sample",
+            size=list(image.shape[:2]),
+            link="sample",
+            alt=f"Where {name} matches support sample {support_name(position)}",
+        )
+        share = float(evidence[r]) / total
+        lines.append(
+            {
+                "id": str(position),
+                "tiles": [f"support-{k}", f"match-{k}"],
+                "cells": [support_name(position), classes[int(supports.label[r])], f"{share:.0%}"],
+                "value": float(evidence[r]),
+                "value_text": number(evidence[r]),
+            }
+        )
+    s = sums(result)[target]
+    residual = float(result["residual"].values[0, 0])
+    frame.legend("support", title="share in the similarity, per pixel", target="the match", unit="score")
+    frame.table(
+        ["support sample", "class", "share"],
+        lines,
+        caption=f"What the logit of {classes[target]} consists of",
+        tile_columns=["support", "match"],
+        value_column="evidence",
+        limit=max(1e-6, float(np.abs(evidence).max(initial=0))),
+        footer=[
+            ["evidence of all its support samples", number(s["evidence"])],
+            ["bias", number(s["bias"])],
+            ["residual: what the pixels leave open", number(residual)],
+            ["sum of bias and evidence", number(s["sum"])],
+            ["the network's logit", number(s["logit"])],
+        ],
+    )

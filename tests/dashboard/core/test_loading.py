@@ -1,0 +1,158 @@
+"""What pages do before the browser has loaded them, and for tabs that nobody opened: nothing. Notebooks do not wait."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import panel as pn
+import pytest
+from bokeh.document import Document
+from panel.io.state import set_curdoc
+
+from xai_views import apps
+from xai_views_dashboard.activations.app import ActivationsApp
+from xai_views_dashboard.activations.codebook import BookPanel
+from xai_views_dashboard.core import following, tasks
+from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.ecg.app import EcgApp
+from xai_views_dashboard.sic.app import SicApp
+
+APPS = {"activations": ActivationsApp, "ecg": EcgApp, "sic": SicApp}
+MODELS = {"activations": "birds-cnn-watermark", "ecg": "ecg-resnet", "sic": "birds-sic"}
+FIRST = {"activations": "ClusterPanel", "ecg": "LedgerPanel", "sic": "AnswerPanel"}
+MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
+OTHER = {
+    "activations": (1, []),
+    "ecg": (3, ["IntervalsPanel"]),
+    "sic": (3, []),
+}  # another tab, what follows in it
+
+
+class Page:
+    """An app in a page as the server makes it, and which of its panels were asked for and written."""
+
+    def __init__(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kind, self.asked, self.written = kind, [], []
+        self.doc = Document()
+        context = SimpleNamespace(id="page", request=SimpleNamespace(arguments={}, cookies={}, headers={}))
+        self.doc._session_context = lambda: context
+        monkeypatch.setattr(
+            following, "on_page", lambda call: call()
+        )  # nobody turns the ticks of this document
+        follow, written = Following._follow, Following._written
+
+        def asked(panel, turn):
+            self.asked.append(type(panel).__name__)
+            return follow(panel, turn)
+
+        def wrote(panel, answer):
+            self.written.append(type(panel).__name__)
+            written(panel, answer)
+
+        monkeypatch.setattr(Following, "_follow", asked)
+        monkeypatch.setattr(Following, "_written", wrote)
+
+    def build(self, **state) -> None:
+        """What the server does for an address: build, restore, lay out."""
+        self.app = APPS[self.kind](*apps.opened(MODELS[self.kind]))
+        self.app.state.param.update(**MOVED[self.kind], **state)
+        column = self.app.__panel__()
+        (self.tabs,) = column.select(lambda part: type(part).__name__ == "Tabs")
+
+    @staticmethod
+    async def quiet() -> None:
+        """Wait until everything that was started has ended."""
+        while running := [t for t in tasks._running if not t.done()]:
+            await asyncio.wait(running, timeout=60)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def page(request, monkeypatch):
+    return Page(request.param, monkeypatch)
+
+
+kinds = pytest.mark.parametrize("page", APPS, indirect=True)
+only_activations = pytest.mark.parametrize("page", ["activations"], indirect=True)
+
+
+@kinds
+def test_a_page_waits_for_the_browser_and_writes_the_open_tab_once(page):
+    async def main():
+        with set_curdoc(page.doc):
+            page.build()
+            await page.quiet()
+            assert page.asked == []
+            pn.state._on_load(page.doc)  # what the browser's first message calls
+            await page.quiet()
+            assert page.written == page.asked == [FIRST[page.kind]]
+
+    asyncio.run(main())
+
+
+@kinds
+def test_nothing_is_computed_for_a_tab_that_nobody_opened(page):
+    async def main():
+        with set_curdoc(page.doc):
+            tab, follows = OTHER[page.kind]
+            page.build()
+            page.tabs.active = tab
+            pn.state._on_load(page.doc)
+            await page.quiet()
+            assert page.asked == follows
+            page.app.state.sample = 2
+            await page.quiet()
+            assert page.asked == 2 * follows
+            page.tabs.active = 0
+            await page.quiet()
+            assert page.asked == [*follows, *follows, FIRST[page.kind]]
+
+    asyncio.run(main())
+
+
+@kinds
+def test_in_a_notebook_nobody_waits(page):
+    """There is a loop, that of the cells, and no document."""
+
+    async def main():
+        page.build()
+        await page.quiet()
+        assert page.written == [FIRST[page.kind]]
+        page.app.state.sample = 2
+        await page.quiet()
+        assert page.written == 2 * [FIRST[page.kind]]
+
+    asyncio.run(main())
+
+
+@only_activations
+def test_a_codebook_that_the_address_asks_for_waits_too(page, monkeypatch):
+    ran = []
+
+    async def run(panel):
+        ran.append(panel)
+
+    monkeypatch.setattr(BookPanel, "run", run)
+
+    async def main():
+        with set_curdoc(page.doc):
+            page.build(mode="codebook")
+            await page.quiet()
+            assert ran == []
+            pn.state._on_load(page.doc)
+            await page.quiet()
+            assert len(ran) == 1
+
+    asyncio.run(main())
+
+
+@only_activations
+def test_a_fitted_codebook_reaches_the_open_tab(page):
+    async def main():
+        page.build(mode="codebook")
+        await page.quiet()
+        assert page.app.session.book is not None
+        assert page.written.count("ClusterPanel") == 2, "before and after the fit"
+
+    asyncio.run(main())

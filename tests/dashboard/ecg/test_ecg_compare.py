@@ -1,0 +1,65 @@
+"""One record as two models read it: also a record of one's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xai_views import apps, explain, open_model, open_samples
+from xai_views.samples.readers.ecg_upload import open_ecg_bytes
+from xai_views_dashboard.ecg.app import EcgApp
+from xai_views_dashboard.ecg.compare import ComparePanel
+from xai_views_dashboard.ecg.upload import bring
+
+
+@pytest.fixture
+def app():
+    return EcgApp(*apps.opened("ecg-resnet"))
+
+
+def panel(app) -> ComparePanel:
+    return next(p for _, p in app.panels if isinstance(p, ComparePanel))
+
+
+def csv(leads=("I", "II", "V2"), rate: int = 250, seconds: int = 6) -> bytes:
+    t = np.arange(0, seconds, 1 / rate)
+    beat = np.exp(-((((t + 0.4) % 0.8) - 0.4) ** 2) / (2 * 0.012**2))
+    lines = "\n".join(
+        ",".join(f"{v:.4f}" for v in (a, *[k * b for k in range(1, len(leads) + 1)]))
+        for a, b in zip(t, beat, strict=True)
+    )
+    return f"time,{','.join(f'{x} (mV)' for x in leads)}\n{lines}\n".encode()
+
+
+async def test_a_record_of_the_set_is_the_same_record_for_both(app):
+    app.state.param.update(sample=4, beside="model:ecg-sic")
+    _, (one, two), _, positions = await panel(app).compute()
+    assert positions == (4, 4)
+    other = open_model("ecg-sic")
+    alone = explain(other, open_samples("ecg/test").isel(sample=[4]))
+    np.testing.assert_allclose(two["logit"].values, alone["logit"].values, atol=1e-4)
+    assert np.abs(one["logit"].values - two["logit"].values).max() > 0.1
+
+
+async def test_an_upload_is_brought_to_the_other_model_once(app):
+    ds = open_ecg_bytes("mine.csv", csv())
+    ((position, _),) = bring(app, ds)
+    app.state.param.update(sample=position, beside="model:ecg-sic")
+    for _ in range(2):
+        papers, (one, two), sessions, positions = await panel(app).compute()
+    assert len(papers) == 2
+    assert [s.names[i] for s, i in zip(sessions, positions, strict=True)] == ["upload-1"] * 2
+    assert len(sessions[1].uploads) == 1
+    for model, found in (("ecg-resnet", one), ("ecg-sic", two)):
+        alone = explain(open_model(model), ds)
+        np.testing.assert_allclose(found["logit"].values, alone["logit"].values, atol=1e-4)
+    np.testing.assert_array_equal(sessions[1].present(positions[1]), app.session.present(position))
+
+
+async def test_what_stands_beside_it_must_be_there(app):
+    from xai_views.errors import XaiViewsError
+
+    for beside, said in (("model:nobody", "no shipped model"), ("record:nobody", "no record")):
+        app.state.beside = beside
+        with pytest.raises(XaiViewsError, match=said):
+            await panel(app).compute()

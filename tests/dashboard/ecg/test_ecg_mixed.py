@@ -1,0 +1,136 @@
+"""The ECG explorer on records of two labels: both are said, one of them is right, each has its own known evidence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from xai_views import open_model, open_samples
+from xai_views.samples.sets.ecg.composing import CLASSES
+from xai_views.samples.sets.ecg.mixed import RECORDS
+from xai_views_dashboard.ecg.app import EcgApp
+from xai_views_dashboard.ecg.forest import judged
+from xai_views_dashboard.ecg.records import WRONG
+from xai_views_dashboard.ecg.survey import Survey, surveyed
+from xai_views_dashboard.ecg.tables import correlations
+
+
+@pytest.fixture(scope="module")
+def opened():
+    pytest.importorskip("deepfakeecg")
+    return open_model("ecg-resnet"), open_samples("ecg/mixed")
+
+
+@pytest.fixture
+def app(opened):
+    return EcgApp(*opened)
+
+
+@pytest.fixture(scope="module")
+def found(opened):
+    return surveyed(EcgApp(*opened).session).result(300)
+
+
+def draw(app, i: int):
+    return asyncio.run(app._record(f"{app.session.names[i]}|{app.canvas.context}"))
+
+
+def test_both_labels_are_said_and_filtered_by(app, found):
+    app.surveyed(found)
+    panel = app.records
+    panel.take(found)
+    rows = {r["id"]: r for r in panel.listing.rows}
+    assert len(rows) == 60
+    for i, (classes, _) in enumerate(RECORDS):
+        assert rows[app.session.names[i]]["label"] == " and ".join(c for c in CLASSES if c in classes)
+    panel.filter.value = "labelled wide QRS"
+    assert [r["id"] for r in panel.listing.rows] == [
+        app.session.names[i] for i, (classes, _) in enumerate(RECORDS) if "wide QRS" in classes
+    ]
+
+
+def test_an_error_is_an_answer_that_is_none_of_the_labels(app, found):
+    panel = app.records
+    panel.take(found)
+    panel.filter.value = WRONG
+    wrong = {r["id"] for r in panel.listing.rows}
+    own = [CLASSES[c] in RECORDS[i][0] for i, c in enumerate(found.predicted)]
+    assert wrong == {n for n, right in zip(app.session.names, own, strict=True) if not right}
+    assert sum(own) > 0
+    assert f"{sum(own)} of 60 labelled ones answered with one of their labels" in panel.words.object
+
+
+def test_a_record_without_a_label_is_no_error():
+    logit = np.eye(3)[[0, 1, 2, 0]]
+    known = [frozenset({0, 1}), frozenset({0}), frozenset(), frozenset({2, 1})]
+    found = Survey(logit, logit, logit, np.zeros(4), known, [])
+    assert found.against(found.predicted).tolist() == [False, True, False, True]
+    assert found.label.tolist() == [0, 0, -1, 1]
+    assert found.labelled.tolist() == [True, True, False, True]
+    assert found.several
+
+
+def test_the_known_evidence_is_that_of_the_explained_class(app):
+    app.state.truth = True
+    i = next(i for i, (c, _) in enumerate(RECORDS) if c == {CLASSES[2], CLASSES[3]})
+    app.state.sample = i
+    shown = {}
+    for target in (2, 3, 4):
+        app.state.target = target
+        one = draw(app, i)
+        shown[target] = {(t.lead, t.start) for t in one.truth}
+        words = {t.word for t in one.truth} - {""}
+        assert words == ({CLASSES[target]} if target != 4 else set())
+        if (
+            target == 2
+        ):  # V1 and V4 are in the third and fourth column of a sheet, where the word has to be seen
+            assert {(t.lead, t.start // 2.5) for t in one.truth if t.word} >= {(6, 2), (9, 3)}
+            assert sum(bool(t.word) for t in one.truth) < len(one.truth)
+        assert "labelled anterior ST elevation and wide QRS" in one.text
+    assert {lead for lead, _ in shown[2]} == {6, 7, 8, 9}
+    assert {lead for lead, _ in shown[3]} == {-1}
+    both = app.session.evidence(i, 2) | app.session.evidence(i, 3)
+    np.testing.assert_array_equal(
+        app.session.evidence(i, 4), both
+    )  # a class that it does not have: all that is known
+
+
+def test_the_result_says_all_labels_or_none_but_never_one_of_two(app):
+    app.state.sample = 0
+    assert "label" not in app.result().coords
+    app.state.sample = 6  # the first record of one finding
+    assert app.result()["label"].values.tolist() == [CLASSES.index(*RECORDS[6][0])]
+
+
+def test_correlations_with_labels_count_each_label(app, found):
+    answer = correlations(found, "spearman", "none", "label", len(CLASSES))
+    assert answer.n == 60
+    share = found.proportion[:, 0]
+    wide = np.array([CLASSES[3] in c for c, _ in RECORDS], float)
+    from scipy.stats import spearmanr
+
+    assert answer.r[0, 3] == pytest.approx(spearmanr(share, wide).statistic)
+
+
+def test_forests_learn_what_the_network_says_and_are_not_scored_on_labels(app, found, monkeypatch):
+    from xai_views.methods.ecg_clusters import controls, forest
+
+    seen = {}
+
+    def kept(features, predicted, label, score, **known):
+        seen.update(label=label, predicted=predicted)
+        yield
+        return "done"
+
+    def none(model):
+        from xai_views.errors import XaiViewsError
+
+        raise XaiViewsError("not drawn anew here.")
+
+    monkeypatch.setattr(forest, "surrogates", kept)
+    monkeypatch.setattr(controls, "untrained", none)
+    assert app.session.kernel.run(lambda p: (yield from judged(app.session, found, p))).result(300) == "done"
+    assert seen["label"] is None
+    np.testing.assert_array_equal(seen["predicted"], found.predicted)

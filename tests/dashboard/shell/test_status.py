@@ -1,0 +1,78 @@
+"""The status line says what the kernel does, once for many changes, and leaves when nobody shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from types import SimpleNamespace
+
+import pytest
+
+from xai_views_dashboard.shell import status
+from xai_views_dashboard.shell.status import StatusLine
+
+
+class Kernel:
+    def __init__(self) -> None:
+        self.listeners, self.asked, self.hits = [], 0, 0
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def status(self):
+        self.asked += 1
+        return SimpleNamespace(
+            device="cpu", running="", progress=None, queued=0, hits=self.hits, misses=0, error="<b>no</b>"
+        )
+
+    def changes(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.hits += 1
+            for listener in list(self.listeners):
+                listener()
+
+
+@pytest.fixture
+def kernel():
+    return Kernel()
+
+
+async def test_many_changes_are_written_once_and_the_last_is_kept(kernel, monkeypatch):
+    monkeypatch.setattr(status, "REST_S", 0.05)
+    line = StatusLine(kernel)
+    asked = kernel.asked
+    for expected in (40, 80):
+        kernel.changes(40)
+        assert f"{expected} answers" not in line._pane.object
+        await asyncio.sleep(0.2)
+        assert f"{expected} answers from the cache" in line._pane.object
+    assert kernel.asked == asked + 2
+
+
+def test_a_script_is_told_at_once(kernel):
+    line = StatusLine(kernel)
+    kernel.changes(3)
+    assert "3 answers from the cache" in line._pane.object
+    assert "last problem: &lt;b&gt;no" in line._pane.object
+
+
+def test_a_line_that_is_gone_leaves(kernel):
+    line = StatusLine(kernel)
+    assert len(kernel.listeners) == 1
+    del line
+    gc.collect()
+    kernel.changes()
+    assert kernel.listeners == []
+
+
+async def test_nothing_is_written_when_the_page_is_gone(kernel, monkeypatch):
+    monkeypatch.setattr(status, "REST_S", 0.05)
+    line = StatusLine(kernel)
+    before = line._pane.object
+    kernel.changes()
+    await asyncio.sleep(0)  # the change has reached the page
+    line._end()
+    kernel.changes()
+    await asyncio.sleep(0.2)
+    assert line._pane.object == before

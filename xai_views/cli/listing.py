@@ -1,0 +1,60 @@
+"""What ``xai-views list`` prints: everything that can be named, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from xai_views import apps, catalogue
+from xai_views.errors import XaiViewsError
+
+
+def lines() -> Iterator[str]:
+    """Yield the lines of the list.
+
+    Yields
+    ------
+    str
+    """
+    yield from _table("Models", {name: _about(path) for name, path in catalogue.models().items()})
+    yield from _table("Samples", {name: _about(path, name) for name, path in catalogue.samples().items()})
+    yield from _table("Methods", dict(_methods()))
+    yield from _table("Apps", {name: apps.describe(name) for name in apps.installed()})
+
+
+def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:
+    yield f"{title}:"
+    if not rows:
+        yield "  none"
+    width = max(map(len, rows), default=0)
+    for name, words in rows.items():
+        yield f"  {name:<{width}}  {words}".rstrip()
+    yield ""
+
+
+def _about(folder: Path, name: str = "") -> str:
+    try:
+        card: Any = catalogue.card(folder)
+    except (XaiViewsError, OSError, ValueError) as error:
+        return f"(its card cannot be read: {error})"
+    title = str(card.get("title") or "")
+    if name and not name.endswith("/test"):  # its card is that of the test set
+        title = title.replace(", test set", ", made when looked at")
+    words = [title]
+    metrics = card.get("metrics") or {}
+    for key, name in (("test_accuracy", "accuracy"), ("test_balanced_accuracy", "balanced accuracy")):
+        if isinstance(metrics, Mapping) and metrics.get(key) is not None:
+            words.append(f"{name} {float(metrics[key]):.1%} on test images")
+            break
+    if card.get("synthetic"):
+        words.append("synthetic")
+    return ", ".join(word for word in words if word)
+
+
+def _methods() -> Iterator[tuple[str, str]]:
+    from xai_views.methods import choosing
+
+    for key in choosing.REGISTRY:
+        method = choosing.get(key)
+        yield key, ", ".join(words for words in (method.title, method.cost) if words)

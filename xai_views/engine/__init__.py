@@ -1,0 +1,1 @@
+"""Numerical machinery that several methods share: clusters, superpixels, attribution."""

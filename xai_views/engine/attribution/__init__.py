@@ -1,0 +1,1 @@
+"""Attribution maps: gradients, occlusion, contributions of B-cos networks, and controls."""

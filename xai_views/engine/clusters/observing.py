@@ -1,0 +1,108 @@
+"""What the methods on activation clusters observe: the taps in one forward pass, gradients where the head is not linear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from xai_views.engine.clusters.observed import PREDICTED, Observed
+from xai_views.errors import MethodError
+from xai_views.models.heads import Head
+from xai_views.models.taps import capture, capture_with_grad
+
+
+def asked_classes(logit: np.ndarray, targets: Sequence[int]) -> list[int]:
+    """Asked classes as numbers; ``PREDICTED`` becomes that of the largest of the logits ``[classes]``.
+
+    Raises
+    ------
+    MethodError
+        When none was asked for, or one that the model does not have.
+    """
+    n = len(logit)
+    wrong = [c for c in targets if c != PREDICTED and not 0 <= c < n]
+    if wrong or not targets:
+        what = f"class {wrong[0]} was" if wrong else "no class was"
+        raise MethodError(f"{what} asked for and the model has the classes 0 to {n - 1}; ask for those.")
+    top = int(logit.argmax())
+    return [top if c == PREDICTED else c for c in targets]
+
+
+def bias_of(model: Any, head: Head, like: np.ndarray) -> np.ndarray:
+    """What no position carries of the logits ``[classes]``, in the dtype of ``like``: the bias of the head.
+
+    Where the head is not linear nothing is known of it, but for a SIC network, whose bias is one number.
+    """
+    if head.exact:
+        return head.bias.cpu().numpy().astype(like.dtype)
+    return np.full_like(like, getattr(model.module, "bias", 0.0) if model.supports is not None else 0.0)
+
+
+def observe_taps(
+    model: Any, x: torch.Tensor, head: Head, paths: Sequence[str], known: Sequence[Observed | None]
+) -> list[Observed]:
+    """Ask the network for the samples of which a tap is not known yet, in one call.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    x : Tensor
+        ``[N, C, *size]`` images or signals, as ``model.tensor`` returns them.
+    head : Head
+        Of the network; what it reads is kept too.
+    paths : sequence of str
+        Taps.
+    known : sequence
+        ``[N]`` earlier observations or None. They are not changed.
+
+    Returns
+    -------
+    list of Observed
+        The known ones where they have all taps.
+    """
+    found = list(known)
+    missing = [
+        i for i, old in enumerate(known) if old is None or any(p not in old.activations for p in paths)
+    ]
+    if not missing:
+        return found
+    logit, activations = capture(model, x[missing], list(dict.fromkeys([*paths, head.tap])))
+    for row, i in enumerate(missing):
+        own = {p: activations[p][row : row + 1].cpu().clone() for p in paths}
+        found[i] = Observed(
+            logit[row].cpu().numpy().copy(),
+            own,
+            tuple(x.shape[2:]),
+            activations[head.tap][row : row + 1].cpu().clone(),
+            dict(known[i].gradients) if known[i] else {},
+            dict(known[i].answers) if known[i] else {},
+        )
+    return found
+
+
+def observe_gradients(
+    model: Any, x: torch.Tensor, head: Head, targets: Sequence[Sequence[int]], found: Sequence[Observed]
+) -> None:
+    """Add the gradients at the last tap of all classes that lack them, in one graph for the batch.
+
+    Parameters
+    ----------
+    model, x, head
+        As in :func:`observe_taps`.
+    targets : sequence
+        ``[N]`` classes of each sample.
+    found : sequence of Observed
+        Where they are added.
+    """
+    wanted = [[c for c in row if c not in o.gradients] for o, row in zip(found, targets, strict=True)]
+    classes = sorted({c for row in wanted for c in row})
+    if not classes:
+        return
+    _, _, gradient = capture_with_grad(model, x, head.tap, classes)
+    for i, observation in enumerate(found):
+        for t, c in enumerate(classes):
+            observation.gradients[c] = gradient[i, t].cpu().clone()

@@ -1,0 +1,246 @@
+"""Regions of an image from the labels of clusters: whole clusters or their connected pieces, and trees of them.
+
+A *cluster* may lie in several places, a *superpixel* is one 4-connected piece of it. Label maps are ``[H, W]`` integers;
+regions are numbered 0 to m - 1 without gaps.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+from skimage.measure import label as _label
+
+from xai_views.errors import MethodError
+
+
+def checked(labels: np.ndarray) -> np.ndarray:
+    """A label map as ``[H, W]`` int64.
+
+    Raises
+    ------
+    MethodError
+        For another number of dimensions, an empty map, values that are no whole numbers, or negative ones.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "iub":
+        raise MethodError(
+            f"a label map is [H, W] whole numbers and this is {labels.dtype} of shape {list(labels.shape)}; "
+            "give one image at a time."
+        )
+    if labels.dtype.kind == "i" and labels.min() < 0:
+        raise MethodError("a label map holds negative ids; number the regions from 0.")
+    return labels.astype(np.int64)
+
+
+def compact(labels: np.ndarray, raster: bool = False) -> np.ndarray:
+    """Number the ids of a map 0 to m - 1: in the order of the ids, or of their first pixels (``raster``)."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    inverse = inverse.reshape(labels.shape)
+    if not raster:
+        return inverse
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
+
+
+def pieces(labels: np.ndarray) -> np.ndarray:
+    """4-connected pieces of equal labels, ``[H, W]``, numbered in the order of their first pixels."""
+    # the labels are numbered from 1 because the library leaves out a background
+    return compact(_label(checked(labels) + 1, background=0, connectivity=1), raster=True)
+
+
+def borders(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which regions touch, and along how many pixel edges.
+
+    Returns
+    -------
+    pairs : ndarray
+        ``[B, 2]`` ids, the smaller one first.
+    lengths : ndarray
+        ``[B]``.
+    """
+    m = int(regions.max()) + 1
+    keys = []
+    for a, b in ((regions[:, :-1], regions[:, 1:]), (regions[:-1], regions[1:])):
+        apart = a != b
+        a, b = a[apart], b[apart]
+        keys.append(np.minimum(a, b) * m + np.maximum(a, b))
+    key, lengths = np.unique(np.concatenate(keys), return_counts=True)
+    return np.stack([key // m, key % m], 1), lengths
+
+
+def _absorb(
+    regions: np.ndarray, smallest: float, most: int | None = None, group: np.ndarray | None = None
+) -> np.ndarray:
+    """Which region each one ends up in ``[m]``: the smallest one joins the neighbour with the longest shared border.
+
+    Goes on while one has fewer than ``smallest`` pixels or there are more than ``most`` regions. Of equal borders the
+    larger neighbour wins, then the one with the smaller id. With ``group [m]`` only regions of one group unite. The
+    loop is over regions, never over pixels.
+    """
+    size = np.bincount(regions.ravel()).tolist()
+    near: list[dict[int, int]] = [{} for _ in size]
+    for (a, b), length in zip(*(x.tolist() for x in borders(regions)), strict=True):
+        if group is None or group[a] == group[b]:
+            near[a][b] = near[b][a] = length
+    into = list(range(len(size)))
+    queue = [(s, i) for i, s in enumerate(size)]
+    heapq.heapify(queue)
+    left = len(size)
+    while queue and left > 1:
+        s, i = heapq.heappop(queue)
+        if into[i] != i or size[i] != s:
+            continue  # it has gone, or grown since
+        if s >= smallest and (most is None or left <= most):
+            break
+        if not near[i]:
+            continue  # alone in its group
+        host = max(near[i], key=lambda j: (near[i][j], size[j], -j))
+        into[i] = host
+        size[host] += s
+        left -= 1
+        for j, length in near[i].items():
+            del near[j][i]
+            if j != host:
+                near[host][j] = near[j][host] = near[host].get(j, 0) + length
+        near[i] = {}
+        heapq.heappush(queue, (size[host], host))
+    for i in range(len(into)):
+        root = i
+        while into[root] != root:
+            root = into[root]
+        while into[i] != root:
+            into[i], i = root, into[i]
+    return np.asarray(into)
+
+
+def _pixels(min_area: float, shape: tuple[int, ...]) -> float:
+    if min_area < 0:
+        raise MethodError(
+            f"the smallest area is {min_area} and has to be at least 0; give pixels or a share below 1."
+        )
+    return min_area * shape[0] * shape[1] if min_area < 1 else min_area
+
+
+def clusters_to_regions(labels: np.ndarray, connected: bool = False, min_area: float = 0) -> np.ndarray:
+    """Regions of one image.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``[H, W]`` cluster ids.
+    connected : bool
+        Each 4-connected piece is a region (superpixels); otherwise each cluster is one.
+    min_area : float
+        Pieces with fewer pixels join the neighbouring piece with the longest shared border, the smallest first; in the
+        regions of clusters they change cluster. Below 1 it is a share of the image.
+
+    Returns
+    -------
+    ndarray
+        ``[H, W]`` int64. Clusters keep the order of their ids (and the ids, if they have no gaps), superpixels are
+        numbered row by row. :func:`owners` gives the cluster of each.
+
+    Raises
+    ------
+    MethodError
+        When ``labels`` is no label map, or ``min_area`` is negative.
+    """
+    labels = checked(labels)
+    smallest = _pixels(min_area, labels.shape)
+    if not connected and not smallest:
+        return compact(labels)
+    own = pieces(labels)
+    parts = _absorb(own, smallest)[own] if smallest else own
+    return compact(parts, raster=True) if connected else compact(_label_of(own, labels)[parts])
+
+
+def _label_of(parts: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label ``[m]`` of parts that each have one label."""
+    _, first = np.unique(parts, return_index=True)
+    return labels.ravel()[first]
+
+
+def merged_to(regions: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` regions: the smallest joins the neighbour with the longest shared border, again and again.
+
+    Raises
+    ------
+    MethodError
+        When ``regions`` is no label map or ``count`` is below 1.
+    """
+    if count < 1:
+        raise MethodError(f"{count} regions were asked for; ask for at least 1.")
+    regions = compact(checked(regions))
+    return compact(_absorb(regions, 0, count)[regions], raster=True)
+
+
+def owners(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label ``[m]`` that most pixels of each region have; of equally many the smallest."""
+    regions, labels = checked(regions), checked(labels)
+    k = int(labels.max()) + 1
+    table = np.bincount((regions * k + labels).ravel(), minlength=(int(regions.max()) + 1) * k)
+    return table.reshape(-1, k).argmax(1)
+
+
+def resize_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A label map ``[..., h, w]`` at another size, by the nearest cell centre; ids are never mixed."""
+    h, w = labels.shape[-2:]
+    rows = ((np.arange(shape[0]) + 0.5) * h / shape[0]).astype(np.int64)
+    columns = ((np.arange(shape[1]) + 0.5) * w / shape[1]).astype(np.int64)
+    return labels[..., rows[:, None], columns[None]]
+
+
+def nested(
+    maps: Sequence[np.ndarray], connected: bool = False, min_area: float = 0
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A hierarchy of regions: each map splits the regions of the one before.
+
+    Parameters
+    ----------
+    maps : sequence of ndarray
+        ``[h, w]`` label maps, coarse to fine (deep layers first); they are brought to the size of the largest.
+    connected, min_area : bool, float
+        As in :func:`clusters_to_regions`. Small pieces stay inside their parent.
+
+    Returns
+    -------
+    levels : list of ndarray
+        ``[H, W]`` regions of each level.
+    parents : list of ndarray
+        For every level but the first: ``[m]`` the id that a region's pixels have one level before.
+
+    Raises
+    ------
+    MethodError
+        When there is no map, or one is no label map.
+    """
+    if not len(maps):
+        raise MethodError("a hierarchy needs at least one label map.")
+    maps = [checked(m) for m in maps]
+    shape = (max(m.shape[0] for m in maps), max(m.shape[1] for m in maps))
+    maps = [resize_labels(m, shape) for m in maps]
+    levels = [clusters_to_regions(maps[0], connected, min_area)]
+    parents = []
+    smallest = _pixels(min_area, shape)
+    for finer in maps[1:]:
+        above = levels[-1]
+        split = compact(above * (int(finer.max()) + 1) + finer)
+        own = pieces(split)
+        parts = _absorb(own, smallest, group=_label_of(own, above))[own] if smallest else own
+        levels.append(compact(parts, raster=True) if connected else compact(_label_of(own, split)[parts]))
+        parents.append(owners(levels[-1], above))
+    return levels, parents
+
+
+def boundaries(labels: np.ndarray) -> np.ndarray:
+    """Pixels ``[H, W]`` bool that touch another region; both sides of a border, so that it is two pixels wide."""
+    out = np.zeros(labels.shape, bool)
+    across, down = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
+    out[:, :-1] |= across
+    out[:, 1:] |= across
+    out[:-1] |= down
+    out[1:] |= down
+    return out

@@ -1,0 +1,215 @@
+"""Do clusters follow the waves of the heart beat? Counts, enrichment, and agreement beside what chance would give.
+
+Source: Boubekki et al., arXiv 2509.15198 (abstract): clusters align with P, QRS, T and TP. Measures and chance level are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xai_views.errors import MethodError
+from xai_views.samples.signals import LANDMARKS
+
+PSEUDO = 0.5  # steps added to every cell, for the odds of what was never seen (Haldane, Anscombe)
+SHIFTS = 99
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Clusters beside landmarks.
+
+    Attributes
+    ----------
+    counts : ndarray
+        ``[K, S]`` int64 steps of the signal; segments in the order of ``LANDMARKS``. Steps are not independent: those of one
+        cell of the network share a cluster.
+    share : ndarray
+        ``[K, S]`` float64 P(segment | cluster); NaN for a cluster without steps.
+    log_odds : ndarray
+        ``[K, S]`` float64, see :func:`log_odds`.
+    nmi : float
+        Normalised mutual information over the steps that belong to a segment ("none" left out).
+    chance : ndarray
+        ``[shifts]`` the same with the clusters of every record shifted in time at random; each keeps its rhythm.
+    p : float
+        ``(b + 1) / (shifts + 1)`` of so large an ``nmi`` by chance.
+    used, left_out : int
+        Records that have a landmark, and those that have none.
+    """
+
+    counts: np.ndarray
+    share: np.ndarray
+    log_odds: np.ndarray
+    nmi: float
+    chance: np.ndarray
+    p: float
+    used: int
+    left_out: int
+
+
+def contingency(clusters: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    """Count the steps of a record that are in each cluster and segment.
+
+    Parameters
+    ----------
+    clusters : ndarray
+        ``[cells]`` cluster of every cell, -1 in padding; a cell stands for an equal part of the record.
+    ids : ndarray
+        ``[time]`` index into :data:`xai_views.samples.signals.LANDMARKS`.
+    k : int
+        Number of clusters.
+
+    Returns
+    -------
+    ndarray
+        ``[K, S]`` int64; sums to the steps that are not in padding. Counts of several records may be added.
+
+    Raises
+    ------
+    MethodError
+        When an id is out of bounds or there are more cells than steps.
+    """
+    clusters, ids = _checked(clusters, ids, k)
+    return _count(spread(clusters, len(ids)), ids, k)
+
+
+def spread(clusters: np.ndarray, steps: int) -> np.ndarray:
+    """Clusters ``[cells]`` at every step ``[steps]`` of the signal: that of the cell in which the step lies."""
+    clusters = np.asarray(clusters)
+    return clusters[np.arange(steps) * len(clusters) // steps]
+
+
+def share(counts: np.ndarray) -> np.ndarray:
+    """P(segment | cluster) ``[K, S]`` float64 of counts; NaN for a cluster without steps."""
+    counts = np.asarray(counts, np.float64)
+    total = counts.sum(1, keepdims=True)
+    return counts / np.where(total == 0, np.nan, total)
+
+
+def log_odds(counts: np.ndarray, pseudo: float = PSEUDO) -> np.ndarray:
+    """Enrichment: log2 of the odds of a segment inside a cluster over its odds outside of it.
+
+    Parameters
+    ----------
+    counts : ndarray
+        ``[K, S]`` steps.
+    pseudo : float
+        Steps added to all four cells of each odds ratio, so that what was never seen has odds.
+
+    Returns
+    -------
+    ndarray
+        ``[K, S]`` float64; 0 = as elsewhere, 1 = twice the odds.
+    """
+    a = np.asarray(counts, np.float64)
+    row, column, total = a.sum(1, keepdims=True), a.sum(0, keepdims=True), a.sum()
+    inside, outside = (
+        (a + pseudo) / (row - a + pseudo),
+        (column - a + pseudo) / (total - row - column + a + pseudo),
+    )
+    return np.log2(inside / outside)
+
+
+def nmi(counts: np.ndarray) -> float:
+    """Normalised mutual information of a table of counts: mutual information over the mean of both entropies, in [0, 1].
+
+    As ``sklearn.metrics.normalized_mutual_info_score``, from counts; 0 where either side has one value only.
+    """
+    joint = np.asarray(counts, np.float64)
+    joint = joint / max(joint.sum(), 1)
+    sides = _entropy(joint.sum(0)) + _entropy(joint.sum(1))
+    mutual = max(sides - _entropy(joint), 0.0)
+    return float(min(2 * mutual / sides, 1.0)) if sides > 1e-12 else 0.0
+
+
+def align(
+    clusters: Sequence[np.ndarray],
+    ids: Sequence[np.ndarray],
+    k: int,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Alignment:
+    """Compare the clusters of many records with their landmarks.
+
+    Parameters
+    ----------
+    clusters : sequence of ndarray
+        ``[cells]`` of each record, -1 in padding.
+    ids : sequence of ndarray
+        ``[time]`` of each record; a record that is "none" throughout (it could not be delineated) is left out and counted.
+    k : int
+        Number of clusters.
+    shifts : int
+        Random circular shifts behind ``chance``, by cells, among those that are signal; each record by its own.
+    seed : int
+        Of the shifts.
+    progress : callable, optional
+        ``progress(done, total)`` in shifts; may raise to stop.
+
+    Raises
+    ------
+    MethodError
+        In one sentence: different numbers of records, no record with landmarks, ids out of bounds.
+    """
+    if len(clusters) != len(ids):
+        raise MethodError(
+            f"there are clusters of {len(clusters)} records and landmarks of {len(ids)}; give the same records."
+        )
+    if shifts < 1:
+        raise MethodError(f"{shifts} shifts were asked for; give at least 1, as {SHIFTS}.")
+    pairs = [_checked(c, i, k) for c, i in zip(clusters, ids, strict=True)]
+    used = [(c, i) for c, i in pairs if i.any()]
+    if not used:
+        raise MethodError(
+            f"none of {len(pairs)} records has landmarks; give records in which P, QRS or T were found."
+        )
+    counts = sum(_count(spread(c, len(i)), i, k) for c, i in used)
+    found, chance = nmi(counts[:, 1:]), np.zeros(shifts)
+    rng = np.random.default_rng(seed)
+    for n in range(shifts):
+        chance[n] = nmi(sum(_count(spread(_rolled(c, rng), len(i)), i, k) for c, i in used)[:, 1:])
+        if progress is not None:
+            progress(n + 1, shifts)
+    p = ((chance >= found).sum() + 1) / (shifts + 1)
+    return Alignment(
+        counts, share(counts), log_odds(counts), found, chance, float(p), len(used), len(pairs) - len(used)
+    )
+
+
+def _rolled(clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Clusters shifted round by a random number of cells; padding stays where it is."""
+    out, inside = clusters.copy(), clusters >= 0
+    out[inside] = np.roll(clusters[inside], rng.integers(max(inside.sum(), 1)))
+    return out
+
+
+def _count(clusters: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    inside, s = clusters >= 0, len(LANDMARKS)
+    return np.bincount(clusters[inside] * s + ids[inside], minlength=k * s).reshape(k, s)
+
+
+def _entropy(p: np.ndarray) -> float:
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _checked(clusters: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    clusters, ids = np.asarray(clusters).astype(np.int64), np.asarray(ids).astype(np.int64)
+    if clusters.ndim != 1 or ids.ndim != 1 or not 0 < len(clusters) <= len(ids):
+        raise MethodError(
+            f"clusters came with shape {list(clusters.shape)} and landmarks with {list(ids.shape)}; give [cells] and [time] of "
+            "one record, with at least as many steps as cells."
+        )
+    if clusters.min() < -1 or clusters.max() >= k:
+        raise MethodError(
+            f"clusters lie between {clusters.min()} and {clusters.max()} and should lie between -1 (padding) and {k - 1}."
+        )
+    if ids.min() < 0 or ids.max() >= len(LANDMARKS):
+        raise MethodError(
+            f"landmarks lie between {ids.min()} and {ids.max()} and should be indices of {', '.join(LANDMARKS)}."
+        )
+    return clusters, ids

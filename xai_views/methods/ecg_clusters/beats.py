@@ -1,0 +1,234 @@
+"""Heart beats laid over each other: when in the beat clusters occur, the average beat, and what a cluster looks like.
+
+Source: Boubekki et al., arXiv 2509.15198 (clusters beside landmarks); phases, averages and ribbons are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xai_views.errors import MethodError
+from xai_views.methods.ecg_clusters.alignment import spread
+
+BINS = 50
+BEFORE_S, AFTER_S = 0.3, 0.5  # of a beat, around R
+
+
+@dataclass(frozen=True, eq=False)
+class Phases:
+    """How often each cluster occurs in each part of the beat.
+
+    Attributes
+    ----------
+    counts : ndarray
+        ``[K, bins]`` int64 steps; bin 0 begins at an R peak and the last one ends at the next.
+    beats : int
+        Intervals between R peaks that were used.
+    """
+
+    counts: np.ndarray
+    beats: int
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """P(cluster | phase) ``[K, bins]`` float64; NaN in a bin without steps."""
+        total = self.counts.sum(0)
+        return self.counts / np.where(total == 0, np.nan, total)
+
+    def __add__(self, other: Phases) -> Phases:
+        return Phases(self.counts + other.counts, self.beats + other.beats)
+
+
+@dataclass(frozen=True, eq=False)
+class Beats:
+    """Average beat of some records and of the steps of each cluster in them; may be added.
+
+    Attributes
+    ----------
+    time : ndarray
+        ``[W]`` s relative to R.
+    sums, squares : ndarray
+        ``[1 + K, lead, W]`` float64 in mV and mV²: of all beats, then of those steps that are in cluster 0, 1, ...
+    n : ndarray
+        ``[1 + K, W]`` int64 steps that each is of.
+    """
+
+    time: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+    n: np.ndarray
+
+    def __add__(self, other: Beats) -> Beats:
+        if self.sums.shape != other.sums.shape or not np.allclose(self.time, other.time):
+            raise MethodError(
+                f"beats of shape {list(self.sums.shape)} cannot be added to beats of shape {list(other.sums.shape)}; give "
+                "records of one rate with the same leads and clusters."
+            )
+        return Beats(self.time, self.sums + other.sums, self.squares + other.squares, self.n + other.n)
+
+    @property
+    def beats(self) -> int:
+        """Beats that the average is of."""
+        return int(self.n[0].max(initial=0))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Average beat ``[lead, W]`` in mV; NaN where there is none."""
+        return self._mean()[0]
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation over the beats ``[lead, W]`` in mV; NaN with fewer than two."""
+        n = self.n[0].astype(float)
+        n[n < 2] = np.nan
+        variance = (self.squares[0] - self.sums[0] ** 2 / n) / (n - 1)
+        return np.sqrt(np.maximum(variance, 0))
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """Average ``[K, lead, W]`` in mV of the steps of each cluster; NaN where it does not occur, see ``n[1:]``."""
+        return self._mean()[1:]
+
+    @property
+    def occurs(self) -> np.ndarray:
+        """Share of the beats ``[K, W]`` in which each cluster is there; NaN without beats."""
+        return self.n[1:] / np.where(self.n[0] == 0, np.nan, self.n[0])
+
+    def _mean(self) -> np.ndarray:
+        return self.sums / np.where(self.n == 0, np.nan, self.n)[:, None]
+
+
+def phases(clusters: np.ndarray, r_peaks: Sequence[int], steps: int, k: int, bins: int = BINS) -> Phases:
+    """Count the clusters by phase: where a step lies between the R peak before it (0) and the one after it (1).
+
+    Parameters
+    ----------
+    clusters : ndarray
+        ``[cells]`` of one record, -1 in padding (not counted).
+    r_peaks : sequence of int
+        Steps of the R peaks; what lies before the first and after the last is not counted.
+    steps : int
+        Of the record, all cells together.
+    k, bins : int
+        Number of clusters, and of parts of the beat. Every beat counts by its length.
+
+    Raises
+    ------
+    MethodError
+        When R peaks do not ascend within the record, or clusters are out of bounds.
+
+    Notes
+    -----
+    Phases stretch with the heart rate, while QRS hardly does: at other rates the same wave has another phase.
+    """
+    peaks = _peaks(r_peaks, steps)
+    if bins < 1:
+        raise MethodError(f"{bins} bins were asked for; give at least 1, as {BINS}.")
+    _within(clusters, k, steps)
+    if len(peaks) < 2:
+        return Phases(np.zeros((k, bins), np.int64), 0)
+    at = np.arange(peaks[0], peaks[-1])
+    beat = np.searchsorted(peaks, at, side="right") - 1
+    part = (at - peaks[beat]) * bins // np.diff(peaks)[beat]
+    ids = spread(clusters, steps)[at]
+    inside = ids >= 0
+    counts = np.bincount(ids[inside] * bins + part[inside], minlength=k * bins).reshape(k, bins)
+    return Phases(counts, len(peaks) - 1)
+
+
+def beats(
+    signal: np.ndarray,
+    r_peaks: Sequence[int],
+    rate: float,
+    clusters: np.ndarray | None = None,
+    k: int = 0,
+    length: int | None = None,
+    before: float = BEFORE_S,
+    after: float = AFTER_S,
+) -> Beats:
+    """Lay the beats of one record over each other at their R peaks.
+
+    Parameters
+    ----------
+    signal : ndarray
+        ``[lead, time]`` in mV.
+    r_peaks : sequence of int
+        Steps of the R peaks; a beat that is not whole within the signal is not used.
+    rate : float
+        Hz; records whose beats are to be added must have the same.
+    clusters : ndarray, optional
+        ``[cells]`` of the record, -1 in padding.
+    k : int
+        Number of clusters.
+    length : int, optional
+        Steps that are signal.
+    before, after : float
+        Seconds around R.
+
+    Raises
+    ------
+    MethodError
+        In one sentence, when shapes, peaks or bounds do not fit.
+    """
+    x = np.asarray(signal, np.float64)
+    if x.ndim != 2:
+        raise MethodError(f"a record came with shape {list(x.shape)} and should be [lead, time].")
+    if not (rate > 0 and before >= 0 and after >= 0):
+        raise MethodError(
+            f"rate {rate} and {before} s to {after} s around R make no beat; give positive numbers."
+        )
+    steps = x.shape[1]
+    length = steps if length is None else length
+    first, last = -round(before * rate), round(after * rate)
+    peaks = _peaks(r_peaks, steps)
+    peaks = peaks[(peaks + first >= 0) & (peaks + last < length)]
+    window = np.arange(first, last + 1)
+    rows = peaks[:, None] + window  # [beats, W]
+    lead_beats = x[:, rows]  # [lead, beats, W]
+    masks = np.ones((1 + k, *rows.shape), bool)
+    if clusters is None:
+        masks[1:] = False
+    else:
+        _within(clusters, k, steps)
+        masks[1:] = spread(clusters, steps)[rows] == np.arange(k)[:, None, None]
+    m = masks.astype(np.float64)
+    return Beats(
+        window / rate,
+        np.einsum("kbw,lbw->klw", m, lead_beats),
+        np.einsum("kbw,lbw->klw", m, lead_beats**2),
+        masks.sum(1),
+    )
+
+
+def total(parts: Sequence[Phases] | Sequence[Beats]) -> Phases | Beats:
+    """Add what was found in several records; :class:`MethodError` when there are none."""
+    if not len(parts):
+        raise MethodError("there is nothing to add; give at least one record.")
+    out = parts[0]
+    for part in parts[1:]:
+        out = out + part
+    return out
+
+
+def _peaks(r_peaks: Sequence[int], steps: int) -> np.ndarray:
+    peaks = np.asarray(r_peaks, np.int64)
+    if (
+        peaks.ndim != 1
+        or (np.diff(peaks) <= 0).any()
+        or (len(peaks) and (peaks[0] < 0 or peaks[-1] >= steps))
+    ):
+        raise MethodError(
+            f"R peaks should be ascending steps between 0 and {steps - 1}; sort them and leave doubles out."
+        )
+    return peaks
+
+
+def _within(clusters: np.ndarray, k: int, steps: int) -> None:
+    ids = np.asarray(clusters)
+    if ids.ndim != 1 or not 0 < len(ids) <= steps or ids.min() < -1 or ids.max() >= k:
+        raise MethodError(
+            f"clusters should be [cells] of one record of {steps} steps, with ids between -1 (padding) and {k - 1}."
+        )

@@ -1,0 +1,347 @@
+"""Fitting one codebook on many records, and an ensemble beside it: streamed, and gone on with after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+import yaml
+from safetensors.torch import load_file, save_file
+
+from xai_views.engine.clusters.codebook import CARD, Codebook
+from xai_views.engine.clusters.features import Features
+from xai_views.engine.clusters.kmeans import kmeans
+from xai_views.engine.clusters.match import match
+from xai_views.engine.clusters.sample import Sample
+from xai_views.errors import MethodError
+from xai_views.methods.ecg_clusters.method import EcgClustersMethod
+from xai_views.methods.ecg_clusters.observation import EcgAsk, signal_cells, signal_length
+from xai_views.methods.ecg_clusters.sequence import INTERPOLATION
+from xai_views.models.heads import Head, find_head
+from xai_views.models.taps import capture
+from xai_views.samples import digest, inputs, is_signals
+
+CHUNK = 16  # records in one pass, and between two states on disk
+PER_RECORD = 50  # steps that are drawn from each record
+MEMBERS = 5  # bootstrap codebooks
+MOST_RECORDS = 4000  # beyond, records are drawn evenly from the data set
+PLAN, BOOK, STATE = "fit.yaml", "codebook", "chunks"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A codebook and its bootstrap siblings, in whose order clusters mean the same.
+
+    Attributes
+    ----------
+    book : Codebook
+        The clusters.
+    ensemble : tuple of Codebook
+        Of records drawn with replacement, matched to ``book`` one to one.
+    """
+
+    book: Codebook
+    ensemble: tuple[Codebook, ...] = ()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write all codebooks below a folder; ``codebook/card.yaml`` is last, so that an interrupted save is seen."""
+        folder = Path(folder)
+        (folder / BOOK / CARD).unlink(missing_ok=True)
+        for i, member in enumerate(self.ensemble):
+            member.save(folder / f"ensemble-{i}")
+        self.book.save(folder / BOOK)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Fitted:
+        """Open what :meth:`save` wrote; :class:`MethodError` when it is missing or damaged."""
+        folder = Path(folder)
+        members = sorted(folder.glob("ensemble-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+        return cls(Codebook.load(folder / BOOK), tuple(Codebook.load(m) for m in members))
+
+
+def fit(
+    model: Any,
+    samples: xr.Dataset,
+    ask: EcgAsk | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    folder: str | Path | None = None,
+    *,
+    per_record: int = PER_RECORD,
+    members: int = MEMBERS,
+    most: int = MOST_RECORDS,
+) -> Generator[None, None, Fitted]:
+    """Fit a codebook; a generator, so that a worker can serve others between the chunks.
+
+    Parameters
+    ----------
+    model : Model
+        A network of signals; every record goes through it once.
+    samples : Dataset
+        Records that fit the model (``xai_views.samples.prepare`` makes them fit). Steps beyond ``length``, or after the
+        last step in which a lead is not zero, are not drawn.
+    ask : EcgAsk, optional
+        Taps, weights, K and seed; those of the method otherwise.
+    progress : callable, optional
+        ``progress(done, total)`` after every chunk and codebook; may raise to stop.
+    folder : str or Path, optional
+        Where the state is kept after every chunk and the codebooks in the end. The same call with the same folder goes on
+        where it was stopped, and opens what is finished without a pass.
+    per_record : int
+        Steps drawn from each record; which ones depends on the seed, the record and the step alone.
+    members : int
+        Bootstrap codebooks: k-means of the drawn steps of records drawn with replacement.
+    most : int
+        Records that are used at most, evenly from the data set.
+
+    Returns
+    -------
+    Fitted
+        By ``StopIteration``; :func:`finished` runs the whole and returns it.
+
+    Raises
+    ------
+    MethodError
+        In one sentence, when records and model do not fit, fewer steps were drawn than clusters are wanted, or the folder
+        holds a fit of another model, other records or other parameters.
+    """
+    ask = EcgClustersMethod().ready(model, replace(ask or EcgAsk(), codebook=None))
+    check_records(model, samples)
+    if per_record < 1 or members < 0 or most < 1:
+        raise MethodError(
+            f"{per_record} steps of {most} records and {members} members were asked for; give at least 1, 1 and 0."
+        )
+    chosen = np.unique(
+        np.linspace(0, samples.sizes["sample"] - 1, min(samples.sizes["sample"], most)).astype(int)
+    )
+    folder = None if folder is None else Path(folder)
+    if folder is not None:
+        _begin(folder, _plan(model, samples, ask, chosen, per_record, members))
+        if (folder / BOOK / CARD).is_file():
+            return Fitted.load(folder)
+    chunks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
+    total, done = len(chunks) + 1 + members, 0
+
+    def report() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    stream = _Stream(model, samples, ask, per_record, folder)
+    for number, rows in enumerate(chunks):
+        stream.add(number, rows)
+        report()
+        yield
+    book = stream.book()
+    report()
+    yield
+    ensemble: list[Codebook] = []
+    for i in range(members):
+        ensemble.append(bootstrap(stream.sample, book, i))
+        report()
+        yield
+    fitted = Fitted(book, tuple(ensemble))
+    if folder is not None:
+        fitted.save(folder)
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+    return fitted
+
+
+def finished(steps: Generator[None, None, Fitted]) -> Fitted:
+    """Run :func:`fit` to its end and return what it found."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def check_records(model: Any, samples: Any) -> None:
+    """Raise a one-sentence :class:`MethodError` unless the records of a data set fit a network of signals."""
+    if not is_signals(samples):
+        raise MethodError(
+            f"a codebook of {model.name!r} needs records and was given samples without 'signal'; open signals."
+        )
+    leads = tuple(str(x) for x in samples["lead"].values)
+    if len(leads) != model.channels or (model.leads and leads != tuple(model.leads)):
+        raise MethodError(
+            f"model {model.name!r} expects the {model.channels} leads {', '.join(model.leads) or '(unnamed)'} and the records "
+            f"have {', '.join(leads)}; bring them to it with xai_views.samples.prepare."
+        )
+    rate, steps = float(samples.attrs.get("rate", 0)), samples.sizes["time"]
+    if steps != model.size[0] or (model.rate and rate and abs(rate / model.rate - 1) > 1e-6):
+        at = f" at {model.rate:g} Hz" if model.rate else ""
+        raise MethodError(
+            f"model {model.name!r} expects {model.size[0]} steps{at} and the records have {steps} at {rate:g} Hz; bring them "
+            "to it with xai_views.samples.prepare."
+        )
+
+
+def lengths(samples: xr.Dataset, rows: Sequence[int], signals: np.ndarray) -> list[int]:
+    """Steps that are signal of some records ``[n, lead, time]``, as the data set says or as the zeros at their end show."""
+    if "length" in samples:
+        return [int(n) for n in samples["length"].values[rows]]
+    return [signal_length(x) for x in signals]
+
+
+# -- the state on disk -------------------------------------------------------------------------------------------
+
+
+def _plan(
+    model: Any, samples: xr.Dataset, ask: EcgAsk, chosen: np.ndarray, per_record: int, members: int
+) -> dict[str, Any]:
+    """Everything that the codebooks depend on; records by their names and the content of the first and the last one."""
+    content = hashlib.sha256("\n".join(str(n) for n in samples["name"].values[chosen]).encode())
+    for i in (chosen[0], chosen[-1]):
+        content.update(digest(inputs(samples, [i])[0]).encode())
+    if "length" in samples:
+        content.update(samples["length"].values[chosen].astype(np.int64).tobytes())
+    weights = ask.weights if isinstance(ask.weights, str) else [float(w) for w in ask.weights]
+    return {
+        "model": model.sha256,
+        "records": content.hexdigest(),
+        "taps": list(ask.taps),
+        "weights": weights,
+        "k": ask.k,
+        "seed": ask.seed,
+        "per_record": per_record,
+        "members": members,
+    }
+
+
+def _begin(folder: Path, plan: dict[str, Any]) -> None:
+    """Write the plan of a fit, or check that the one that was begun there is the same."""
+    path = folder / PLAN
+    if not path.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise MethodError(f"{folder.name!r} is not empty and holds no fit; choose another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".part")
+        aside.write_text(yaml.safe_dump(plan, sort_keys=False), "utf-8")
+        aside.rename(path)
+        return
+    try:
+        begun = dict(yaml.safe_load(path.read_text("utf-8")))
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise MethodError(f"{PLAN} in {folder.name!r} cannot be read; choose another folder.") from None
+    for key, value in plan.items():
+        if begun.get(key) != value:
+            raise MethodError(
+                f"the fit in {folder.name!r} was begun with {key} {_short(begun.get(key))} and is asked to go on with "
+                f"{_short(value)}; give the same, or another folder."
+            )
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) else str(value)
+
+
+class _Stream:
+    """Steps drawn from record after record, chunk by chunk; each chunk is kept in a folder of its own."""
+
+    def __init__(
+        self, model: Any, samples: xr.Dataset, ask: EcgAsk, per_record: int, folder: Path | None
+    ) -> None:
+        self.model, self.samples, self.ask, self.per_record = model, samples, ask, per_record
+        self.folder = None if folder is None else folder / STATE
+        self.head: Head = find_head(model)
+        self.sample = self._empty()
+        self.sum, self.cells = torch.zeros(0, dtype=torch.float64), 0.0
+
+    def _empty(self) -> Sample:
+        return Sample(self.per_record, self.ask.seed, self.ask.weights, "shallowest", INTERPOLATION)
+
+    def add(self, number: int, rows: np.ndarray) -> None:
+        """Draw from the records of a chunk, or take what was drawn before the interruption."""
+        found = self._kept(number)
+        if found is None:
+            found = self._drawn(rows)
+            self._keep(number, *found)
+        part, last = found
+        self.sample.merge(part)
+        self.sum = last[:-1] if not len(self.sum) else self.sum + last[:-1]
+        self.cells += float(last[-1])
+
+    def _drawn(self, rows: np.ndarray) -> tuple[Sample, torch.Tensor]:
+        signals = inputs(self.samples, rows)
+        steps = lengths(self.samples, rows, signals)
+        x = self.model.tensor(signals)
+        paths = list(dict.fromkeys([*self.ask.taps, self.head.tap]))
+        _, kept = capture(self.model, x, paths)
+        activations = [kept[p].cpu() for p in self.ask.taps]
+        part = self._empty()
+        part.add(activations, tuple(x.shape[2:]), _mask(steps, x, activations[0]), rows.tolist())
+        last = kept[self.head.tap].cpu().double()
+        inside = _mask(steps, x, last)
+        # the sums of all channels, and the number of cells that they are of
+        return part, torch.cat([(last * inside[:, None]).sum((0, 2)), inside.sum()[None].double()])
+
+    def _keep(self, number: int, part: Sample, last: torch.Tensor) -> None:
+        if self.folder is None:
+            return
+        place = self.folder / f"{number:06}"
+        aside = place.with_suffix(".part")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        part.save(aside)
+        save_file({"last": last}, aside / "last.safetensors")
+        aside.rename(place)
+
+    def _kept(self, number: int) -> tuple[Sample, torch.Tensor] | None:
+        place = None if self.folder is None else self.folder / f"{number:06}"
+        if place is None or not place.is_dir():
+            return None
+        try:
+            return Sample.load(place), load_file(place / "last.safetensors")["last"]
+        except Exception:  # noqa: BLE001 - whatever is damaged is drawn again
+            return None
+
+    def book(self) -> Codebook:
+        about = {
+            "model_sha256": self.model.sha256,
+            "samples": str(self.samples.attrs.get("title", "")),
+            "last_mean": (self.sum / max(self.cells, 1.0)).float(),
+        }
+        return Codebook.of(self.sample, self.ask.k, self.ask.taps, **about)
+
+
+def _mask(steps: Sequence[int], x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Cells ``[n, T]`` of a map that are signal."""
+    return torch.stack([signal_cells(n, x.shape[2], like.shape[2]) for n in steps])
+
+
+def bootstrap(sample: Sample, book: Codebook, number: int) -> Codebook:
+    """A codebook of records drawn with replacement, its clusters in the order of those of ``book``.
+
+    Parameters
+    ----------
+    sample : Sample
+        What ``book`` was fitted on.
+    book : Codebook
+        Whose order is taken: its clusters and the new ones are matched one to one by the cosines of their centroids. Where
+        the drawn records have fewer different steps than clusters, the centroid of ``book`` stays.
+    number : int
+        Of the member; with the seed of the sample it decides what is drawn.
+    """
+    origin, rng = sample.origin[:, 0].numpy(), np.random.default_rng([sample.seed, number])
+    records, first, count = np.unique(origin, return_index=True, return_counts=True)
+    drawn = rng.integers(0, len(records), len(records))
+    index = np.concatenate([np.arange(first[i], first[i] + count[i]) for i in drawn])
+    rows = Features.raw(sample.rows[torch.from_numpy(index)])
+    found = kmeans(rows, min(book.k, len(index)), seed=sample.seed + number + 1)
+    blocks = list(found.centroids[0].split(sample.sizes, 1))
+    order = torch.from_numpy(match(book.centroids, blocks))
+    centroids = [m.clone() for m in book.centroids]
+    counts = torch.zeros_like(book.counts)
+    for mine, theirs in zip(centroids, blocks, strict=True):
+        mine[order] = theirs
+    counts[order] = found.counts
+    return replace(book, centroids=centroids, counts=counts, spread=found.inertia / len(index))

@@ -1,0 +1,253 @@
+"""Method ``nave``: clusters of a network's activations, what they consist of, and what they contribute to a logit.
+
+Source: Boubekki, Fadel and Mair, Neuro-Activated Vision Explanations (arXiv 2411.19700). Merge tree, soft assignments,
+contributions and ablations are our readings; ``docs/methods/nave.md`` names each choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import param
+import torch
+import xarray as xr
+
+from xai_views.contract.method import Method
+from xai_views.engine.clusters import effects, kmeans, pca, soft, tree
+from xai_views.engine.clusters.assigners import cluster
+from xai_views.engine.clusters.features import Features
+from xai_views.engine.clusters.observed import FINE_TOLERANCE, LEAVES, SMALL_GRID, Observed
+from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
+from xai_views.errors import MethodError, nearest
+from xai_views.methods.nave.ask import NaveAsk
+from xai_views.models.heads import Head, find_head
+from xai_views.models.taps import capture, default_taps, replace_activation
+
+MODES = ("nested", "exact", "codebook")
+GRIDS = ("shallowest", "input", "double")
+INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
+ASSIGNERS = ("k-means", "pca", "agglomerative", "clustering module")
+SOFT = ("tempered", "gmm", "fuzzy")
+
+
+class NaveMethod(Method):
+    """Activation clusters."""
+
+    key: ClassVar[str] = "nave"
+    title: ClassVar[str] = "Activation clusters"
+    cost: ClassVar[str] = (
+        "1 forward pass; 1 backward pass per class where the head is not linear; K, weights and taps without a pass"
+    )
+
+    k = param.Integer(5, bounds=(0, LEAVES), doc="Number of clusters; 0 = elbow.")
+    mode = param.Selector(
+        default="nested", objects=list(MODES), doc="Cut of one merge tree, or k-means for each K."
+    )
+    assigner = param.Selector(
+        default="k-means", objects=list(ASSIGNERS), doc="How positions become clusters."
+    )
+    weights = param.Selector(
+        default="authors", objects=["authors", "equal", "deep-first"], doc="Weights of the layers."
+    )
+    grid = param.Selector(
+        default="shallowest", objects=list(GRIDS), doc="Grid that the layers are brought to."
+    )
+    interp = param.Selector(
+        default="bicubic", objects=list(INTERPOLATIONS), doc="Interpolation of the layers."
+    )
+    soft = param.Selector(default="tempered", objects=list(SOFT), doc="Soft assignment behind the entropy.")
+    temperature = param.Number(
+        0.0, bounds=(0, None), doc="Of the soft assignment; 0 = mean squared distance."
+    )
+    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
+    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+
+    def fits(self, model: Any) -> str:
+        """Return "" for a network with spatial activations, else the reason."""
+        from xai_views.errors import ModelError
+
+        if model.of_signals:
+            return f"method '{self.key}' is for images and {model.name!r} takes signals; use 'ecg_clusters'."
+
+        try:
+            return (
+                ""
+                if default_taps(model)
+                else f"method 'nave' finds no spatial activations in {model.name!r}."
+            )
+        except ModelError as e:
+            return str(e)
+
+    def default_ask(self) -> NaveAsk:
+        """The clusters that the parameters describe, and their contribution to the predicted class."""
+        names = ("k", "mode", "assigner", "weights", "grid", "interp", "soft", "temperature", "seed")
+        return NaveAsk(taps=tuple(self.taps), **{n: getattr(self, n) for n in names})
+
+    def ready(self, model: Any, ask: NaveAsk) -> NaveAsk:
+        """Fill in the default taps, so that equal wishes have equal keys."""
+        return ask if ask.taps else replace(ask, taps=default_taps(model))
+
+    # -- what is needed -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def targets(observation: Observed, ask: NaveAsk) -> list[int]:
+        """The asked classes as numbers."""
+        return asked_classes(observation.logit, ask.targets)
+
+    def covers(self, model: Any, observation: Observed, ask: NaveAsk) -> bool:
+        """Whether nothing of the ask needs another pass."""
+        if any(path not in observation.activations for path in ask.taps):
+            return False
+        if not find_head(model).exact and any(
+            c not in observation.gradients for c in self.targets(observation, ask)
+        ):
+            return False
+        return not effects.needs_pass(model, ask.ablation) or effects.key(ask) in observation.answers
+
+    # -- the network --------------------------------------------------------------------------------------------
+
+    def observe(
+        self, model: Any, images: np.ndarray, asks: Sequence[NaveAsk], known: Sequence[Observed | None]
+    ) -> list[Observed]:
+        """One forward pass for all taps; gradients and ablated answers only where the head is not linear."""
+        head = find_head(model)
+        asks = [self.ready(model, ask) for ask in asks]
+        x = model.tensor(images)
+        paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
+        found = observe_taps(model, x, head, paths, known)
+        if not head.exact:
+            targets = [self.targets(o, ask) for o, ask in zip(found, asks, strict=True)]
+            observe_gradients(model, x, head, targets, found)
+        for i, ask in enumerate(asks):
+            if effects.needs_pass(model, ask.ablation) and effects.key(ask) not in found[i].answers:
+                found[i].answers[effects.key(ask)] = self._without(
+                    model, head, images[i], x[i : i + 1], found[i], ask
+                )
+        return found
+
+    def _without(
+        self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: NaveAsk
+    ) -> np.ndarray:
+        """Logits without some clusters, by a pass of the network."""
+        labels = self.clustering(observation, ask).labels
+        if ask.ablation.where == "input":
+            edited = effects.edited_image(image, labels, ask.ablation)
+            logit, _ = capture(model, model.tensor(edited[None]), [])
+        else:
+            changed = effects.ablated(observation.last, labels, ask)
+            logit = replace_activation(model, x, head.tap, changed.to(x))
+        return logit[0].cpu().numpy().copy()
+
+    # -- the clusters -------------------------------------------------------------------------------------------
+
+    def features(self, observation: Observed, ask: NaveAsk) -> Features:
+        """The activations of the asked taps on their common grid, with the asked weights; nothing is up-sampled."""
+        key = (ask.taps, ask.grid, ask.interp)
+        plain = observation.once(
+            ("features", *key),
+            lambda: Features.of(
+                [observation.activations[p] for p in ask.taps],
+                grid=ask.grid,
+                interp=ask.interp,
+                weights="equal",
+                size=observation.size,
+                compress=ask.mode != "codebook",
+            ),
+        )
+        return plain.reweighted(ask.weights)
+
+    def clustering(self, observation: Observed, ask: NaveAsk) -> Any:
+        """The clusters of one image, kept for the next ask that shares them."""
+        if ask.mode not in MODES:
+            raise MethodError(f"mode {ask.mode!r} is not known; there is {nearest(ask.mode, MODES)}.")
+        features = self.features(observation, ask)
+        if ask.mode == "codebook":
+            if ask.codebook is None:
+                raise MethodError(
+                    "mode 'codebook' needs a codebook; fit one with xai_views.engine.clusters.codebook."
+                )
+            return ask.codebook.assign(features)
+        shared = (ask.taps, ask.weights, ask.grid, ask.interp, ask.seed, ask.assigner)
+        if ask.mode == "nested" and ask.assigner == "k-means":
+            grown = observation.once(("tree", *shared), lambda: self._grown(features, ask.seed))
+            return grown.cut(min(ask.k or self._elbow(observation, features, ask), grown.k0))
+        k = ask.k or self._elbow(observation, features, ask)
+        return observation.once(
+            ("clusters", k, *shared), lambda: cluster(features, k, ask.assigner, seed=ask.seed)
+        )
+
+    @staticmethod
+    def _grown(features: Features, seed: int) -> Any:
+        leaves = min(LEAVES, features.positions)
+        # On a fine grid the last steps cost most of the time and bring the leaves, which are merged anyway, next to nothing.
+        tolerance = 1e-6 if features.positions <= kmeans.TRIAL else FINE_TOLERANCE
+        found = kmeans.kmeans(features, leaves, restarts=1, iterations=25, tolerance=tolerance, seed=seed)
+        return tree.build(found, features)
+
+    @staticmethod
+    def _axes(observation: Observed, found: Any, ask: NaveAsk) -> Any:
+        """Principal components of what was clustered, whatever K."""
+        weights = ask.codebook if ask.mode == "codebook" else ask.weights
+        key = ("axes", ask.taps, ask.grid, ask.interp, ask.mode == "codebook", weights)
+        return observation.once(key, lambda: pca.components(found.features, soft.DIMENSIONS))
+
+    @staticmethod
+    def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:
+        key = ("elbow", ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
+        return observation.once(key, lambda: kmeans.elbow(features, seed=ask.seed)[0])
+
+    # -- the explanation ----------------------------------------------------------------------------------------
+
+    def interpret(self, model: Any, observation: Observed, ask: NaveAsk) -> xr.Dataset:
+        """Clusters, uncertainty, shares and contributions of one image; no pass of the network."""
+        ask = self.ready(model, ask)
+        head = find_head(model)
+        features = self.features(observation, ask)
+        found = self.clustering(observation, ask)
+        labels, k = found.labels, len(found.counts)
+        axes = self._axes(observation, found, ask) if ask.soft == "gmm" else None
+        gamma, temperature = soft.shares(found, ask.soft, ask.temperature or None, axes)
+        grid, layered = ("sample", "row", "column"), ("sample", "layer", "row", "column")
+        ds = effects.answer(model, observation, ask, self.targets(observation, ask), head, labels, k)
+        ds = ds.assign(
+            {
+                "segment": (
+                    ("sample", "y", "x"),
+                    effects.to_pixels(labels, observation.size).astype(np.int16),
+                ),
+                "assignment": (grid, labels.numpy().astype(np.int16)),
+                "entropy": (grid, _f32(soft.entropy(gamma))),
+                "margin": (grid, _f32(soft.margin(found.distances, labels))),
+                "second": (grid, soft.second(found.distances, labels).numpy().astype(np.int16)),
+                "layer_share": (layered, _f32(features.shares(found.centroids, labels).transpose(0, 1))),
+                "proportion": (("sample", "cluster"), _f32(found.counts / found.counts.sum())[None]),
+                "inertia": ("sample", [float(found.inertia)]),
+                "inertia_exact": ("sample", [self._exact(observation, features, ask, k, found)]),
+                "temperature": ("sample", [float(temperature)]),
+            }
+        ).assign_coords(layer=list(ask.taps), layer_weight=("layer", _f32(features.weights)))
+        return ds.assign(effects.extras(observation, ask, features))
+
+    def _exact(self, observation: Observed, features: Features, ask: NaveAsk, k: int, found: Any) -> float:
+        """Inertia of k-means at the same K, from this cut or its own where that is known; -1 where it means nothing."""
+        if ask.mode != "nested" or ask.assigner != "k-means":
+            return float(found.inertia) if ask.mode == "exact" else -1.0
+        if features.positions > SMALL_GRID:
+            return -1.0
+        shared = (ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
+        known = observation.kept.get(("clusters", k, *shared, ask.assigner))
+        if known is not None:
+            return float(known.inertia)
+        # Started from the cut: a few steps instead of fresh starts on every movement of the slider.
+        refined = observation.once(
+            ("refined", k, *shared),
+            lambda: kmeans.lloyd(features, found.centroids, iterations=12, tolerance=1e-4).inertia,
+        )
+        return float(min(refined, float(found.inertia)))
+
+
+def _f32(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy().astype(np.float32)

@@ -1,0 +1,1 @@
+"""The trained network of the package openecg."""

@@ -1,0 +1,1 @@
+"""SIC: evidence of support samples."""

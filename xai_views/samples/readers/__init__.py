@@ -1,0 +1,1 @@
+"""Readers of files: image folders, arrays, WFDB, DICOM, HDF5, tables, long records, uploads."""

@@ -1,0 +1,284 @@
+"""Image folders: a subfolder per class, or a flat folder with a CSV of labels."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from PIL import Image, ImageOps
+
+from xai_views.errors import SamplesError
+from xai_views.samples.checks import from_names
+from xai_views.samples.schema import dataset
+
+logger = logging.getLogger("xai_views.samples")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+#: Bytes of decoded images beyond which a folder stays on disk and is read when looked at.
+IN_MEMORY = 500_000_000
+KEYS = ("name", "file", "filename")
+
+
+def open_folder(
+    path: Path, labels: Any = None, size: tuple[int, int] | None = None, classes: Any = None
+) -> xr.Dataset:
+    """Open a folder of images.
+
+    Image files that cannot be read are left out, each with a warning in the log, as long as others can; files
+    of other kinds and hidden ones are not looked at. Grey images stay grey unless there are coloured ones
+    among them.
+
+    Parameters
+    ----------
+    path : Path
+        A subfolder per class; or images, with labels in a CSV (columns ``name`` or ``file``, and ``label``).
+    labels : str, Path or sequence, optional
+        The CSV, or one label for each image in the order of their paths; ``labels.csv`` or the only ``*.csv``
+        of the folder is found by itself.
+    size : (int, int), optional
+        Height and width to resize to; needed when the images differ in size.
+    classes : sequence of str, optional
+        Class names in the order that counts; alphabetical by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        In memory up to ``IN_MEMORY`` bytes, else read file by file when looked at.
+
+    Raises
+    ------
+    SamplesError
+        In one sentence: no images, different sizes, a CSV that does not fit, nothing readable.
+    """
+    size = checked_size(size)
+    files = sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in SUFFIXES
+        and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(path).parts)
+    )
+    if not files:
+        raise SamplesError(
+            f"folder {path.name!r} holds no images; give one with {', '.join(SUFFIXES[:3])} files."
+        )
+    files, shapes = _readable(files, path)
+    channels = 3 if any(c == 3 for _, _, c in shapes) else 1
+    if size is None:
+        size = shapes[0][:2]
+        odd = next((k for k, s in enumerate(shapes) if s[:2] != size), None)
+        if odd is not None:
+            raise SamplesError(
+                f"{files[0].name!r} has {size[0]}x{size[1]} pixels (height x width) and {files[odd].name!r} "
+                "has "
+                f"{shapes[odd][0]}x{shapes[odd][1]}; give open_samples size=(height, width) to resize them."
+            )
+    files, image = _stack(files, size, channels, path)
+    label, classes = _labels(path, files, labels, classes)
+    return dataset(image, label, _names(path, files), classes, title=path.name, origin=path.name)
+
+
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Return (height, width) as two numbers of pixels, or None for None.
+
+    Raises
+    ------
+    SamplesError
+        For anything else.
+    """
+    if size is None:
+        return None
+    try:
+        height, width = (int(v) for v in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if not (0 < height <= 16384 and 0 < width <= 16384):
+        raise SamplesError(
+            f"size={size!r} was given and should be (height, width) in pixels, such as (224, 224)."
+        )
+    return height, width
+
+
+def _names(path: Path, files: list[Path]) -> list[str]:
+    """Ids that a URL can carry and that say which file is meant."""
+
+    def plain_name(text: str) -> str:
+        return re.sub(r"[^A-Za-z0-9._~-]+", "-", text).strip("-") or "image"
+
+    names = [plain_name(p.relative_to(path).with_suffix("").as_posix()) for p in files]
+    if len(set(names)) < len(names):  # x.png beside x.jpg
+        names = [plain_name(p.relative_to(path).as_posix()) for p in files]
+    if len(set(names)) < len(names):  # scripts of which nothing is left
+        names = [f"{n}-{i:05d}" for i, n in enumerate(names)]
+    return names
+
+
+def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
+    """Read one image file, upright, over white where it is transparent.
+
+    Parameters
+    ----------
+    file : Path
+        Any image that Pillow reads; of an animation its first picture.
+    size : (int, int), optional
+        Height and width to resize to.
+    channels : int
+        1 (grey) or 3 (RGB).
+
+    Returns
+    -------
+    ndarray
+        ``[H, W, channels]`` uint8.
+
+    Raises
+    ------
+    SamplesError
+        When the file cannot be read to its end.
+    """
+    try:
+        with Image.open(file) as image:
+            array = np.asarray(resize(plain(image, grey=channels == 1), size))
+    except Exception as e:  # noqa: BLE001 - Pillow raises many kinds for a broken file
+        raise SamplesError(
+            f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove it."
+        ) from None
+    return array[..., None] if array.ndim == 2 else array
+
+
+def resize(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    """Resize to (height, width): averaged when it shrinks, interpolated when it grows."""
+    if size is None or image.size == (size[1], size[0]):
+        return image
+    how = Image.Resampling.BOX if image.width > size[1] else Image.Resampling.BILINEAR
+    return image.resize((size[1], size[0]), how)
+
+
+def plain(image: Image.Image, grey: bool = False) -> Image.Image:
+    """Turn any PIL image upright and into RGB (or grey) over white.
+
+    Sixteen-bit grey is divided by 257 whatever it holds, so that images of one set stay comparable. Floats
+    count as [0, 1] when they do not exceed 1, else as [0, 255].
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        image = Image.fromarray(in_bytes(np.asarray(image), image.mode))
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB")
+
+
+def in_bytes(values: np.ndarray, mode: str, top: float | None = None) -> np.ndarray:
+    """Numbers as bytes; ``top`` is the largest number of the picture that ``values`` are a part of."""
+    if mode.startswith("I;16"):
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float32))
+    top = values.max(initial=0) if top is None else top
+    full = 1 if mode == "F" and top <= 1 else 255 if top <= 255 else 65535
+    return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _readable(files: list[Path], path: Path) -> tuple[list[Path], list[tuple[int, int, int]]]:
+    """Files whose headers are sound, with their shapes upright; nothing is decoded yet."""
+    good, shapes, bad = [], [], []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+                h, w = (image.width, image.height) if turned else (image.height, image.width)
+                grey = image.mode[0] in "1LIF" and image.mode != "LAB"
+            good.append(file)
+            shapes.append((h, w, 1 if grey else 3))
+        except Exception:  # noqa: BLE001 - Pillow raises many kinds for a broken file
+            bad.append(file)
+    _leave_out(bad, good, path)
+    return good, shapes
+
+
+def _leave_out(bad: list[Path], good: list[Path], path: Path) -> None:
+    if not good:
+        raise SamplesError(
+            f"none of the {len(bad)} image files in {path.name!r} can be read, the first "
+            "being "
+            f"{bad[0].name!r}; replace them."
+        )
+    for file in bad:
+        logger.warning("%s cannot be read as an image and is left out.", file.name)
+
+
+def _stack(files: list[Path], size: tuple[int, int], channels: int, path: Path) -> tuple[list[Path], Any]:
+    """All images in memory when they are few enough, else lazily: each file is read when looked at."""
+    shape = (*size, channels)
+    if len(files) * np.prod(shape, dtype=np.int64) > IN_MEMORY:
+        from dask.array import Array
+        from dask.base import tokenize
+
+        name = "folder-" + tokenize([(str(f), f.stat().st_mtime_ns) for f in files], shape)
+        graph = {(name, i, 0, 0, 0): (_read_one, f, size, channels) for i, f in enumerate(files)}
+        return files, Array(graph, name, ((1,) * len(files), *((k,) for k in shape)), dtype=np.uint8)
+    good, bad, pictures = [], [], []
+    for file in files:
+        try:
+            pictures.append(read(file, size, channels))
+            good.append(file)
+        except SamplesError:
+            bad.append(file)
+    _leave_out(bad, good, path)
+    return good, np.stack(pictures)
+
+
+def _read_one(file: Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    return read(file, size, channels)[None]
+
+
+def _labels(path: Path, files: list[Path], labels: Any, classes: Any) -> tuple[Any, list[str] | None]:
+    classes = None if classes is None else [str(c) for c in classes]
+    if labels is None:
+        tables = sorted(path.glob("*.csv"))
+        named = path / "labels.csv"
+        labels = named if named in tables else tables[0] if len(tables) == 1 else None
+    if isinstance(labels, str | Path):
+        inside = path / labels
+        table = inside if inside.is_file() else Path(labels).expanduser()
+        return from_names(_table(table, path, files), classes)
+    if labels is not None:
+        return labels, classes
+    places = [p.relative_to(path).parts for p in files]
+    if all(len(p) > 1 for p in places):
+        return from_names([p[0] for p in places], classes)
+    return None, classes
+
+
+def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
+    """Read the label of every file from a CSV."""
+    if not file.is_file():
+        raise SamplesError(
+            f"there is no label file {file.name!r} in {path.name!r}; give labels= the path of a CSV."
+        )
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8; save it again as one.") from None
+    columns = [str(c) for c in rows[0] if c is not None] if rows else []
+    key = next((c for c in columns if c in KEYS), None)
+    if key is None or "label" not in columns:
+        raise SamplesError(
+            f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and 'label'."
+        )
+    known: dict[str, str] = {}
+    for row in rows:
+        if known.setdefault(row[key], row["label"]) != row["label"]:
+            raise SamplesError(
+                f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
+                f"{row['label']!r}; keep one."
+            )
+    found = [known.get(f.relative_to(path).as_posix(), known.get(f.name, known.get(f.stem))) for f in files]
+    missing = next((f.name for f, c in zip(files, found, strict=True) if c in (None, "")), None)
+    if missing is not None:
+        raise SamplesError(f"{file.name!r} has no label for {missing!r}; add one, or remove the image.")
+    return [str(c) for c in found]

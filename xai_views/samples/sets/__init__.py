@@ -1,0 +1,1 @@
+"""Sample sets that are drawn or shipped, most with known truth."""

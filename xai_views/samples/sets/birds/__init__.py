@@ -1,0 +1,1 @@
+"""Drawn birds whose parts are known, and the same with a watermark."""

@@ -1,0 +1,1 @@
+"""Synthetic ECG whose evidence is known."""

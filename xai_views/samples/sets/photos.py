@@ -1,0 +1,100 @@
+"""Photographs that scikit-image and scikit-learn carry: nothing is shipped here, they are read where they lie."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from PIL import Image
+
+from xai_views.errors import SamplesError
+from xai_views.samples.schema import dataset
+
+SIDE = 224
+FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
+#: Name: package, file, and the position of its class in ImageNet; -1 where none fits or several do.
+PHOTOS: dict[str, tuple[str, str, int]] = {
+    "chelsea": ("skimage", "chelsea.png", -1),  # a cat, but tabby, tiger and Egyptian cat all look like that
+    "coffee": ("skimage", "coffee.png", 967),
+    "camera": ("skimage", "camera.png", 872),
+    "china": ("sklearn", "china.jpg", 698),
+    "astronaut": ("skimage", "astronaut.png", -1),
+    "motorcycle-left": ("skimage", "motorcycle_left.png", -1),
+    "motorcycle-right": ("skimage", "motorcycle_right.png", -1),
+    "flower": ("sklearn", "flower.jpg", -1),
+    "rocket": ("skimage", "rocket.jpg", -1),
+    "coins": ("skimage", "coins.png", -1),
+    "brick": ("skimage", "brick.png", -1),
+    "gravel": ("skimage", "gravel.png", -1),
+    "grass": ("skimage", "grass.png", -1),
+    "moon": ("skimage", "moon.png", -1),
+    "hubble": ("skimage", "hubble_deep_field.jpg", -1),
+}
+
+
+def square(picture: Image.Image, side: int = SIDE) -> np.ndarray:
+    """Scale the short side to ``side`` and cut the middle out: ``[side, side, 3]`` uint8."""
+    picture = picture.convert("RGB")
+    scale = side / min(picture.size)
+    picture = picture.resize([max(side, round(n * scale)) for n in picture.size], Image.Resampling.BICUBIC)
+    left, upper = (picture.width - side) // 2, (picture.height - side) // 2
+    return np.asarray(picture.crop((left, upper, left + side, upper + side)))
+
+
+def _folder(package: str) -> Path | None:
+    found = importlib.util.find_spec(package)  # without importing it: scikit-learn takes a second
+    places = list(found.submodule_search_locations or ()) if found else []
+    return Path(places[0]) / FOLDERS[package] if places else None
+
+
+@cache
+def _read() -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and pictures ``[N, 224, 224, 3]`` of those that the installed packages have."""
+    folders = {package: _folder(package) for package in FOLDERS}
+    names, pictures = [], []
+    for name, (package, file, _) in PHOTOS.items():
+        folder = folders[package]
+        try:
+            with Image.open(folder / file) as picture:
+                pictures.append(square(picture))
+            names.append(name)
+        except (OSError, TypeError):  # another version of the package may lack one
+            continue
+    if not names:
+        raise SamplesError(
+            "none of the photographs is there; install scikit-image and scikit-learn again with "
+            "pip install --force-reinstall scikit-image scikit-learn."
+        )
+    return tuple(names), np.stack(pictures)
+
+
+def photo_samples(card: dict) -> xr.Dataset:
+    """Open the photographs.
+
+    Parameters
+    ----------
+    card : dict
+        The card of ``photos``; its classes are those of ImageNet.
+
+    Returns
+    -------
+    xarray.Dataset
+        Up to 15 pictures of 224x224 pixels; grey ones have three equal channels.
+
+    Raises
+    ------
+    SamplesError
+        When none can be read.
+    """
+    names, pictures = _read()
+    return dataset(
+        pictures.copy(),
+        np.asarray([PHOTOS[n][2] for n in names], np.int64),
+        names,
+        card.get("classes"),
+        title="photos",
+        **{k: card[k] for k in ("note", "licence", "origin") if k in card},
+    )

@@ -1,0 +1,1 @@
+"""How far to trust an explanation: ground truth and faithfulness."""

@@ -1,0 +1,204 @@
+"""How well regions follow a truth, and what classic superpixels of as many regions reach.
+
+Classic superpixels see colours alone and know nothing of the network. They are brought to the same number of regions,
+because every figure here gets better with more regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from xai_views.engine.superpixels.aggregate import kept, superpixelify
+from xai_views.engine.superpixels.regions import boundaries, checked, clusters_to_regions, compact, merged_to
+from xai_views.errors import MethodError, nearest
+
+CLASSIC = ("slic", "felzenszwalb")
+
+
+def _overlaps(regions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Pixels ``[m, T]`` that a region shares with each segment of the truth."""
+    regions, truth = compact(checked(regions)), compact(checked(truth))
+    if regions.shape != truth.shape:
+        raise MethodError(
+            f"regions of shape {list(regions.shape)} and a truth of shape {list(truth.shape)} do not lie on one another; "
+            "bring them to one size with resize_labels."
+        )
+    m, t = int(regions.max()) + 1, int(truth.max()) + 1
+    return np.bincount((regions * t + truth).ravel(), minlength=m * t).reshape(m, t)
+
+
+def asa(regions: np.ndarray, truth: np.ndarray) -> float:
+    """Achievable segmentation accuracy: share of pixels that are right when each region gets its commonest segment.
+
+    Raises
+    ------
+    MethodError
+        When the maps do not lie on one another.
+    """
+    table = _overlaps(regions, truth)
+    return float(table.max(1).sum() / table.sum())
+
+
+def undersegmentation(regions: np.ndarray, truth: np.ndarray) -> float:
+    """Under-segmentation error (Neubert and Protzel, 2012): what regions leak over segments, as a share of the image.
+
+    Of every region that a segment touches, the smaller of its parts inside and outside counts.
+
+    Raises
+    ------
+    MethodError
+        When the maps do not lie on one another.
+    """
+    table = _overlaps(regions, truth)
+    return float(np.minimum(table, table.sum(1, keepdims=True) - table).sum() / table.sum())
+
+
+def boundary_recall(regions: np.ndarray, truth: np.ndarray, tolerance: int = 2) -> float:
+    """Share of the truth's boundary with a region boundary at most ``tolerance`` pixels away (in each direction).
+
+    NaN when the truth has no boundary.
+    """
+    from scipy.ndimage import maximum_filter
+
+    wanted = boundaries(np.asarray(truth))
+    if not wanted.any():
+        return float("nan")
+    near = maximum_filter(boundaries(np.asarray(regions)), 2 * tolerance + 1, mode="constant")
+    return float(near[wanted].mean())
+
+
+def bound(regions: np.ndarray, mask: np.ndarray) -> tuple[float, np.ndarray]:
+    """The best overlap that any union of regions can have with a mask (oracle), and that union.
+
+    Regions are taken by their share of the mask: the overlap is largest for one of the m sets that this gives.
+
+    Returns
+    -------
+    float
+        Overlap over union.
+    ndarray
+        ``[H, W]`` bool.
+
+    Raises
+    ------
+    MethodError
+        When the maps do not lie on one another, or the mask is empty.
+    """
+    regions, mask = checked(regions), np.asarray(mask, bool)
+    if regions.shape != mask.shape or not mask.any():
+        raise MethodError(
+            f"regions of shape {list(regions.shape)} and a mask of shape {list(mask.shape)} with {int(mask.sum())} pixels "
+            "have no overlap to speak of; bring them to one size and leave out images without an object."
+        )
+    size = np.bincount(regions.ravel())
+    inside = np.bincount(regions.ravel(), weights=mask.ravel())
+    order = np.argsort(-inside / np.maximum(size, 1), kind="stable")
+    shared, taken = np.cumsum(inside[order]), np.cumsum(size[order])
+    overlap = shared / np.maximum(taken + inside.sum() - shared, 1)
+    best = int(overlap.argmax())
+    return float(overlap[best]), np.isin(regions, order[: best + 1])
+
+
+def matched(image: np.ndarray, count: int, kind: str = "slic") -> np.ndarray:
+    """Classic superpixels with ``count`` regions, ``[H, W]``.
+
+    The setting is searched whose number of regions is the smallest that is large enough; small regions then join
+    their neighbours until the number is met. An image may not yield that many (a single colour does not).
+
+    Parameters
+    ----------
+    image : ndarray
+        ``[H, W, C]`` uint8, or float in [0, 1].
+    count : int
+        Number of regions.
+    kind : {"slic", "felzenszwalb"}
+        Of scikit-image.
+
+    Raises
+    ------
+    MethodError
+        For another kind, or a count below 1.
+    """
+    if kind not in CLASSIC:
+        raise MethodError(f"superpixels {kind!r} are not known; there is {nearest(kind, CLASSIC)}.")
+    if count < 1:
+        raise MethodError(f"{count} regions were asked for; ask for at least 1.")
+    image = np.asarray(image)
+    image = image / np.float64(255) if image.dtype == np.uint8 else image.astype(np.float64)
+    segment = _slic(image) if kind == "slic" else _felzenszwalb(image)
+    low, high = (1.0, 16.0 * count) if kind == "slic" else (-12.0, 12.0)
+    best = None
+    for _ in range(10):
+        middle = (low + high) / 2
+        found = clusters_to_regions(segment(middle), connected=True)
+        m = int(found.max()) + 1
+        if m >= count and (best is None or m < int(best.max()) + 1):
+            best = found
+        if m == count:
+            break
+        low, high = (low, middle) if m > count else (middle, high)
+    if best is None:
+        best = clusters_to_regions(segment(high), connected=True)
+    return merged_to(best, count)
+
+
+def _slic(image: np.ndarray) -> Callable[[float], np.ndarray]:
+    from skimage.segmentation import slic
+
+    channels = None if image.shape[2] == 1 else -1
+    image = image[..., 0] if channels is None else image
+    return lambda n: slic(image, round(n), channel_axis=channels, start_label=0)
+
+
+def _felzenszwalb(image: np.ndarray) -> Callable[[float], np.ndarray]:
+    from skimage.segmentation import felzenszwalb
+
+    channels = None if image.shape[2] == 1 else -1
+    image = image[..., 0] if channels is None else image
+    # a larger scale means fewer regions, the other way round than everything else here
+    return lambda fine: felzenszwalb(
+        image, scale=100 * 2**-fine, sigma=0.8, min_size=5, channel_axis=channels
+    )
+
+
+def compare(
+    regions: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+    saliency: np.ndarray | None = None,
+    tolerance: int = 2,
+) -> pd.DataFrame:
+    """Kinds of regions of one image, side by side.
+
+    Parameters
+    ----------
+    regions : mapping
+        ``[H, W]`` ids by name, such as the network's own and :func:`matched` ones of as many regions.
+    truth : ndarray
+        ``[H, W]`` segments: a mask, or part ids.
+    saliency : ndarray, optional
+        ``[H, W]``.
+    tolerance : int
+        Of the boundary recall.
+
+    Returns
+    -------
+    DataFrame
+        One row per kind: ``regions`` (how many), ``boundary recall``, ``undersegmentation``, ``asa``, ``mask bound`` (the best
+        overlap of any union of regions with all of the truth but id 0) and, with a map, ``kept`` (R squared).
+    """
+    truth = np.asarray(truth).astype(np.int64)
+    rows = {}
+    for name, r in regions.items():
+        rows[name] = {
+            "regions": len(np.unique(r)),
+            "boundary recall": boundary_recall(r, truth, tolerance),
+            "undersegmentation": undersegmentation(r, truth),
+            "asa": asa(r, truth),
+            "mask bound": bound(r, truth > 0)[0] if (truth > 0).any() else float("nan"),
+        }
+        if saliency is not None:
+            rows[name]["kept"] = kept(saliency, superpixelify(saliency, r))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")

@@ -1,0 +1,292 @@
+"""Which named parts saliency maps point at, and whether superpixels change which method looks best.
+
+Parts are known (drawn samples, annotated masks) or named by a person: once per cluster of a codebook, which makes every
+image a part segmentation (the "semi-supervised" evaluation after Boubekki et al.; these figures are our reading of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from xai_views.engine.superpixels.regions import checked
+from xai_views.errors import MethodError
+
+FIGURES = ("mass", "density", "rank", "pointing")
+#: What each figure is when a map says nothing about where: a share of the image, or 1.
+CHANCE = {"mass": "area", "density": "1", "rank": "area", "pointing": "area"}
+
+
+def named_parts(labels: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Part maps from clusters with names; clusters with one name become one part.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``[N, H, W]`` cluster ids, the same clusters in all images.
+    names : sequence of str
+        One per cluster; "" = nothing.
+
+    Returns
+    -------
+    parts : ndarray
+        ``[N, H, W]`` ids.
+    names : list of str
+        By id; 0 is "nothing".
+
+    Raises
+    ------
+    MethodError
+        When a cluster has no name.
+    """
+    labels = np.asarray(labels)
+    if labels.size and (labels.min() < 0 or labels.max() >= len(names)):
+        raise MethodError(
+            f"cluster {int(labels.max())} was found and {len(names)} have names; name each, with '' for nothing."
+        )
+    known = ["nothing", *dict.fromkeys(n for n in names if n and n != "nothing")]
+    table = np.array([known.index(n) if n else 0 for n in names], np.int64)
+    return table[labels], known
+
+
+def _rank_share(ordered: np.ndarray, inside: np.ndarray, size: int) -> float:
+    """Expected share of the ``size`` highest pixels that lie inside, if equal ones are drawn at random.
+
+    ``ordered`` are the values, highest first, and ``inside`` says for each whether it lies in the part.
+    """
+    edge = ordered[size - 1]
+    above = np.searchsorted(-ordered, -edge, side="left")
+    upto = np.searchsorted(-ordered, -edge, side="right")
+    certain = inside[:above].sum()
+    drawn = inside[above:upto].mean() * (size - above)
+    return float((certain + drawn) / size)
+
+
+def one_image(
+    map_: np.ndarray, parts: np.ndarray, groups: Sequence[Sequence[int]], positive: str
+) -> np.ndarray:
+    """The four figures ``[4, P]`` of one map for groups of part ids; NaN for a part that the image does not show.
+
+    "mass" is NaN as well when the map has no relevance, "pointing" is the share of the highest pixels (often one) that lie
+    in the part.
+    """
+    s = np.asarray(map_, np.float64).ravel()
+    s = np.abs(s) if positive == "abs" else s
+    weight = s.clip(0)
+    total = weight.sum()
+    flat = parts.ravel()
+    order = np.argsort(-s, kind="stable")
+    ordered, top = s[order], s == s.max()
+    out = np.full((4, len(groups)), np.nan)
+    for g, ids in enumerate(groups):
+        inside = np.isin(flat, ids)
+        size = int(inside.sum())
+        if not size:
+            continue
+        if total > 0:
+            out[0, g] = weight[inside].sum() / total
+            out[1, g] = out[0, g] / (size / s.size)
+        out[2, g] = _rank_share(ordered, inside[order], size)
+        out[3, g] = inside[top].mean()
+    return out
+
+
+def intervals(
+    values: np.ndarray, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap intervals of means over the last axis but NaN: images are drawn with replacement.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``[..., N]``; all leading entries see the same draws, so that they can be compared.
+    draws, level, seed : int, float, int
+        Number of draws, share of them inside, and their seed.
+
+    Returns
+    -------
+    low, high : ndarray
+        ``[...]``; NaN where nothing is known.
+    """
+    n = values.shape[-1]
+    picks = np.random.default_rng(seed).integers(0, n, (draws, n))
+    count = np.zeros((draws, n))
+    np.add.at(count, (np.arange(draws)[:, None], picks), 1)
+    known = np.isfinite(values)
+    held = known @ count.T  # draws with none of the images that show a part have no mean
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, values, 0) @ count.T / held
+    means = np.where(held > 0, means, np.nan)
+    some = known.any(-1)
+    tail = (1 - level) / 2
+    low, high = np.full(some.shape, np.nan), np.full(some.shape, np.nan)
+    if some.any():
+        low[some], high[some] = np.nanquantile(means[some], [tail, 1 - tail], axis=-1)
+    return low, high
+
+
+def semantic(
+    maps: Mapping[str, np.ndarray],
+    parts: np.ndarray,
+    names: Sequence[str],
+    groups: Mapping[str, Sequence[int]] | None = None,
+    positive: str = "positive",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Methods x parts: where saliency lies.
+
+    Parameters
+    ----------
+    maps : mapping
+        ``[N, H, W]`` by method; put the controls among them.
+    parts : ndarray
+        ``[N, H, W]`` part ids.
+    names : sequence of str
+        By id.
+    groups : mapping, optional
+        Further rows that unite ids, by name; by default "object" is everything but id 0 where there are several parts. ``{}``:
+        none.
+    positive : {"positive", "abs"}
+        Relevance is the positive part or the absolute value of a map.
+    draws, level, seed : int, float, int
+        Of the bootstrap over images.
+
+    Returns
+    -------
+    Dataset
+        For each figure in :data:`FIGURES` a variable ``(method, part)``, its interval ``<figure>_low`` and ``_high``, and
+        ``<figure>_image (method, part, image)``; ``area (part)``, mean share of the image where the part is shown, and
+        ``shown (part)``, in how many images. Means are over the images that show a part; of mass over all parts of an
+        image the sum is 1. :data:`CHANCE` names what a map scores that says nothing.
+        Select with ``.loc[{"method": name}]``; ``.sel(method=...)`` means something else to xarray.
+
+    Raises
+    ------
+    MethodError
+        When maps and parts do not lie on one another, ids have no names, or there is nothing to evaluate.
+    """
+    parts = np.asarray(parts)
+    if not maps or parts.ndim != 3 or not parts.size:
+        raise MethodError(
+            f"{len(maps)} method(s) came with parts of shape {list(parts.shape)}; give maps and parts [N, H, W]."
+        )
+    for name, m in maps.items():
+        if np.shape(m) != parts.shape or not np.isfinite(m).all():
+            raise MethodError(
+                f"the maps of {name!r} have shape {list(np.shape(m))}, the parts {list(parts.shape)}; they have to lie on "
+                "one another and to be finite."
+            )
+    if positive not in ("positive", "abs"):
+        raise MethodError(f"relevance {positive!r} is not known; there is 'positive', 'abs'.")
+    parts = checked(parts.reshape(len(parts), -1)).reshape(parts.shape)
+    if parts.max() >= len(names):
+        raise MethodError(f"part {int(parts.max())} has no name; there are {len(names)}.")
+    if groups is None:
+        groups = {"object": range(1, len(names))} if len(names) > 2 else {}
+    ids = [[i] for i in range(len(names))] + [list(g) for g in groups.values()]
+    labels = [*names, *groups]
+    figures = np.stack(
+        [
+            np.stack([one_image(m, p, ids, positive) for m, p in zip(ms, parts, strict=True)], -1)
+            for ms in maps.values()
+        ]
+    )  # [method, figure, part, image]
+    area = np.array([[np.isin(p, g).mean() for p in parts] for g in ids])
+    ds = xr.Dataset(coords={"method": list(maps), "part": labels})
+    for f, name in enumerate(FIGURES):
+        values = figures[:, f]
+        low, high = intervals(values, draws, level, seed)
+        ds[name] = (("method", "part"), _mean(values))
+        ds[f"{name}_low"], ds[f"{name}_high"] = (("method", "part"), low), (("method", "part"), high)
+        ds[f"{name}_image"] = (("method", "part", "image"), values)
+    ds["area"] = ("part", _mean(np.where(area > 0, area, np.nan)))
+    ds["shown"] = ("part", (area > 0).sum(1))
+    ds.attrs.update(positive=positive, draws=draws, level=level, images=len(parts))
+    return ds
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis but NaN; NaN, without a warning, where nothing is known."""
+    known = np.isfinite(values)
+    count = known.sum(-1)
+    return np.where(count > 0, np.where(known, values, 0).sum(-1) / np.maximum(count, 1), np.nan)
+
+
+# -- does the ranking of methods change? -----------------------------------------------------------------------------
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b of two lists of scores: 1 = the same order, -1 = reversed; NaN when one has but ties."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    i, j = np.triu_indices(len(a), 1)
+    x, y = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+    scale = np.sqrt((x != 0).sum() * (y != 0).sum())
+    return float((x * y).sum() / scale) if scale else float("nan")
+
+
+def disagreement(
+    raw: Mapping[str, np.ndarray],
+    other: Mapping[str, np.ndarray],
+    higher_is_better: bool = True,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """How far two ways of scoring order the same methods differently, such as raw and superpixelified maps.
+
+    Parameters
+    ----------
+    raw, other : mapping
+        Scores by method: ``[N]`` per image (or one number).
+    higher_is_better : bool
+        False for areas under MoRF curves.
+    draws, level, seed : int, float, int
+        Of the bootstrap over images.
+
+    Returns
+    -------
+    Dataset
+        ``raw, other (method)`` mean scores, ``rank_raw, rank_other (method)`` (1 = best, equal ones share the mean), ``tau``
+        with ``tau_low, tau_high`` (Kendall's tau-b), and ``flipped``: the share of pairs of methods whose order reverses.
+
+    Raises
+    ------
+    MethodError
+        When the methods or numbers of images differ, or there are fewer than two methods.
+    """
+    if list(raw) != list(other) or len(raw) < 2:
+        raise MethodError(
+            "a comparison of rankings needs the same two or more methods, in the same order, on both sides."
+        )
+    a, b = (np.stack([np.atleast_1d(np.asarray(v, np.float64)) for v in s.values()]) for s in (raw, other))
+    if a.shape != b.shape:
+        raise MethodError(
+            f"scores of {a.shape[1]} image(s) came with scores of {b.shape[1]}; compare the same images."
+        )
+    from scipy.stats import rankdata
+
+    means = a.mean(1), b.mean(1)
+    picks = np.random.default_rng(seed).integers(0, a.shape[1], (draws, a.shape[1]))
+    taus = np.array([kendall(a[:, p].mean(1), b[:, p].mean(1)) for p in picks])
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(taus, [tail, 1 - tail]) if np.isfinite(taus).any() else (np.nan, np.nan)
+    sign = -1 if higher_is_better else 1
+    i, j = np.triu_indices(len(a), 1)
+    flipped = (means[0][i] - means[0][j]) * (means[1][i] - means[1][j]) < 0
+    return xr.Dataset(
+        {
+            "raw": ("method", means[0]),
+            "other": ("method", means[1]),
+            "rank_raw": ("method", rankdata(sign * means[0])),
+            "rank_other": ("method", rankdata(sign * means[1])),
+            "tau": kendall(*means),
+            "tau_low": low,
+            "tau_high": high,
+            "flipped": float(flipped.mean()),
+        },
+        coords={"method": list(raw)},
+    )

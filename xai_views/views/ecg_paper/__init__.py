@@ -1,0 +1,1 @@
+"""An ECG on paper, in the browser and as SVG."""

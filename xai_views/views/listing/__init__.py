@@ -1,0 +1,1 @@
+"""A table that is sorted and chosen from in the browser."""
