@@ -11,7 +11,15 @@ from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption, note
 from xai_views_dashboard.core.tasks import on_page, start
-from xai_views_dashboard.panels.upload import CHUNK, MAX_BYTES, MOST_NAME, REFUSED, ImageInput, arrived, read_alone
+from xai_views_dashboard.panels.upload import (
+    CHUNK,
+    MAX_BYTES,
+    MOST_NAME,
+    REFUSED,
+    ImageInput,
+    arrived,
+    read_alone,
+)
 
 COLUMNS = [
     {"key": "name", "title": "record"},

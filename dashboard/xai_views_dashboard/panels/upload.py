@@ -14,7 +14,7 @@ import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
 from xai_views.samples import fit
-from xai_views.samples.upload import decode_sized
+from xai_views.samples.readers.image_upload import decode_sized
 from xai_views.views import Listing
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note

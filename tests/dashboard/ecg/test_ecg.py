@@ -244,7 +244,7 @@ def test_an_own_record_is_taken_and_bad_ones_are_a_sentence(app):
 
 
 def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
-    from dashboard import ecg_data
+    from xai_views_dashboard.ecg import session as ecg_data
     from xai_views.errors import XaiViewsError
     from xai_views.samples import signal_dataset
 

@@ -158,7 +158,7 @@ def test_panel_still_calls_what_bounds_an_upload():
     for name in ("_handle_msg", "_process_chunk", "_flush_buffer"):
         assert callable(getattr(base, name, None)), (
             f"panel-material-ui's FileInput no longer has {name}: bound what it holds of an upload anew in "
-            "dashboard/upload.py, ImageInput"
+            "panels/upload.py, ImageInput"
         )
     calls = inspect.getsource(base._handle_msg)
     assert "self._process_chunk(msg)" in calls, (

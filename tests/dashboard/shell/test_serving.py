@@ -296,7 +296,7 @@ def test_a_cookie_is_signed_with_a_secret(bare, served, monkeypatch, name):
 
 
 def test_the_command_refuses_an_empty_password(served, monkeypatch, capsys):
-    from xai_views import cli
+    from xai_views.cli import main as cli
 
     here = SimpleNamespace(name="panel", load=lambda: serving.serve_catalogue)
     monkeypatch.setattr(cli, "entry_points", lambda **_: [here])
@@ -354,7 +354,7 @@ def test_an_address_that_cannot_be_served(served, address):
 
 
 def test_no_message_of_a_browser_is_large(served):
-    from dashboard.upload import CHUNK
+    from xai_views_dashboard.panels.upload import CHUNK
 
     size = served()["websocket_max_message_size"]
     assert CHUNK * 4 / 3 < size <= 8_000_000

@@ -219,7 +219,7 @@ def test_a_deflated_dicom_file_with_a_long_head(sentence):
 
 
 def test_names_of_leads_that_never_end_take_no_time():
-    from xai_views.samples.ecg_raw import unique_leads
+    from xai_views.samples.readers.raw_record import unique_leads
 
     assert unique_leads(["(" * 1_000_000]) == ("(" * 200,)
     assert unique_leads(["x"] * 3 + ["y"]) == ("x", "x b", "x c", "y")

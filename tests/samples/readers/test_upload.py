@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from xai_views.samples import decode_upload, fit
-from xai_views.samples.upload import decode_sized
+from xai_views.samples.readers.image_upload import decode_sized
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
