@@ -91,7 +91,11 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT]",
         help="another name under which people reach this server; may be given several times",
     )
-    sub.add_argument("--basic-auth", metavar="PASSWORD|FILE.json", help="ask for a password")
+    sub.add_argument(
+        "--basic-auth",
+        metavar="PASSWORD|FILE.json",
+        help="ask for a password, or for a user and a password of a JSON file (default: what PANEL_BASIC_AUTH holds)",
+    )
     sub.add_argument("--show", action=argparse.BooleanOptionalAction, default=None, help="open a browser")
 
 
