@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -296,8 +297,7 @@ def test_a_cookie_is_signed_with_a_secret(bare, served, monkeypatch, name):
 
 
 def test_the_command_refuses_an_empty_password(served, monkeypatch, capsys):
-    from xai_views.cli import main as cli
-
+    cli = importlib.import_module("xai_views.cli.main")
     here = SimpleNamespace(name="panel", load=lambda: serving.serve_catalogue)
     monkeypatch.setattr(cli, "entry_points", lambda **_: [here])
     assert cli.main(["serve", "--port", "0", "--no-show", "--basic-auth", ""]) == 2
