@@ -108,7 +108,11 @@ class _WithMethods(argparse.HelpFormatter):
         from xai_views.cli.listing import parameters
 
         text = super().format_help()
-        return text + "\n" + "\n".join(parameters()) + "\n" if text.startswith("usage") and "\n\n" in text else text
+        return (
+            text + "\n" + "\n".join(parameters()) + "\n"
+            if text.startswith("usage") and "\n\n" in text
+            else text
+        )
 
 
 def _add_explain(sub: argparse.ArgumentParser) -> None:
