@@ -263,7 +263,8 @@ class ActivationsApp(App):
     def result(self) -> xr.Dataset:
         """The explanation of the sample in view, with its provenance; the same numbers that the page shows."""
         s, session = self.state, self.session
-        one = session.explain_now(s.sample, session.ask(s))
+        ask = session.ask(s)
+        one = session.explain_now(s.sample, ask)
         samples = xr.Dataset(
             {
                 "image": (("sample", "y", "x", "channel"), session.image(s.sample)[None]),
@@ -271,7 +272,7 @@ class ActivationsApp(App):
                 "label": ("sample", [session.label(s.sample)]),
             }
         )
-        return finish([one], self.model, samples, session.method)
+        return finish([one], self.model, samples, session.method, ask)
 
 
 #: Parameters of the state that change what is asked or drawn.

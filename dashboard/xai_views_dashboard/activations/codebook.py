@@ -7,7 +7,6 @@ import io
 import tempfile
 import zipfile
 from concurrent.futures import Future
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,8 @@ class BookPanel(pn.viewable.Viewer):
             pn.state.onload(lambda: start(self.run()))
 
     def _ask(self) -> Any:
-        plain = self.app.session.ask(
-            self.app.state, mode="nested", codebook=None, ablation=None, targets=(-1,)
-        )
-        return replace(plain, k=plain.k or 8)
+        plain = self.app.session.ask(self.app.state, mode="nested", codebook=None, ablated=(), targets=(-1,))
+        return plain.replace(k=plain.k or 8)
 
     async def run(self) -> None:
         """Fit, or take the codebook that somebody fitted already; the page stays usable meanwhile."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,7 @@ class ComparePanel(PicturePanel):
 
     def wish(self) -> Any:
         """The ask for this model; others get the same with their own layers."""
-        return self.app.session.ask(self.app.state, ablation=None), tuple(self._models())
+        return self.app.session.ask(self.app.state, ablated=()), tuple(self._models())
 
     def key(self, wish: Any) -> Any:
         """The content of the ask and the names of the models."""
@@ -119,8 +118,8 @@ class ComparePanel(PicturePanel):
         for name in names[1:]:
             other = await self.session(name)
             targets = ask.targets if other.model.classes == same else (-1,)
-            own = replace(ask, taps=other.layers.default, weights="authors", codebook=None, targets=targets)
-            own = own if ask.mode != "codebook" else replace(own, mode="nested")
+            own = ask.replace(taps=other.layers.default, weights="authors", codebook=None, targets=targets)
+            own = own if ask.mode != "codebook" else own.replace(mode="nested")
             results.append(await other.explain(sample, own, priority=1))
             models.append(other.model)
         image = await asyncio.to_thread(self.app.session.image, sample)

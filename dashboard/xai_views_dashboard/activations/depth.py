@@ -52,7 +52,7 @@ class SimilarityPanel(_LayerPictures):
         """The ask with the clicked position; the middle of the image before any click."""
         state, (height, width) = self.app.state, self.app.session.size
         x, y = state.at if len(state.at) == 2 else (width / 2, height / 2)
-        return self.app.session.ask(state, at=(int(y), int(x)), ablation=None)
+        return self.app.session.ask(state, at=(int(y), int(x)), ablated=())
 
     async def frame(self, key: str, sample: int, wish: Any) -> bytes:
         """Cosine maps on one scale from -1 to 1."""
@@ -113,7 +113,7 @@ class DepthPanel(_LayerPictures):
     def wish(self) -> Any:
         """The sweep over the architecture's own layers."""
         return self.app.session.ask(
-            self.app.state, sweep=True, taps=self.app.session.layers.default, ablation=None
+            self.app.state, sweep=True, taps=self.app.session.layers.default, ablated=()
         )
 
     async def frame(self, key: str, sample: int, wish: Any) -> bytes:

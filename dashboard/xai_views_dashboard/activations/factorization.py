@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,9 +56,9 @@ class PeerPanel(PicturePanel):
     def wish(self) -> Any:
         """One layer alone, k-means of its own."""
         ask = self.app.session.ask(
-            self.app.state, ablation=None, taps=(self._layer(),), weights="equal", grid="shallowest"
+            self.app.state, ablated=(), taps=(self._layer(),), weights="equal", grid="shallowest"
         )
-        return replace(ask, mode="exact", assigner="k-means", codebook=None, k=ask.k or 5, peer=True)
+        return ask.replace(mode="exact", assigner="k-means", codebook=None, k=ask.k or 5, peer=True)
 
     def key(self, wish: Any) -> Any:
         """The content of the ask."""

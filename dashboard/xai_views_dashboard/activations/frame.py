@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views.engine.clusters import measures
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
@@ -49,47 +50,24 @@ def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -
 HELD = 0.5
 
 
-def purity(segment: np.ndarray, truth: tuple[np.ndarray, list[str]] | None, k: int) -> list[str]:
+def known_parts(segment: np.ndarray, truth: tuple[np.ndarray, list[str]] | None, k: int) -> list[str]:
     """For every cluster the known part that most of it covers, and small parts that lie in it; "" where nothing is known."""
     if truth is None:
         return [""] * k
-    ids, names = truth
-    ids = np.maximum(ids, 0).astype(np.int64)
-    parts = int(ids.max()) + 1
-    table = np.bincount(segment.ravel().astype(np.int64) * parts + ids.ravel(), minlength=k * parts).reshape(
-        -1, parts
-    )
-    whole = np.maximum(table.sum(0), 1)
-    words = [(names[p] if p < len(names) else "") or "background" for p in range(parts)]
+    ids, names = np.maximum(truth[0], 0), truth[1]
+    best, share = measures.purity(segment, ids, k)
+    words = [(names[p] if p < len(names) else "") or "background" for p in range(int(ids.max()) + 1)]
     out = []
-    for counts in table[:k]:
-        best = int(counts.argmax())
-        held = [p for p in range(1, parts) if p != best and counts[p] / whole[p] >= HELD]
-        said = f"{words[best]} {counts[best] / max(counts.sum(), 1):.0%}" if counts.sum() else ""
-        out.append(", ".join([said, *(f"{counts[p] / whole[p]:.0%} of {words[p]}" for p in held)]))
+    for c, of_part in enumerate(measures.held(segment, ids, k)):
+        said = f"{words[best[c]]} {share[c]:.0%}" if best[c] >= 0 else ""
+        parts = [p for p in range(1, len(words)) if p != best[c] and of_part[p] >= HELD]
+        out.append(", ".join([said, *(f"{of_part[p]:.0%} of {words[p]}" for p in parts)]))
     return out
-
-
-def mean_per_cluster(values: np.ndarray, assignment: np.ndarray, k: int) -> np.ndarray:
-    """Mean of a map on the grid over each cluster ``[k]``; 0 where a cluster has no position."""
-    counts = np.bincount(assignment.ravel(), minlength=k)[:k]
-    sums = np.bincount(assignment.ravel(), values.ravel(), minlength=k)[:k]
-    return sums / np.maximum(counts, 1)
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
-    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
-    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
-    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
 
 
 def density(result: xr.Dataset) -> np.ndarray:
     """``[y, x]``: each pixel gets its cluster's contribution divided by the cluster's pixels; sums to the evidence."""
-    segment = result["segment"].values[0]
-    share = result["cluster_contribution"].values[0, 0].astype(np.float64)
-    counts = np.bincount(segment.ravel(), minlength=len(share))[: len(share)]
-    return (share / np.maximum(counts, 1))[segment]
+    return measures.density(result["segment"].values[0], result["cluster_contribution"].values[0, 0])
 
 
 def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> str:
@@ -163,7 +141,7 @@ def build(
         alt=f"Each pixel's share of its cluster's contribution to {classes[target]}",
     )
     entropy = result["entropy"].values[0]
-    frame.sequential("entropy", "uncertainty", ranks(entropy), limit=1.0)
+    frame.sequential("entropy", "uncertainty", measures.ranks(entropy), limit=1.0)
     spread = f"{float(entropy.min()):.2f} to {float(entropy.max()):.2f}"
     used = float(result["temperature"].values[0])
     frame.legend("uncertainty", title=f"rank of the entropy ({spread} at T = {used:.3g})")
@@ -219,8 +197,8 @@ def rows(result: xr.Dataset, names: list[str], truth: tuple | None, target: int 
     """The ledger's lines, one per cluster: what is known of it and what it contributes to asked class number ``target``."""
     k = result.sizes["cluster"]
     assignment = result["assignment"].values[0]
-    entropy = mean_per_cluster(result["entropy"].values[0], assignment, k)
-    pure = purity(result["segment"].values[0], truth, k)
+    entropy = measures.mean_per_cluster(result["entropy"].values[0], assignment, k)
+    pure = known_parts(result["segment"].values[0], truth, k)
     contribution = result["cluster_contribution"].values[0, target]
     return [
         {

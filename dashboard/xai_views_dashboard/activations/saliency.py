@@ -88,7 +88,7 @@ class SaliencyPanel(PicturePanel):
     def wish(self) -> Any:
         """The ask for the clusters, and what is read on them."""
         state = self.app.state
-        return self.app.session.ask(state, ablation=None), state.saliency, state.how, state.connected
+        return self.app.session.ask(state, ablated=()), state.saliency, state.how, state.connected
 
     def key(self, wish: Any) -> Any:
         """The content of the ask and the choices."""
@@ -96,8 +96,6 @@ class SaliencyPanel(PicturePanel):
 
     async def parts(self, sample: int, wish: Any) -> tuple[Any, np.ndarray, np.ndarray, int]:
         """Clusters, the raw map, the regions and the explained class."""
-        from xai_views.methods.saliency.method import SaliencyAsk
-
         ask, name, _, connected = wish
         session = self.app.session
         if name not in NAMES:
@@ -114,7 +112,7 @@ class SaliencyPanel(PicturePanel):
             image[None],
             [session.digest(sample)],
             self.method,
-            [SaliencyAsk(name, target)],
+            [self.method.ask(map=name, targets=[target])],
             priority=1,
         )
         raw = (await asyncio.wrap_future(future))[0]["attribution"].values[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 from html import escape
 from typing import Any
 
@@ -11,86 +10,14 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.engine.superpixels.aggregate import superpixelify
 from xai_views.errors import XaiViewsError
-from xai_views.methods import get
-from xai_views.samples import images
-from xai_views.scores.semantic import disagreement, named_parts, semantic
+from xai_views.scores.semantic import evaluate, evaluated
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import on_page, start
 
-MOST_IMAGES, CHUNK = 24, 8
-METHODS = ("grad-cam", "gradient", "gradient x input", "guided backprop", "random", "edges", "centre")
 MOST_PARTS = 8
 FIGURES = {"share / area (1 = by chance)": "density", "share of what speaks for the class": "mass"}
-
-
-def evaluate(
-    model: Any, samples: Any, known: tuple[np.ndarray, list[str]] | None, ask: Any, progress: Any
-) -> Generator[None, None, tuple[Any, Any, str]]:
-    """Evaluate the saliency methods on some images; a generator, so that a worker can serve others in between.
-
-    Parameters
-    ----------
-    model : Model
-        The network.
-    samples : Dataset
-        Images; those that are used are drawn evenly.
-    known : (ndarray, list of str) or None
-        Part ids ``[N, H, W]`` of the used images and their names; None takes the named clusters of ``ask.codebook``.
-    ask : NaveAsk
-        Gives the superpixels.
-    progress : callable
-        ``progress(done, total)``; may raise to stop.
-
-    Returns
-    -------
-    (Dataset, Dataset, str)
-        Methods by parts; the ranking of methods as they are and on superpixels; which class was explained.
-    """
-    from xai_views.engine.attribution.maps import fits, saliency
-
-    nave = get("nave")
-    rows = chosen(samples.sizes["sample"])
-    names = [n for n in METHODS if not fits(model, n)]
-    maps: dict[str, list[np.ndarray]] = {n: [] for n in names}
-    read: dict[str, list[np.ndarray]] = {n: [] for n in names}
-    parts: list[np.ndarray] = []
-    titles: list[str] = []
-    total = len(rows) * (len(names) + 1)
-    for begin in range(0, len(rows), CHUNK):
-        batch = images(samples, rows[begin : begin + CHUNK])
-        asks = [ask] * len(batch)
-        seen = [nave.interpret(model, o, ask) for o in nave.observe(model, batch, asks, [None] * len(batch))]
-        segment = np.stack([s["segment"].values[0] for s in seen]).astype(np.int64)
-        targets = [int(s["logit"].values[0].argmax()) for s in seen]
-        if known is None:
-            here, titles = named_parts(segment, ask.codebook.names)
-        else:
-            here, titles = known[0][begin : begin + CHUNK], known[1]
-        parts.append(here)
-        progress(begin * (len(names) + 1) + len(batch), total)
-        yield
-        for i, name in enumerate(names):
-            found = saliency(model, batch, targets, name)
-            maps[name].append(found)
-            read[name].append(np.stack([superpixelify(m, s) for m, s in zip(found, segment, strict=True)]))
-            progress(begin * (len(names) + 1) + len(batch) * (i + 2), total)
-            yield
-    stacked = np.concatenate(parts)
-    joined = [{n: np.concatenate(v) for n, v in m.items()} for m in (maps, read)]
-    tables = [semantic(m, stacked, titles, draws=300) for m in joined]
-    part = "object" if "object" in tables[0]["part"].values else titles[-1]
-    scores = [{n: t["mass_image"].loc[{"method": n, "part": part}].values for n in names} for t in tables]
-    whole = np.all([np.isfinite(v) for s in scores for v in s.values()], axis=0)
-    scores = [{n: v[whole] for n, v in s.items()} for s in scores]
-    return tables[0], disagreement(*scores, draws=300), part
-
-
-def chosen(n: int) -> np.ndarray:
-    """Positions of the images that are evaluated."""
-    return np.unique(np.linspace(0, n - 1, min(n, MOST_IMAGES)).astype(int))
 
 
 class SemanticPanel(pn.viewable.Viewer):
@@ -119,7 +46,7 @@ class SemanticPanel(pn.viewable.Viewer):
     def known(self) -> tuple[np.ndarray, list[str]] | None:
         """Known parts of the images that are evaluated; None when nothing is known of them."""
         ds = self.app.session.population.samples
-        rows = chosen(ds.sizes["sample"])
+        rows = evaluated(ds.sizes["sample"])
         if "part" in ds:
             part = np.maximum(ds["part"].isel(sample=rows).values.astype(np.int64), 0)
             return part, [str(p) for p in ds.attrs["parts"]]
@@ -141,15 +68,13 @@ class SemanticPanel(pn.viewable.Viewer):
                 )
                 return
             book = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
-        ask = session.ask(app.state, ablation=None, targets=(-1,))
+        ask = session.ask(app.state, ablated=(), targets=(-1,))
         if known is None:
-            from dataclasses import replace
-
-            ask = replace(ask, mode="codebook", codebook=book)
+            ask = ask.replace(mode="codebook", codebook=book)
         samples = session.population.samples
 
         def job(progress: Any) -> Any:
-            return (yield from evaluate(session.model, samples, known, ask, progress))
+            return (yield from evaluate(session.model, samples, known, session.method, ask, progress))
 
         self._future = session.kernel.run(job, priority=1)
         self.go.disabled, self.stop.disabled = True, False

@@ -71,17 +71,9 @@ class ActivationsSession(Session):
         self.book: Any = None
 
     def ask(self, state: Any, **changes: Any) -> Any:
-        """What the state asks of one image; ``changes`` are fields of ``NaveAsk``."""
-        from xai_views.engine.clusters.observed import Ablation
-        from xai_views.methods.nave.ask import NaveAsk
-
+        """What the state asks of one image; ``changes`` are parameters of the method ``nave``."""
         taps = tuple(p for p in state.taps if p in self.layers.taps) or self.layers.default
         own = state.preset == "own" and len(state.weights) == len(taps) and any(state.weights)
-        cut = (
-            Ablation(tuple(sorted(state.ablated)), state.keep, state.fill, state.where)
-            if state.ablated
-            else None
-        )
         mode = state.mode if state.mode != "codebook" or self.book is not None else "nested"
         fields = {
             "taps": taps,
@@ -96,9 +88,12 @@ class ActivationsSession(Session):
             "temperature": state.temperature,
             "targets": (state.target,),
             "codebook": self.book if mode == "codebook" else None,
-            "ablation": cut,
+            "ablated": sorted(state.ablated),
+            **changes,
         }
-        return NaveAsk(**{**fields, **changes})
+        if fields["ablated"]:
+            fields |= {"keep": state.keep, "where": state.where, "fill": state.fill}
+        return self.method.ask(**fields)
 
     def other(self, model: Any) -> Session:
         """The same samples asked of another model; images are fitted to what it takes."""

@@ -59,7 +59,7 @@ class TokensPanel(PicturePanel):
 
     def wish(self) -> Any:
         """The ask, with the norms."""
-        return self.app.session.ask(self.app.state, ablation=None, norms=True)
+        return self.app.session.ask(self.app.state, ablated=(), norms=True)
 
     def key(self, wish: Any) -> Any:
         """The content of the ask."""

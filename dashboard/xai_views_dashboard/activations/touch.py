@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -119,7 +118,7 @@ class TouchPanel(PicturePanel):
 
     def wish(self) -> Any:
         """The ask and the edits."""
-        ask = self.app.session.ask(self.app.state, ablation=None)
+        ask = self.app.session.ask(self.app.state, ablated=())
         return ask, repr(self.app.state.touched), list(self.app.state.touched)
 
     def key(self, wish: Any) -> Any:
@@ -134,7 +133,7 @@ class TouchPanel(PicturePanel):
         before = await session.explain(sample, ask, priority=1)
         target = int(before["target_class"].values[0, 0])
         image_after = await asyncio.to_thread(edited, image, edits)
-        fixed = replace(ask, targets=(target,))
+        fixed = ask.replace(targets=(target,))
         future = session.kernel.explain(
             session.model, image_after[None], [digest(image_after)], session.method, [fixed], priority=1
         )
