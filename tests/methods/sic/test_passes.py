@@ -54,10 +54,10 @@ def observe(model, samples, known=None, **asked):
 
 def test_the_default_is_one_forward_pass_and_one_backward_pass_per_support(model, samples):
     with counted(model) as spent:
-        explain(model, samples(5))
+        explain(model, samples(5), "sic")
     assert spent == spending(5, 1, 15, 3)
     with counted(model) as spent:
-        explain(model, samples(5), batch=2)
+        explain(model, samples(5), "sic", batch=2)
     assert spent == spending(5, 3, 15, 9)
 
 
@@ -154,10 +154,8 @@ def test_renderings_are_told_apart_by_how_they_are_drawn(model, samples, asked):
         method.interpret(model, both, a)["rendering"] for a in (method.ask(rendering=True), other)
     )
     assert (first.values != second.values).any()
-    xr.testing.assert_identical(
-        second,
-        method.interpret(model, observe(model, samples(1), rendering=True, **asked)[0], other)["rendering"],
-    )
+    (alone,) = observe(model, samples(1), rendering=True, **asked)
+    xr.testing.assert_identical(second, method.interpret(model, alone, other)["rendering"])
 
 
 def test_supports_are_never_explained_again(model, samples):
