@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from xai_views.contract.content import packed, unpacked
 from xai_views.engine.clusters.features import Centroids, Features
 from xai_views.engine.clusters.grid import CHOICES, MODES
 from xai_views.engine.clusters.kmeans import Clustering, assign
@@ -181,6 +182,53 @@ class Codebook:
     def named(self, names: Sequence[str]) -> Codebook:
         """The same clusters with other names."""
         return replace(self, names=list(names))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that :meth:`from_json` needs to make it again, bit for bit."""
+        return {
+            "centroids": [packed(m.cpu().numpy()) for m in self.centroids],
+            "taps": list(self.taps),
+            "weights": [float(w) for w in self.weights],
+            "grid": self.grid if isinstance(self.grid, str) else list(self.grid),
+            "interp": self.interp,
+            "model_sha256": self.model_sha256,
+            "samples": self.samples,
+            "seed": int(self.seed),
+            "names": list(self.names),
+            "last_mean": packed(self.last_mean.cpu().numpy()),
+            "counts": packed(self.counts.cpu().numpy()),
+            "spread": float(self.spread),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Codebook:
+        """Make again what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is no codebook.
+        """
+        blocks, last_mean, counts = (
+            [torch.from_numpy(unpacked(t)) for t in texts]
+            for texts in (value["centroids"], [value["last_mean"]], [value["counts"]])
+        )
+        grid = value["grid"]
+        book = cls(
+            blocks,
+            tuple(str(t) for t in value["taps"]),
+            tuple(float(w) for w in value["weights"]),
+            grid if isinstance(grid, str) else tuple(int(g) for g in grid),
+            str(value["interp"]),
+            str(value["model_sha256"]),
+            str(value["samples"]),
+            int(value["seed"]),
+            [str(n) for n in value["names"]],
+            *last_mean,
+            *counts,
+            float(value["spread"]),
+        )
+        return _checked(book, {f"layer-{i}": m for i, m in enumerate(blocks)})
 
     def save(self, folder: str | Path) -> Path:
         """Write ``codebook.safetensors`` and ``card.yaml``; the card is last, so that an interrupted save is seen."""
