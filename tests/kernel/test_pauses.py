@@ -137,7 +137,9 @@ def test_closing_the_kernel_closes_what_is_paused(bench, fake):
     inside = threading.Event()
     long.on_piece = at(3, inside.set)
     other = fake.Stepped(total=10**9, parameters=("other",))
+    release = bench.hold()
     futures = [bench.ask(long, 1), bench.ask(other, 1)]
+    release()
     assert inside.wait(fake.wait)
     bench.kernel.close(fake.wait)
     assert all(future.cancelled() for future in futures)
@@ -335,7 +337,8 @@ def test_an_ask_that_the_old_observation_covers_does_not_wait_for_the_new_one(be
 # Progress and partial answers
 
 
-def test_the_status_says_how_far_it_is(bench, stepped):
+def test_the_status_says_how_far_it_is(bench, stepped, monkeypatch):
+    monkeypatch.setattr("xai_views.kernel.status.PERIOD", 0)
     seen, heard = [], []
     stepped.on_piece = lambda numbers, piece: seen.append(bench.kernel.status())
     bench.ask(stepped, 1).result(20)
@@ -348,7 +351,9 @@ def test_the_status_says_how_far_it_is(bench, stepped):
     bench.kernel.subscribe(heard.append)
     bench.ask(stepped, 2).result(20)
     bench.kernel.wait_idle(20)
-    assert all(status.queued == 0 for status in heard if status.running), "what runs does not wait"
+    running = [status for status in heard if status.running]
+    assert {status.queued for status in running} == {0}, "what runs does not wait"
+    assert {status.progress for status in running} >= {(0, 1), (1, 3), (2, 3)}
 
 
 def test_partial_answers_are_interpreted_and_handed_on_but_never_kept(bench, fake, every_time):
@@ -406,9 +411,25 @@ def test_each_listener_hears_of_its_own_samples_and_only_those_who_listen_are_in
     ]
     release()
     wait(futures, 20)
+    bench.kernel.wait_idle(20)
     assert stepped.calls == [[1, 2, 3]]
     assert sorted(heard) == [("a", 0, 1), ("a", 1, 1), ("b", 0, 1)]
     assert len(stepped.interpreted) == 2 + 3, "two partial ones and three answers"
+
+
+def test_listeners_cannot_harm_each_other(bench, fake, every_time):
+    stepped = fake.Stepped(partial=True)
+    heard = []
+
+    def hear(position, dataset, done, total):
+        heard.append(dict(dataset.attrs))
+        dataset.attrs["mine"] = position
+
+    release = bench.hold()
+    futures = [bench.ask(stepped, 1, 1, partial=hear), bench.ask(stepped, 1, partial=hear)]
+    release()
+    wait(futures, 20)
+    assert heard == [{}] * 9
 
 
 def test_who_joins_hears_of_it_too(bench, fake, every_time):
@@ -580,6 +601,26 @@ def test_gradients_are_never_left_off_for_others(bench, fake, inside):
     assert isinstance(error, KernelError)
     assert "leaky yielded inside torch.no_grad()" in str(error)
     assert other.result(20) is True
+
+
+def test_gradients_are_on_again_for_the_others_of_the_batch(bench, fake):
+    seen = []
+
+    class Careless(fake.Method):
+        def observe(self, model, images, asks, known):
+            seen.append((len(images), torch.is_grad_enabled()))
+            if images[0].flat[0] == 1:
+                torch.set_grad_enabled(False)
+            yield fake.Progress(1, 2)
+            return [fake.Observation(image) for image in images]
+
+    method = Careless()
+    release = bench.hold()
+    futures = [bench.ask(method, 1), bench.ask(method, 2)]
+    release()
+    assert "torch.no_grad()" in str(futures[0].exception(20))
+    assert bench.logits(futures[1]) == [2]
+    assert seen == [(2, True), (1, True), (1, True)]
 
 
 @pytest.mark.parametrize(

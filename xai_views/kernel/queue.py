@@ -130,11 +130,12 @@ class Queue:
         waiting = {step: list(jobs) for step, jobs in askers.items()}
         ready = []
         for job in self._jobs.values():
-            # One batch at a time of each job: a second one would only hold more memory.
-            steps = () if job.request.id in served else _in_the_way(job, observed)
+            if job.request.id in served:
+                continue  # one batch at a time of each job: a second one would only hold more memory
+            steps = _in_the_way(job, observed)
             for step in steps:
                 waiting[step].append(job)
-            if not steps and job.request.id not in served:
+            if not steps:
                 ready.append(job)
         choices = [(job.order, job) for job in ready]
         for step in self._paused:

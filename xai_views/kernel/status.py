@@ -88,9 +88,8 @@ class Board:
         if self.pause() != 0.0:
             return
         self._changed = False
-        self._told_at = time.monotonic()
         news = status()
-        if news == self._told:
-            return
-        self._told = news
-        self._listeners.tell(news)
+        if news != self._told:
+            self._told = news
+            self._listeners.tell(news)
+        self._told_at = time.monotonic()  # after they heard it: a slow listener is not called the more often

@@ -122,7 +122,6 @@ class Worker:
         for event in work:
             if isinstance(event, Pause):
                 step.work, step.progress = work, (event.done, event.total)
-                self._say_step(step)
                 return
             if isinstance(event, Partial):
                 self._show(event)

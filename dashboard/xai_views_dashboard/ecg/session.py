@@ -17,6 +17,10 @@ from xai_views.kernel import get_kernel
 from xai_views.samples import digest, is_signals
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
 
+# Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
+# 12 leads at 500 Hz is 22 million.
+MOST_BYTES, MOST_VALUES = 200_000_000, 25_000_000
+
 
 class Records(SampleSet):
     """Records as the model takes them: its leads, its rate, its length.
@@ -102,6 +106,7 @@ class EcgSession(Session):
         self.fitted: Any = self._shipped
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
         self.origin: dict[int, xr.Dataset] = {}
+        self._held = 0  # bytes of the records as they came
 
     @property
     def book(self) -> Any:
@@ -156,7 +161,22 @@ class EcgSession(Session):
             raise XaiViewsError(
                 f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
             )
-        ready = prepare(ds, self.model.leads or self.leads, self.model.rate, self.model.size[0])
+        held = self._held + ds["signal"].nbytes
+        if held > MOST_BYTES:
+            raise XaiViewsError(
+                f"this page would hold {held / 1e6:.0f} MB of uploaded records and holds at most {MOST_BYTES / 1e6:.0f} MB; "
+                "give shorter ones, or reload it to start again."
+            )
+        leads = self.model.leads or self.leads
+        was = float(ds.attrs["rate"])
+        steps = ds.sizes["time"] * (self.model.rate or was) / was
+        if ds.sizes["sample"] * len(leads) * steps > MOST_VALUES:
+            raise XaiViewsError(
+                f"the records would have {ds.sizes['sample'] * len(leads) * steps / 1e6:.0f} million numbers at the model's "
+                f"rate and at most {MOST_VALUES / 1e6:.0f} million are taken; give fewer or shorter ones."
+            )
+        ready = prepare(ds, leads, self.model.rate, self.model.size[0])
+        self._held = held
         positions = []
         for i in range(ready.sizes["sample"]):
             signal = np.asarray(ready["signal"].values[i], np.float32)
