@@ -237,6 +237,7 @@ def load(folder: Path) -> Model:
         latents,
         architecture.get("rate"),
         tuple(str(x) for x in architecture.get("leads", ())),
+        folder,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ class Model:
         Of signals: steps per second (Hz); None when it does not matter.
     leads : tuple of str
         Of signals: the leads in their order; () when unknown.
+    folder : Path or None
+        The checkpoint folder that it was opened from; what ships with a model lies there.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Model:
     latents: Latents | None = None
     rate: float | None = None
     leads: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
