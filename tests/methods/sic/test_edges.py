@@ -268,3 +268,18 @@ def test_available_says_what_fits(make):
     assert "SIC network" in available(open_model(Black()))["sic"]["fits"]
     with pytest.raises(MethodError):
         get("nothing")
+
+
+def test_the_residual_is_what_the_pixels_leave_open(make, samples):
+    """Maps that carry half of what they should leave the other half, with its sign."""
+    model, method = make(), get("sic")
+    ask = method.ask(targets=[0, 1])
+    (seen,) = method.observe(model, samples(1)["image"].values, [ask], [None])
+    halved = replace(seen, maps={g: m / 2 for g, m in seen.maps.items()})
+    result = method.interpret(model, halved, ask)
+    evidence = result["logit"].values[:, :2] - model.module.bias
+    assert (np.abs(evidence) > 1e-3).all()
+    np.testing.assert_allclose(result["residual"], evidence / 2, rtol=1e-3)
+    np.testing.assert_allclose(
+        result["contribution"].sum(("y", "x")) + result["residual"].values, evidence, rtol=1e-3
+    )
