@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
 from xai_views.samples import decode_upload, fit
-from xai_views.views import Listing
+from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note
 from xai_views_dashboard.core.pictures import png
@@ -33,26 +32,10 @@ COLUMNS = [{"key": "picture", "title": "", "kind": "image"}, {"key": "name", "ti
            {"key": "file", "title": "file"}]  # fmt: skip
 
 
-class ImageInput(pmui.FileInput):
-    """A file input that never holds more than the bound, however much is sent, and that tells an empty file."""
+class ImageInput(patches.BoundedFileInput):
+    """A file input that holds no more than this page takes."""
 
-    def __init__(self, **params: Any) -> None:
-        self._received: dict[str, int] = {}
-        super().__init__(**params)
-
-    def _process_chunk(self, msg: dict) -> None:
-        name = str(msg["name"])
-        before = self._received.get(name, 0)
-        self._received = {name: before + len(msg["data"])}
-        room = max(MAX_BYTES + 1 - before, 0)  # one byte more shows that it is too large
-        super()._process_chunk({**msg, "data": bytes(msg["data"])[:room]})
-
-    def _flush_buffer(self) -> None:
-        if not self._buffer:
-            self._buffer.append({"value": b"", "filename": "", "mime_type": ""})
-        self._file_buffer.clear()
-        self._received = {}
-        super()._flush_buffer()
+    most = MAX_BYTES
 
 
 class UploadPanel(pn.viewable.Viewer):
