@@ -82,6 +82,55 @@ class FakeMethod:
         )
 
 
+@dataclass
+class FakeProgress:
+    done: int
+    total: int
+    partial: list | None = None
+
+
+class SteppedMethod(FakeMethod):
+    """Observes in pieces; ``steps`` holds the numbers and the piece of each, ``on_piece`` runs inside of it.
+
+    The partial answer of a piece is the number plus (piece + 1) / 100.
+    """
+
+    key = "stepped"
+    title = "Stepped"
+
+    def __init__(self, total=3, parameters=(), ask_matters=False, partial=False):
+        super().__init__(parameters, ask_matters)
+        self.total = total
+        self.partial = partial
+        self.steps = []
+        self.closed = []
+        self.on_piece = lambda numbers, piece: None
+
+    def observe(self, model, images, asks, known):
+        numbers = [float(image.flat[0]) for image in images]
+        self.calls.append(numbers)
+        self.known.append(list(known))
+        return self.pieces(numbers, images, asks, known)
+
+    def pieces(self, numbers, images, asks, known):
+        try:
+            for piece in range(self.total):
+                self.entered.put(numbers)
+                assert self.gate.wait(WAIT), "the test forgot to open the gate"
+                self.steps.append((numbers, piece))
+                self.on_piece(numbers, piece)
+                yield FakeProgress(piece + 1, self.total, self.so_far(images, asks, piece))
+            olds = [old.asks if old is not None else set() for old in known]
+            return [FakeObservation(i.copy(), o | {a}) for i, a, o in zip(images, asks, olds, strict=True)]
+        finally:
+            self.closed.append(threading.current_thread().name)
+
+    def so_far(self, images, asks, piece):
+        if not self.partial:
+            return None
+        return [FakeObservation(i + (piece + 1) / 100, {a}) for i, a in zip(images, asks, strict=True)]
+
+
 class Bench:
     """A kernel with a fake model, and short words for what tests do with them."""
 
@@ -93,11 +142,12 @@ class Bench:
     def images(numbers, size=2):
         return np.stack([np.full((size, size, 1), number, dtype=np.float32) for number in numbers])
 
-    def ask(self, method, *numbers, ask=0, channel="", priority=0, model=None, size=2):
+    def ask(self, method, *numbers, ask=0, channel="", priority=0, model=None, size=2, partial=None):
         digests = [f"digest-{number}-{size}" for number in numbers]
         images = self.images(numbers, size)
         asks = [ask] * len(numbers)
-        return self.kernel.explain(model or self.model, images, digests, method, asks, channel, priority)
+        model = model or self.model
+        return self.kernel.explain(model, images, digests, method, asks, channel, priority, partial)
 
     def hold(self):
         """Keep the worker busy; return the function that lets it go on."""
@@ -148,5 +198,6 @@ def fake():
 
     class Fake:
         Method, Model, Observation, wait = FakeMethod, FakeModel, FakeObservation, WAIT
+        Stepped, Progress = SteppedMethod, FakeProgress
 
     return Fake

@@ -34,6 +34,10 @@ class Session:
         except Exception as error:
             self.problem = error
 
+    def hear(self, position, dataset, done, total):
+        assert 0 <= position < 12
+        assert 1 <= done <= total == 3
+
     def step(self):
         random, own = self.random, f"own {self.seed}"
         channel = random.choice(["", own, f"{own}:prefetch", "shared"])
@@ -42,17 +46,28 @@ class Session:
             self.wishes.append((future, None, []))
         else:
             which, ask, priority = (
-                int(random.integers(2)),
+                int(random.integers(3)),
                 int(random.integers(2)),
                 int(random.choice([0, 10])),
             )
             numbers = random.integers(0, 20, random.integers(1, 12)).tolist()
             future = self.bench.ask(
-                self.methods[which], *numbers, ask=ask, channel=channel, priority=priority
+                self.methods[which],
+                *numbers,
+                ask=ask,
+                channel=channel,
+                priority=priority,
+                partial=self.hear if random.integers(2) else None,
             )
             self.wishes.append((future, which, numbers))
         if random.integers(5) == 0:
             future.cancel()
+        if random.integers(5) == 0:
+            key = int(random.integers(3))
+            future = self.bench.kernel.shared(key, chunks, priority=key)
+            self.wishes.append((future, None, []))
+            if random.integers(2):
+                future.cancel()
         if random.integers(10) == 0:
             self.bench.kernel.cancel(own)
 
@@ -76,9 +91,13 @@ def outcome(future, which, numbers):
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 100_000])
-def test_eight_sessions_drag_at_once(make_bench, fake, cache_bytes):
+def test_eight_sessions_drag_at_once(make_bench, fake, cache_bytes, caplog):
     bench = make_bench(cache_bytes=cache_bytes, max_batch=8)
-    methods = [fake.Method(), fake.Method(parameters=("other",), ask_matters=True)]
+    methods = [
+        fake.Method(),
+        fake.Method(parameters=("other",), ask_matters=True),
+        fake.Stepped(ask_matters=True, partial=True),
+    ]
 
     def fail(numbers):
         if 13 in numbers:
@@ -95,16 +114,19 @@ def test_eight_sessions_drag_at_once(make_bench, fake, cache_bytes):
     wishes = [wish for session in sessions for wish in session.wishes]
     done, missing = wait([future for future, *_ in wishes], 30)
     assert not missing
-    assert len(done) == THREADS * REQUESTS
+    assert len(done) == len(wishes) >= THREADS * REQUESTS
 
     kernel = bench.kernel
     kernel.wait_idle(30)
     assert {outcome(*wish) for wish in wishes} == {"answered", "cancelled", "failed"}
     queue = kernel._queue
-    assert (queue._jobs, queue._channels, queue._waiting, queue._step) == ({}, {}, {}, None)
+    assert (queue._jobs, queue._channels, queue._waiting) == ({}, {}, {})
+    assert (queue._step, queue._paused) == (None, [])
     assert kernel.status().queued == 0
     assert kernel.results.nbytes <= cache_bytes / 2
     assert kernel.observations.nbytes <= cache_bytes / 2
+    assert not [r for r in caplog.records if "listener" in r.message]
+    assert len(methods[2].closed) == len(methods[2].calls)
     assert all(len(call) <= 8 for method in methods for call in method.calls)
 
 

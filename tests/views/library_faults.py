@@ -109,8 +109,11 @@ def OneWayComponent() -> str:
 
 def BoundedFileInput() -> str:
     entry = pmui.FileInput(max_file_size=10)
-    message = {"status": "upload_event", "name": "a", "chunk": 1, "total_chunks": 1, "mime_type": ""}
-    entry._handle_msg({**message, "data": b"x" * 100})
+    message = {"status": "upload_event", "name": "a", "total_chunks": 2, "mime_type": "", "data": b"x" * 50}
+    entry._handle_msg({**message, "chunk": 1})
+    if entry._buffer != [] or entry._file_buffer["a"]["chunks"] != {1: message["data"]}:
+        return "pmui.FileInput no longer keeps pieces in _file_buffer and whole files in _buffer"
+    entry._handle_msg({**message, "chunk": 2})
     entry._handle_msg({"status": "finished"})
     if entry.value is None or len(entry.value) < 100:
         return "pmui.FileInput keeps its bound in Python too"

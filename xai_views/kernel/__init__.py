@@ -6,6 +6,19 @@ Importing this package does not import torch; the worker thread does, when a ker
 from xai_views.kernel.cache import ByteCache, CacheStats
 from xai_views.kernel.core import Kernel, get_kernel, set_kernel
 from xai_views.kernel.requests import PREFETCH, Cancelled
+from xai_views.kernel.shared import Same, Shared, SharedFuture
 from xai_views.kernel.status import Status
 
-__all__ = ["PREFETCH", "ByteCache", "CacheStats", "Cancelled", "Kernel", "Status", "get_kernel", "set_kernel"]
+__all__ = [
+    "PREFETCH",
+    "ByteCache",
+    "CacheStats",
+    "Cancelled",
+    "Kernel",
+    "Same",
+    "Shared",
+    "SharedFuture",
+    "Status",
+    "get_kernel",
+    "set_kernel",
+]

@@ -1,23 +1,59 @@
 """Explain the samples of one step: look into the caches, observe what is missing together, interpret each.
 
-No threads and no queue here; what becomes of a result is the caller's affair.
+No threads and no queue here; what becomes of a result is the caller's affair. The work is a generator, so that
+the caller can leave it at a `Pause` and come back: all that it has begun is inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import inspect
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xai_views.errors import KernelError
 from xai_views.kernel import device
 from xai_views.kernel.cache import ByteCache
+from xai_views.kernel.chunks import advance, close
 from xai_views.kernel.failures import attempt, is_out_of_memory
+from xai_views.kernel.listeners import Throttle
 from xai_views.kernel.requests import Item
 
 OVERHEAD = 6000  # bytes of a Dataset beside its arrays, measured; small explanations are mostly this
 CHECKED = ("logit", "contribution")  # variables in which a NaN means that the explanation is worthless
+
+
+class Outcome(NamedTuple):
+    """What came of a sample: its explanation or an error."""
+
+    item: Item
+    result: Any
+    error: BaseException | None
+
+
+class Partial(NamedTuple):
+    """How far the observation of a sample is, and what it looks like so far, if that can be said."""
+
+    item: Item
+    result: Any
+    done: int
+    total: int
+
+
+class Pause(NamedTuple):
+    """A method has yielded: the worker may serve others before it goes on."""
+
+    done: int
+    total: int
+
+
+Event = Outcome | Partial | Pause
+Waiting = list[tuple[Item, Any]]  # samples to observe, each with what is known of it
+
+
+def _never(item: Item) -> bool:  # noqa: ARG001
+    return False
 
 
 def explain_items(
@@ -27,82 +63,196 @@ def explain_items(
     results: ByteCache,
     observations: ByteCache,
     wanted: Callable[[Item], bool],
-) -> Iterator[tuple[Item, Any, BaseException | None]]:
-    """Yield ``(item, result, error)`` for each item as soon as it is known; what nobody wants is left out."""
-    missing: dict[Any, tuple[Item, Any]] = {}
-    for item in items:
-        if not wanted(item):
-            continue
-        result = results.peek(item.key)  # another request may have had it computed in the meantime
-        if result is not None:
-            yield item, result, None
-            continue
-        known = observations.get(item.observation_key)
-        covered, error = (False, None) if known is None else attempt(method.covers, model, known, item.ask)
-        if error is not None:
-            yield item, None, error
-        elif covered:
-            yield _interpret(method, model, item, known, results)
-        else:
-            # A second ask about one image waits for the next step, to add to the first's observation.
-            missing.setdefault(item.observation_key, (item, known))
-    for item, observation, error in _observe(method, model, list(missing.values()), wanted):
-        if error is not None:
-            yield item, None, error
-            continue
-        observations.put(item.observation_key, observation)
-        if wanted(item):
-            yield _interpret(method, model, item, observation, results)
+    listened: Callable[[Item], bool] = _never,
+    elsewhere: Callable[[Item], bool] = _never,
+) -> Iterator[Event]:
+    """Yield the outcome of each item as soon as it is known; what nobody wants is left out.
+
+    Parameters
+    ----------
+    method, model
+        What is asked, and of whom.
+    items
+        Samples that can share a pass.
+    results, observations
+        Caches. Partial answers never come near them.
+    wanted
+        Whether anybody waits for an item; asked again at every turn.
+    listened
+        Whether anybody wants to hear how far it is.
+    elsewhere
+        Whether an observation that has begun already is about this item's sample: it is answered from what is
+        known, or left for later.
+    """
+    return _Work(method, model, results, observations, wanted, listened, elsewhere).events(items)
 
 
-def _observe(
-    method: Any, model: Any, waiting: list[tuple[Item, Any]], wanted: Callable[[Item], bool]
-) -> Iterator[tuple[Item, Any, BaseException | None]]:
-    """Yield ``(item, observation, error)``; halve on out of memory, go one by one on any other error."""
-    size = len(waiting)
-    while waiting:
-        waiting = [(item, known) for item, known in waiting if wanted(item)]
-        batch = waiting[:size]
-        if not batch:
-            return
-        observed, error = attempt(_observe_batch, method, model, batch)
-        memory = error is not None and is_out_of_memory(error)
-        if memory:
-            device.free()
-        if error is not None and len(batch) > 1:
-            size = len(batch) // 2 if memory else 1
-            continue
-        waiting = waiting[size:]
-        if error is not None:
-            yield batch[0][0], None, error
-            continue
+class _Work:
+    """The work on the items of one step."""
+
+    def __init__(
+        self,
+        method: Any,
+        model: Any,
+        results: ByteCache,
+        observations: ByteCache,
+        wanted: Callable[[Item], bool],
+        listened: Callable[[Item], bool],
+        elsewhere: Callable[[Item], bool],
+    ):
+        self.method = method
+        self.model = model
+        self.results = results
+        self.observations = observations
+        self.wanted = wanted
+        self.listened = listened
+        self.elsewhere = elsewhere
+        self.throttle = Throttle()
+
+    def events(self, items: Iterable[Item]) -> Iterator[Event]:
+        missing: dict[Any, tuple[Item, Any]] = {}
+        for item in items:
+            if not self.wanted(item):
+                continue
+            result = self.results.peek(item.key)  # another request may have had it computed in the meantime
+            if result is not None:
+                yield Outcome(item, result, None)
+                continue
+            known = self.observations.get(item.observation_key)
+            covered, error = (
+                (False, None) if known is None else attempt(self.method.covers, self.model, known, item.ask)
+            )
+            if error is not None:
+                yield Outcome(item, None, error)
+            elif covered:
+                yield self._interpret(item, known)
+            elif not self.elsewhere(item):
+                # A second ask about one image waits for the next step, to add to the first's observation.
+                missing.setdefault(item.observation_key, (item, known))
+        yield from self._observe(list(missing.values()))
+
+    def _observe(self, waiting: Waiting) -> Iterator[Event]:
+        """Observe batch by batch; halve on out of memory, go one by one on any other error."""
+        size = len(waiting)
+        while waiting:
+            waiting = [(item, known) for item, known in waiting if self.wanted(item)]
+            batch = waiting[:size]
+            if not batch:
+                return
+            observed, error = yield from self._observe_batch(batch)
+            memory = error is not None and is_out_of_memory(error)
+            if memory:
+                device.free()
+            if error is not None and len(batch) > 1:
+                size = len(batch) // 2 if memory else 1
+                continue
+            waiting = waiting[size:]
+            if error is not None:
+                yield Outcome(batch[0][0], None, error)
+            elif observed is not None:
+                yield from self._observed(batch, observed)
+
+    def _observed(self, batch: Waiting, observed: list[Any]) -> Iterator[Outcome]:
+        """Keep the observations and interpret them."""
         for (item, _), observation in zip(batch, observed, strict=True):
-            yield item, observation, None
+            self.observations.put(item.observation_key, observation)
+            if self.wanted(item):
+                yield self._interpret(item, observation)
+
+    def _observe_batch(
+        self, batch: Waiting
+    ) -> Generator[Event, None, tuple[list | None, BaseException | None]]:
+        """Return the observations, or the error, or neither when nobody wants them any more."""
+        observed, error = attempt(self._call, batch)
+        if inspect.isgenerator(observed):
+            observed, error = yield from self._run(batch, observed)
+        if error is None and observed is not None:
+            observed, error = attempt(self._counted, observed, batch)
+        return observed, error
+
+    def _call(self, batch: Waiting) -> Any:
+        """Call the method: this runs the network, or makes a generator that will."""
+        images = np.stack([item.image for item, _ in batch])
+        asks, known = [item.ask for item, _ in batch], [known for _, known in batch]
+        return self.method.observe(self.model, images, asks, known)
+
+    def _run(
+        self, batch: Waiting, generator: Generator
+    ) -> Generator[Event, None, tuple[list | None, BaseException | None]]:
+        """Run a method's generator, with a pause at each of its yields; as `_observe_batch` otherwise."""
+        news: list[Any] | None = None  # what listeners have not been shown yet
+        try:
+            while True:
+                ended, value, error = advance(generator, getattr(self.method, "title", "") or self.method.key)
+                if ended:
+                    # None stands for what nobody wants: a method that forgot to return is told so.
+                    return [] if value is None else value, error
+                error = self._misshapen(value, batch)
+                if error is not None:
+                    return None, error
+                news = news if value.partial is None else value.partial
+                if (yield from self._tell(batch, value, news)):
+                    news = None
+                yield Pause(int(value.done), int(value.total))
+                del value  # its partial answers take no memory from the next piece
+                if not any(self.wanted(item) for item, _ in batch):
+                    return None, None
+        finally:
+            news = None  # who keeps a log record keeps this frame with it
+            close(generator)
+
+    def _misshapen(self, progress: Any, batch: Waiting) -> KernelError | None:
+        """Return what is wrong with what a method yielded."""
+        if not all(hasattr(progress, name) for name in ("done", "total", "partial")):
+            return KernelError(
+                f"The method {self.method.key!r} yielded {type(progress).__name__}: "
+                "its observe() must yield Progress(done, total)."
+            )
+        if progress.partial is not None and len(progress.partial) != len(batch):
+            return _wrong_number(self.method, len(progress.partial), len(batch))
+        return None
+
+    def _tell(self, batch: Waiting, progress: Any, news: list[Any] | None) -> Generator[Event, None, bool]:
+        """Say how far each sample is to those who listen, if it is time; return whether it was."""
+        listened = [self.listened(item) for item, _ in batch]
+        if not any(listened) or not self.throttle.due():
+            return False
+        for place, (item, _) in enumerate(batch):
+            if listened[place]:
+                observation = None if news is None else news[place]
+                result = None if observation is None else self._glimpse(item, observation)
+                yield Partial(item, result, int(progress.done), int(progress.total))
+        return True
+
+    def _glimpse(self, item: Item, observation: Any) -> Any:
+        """Interpret what is observed so far, or nothing if that fails: the whole may still succeed."""
+        result, error = attempt(_checked, self.method, self.model, item, observation)
+        if error is not None and is_out_of_memory(error):
+            device.free()
+        return result
+
+    def _counted(self, observed: Iterable[Any], batch: Waiting) -> list[Any]:
+        observed = list(observed)
+        if len(observed) != len(batch):
+            raise _wrong_number(self.method, len(observed), len(batch))
+        return observed
+
+    def _interpret(self, item: Item, observation: Any) -> Outcome:
+        """Interpret one sample, with a second try if memory ran out, and keep the result."""
+        result, error = attempt(_checked, self.method, self.model, item, observation)
+        if error is not None and is_out_of_memory(error):
+            device.free()
+            result, error = attempt(_checked, self.method, self.model, item, observation)
+        if error is None:
+            self.results.put(item.key, result, result.nbytes + OVERHEAD)
+        return Outcome(item, result, error)
 
 
-def _observe_batch(method: Any, model: Any, batch: list[tuple[Item, Any]]) -> list[Any]:
-    images = np.stack([item.image for item, _ in batch])
-    asks, known = [item.ask for item, _ in batch], [known for _, known in batch]
-    observed = list(method.observe(model, images, asks, known))
-    if len(observed) != len(batch):
-        raise KernelError(
-            f"The method {method.key!r} returned {len(observed)} observations for {len(batch)} samples: "
-            "its observe() must return one for each."
-        )
-    return observed
-
-
-def _interpret(
-    method: Any, model: Any, item: Item, observation: Any, results: ByteCache
-) -> tuple[Item, Any, BaseException | None]:
-    """Interpret one sample, with a second try if memory ran out, and keep the result."""
-    result, error = attempt(_checked, method, model, item, observation)
-    if error is not None and is_out_of_memory(error):
-        device.free()
-        result, error = attempt(_checked, method, model, item, observation)
-    if error is None:
-        results.put(item.key, result, result.nbytes + OVERHEAD)
-    return item, result, error
+def _wrong_number(method: Any, got: int, samples: int) -> KernelError:
+    return KernelError(
+        f"The method {method.key!r} returned {got} observations for {samples} samples: "
+        "its observe() must return one for each."
+    )
 
 
 def _checked(method: Any, model: Any, item: Item, observation: Any) -> Any:

@@ -6,24 +6,23 @@ import atexit
 import os
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
 
 import numpy as np
-import param
 
 from xai_views.errors import KernelError
 from xai_views.kernel import device as devices
 from xai_views.kernel.cache import ByteCache
+from xai_views.kernel.copies import Copies
 from xai_views.kernel.queue import Queue
 from xai_views.kernel.requests import ExplainJob, ExplainRequest, Job, RunJob, RunRequest
+from xai_views.kernel.shared import Runs, SharedFuture
 from xai_views.kernel.status import Board, Status, count_passes
 from xai_views.kernel.worker import Worker
 
 MB = 2**20
-_METHODS_KEPT = 256  # different settings of methods; each is small
 
 
 class Kernel:
@@ -39,11 +38,16 @@ class Kernel:
         Host memory for encoded frames.
     max_batch
         Most samples in one call of a method's ``observe``.
+    most_shared
+        Most values of `shared` to keep.
 
     Notes
     -----
-    A function given to `run` occupies the worker until it returns, unless it is a generator. Nothing can
-    interrupt a single call into torch: what is cancelled stops at its next batch, chunk or ``progress``.
+    A function given to `run` and a method's ``observe`` occupy the worker until they return, unless they are
+    generators: between two yields the worker serves whoever waits with a lower priority number, and those
+    with the same one in turn. So a generator must not yield inside ``torch.no_grad()``, nor while hooks or
+    other changes of its are on a model that others may ask next. Nothing can interrupt a single call into
+    torch: what is cancelled stops at its next batch, yield or ``progress``.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Kernel:
         cache_bytes: int = 512 * MB,
         frame_bytes: int = 256 * MB,
         max_batch: int = 64,
+        most_shared: int = 64,
     ):
         if max_batch < 1:
             raise KernelError(f"A batch of {max_batch} samples is not possible: use max_batch=1 or more.")
@@ -59,7 +64,8 @@ class Kernel:
         self.observations = ByteCache(cache_bytes // 2)
         self.results = ByteCache(cache_bytes - cache_bytes // 2)
         self._models: dict[str, Any] = {}
-        self._methods: OrderedDict[Hashable, Any] = OrderedDict()
+        self._copies = Copies()
+        self._runs = Runs(most_shared)
         self._lock = threading.Lock()
         self._board = Board(devices.check_name(device))
         self._queue = Queue(self.results, max_batch)
@@ -85,6 +91,7 @@ class Kernel:
         asks: Sequence[Hashable],
         channel: str = "",
         priority: int = 0,
+        partial: Callable[[int, Any, int, int], None] | None = None,
     ) -> Future:
         """Ask for the explanations of some images or signals.
 
@@ -97,14 +104,20 @@ class Kernel:
         digests
             N content keys, see `xai_views.samples.digest`.
         method
-            A method; its parameters are copied now, later changes of this object do not count.
+            A method. Its ``observe`` may be a generator that yields objects with ``done``, ``total`` and
+            ``partial`` (a list of one observation or None for each sample, or None), and returns the list.
         asks
-            N hashable asks.
+            N hashable asks, which hold all parameters.
         channel
             Newer requests on the same non-empty channel take the place of older ones, whatever their
             priority: prefetch needs a channel of its own.
         priority
             Lower is served first: 0 is in view, 10 and more is prefetch.
+        partial
+            ``partial(position, dataset, done, total)`` hears how far the sample at ``position`` is, and what
+            its explanation looks like so far: the Dataset is None where there is nothing new to see. Called on
+            the worker thread, about ten times a second at most, and never after the future has its result. It
+            must be quick and leave the page to the event loop. Partial answers are not cached.
 
         Returns
         -------
@@ -119,14 +132,28 @@ class Kernel:
                 "give images [N, height, width, channel] or signals [N, lead, time] with N of each."
             )
         model = self.register(model)
-        method, parameters = self._freeze(method)
         digests, asks = tuple(digests), tuple(asks)
         try:
             hash(asks)
         except TypeError as error:
             raise KernelError(f"An ask cannot be a cache key ({error}): use hashable values.") from error
-        job = ExplainJob(ExplainRequest(channel, priority, model, method, parameters, images, digests, asks))
-        return self._submit(job)
+        method, keys = self._keys(method, asks)
+        request = ExplainRequest(channel, priority, model, method, images, digests, asks, keys, partial)
+        return self._submit(ExplainJob(request))
+
+    def _keys(self, method: Any, asks: Sequence[Hashable]) -> tuple[Any, tuple[Hashable, ...]]:
+        """Return the method to call, and for each ask the part of its key that a whole observation depends on."""
+        if not hasattr(method, "observation_key"):
+            return self._copies.frozen(method, asks)  # this and copies.py go when all methods have it
+        keys = tuple(method.observation_key(ask) for ask in asks)
+        try:
+            hash(keys)
+        except TypeError as error:
+            raise KernelError(
+                f"An observation of {method.key!r} cannot be cached ({error}): "
+                "let observation_key() return hashable values."
+            ) from error
+        return method, keys
 
     def run(self, function: Callable, channel: str = "", priority: int = 0) -> Future:
         """Run ``function(progress)`` on the worker and return the future of its value.
@@ -137,6 +164,26 @@ class Kernel:
         returns is the result. It must not yield inside ``torch.no_grad()``.
         """
         return self._submit(RunJob(RunRequest(channel, priority, function)))
+
+    def shared(self, key: Hashable, function: Callable, priority: int = 0) -> SharedFuture:
+        """Run ``function(progress)`` once for all who ask for ``key``, and keep its value for the next ones.
+
+        What failed or was stopped is run again when somebody asks again.
+
+        Parameters
+        ----------
+        key
+            What the value depends on; ``function`` of the first one is run.
+        function, priority
+            As in `run`.
+
+        Returns
+        -------
+        SharedFuture
+            One's own: cancelling it lets go of one's own interest, and the run stops when the last one lets go.
+            ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` hears of changes.
+        """
+        return self._runs.ask(key, function, lambda wrapped: self.run(wrapped, priority=priority))
 
     def _submit(self, job: Job) -> Future:
         # The future outlives the job in its owner's hands; a strong reference would keep the images alive.
@@ -159,31 +206,6 @@ class Kernel:
             older.future.cancel()
         return future
 
-    def _freeze(self, method: Any) -> tuple[Any, Hashable]:
-        """Return a copy of a method that its owner's widgets cannot change, and its key parameters.
-
-        One copy serves all requests with the same parameters: what a method prepares is prepared once.
-        """
-        parameters = method.key_parameters()
-        try:
-            hash(parameters)
-        except TypeError as error:
-            raise KernelError(
-                f"The parameters of {method.key!r} cannot be a cache key ({error}): "
-                "let key_parameters() return hashable values."
-            ) from error
-        if not isinstance(method, param.Parameterized):
-            return method, parameters
-        with self._lock:
-            key = (type(method), parameters)
-            copy = self._methods.get(key)
-            if copy is None:
-                copy = self._methods[key] = _copy(method)
-            self._methods.move_to_end(key)
-            if len(self._methods) > _METHODS_KEPT:
-                self._methods.popitem(last=False)
-        return copy, parameters
-
     def cancel(self, channel: str) -> None:
         """Cancel what is queued or running on a channel."""
         job = self._queue.on_channel(channel)
@@ -194,11 +216,12 @@ class Kernel:
         """Return what the kernel is doing at this moment."""
         board, results = self._board, self.results.stats()
         forward, backward = count_passes()
+        idle = self._queue.idle  # else the worker is on its way to the next piece of something
         return Status(
             device=board.device,
             queued=self._queue.queued(),
-            running=board.running,
-            progress=board.progress,
+            running="" if idle else board.running,
+            progress=None if idle else board.progress,
             hits=results.hits,
             misses=results.misses,
             forward=forward,
@@ -239,20 +262,6 @@ class Kernel:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _copy(method: param.Parameterized) -> param.Parameterized:
-    """Return a method of the same class with the same parameters, and without the watchers of a page."""
-    values = method.param.values()
-    # `name` is made up for each object, and read-only parameters belong to the class.
-    values = {name: values[name] for name in values if name != "name" and not method.param[name].readonly}
-    try:
-        return type(method)(**values)
-    except TypeError as error:
-        raise KernelError(
-            f"The method {method.key!r} cannot be copied ({error}): "
-            "let its class be made from its parameters alone."
-        ) from error
 
 
 _alive: weakref.WeakSet[Kernel] = weakref.WeakSet()

@@ -6,8 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from xai_views.errors import KernelError
@@ -15,12 +14,46 @@ from xai_views.kernel.cache import ByteCache
 from xai_views.kernel.requests import PREFETCH, ExplainJob, Item, Job, RunJob
 
 
-@dataclass(frozen=True, eq=False)
 class Step:
-    """What the worker does next: one chunk of a run, or one batch for all jobs that can share it."""
+    """What the worker does next: one piece of a run, or one batch for all jobs that can share it.
 
-    jobs: tuple[Job, ...]
-    items: tuple[Item, ...] = ()
+    A batch whose method yields keeps its work here, goes back into the queue, and is resumed at its turn.
+
+    Parameters
+    ----------
+    jobs
+        Whom it serves, the most urgent first; of a batch that is resumed, those who wait for it now, if any.
+    items
+        The samples of the batch.
+    looking
+        Keys of those items that an older batch is observing: they are answered from what is known already, or
+        not at all.
+
+    Attributes
+    ----------
+    request
+        What its first job asked for.
+    work
+        What is left of it while it is in the queue; else None.
+    progress
+        Done and total of what is being observed, if that is known.
+    """
+
+    def __init__(
+        self, jobs: tuple[Job, ...], items: tuple[Item, ...] = (), looking: frozenset[Hashable] = frozenset()
+    ):
+        self.jobs = jobs
+        self.items = items
+        self.looking = looking
+        self.request = jobs[0].request
+        self.turn = 0
+        self.work: Iterator | None = None
+        self.progress: tuple[int, int] | None = None
+        own = [item for item in items if item.key not in looking]
+        self.keys = [item.key for item in own]
+        self.observing = {item.observation_key for item in own}
+        # Others' samples need no second look while this observation goes on: nothing new is known until its end.
+        self.seen = set(self.keys)
 
 
 class Queue:
@@ -47,6 +80,7 @@ class Queue:
         self._waiting: dict[Hashable, dict[int, ExplainJob]] = {}
         self._turns = itertools.count()
         self._step: Step | None = None
+        self._paused: list[Step] = []
         self._closed = False
 
     def add(self, job: Job) -> tuple[Job | None, bool]:
@@ -79,19 +113,54 @@ class Queue:
     def take(self, timeout: float | None) -> Step | None:
         """Return the next step; ``None`` after ``timeout`` seconds or when woken for nothing."""
         with self._changed:
-            if not self._jobs and not self._closed:
+            if not self._jobs and not self._paused and not self._closed:
                 self._changed.wait(timeout)
             self._tidy()
-            if not self._jobs or self._closed:
+            if self._closed or not (self._jobs or self._paused):
                 return None
-            lead = min(self._jobs.values(), key=lambda job: job.order)
-            self._step = Step((lead,)) if isinstance(lead, RunJob) else self._batch(lead)
-            self._to_the_end_of_the_line(self._step.jobs)
+            self._step = self._next()
+            self._to_the_end_of_the_line(self._step)
             return self._step
 
-    def _to_the_end_of_the_line(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
+    def _next(self) -> Step:
+        """Choose among the jobs that have something to begin and the batches that are paused."""
+        observed = {key: step for step in self._paused for key in step.observing}
+        askers = {step: self._askers(step) for step in self._paused}
+        served = {job.request.id for jobs in askers.values() for job in jobs}
+        waiting = {step: list(jobs) for step, jobs in askers.items()}
+        ready = []
+        for job in self._jobs.values():
+            if job.request.id in served:
+                continue  # one batch at a time of each job: a second one would only hold more memory
+            steps = _in_the_way(job, observed)
+            for step in steps:
+                waiting[step].append(job)
+            if not steps:
+                ready.append(job)
+        choices = [(job.order, job) for job in ready]
+        for step in self._paused:
+            # As urgent as whoever waits for it; if nobody wants it, the worker closes it first of all.
+            urgency = min((job.request.priority for job in waiting[step]), default=0)
+            choices.append(((bool(askers[step]), urgency, step.turn), step))
+        lead = min(choices, key=lambda choice: choice[0])[1]
+        if isinstance(lead, Step):
+            self._paused.remove(lead)
+            if askers[lead]:
+                lead.jobs = tuple(sorted(askers[lead], key=lambda job: job.order))
+            return lead
+        return Step((lead,)) if isinstance(lead, RunJob) else self._batch(lead, observed)
+
+    def _askers(self, step: Step) -> list[ExplainJob]:
+        """Return the jobs that wait for any sample of a batch."""
+        jobs = {}
+        for key in step.keys:
+            jobs.update(self._waiting.get(key, {}))
+        return list(jobs.values())
+
+    def _to_the_end_of_the_line(self, step: Step) -> None:
+        for job in step.jobs:
             job.turn = next(self._turns)
+        step.turn = next(self._turns)
 
     def _tidy(self) -> None:
         """Forget jobs that were cancelled a moment ago, but for generators, which the worker has to close."""
@@ -99,30 +168,42 @@ class Queue:
             if getattr(job, "generator", None) is None:
                 self._remove(job)
 
-    def _batch(self, lead: ExplainJob) -> Step:
+    def _batch(self, lead: ExplainJob, observed: dict[Hashable, Step]) -> Step:
         """Gather samples of all jobs that can share a pass: in view first, one of each job in turn."""
-        mates = [job for job in self._jobs.values() if getattr(job, "group", None) == lead.group]
-        mates.sort(key=lambda job: job.order)
+
+        def free(item: Item) -> bool:
+            step = observed.get(item.observation_key)
+            return step is None or item.key not in step.seen
+
+        group = next(item.group for item in lead.pending.values() if free(item))
+        mates = sorted(
+            (j for j in self._jobs.values() if isinstance(j, ExplainJob)), key=lambda job: job.order
+        )
         taken: dict[Hashable, Item] = {}
         served: dict[int, Job] = {lead.request.id: lead}
         for priority, level in itertools.groupby(mates, key=lambda job: job.request.priority):
             room = self._max_batch
             if priority >= PREFETCH:
                 room = min(room, len(taken) + self.prefetch_batch)
-            for job, item in _in_turn(level):
+            for job, item in _in_turn(level, lambda item: item.group == group and free(item)):
                 if item.key in taken:
                     continue
                 if len(taken) >= room:
                     break
                 taken[item.key] = item
                 served[job.request.id] = job
-        return Step(tuple(served.values()), tuple(taken.values()))
+        looking = frozenset(item.key for item in taken.values() if item.observation_key in observed)
+        for key in looking:
+            observed[taken[key].observation_key].seen.add(key)
+        return Step(tuple(served.values()), tuple(taken.values()), looking)
 
     def done(self) -> None:
-        """Say that the step is over."""
+        """Say that the step is over, or paused if there is work left."""
         with self._changed:
             # Once more, so that whoever came during the step is in front of those whom it served.
-            self._to_the_end_of_the_line(self._step.jobs)
+            self._to_the_end_of_the_line(self._step)
+            if self._step.work is not None:
+                self._paused.append(self._step)
             self._step = None
             self._changed.notify_all()
 
@@ -130,6 +211,12 @@ class Queue:
         """Return whether anybody still waits for this result."""
         with self._changed:
             return key in self._waiting
+
+    def listeners(self, key: Hashable) -> list[tuple[Callable, list[int]]]:
+        """Return who wants to hear how far a sample is, each with its positions in the request."""
+        with self._changed:
+            jobs = self._waiting.get(key, {}).values()
+            return [(job.request.partial, job.places(key)) for job in jobs if job.request.partial is not None]
 
     def deliver(self, key: Hashable, result: Any) -> list[ExplainJob]:
         """Hand a result to all who wait for it; return the jobs that are complete now."""
@@ -182,11 +269,17 @@ class Queue:
             running = self._step.jobs if self._step else ()
             return len(self._jobs) - sum(job.request.id in self._jobs for job in running)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or running."""
+        with self._changed:
+            return not (self._jobs or self._paused or self._step)
+
     def wait_idle(self, timeout: float | None) -> bool:
         """Wait until nothing is queued or running; return whether that came true."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while self._jobs or self._step:
+            while not self.idle:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
@@ -200,15 +293,33 @@ class Queue:
             self._changed.notify_all()
             return list(self._jobs.values())
 
+    def abandon(self) -> list[Step]:
+        """Forget the paused batches and return them, to be closed."""
+        with self._changed:
+            steps, self._paused = self._paused, []
+            self._changed.notify_all()
+            return steps
+
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed
 
 
-def _in_turn(jobs: Iterable[ExplainJob]) -> Iterable[tuple[ExplainJob, Item]]:
-    """Yield one sample of each job after the other, until all are empty."""
-    cursors = deque((job, iter(list(job.pending.values()))) for job in jobs)
+def _in_the_way(job: Job, observed: dict[Hashable, Step]) -> set[Step]:
+    """Return the paused batches that all samples of a job wait for; none if one of them can be begun."""
+    steps = set()
+    for item in getattr(job, "pending", {}).values():
+        step = observed.get(item.observation_key)
+        if step is None or item.key not in step.seen:
+            return set()
+        steps.add(step)
+    return steps
+
+
+def _in_turn(jobs: Iterable[ExplainJob], fits: Callable[[Item], bool]) -> Iterable[tuple[ExplainJob, Item]]:
+    """Yield one sample that fits of each job after the other, until all are empty."""
+    cursors = deque((job, filter(fits, list(job.pending.values()))) for job in jobs)
     while cursors:
         job, cursor = cursors.popleft()
         item = next(cursor, None)

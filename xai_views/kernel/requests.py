@@ -36,6 +36,7 @@ class Item:
     observation_key: Hashable
     image: np.ndarray
     ask: Hashable
+    group: Hashable = ()  # samples with the same group can share one pass of the network
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +47,12 @@ class ExplainRequest:
     priority: int
     model: Any
     method: Any
-    parameters: Hashable
     images: np.ndarray
     digests: tuple[str, ...]
     asks: tuple[Hashable, ...]
+    keys: tuple[Hashable, ...]  # for each ask: what an observation for it depends on beside model and sample
+    partial: Callable | None = None
     id: int = field(default_factory=lambda: next(_ids))
-
-    @property
-    def group(self) -> tuple:
-        """Requests with the same group can share one pass of the network."""
-        shape, kind = self.images.shape[1:], self.images.dtype.str
-        return (self.model.sha256, self.method.key, self.parameters, shape, kind)
 
     @property
     def title(self) -> str:
@@ -67,10 +63,12 @@ class ExplainRequest:
 
     def items(self) -> list[Item]:
         """Return one item per sample, in order."""
+        model, method = self.model.sha256, self.method.key
+        shape, kind = self.images.shape[1:], self.images.dtype.str
         items = []
-        for image, digest, ask in zip(self.images, self.digests, self.asks, strict=True):
-            seen = (self.model.sha256, digest, self.method.key, self.parameters)
-            items.append(Item((*seen, ask), seen, image, ask))
+        for image, digest, ask, key in zip(self.images, self.digests, self.asks, self.keys, strict=True):
+            seen = (model, digest, method, key)
+            items.append(Item((*seen, ask), seen, image, ask, (model, method, key, shape, kind)))
         return items
 
 
@@ -99,22 +97,14 @@ class Answer:
     error: BaseException | None = None
 
 
-class Job:
-    """A request on its way to an answer."""
+class Promise:
+    """A future that is resolved once, whoever comes first; until then it can be cancelled."""
 
-    def __init__(self, request: ExplainRequest | RunRequest):
-        self.request = request
+    def __init__(self, future: Future):
         # The future stays pending until it is settled, so that it can be cancelled at any moment.
-        self.future: Future = Future()
-        self.future.request_id = request.id
-        self.turn = 0
+        self.future = future
         self.settled = False
         self._gate = threading.Lock()
-
-    @property
-    def order(self) -> tuple:
-        """Return what the queue sorts by: settled jobs are tidied up first, then by priority and turn."""
-        return (not self.settled, self.request.priority, self.turn)
 
     def settle(self, answer: Answer | None) -> None:
         """Resolve the future, once; ``None`` when it has been cancelled."""
@@ -131,12 +121,26 @@ class Job:
             self.future.set_result(answer.value)
 
 
+class Job(Promise):
+    """A request on its way to an answer."""
+
+    def __init__(self, request: ExplainRequest | RunRequest):
+        super().__init__(Future())
+        self.request = request
+        self.future.request_id = request.id
+        self.turn = 0
+
+    @property
+    def order(self) -> tuple:
+        """Return what the queue sorts by: settled jobs are tidied up first, then by priority and turn."""
+        return (not self.settled, self.request.priority, self.turn)
+
+
 class ExplainJob(Job):
     """An explain request and the results that it has so far."""
 
     def __init__(self, request: ExplainRequest):
         super().__init__(request)
-        self.group = request.group
         self.results: list[Any] = [None] * len(request.digests)
         self.pending: dict[Hashable, Item] = {}
         self._places: dict[Hashable, list[int]] = {}
@@ -150,6 +154,10 @@ class ExplainJob(Job):
         for place in self._places[key]:
             self.results[place] = result
         return not self.pending
+
+    def places(self, key: Hashable) -> list[int]:
+        """Return the positions of a sample in the request."""
+        return self._places[key]
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -167,3 +175,4 @@ class RunJob(Job):
     def __init__(self, request: RunRequest):
         super().__init__(request)
         self.generator: Generator | None = None
+        self.progress: tuple[int, int] | None = None

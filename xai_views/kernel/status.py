@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xai_views.kernel.failures import log
-
-PERIOD = 0.1  # seconds between two calls of a listener
+from xai_views.kernel.listeners import PERIOD, Listeners
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Status:
     running
         Short text: what the worker does now, or "".
     progress
-        Done and total of what is running, or ``None``.
+        Done and total of what is running, or ``None``: of the samples, or of what a method says about itself.
     hits, misses
         Samples whose explanation was, or was not, in the cache when it was asked for.
     forward, backward
@@ -67,23 +64,14 @@ class Board:
         self.progress: tuple[int, int] | None = None
         self.error = ""
         self.device_memory = 0
-        self._lock = threading.Lock()
-        self._listeners: list[Callable[[Status], None]] = []
+        self._listeners = Listeners()
         self._changed = False
         self._told_at = -PERIOD
         self._told: Status | None = None
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
         """Add a listener; return the function that removes it."""
-        entry = [listener]  # an own object, so that the same function can be added twice
-        with self._lock:
-            self._listeners.append(entry)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = [other for other in self._listeners if other is not entry]
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     def touch(self) -> None:
         """Note that there may be something to tell."""
@@ -100,15 +88,8 @@ class Board:
         if self.pause() != 0.0:
             return
         self._changed = False
-        self._told_at = time.monotonic()
         news = status()
-        if news == self._told:
-            return
-        self._told = news
-        with self._lock:
-            listeners = list(self._listeners)
-        for (listener,) in listeners:
-            try:
-                listener(news)
-            except Exception:  # noqa: BLE001 - a broken listener must not stop the worker
-                log.exception("A listener of the kernel's status failed.")
+        if news != self._told:
+            self._told = news
+            self._listeners.tell(news)
+        self._told_at = time.monotonic()  # after they heard it: a slow listener is not called the more often

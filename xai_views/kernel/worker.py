@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from xai_views.errors import KernelError
 from xai_views.kernel import device as devices
-from xai_views.kernel.batches import explain_items
+from xai_views.kernel.batches import Outcome, Partial, Pause, explain_items
 from xai_views.kernel.cache import ByteCache
+from xai_views.kernel.chunks import advance, close
 from xai_views.kernel.failures import as_kernel_error, attempt
+from xai_views.kernel.listeners import tell
 from xai_views.kernel.queue import Queue, Step
 from xai_views.kernel.requests import Answer, Cancelled, ExplainJob, Job, RunJob
 from xai_views.kernel.status import Board, Status
@@ -56,11 +58,13 @@ class Worker:
                 _, error = attempt(self._serve, step)
                 for job in step.jobs if error is not None else ():
                     self._finish(job, error=error)
-                self._board.running, self._board.progress = "", None
                 self._measure()
                 self._queue.done()
                 del step  # its images are not held while waiting
-            self._board.tell(self._status)
+            if self._queue.idle:  # else the next step tells: between two, what runs would seem to wait
+                self._board.tell(self._status)
+        for step in self._queue.abandon():
+            close(step.work)
         for job in self._queue.close():
             self._close_generator(job)
             self._queue.remove(job)
@@ -111,28 +115,56 @@ class Worker:
     # Explanations
 
     def _explain(self, step: Step) -> None:
-        lead: ExplainJob = step.jobs[0]
-        request = lead.request
-        self._say(request.title, lead.progress)
+        """Work on a batch to its end, or to its next pause."""
+        self._say_step(step)
+        # Nothing is left in the step but at a pause: whatever goes wrong here ends it.
+        work, step.work = step.work or self._begin(step), None
+        for event in work:
+            if isinstance(event, Pause):
+                step.work, step.progress = work, (event.done, event.total)
+                return
+            if isinstance(event, Partial):
+                self._show(event)
+            else:
+                step.progress = None
+                self._hand_out(event)
+                self._say_step(step)
+
+    def _begin(self, step: Step) -> Iterator:
+        request = step.request
         if request.model.sha256 not in self._moved:
             devices.move(request.model, self._board.device)
             self._moved.add(request.model.sha256)
-        outcomes = explain_items(
+        return explain_items(
             request.method,
             request.model,
             step.items,
             self._results,
             self._observations,
             wanted=lambda item: self._queue.wants(item.key),
+            listened=lambda item: bool(self._queue.listeners(item.key)),
+            elsewhere=lambda item: item.key in step.looking,
         )
-        for item, result, error in outcomes:
-            if error is not None:
-                for job in self._queue.fail(item.key):
-                    self._finish(job, error=error)
-                continue
-            for job in self._queue.deliver(item.key, result):
-                job.settle(job.answer())
-            self._say(request.title, lead.progress)
+
+    def _say_step(self, step: Step) -> None:
+        lead: ExplainJob = step.jobs[0]
+        self._say(lead.request.title, step.progress or lead.progress)
+
+    def _hand_out(self, outcome: Outcome) -> None:
+        """Give a sample's explanation, or the error, to all who wait for it."""
+        if outcome.error is not None:
+            for job in self._queue.fail(outcome.item.key):
+                self._finish(job, error=outcome.error)
+            return
+        for job in self._queue.deliver(outcome.item.key, outcome.result):
+            job.settle(job.answer())
+
+    def _show(self, partial: Partial) -> None:
+        """Tell those who listen how far a sample is; each gets a Dataset object of its own."""
+        for listener, places in self._queue.listeners(partial.item.key):
+            for place in places:
+                result = None if partial.result is None else partial.result.copy(deep=False)
+                tell(listener, place, result, partial.done, partial.total)
 
     # Functions
 
@@ -142,19 +174,14 @@ class Worker:
             self._close_generator(job)
             self._queue.remove(job)
             return
-        self._say(job.request.title, None)
+        self._say(job.request.title, job.progress)
         if job.generator is None:
             value, error = attempt(job.request.function, self._progress(job))
             if error is not None or not inspect.isgenerator(value):
                 self._finish(job, value, error)
                 return
             job.generator = value
-        step, error = attempt(_advance, job.generator)
-        ended, value = step or (True, None)
-        if error is None and not ended and devices.gradients_are_off():
-            # Left so, everybody's gradients would be off until this generator goes on.
-            ended = True
-            error = KernelError(f"{job.request.title} yielded inside torch.no_grad(): yield outside of it.")
+        ended, value, error = advance(job.generator, job.request.title)
         if ended or job.settled:
             self._close_generator(job)
             self._finish(job, value, error)
@@ -166,7 +193,8 @@ class Worker:
             if job.settled:
                 raise Cancelled
             if threading.current_thread() is self.thread:
-                self._say(job.request.title, (int(done), int(total)))
+                job.progress = (int(done), int(total))
+                self._say(job.request.title, job.progress)
 
         return progress
 
@@ -174,14 +202,5 @@ class Worker:
         """Let a generator's ``finally`` blocks run, on the thread that its other parts ran on."""
         generator = getattr(job, "generator", None)
         if generator is not None:
-            attempt(generator.close)
+            close(generator)
             job.generator = None
-
-
-def _advance(generator: Generator) -> tuple[bool, Any]:
-    """Run a generator to its next yield; return whether it ended, and its value."""
-    try:
-        next(generator)
-    except StopIteration as stop:
-        return True, stop.value
-    return False, None

@@ -33,7 +33,8 @@ ALIASES = {
 
 def lead_name(text: Any) -> str:
     """Return the standard name of a lead ("DII", "Lead II", "II (Einthoven)", "AVR" …); an unknown one as it is."""
-    plain = re.sub(r"\(.*?\)", "", str(text)).strip()
+    text = str(text)[:200]  # a file may name a lead with megabytes of brackets
+    plain = re.sub(r"\(.*?\)", "", text).strip()
     short = re.sub(r"^(ecg|ekg)[\s_.:-]*", "", plain, flags=re.IGNORECASE).strip()
     prefixed = short != plain
     short = re.sub(r"^lead[\s_.:-]*", "", short, flags=re.IGNORECASE).strip()

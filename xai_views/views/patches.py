@@ -205,6 +205,7 @@ class OneWayComponent(JSComponent):
 
 
 NEEDS["BoundedFileInput"] = [
+    ("panel-material-ui", "panel_material_ui:FileInput._handle_msg", "self, msg"),
     ("panel-material-ui", "panel_material_ui:FileInput._process_chunk", "self, msg"),
     ("panel-material-ui", "panel_material_ui:FileInput._flush_buffer", "self"),
 ]
@@ -218,24 +219,33 @@ class BoundedFileInput(pmui.FileInput):
     """
 
     most: ClassVar[int] = 10_000_000
+    most_pieces: ClassVar[int] = 1000  # in which a file may come
+    most_name: ClassVar[int] = 200  # letters of its name that are kept
 
     def __init__(self, **params: Any) -> None:
         require("BoundedFileInput")
-        self._received: dict[str, int] = {}
+        self._received = self._pieces = 0  # since the last upload ended, whatever the names they came under
         super().__init__(**params)
 
     def _process_chunk(self, msg: dict) -> None:
-        name = str(msg["name"])
-        before = self._received.get(name, 0)
-        self._received = {name: before + len(msg["data"])}
-        room = max(self.most + 1 - before, 0)
-        super()._process_chunk({**msg, "data": bytes(msg["data"])[:room]})
+        if int(msg["chunk"]) == 1:  # what was broken off before is not waited for
+            self._file_buffer.clear()
+            self._received, self._pieces = sum(len(b["value"]) for b in self._buffer), len(self._buffer)
+        self._pieces += 1
+        if max(self._pieces, int(msg["total_chunks"])) > self.most_pieces:
+            raise XaiViewsError(
+                f"An upload comes as one file of at most {self.most_pieces} pieces; choose one file."
+            )
+        room = max(self.most + 1 - self._received, 0)
+        self._received += len(msg["data"])
+        data = bytes(msg["data"][:room])
+        super()._process_chunk({**msg, "name": str(msg["name"])[: self.most_name], "data": data})
 
     def _flush_buffer(self) -> None:
         if not self._buffer:
             self._buffer.append({"value": b"", "filename": "", "mime_type": ""})
         self._file_buffer.clear()
-        self._received = {}
+        self._received = self._pieces = 0
         super()._flush_buffer()
 
 

@@ -28,14 +28,14 @@ from xai_views_dashboard.activations.session import ActivationsSession
 from xai_views_dashboard.activations.state import ActivationsState
 from xai_views_dashboard.activations.tokens import TokensPanel
 from xai_views_dashboard.activations.touch import TouchPanel
-from xai_views_dashboard.core.app import App
+from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.following import Following, follow_tabs, open_only
+from xai_views_dashboard.core.former_app import App
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.session import context_of
+from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.panels.about import about
 from xai_views_dashboard.panels.upload import UploadPanel
-from xai_views_dashboard.shell import method_pages
-from xai_views_dashboard.shell.status import StatusLine
 
 CAPTION = (
     "Positions of one colour are treated alike by the chosen layers; the ledger says what each cluster contributes to the "

@@ -16,8 +16,8 @@ from xai_views.engine.clusters.measures import ari, best_overlap, effective_numb
 from xai_views.errors import XaiViewsError
 from xai_views.views import Frame, Listing
 from xai_views_dashboard.activations.frame import SEGMENT, density
+from xai_views_dashboard.core.former_picture_panel import PicturePanel
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.session import context_of
 
 MOST = 3  # further models

@@ -11,8 +11,8 @@ import panel as pn
 from xai_views.engine.clusters.measures import ari
 from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import SEGMENT
+from xai_views_dashboard.core.former_picture_panel import PicturePanel
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.session import context_of
 
 SIDE = 168

@@ -18,8 +18,8 @@ from xai_views.views import Frame, Listing
 from xai_views_dashboard.activations import state as choices
 from xai_views_dashboard.activations.curves import CurvesPanel
 from xai_views_dashboard.activations.frame import SEGMENT
+from xai_views_dashboard.core.former_picture_panel import PicturePanel
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.session import context_of
 from xai_views_dashboard.core.tasks import on_page
 

@@ -12,8 +12,8 @@ from xai_views.engine.clusters.measures import fragmentation, outliers_in_one
 from xai_views.views import Frame, Listing
 from xai_views_dashboard.activations.compare import resized
 from xai_views_dashboard.activations.frame import SEGMENT
+from xai_views_dashboard.core.former_picture_panel import PicturePanel
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.session import context_of
 from xai_views_dashboard.core.tasks import on_page
 

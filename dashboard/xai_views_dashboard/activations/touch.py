@@ -16,9 +16,9 @@ from xai_views.samples import digest
 from xai_views.views import Frame, Listing
 from xai_views.views.wire import as_uint8
 from xai_views_dashboard.activations.frame import SEGMENT, density
+from xai_views_dashboard.core.former_picture_panel import PicturePanel
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.pictures import polygon_mask
 from xai_views_dashboard.core.session import context_of
 from xai_views_dashboard.core.tasks import on_page

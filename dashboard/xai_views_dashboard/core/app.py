@@ -1,26 +1,225 @@
-"""What all apps share: the sample in view, problems as sentences, the address, notebooks."""
+"""What every app is: a page of declarations over one session, one state, one canvas and its panels."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import panel as pn
+import panel_material_ui as pmui
 import param
+import xarray as xr
 
-from xai_views_dashboard.core.page import note, page
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import Method
+from xai_views.views import SETTINGS, Canvas
+from xai_views_dashboard.core.method_pages import link as link_to_page
+from xai_views_dashboard.core.page import caption, note, page
+from xai_views_dashboard.core.panel import Panel, follow_tabs, offered, open_only
+from xai_views_dashboard.core.session import Session
+from xai_views_dashboard.core.state import AppState
+from xai_views_dashboard.core.status import StatusLine
+from xai_views_dashboard.core.wishes import Wish, Wishes
 
 
 class App(pn.viewable.Viewer):
     """An app on a model and its samples.
 
-    Subclasses set ``session``, ``model``, ``samples``, ``state``, ``canvas`` and ``status``.
+    A subclass declares what it is; it writes ``frame`` (one explanation as bytes for its canvas) and whatever links of its
+    own it has. Everything else, from the address to the tabs, is the same in every app.
+
+    Parameters
+    ----------
+    model : Model
+        An opened model that :meth:`fits`.
+    samples : xarray.Dataset
+        Samples that fit it.
+    **state
+        First values of the state; ``sample`` may be an id.
+
+    Attributes
+    ----------
+    key, title : str
+        Name in addresses, and for people.
+    method : str
+        Key of the method that the main picture shows; its parameters are part of the state.
+    selection : type of AppState
+        What is selected beside the method's parameters.
+    session_kind : type of Session
+        One visitor's samples and requests.
+    panels_own : tuple of type of Panel
+        Its own tabs; those of the group ``xai_views.panels`` come in every app.
+    drawn : tuple of str
+        Parameters of the state that change the main picture and not what is asked.
+    words : str
+        Under the main picture: what it shows and what it does not.
+    source : str
+        In the tab About: where the method comes from.
+    keys : mapping
+        Further keys of the canvas with the words for the help.
+    preference : int
+        Among the apps that fit a model, the one with the largest opens when none is named.
     """
 
+    key: ClassVar[str]
     title: ClassVar[str] = ""
+    method: ClassVar[str]
+    selection: ClassVar[type[AppState]] = AppState
+    session_kind: ClassVar[type[Session]] = Session
+    panels_own: ClassVar[tuple[type[Panel], ...]] = ()
+    drawn: ClassVar[tuple[str, ...]] = ()
+    words: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    keys: ClassVar[Mapping[str, str]] = {}
+    preference: ClassVar[int] = 0
 
     problem = param.String("", doc="The last thing that went wrong, in one sentence; shown on the page.")
 
-    def notes(self) -> list:
+    def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
+        super().__init__()
+        self.session = self.session_kind(model, samples)
+        self.model, self.samples = self.session.model, samples
+        self.state = self.state_kind().first(self.session.names, **state)
+        self.wishes = Wishes()
+        self.prepare()
+        self.canvas = self.make_canvas()
+        self.status = StatusLine(self.session.kernel)
+        self.panels = offered(self, self.panel_kinds())
+        self._link()
+        self.link()
+
+    # -- what is declared ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def main_method(cls) -> Method:
+        """The method that the main picture shows, with its defaults."""
+        return registry.plain(cls.method)
+
+    @classmethod
+    def state_kind(cls) -> type[AppState]:
+        """The class of the state: the selection, and the method's parameters as the method declares them."""
+        return cls.selection.derived(type(cls.main_method()))
+
+    @classmethod
+    def fits(cls, model: Any) -> str:
+        """Return "" when the app can open ``model``, else the reason in one sentence."""
+        return cls.main_method().fits(model)
+
+    @classmethod
+    def panel_kinds(cls) -> list[type[Panel]]:
+        """The app's own panels, then those that every app has."""
+        return [*cls.panels_own, *(registry.load("panels", name) for name in registry.entries("panels"))]
+
+    # -- for subclasses -----------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make what the first wish and the canvas need, before there is a canvas."""
+
+    def make_canvas(self) -> Canvas:
+        """The main picture."""
+        return Canvas(
+            self.answer,
+            order=self.session.names,
+            layout=self.layout(),
+            position=self.state.sample,
+            context=self.context(),
+            settings=dict(self.state.look),
+            sizing_mode="stretch_width",
+            keys=dict(self.keys),
+        )
+
+    def layout(self) -> dict[str, Any]:
+        """Tiles of the canvas."""
+        raise NotImplementedError
+
+    def link(self) -> None:
+        """Links of the app's own; those of every app are there already."""
+
+    def controls(self) -> list[pn.viewable.Viewable]:
+        """What stands above the main picture."""
+        return []
+
+    def ask(self, **changes: Any) -> Ask:
+        """What the state asks of the main method."""
+        return self.main_method().ask(**{**self.state.asked(self.main_method()), **changes})
+
+    def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
+        """One explanation as a frame of the canvas; called on a thread, reads the wish and not the state."""
+        raise NotImplementedError
+
+    def pressed(self, key: str) -> None:
+        """Take a key of the canvas."""
+
+    def selected(self, message: Mapping[str, Any]) -> None:
+        """Take a click on the canvas."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Further lines of the tab About."""
+        return {}
+
+    # -- frames -------------------------------------------------------------------------------------------------
+
+    def wish(self) -> Wish:
+        """Everything that the main picture depends on now."""
+        drawn = {n: AppState.frozen(getattr(self.state, n)) for n in self.drawn}
+        return Wish(self.ask(), drawn, self.state.sample)
+
+    def context(self) -> str:
+        """Remember the wish of this moment and return its name."""
+        return self.wishes.add(self.wish())
+
+    async def explained(self, sample: int, wish: Wish, priority: int = 0) -> xr.Dataset:
+        """The explanation of one sample for a wish."""
+        return await self.session.explain(sample, self.session.asked_of(sample, wish), priority)
+
+    async def answer(self, key: str, priority: int = 0) -> bytes:
+        """Answer one wish of the canvas; encoded frames are shared by all sessions."""
+        session = self.session
+        sample, wish = self.wishes.find(key, session.names)
+        # by the content of the wish, not by the name that the browser gave it
+        cached = (
+            self.key,
+            session.model.sha256,
+            session.population.key,
+            session.digest(sample),
+            key,
+            wish.context,
+        )
+        frame = session.kernel.frames.get(cached)
+        if frame is None:
+            result = await self.explained(sample, wish, priority)
+            frame = await asyncio.to_thread(self.frame, key, sample, result, wish)
+            session.kernel.frames.put(cached, frame)
+        return frame
+
+    # -- what the page consists of ------------------------------------------------------------------------------
+
+    def __panel__(self) -> Any:
+        tabs = pmui.Tabs(
+            *((panel.title, panel) for panel in self.panels),
+            sizing_mode="stretch_width",
+            dynamic=True,
+            active=min(self.state.tab, len(self.panels) - 1),
+        )
+        follow_tabs(tabs, self.opened)
+        return pn.Column(
+            *self.notes(),
+            *self.controls(),
+            self.canvas,
+            caption(self.words, self.link_to_method()),
+            tabs,
+            sizing_mode="stretch_width",
+            styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
+        )
+
+    def opened(self, tab: int) -> None:
+        """Bring one tab into view; the others compute nothing."""
+        self.state.tab = tab
+        open_only(self.panels, tab)
+
+    def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
         words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
         said = [note(" ".join(dict.fromkeys(w for w in words if w)))] if any(words) else []
@@ -32,6 +231,49 @@ class App(pn.viewable.Viewer):
         self.param.watch(show, "problem")
         show()
         return [*said, place]
+
+    def link_to_method(self) -> str:
+        """A link to the page of the main method, as HTML; "" where pages are not served."""
+        return link_to_page(self.method)
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def _link(self) -> None:
+        state, canvas = self.state, self.canvas
+        canvas.on_position(self.show_position)
+        canvas.on_select(self.selected)
+        canvas.on_key(self.pressed)
+        canvas.on_settings(self.looked)
+        canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
+        state.param.watch(self.moved, "sample")
+        shared = list(state.asked(self.main_method()))
+        state.param.watch(
+            self.asked, [n for n in dict.fromkeys([*shared, *state.TARGETS, *self.drawn]) if n in state.param]
+        )
+        state.param.watch(lambda e: canvas.compose(**self.composed(e.new)), "look")
+
+    def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the canvas for what the state says of them."""
+        return {**SETTINGS, **look}
+
+    def looked(self, settings: Mapping[str, Any]) -> None:
+        """Keep what was changed in the browser."""
+        self.state.look = {k: v for k, v in settings.items() if SETTINGS.get(k) != v}
+
+    def asked(self, *_: Any) -> None:
+        """Ask for what the state now says."""
+        for name in self.state.TARGETS:
+            if getattr(self.state, name) >= len(self.model.classes):
+                setattr(self.state, name, -1)  # an address made with another model
+                return
+        self.canvas.context = self.context()
+
+    def refresh(self) -> None:
+        """Ask again for what the session now knows; no parameter of the state tells of it."""
+        self.canvas.context = self.context()
+        for panel in self.panels:
+            if isinstance(panel, Panel):
+                panel.update()
 
     def show_position(self, position: int) -> None:
         """Go to a position of the canvas' order, which is the population's order after sorting and filtering."""
@@ -48,6 +290,17 @@ class App(pn.viewable.Viewer):
             self.canvas.order = [name, *self.canvas.order]
         self.canvas.sample = name
         self.state.region = []
+
+    # -- for people who write Python ----------------------------------------------------------------------------
+
+    def result(self) -> xr.Dataset:
+        """The explanation of the sample in view, with its provenance: what ``xv.explain`` gives for these parameters.
+
+        Waits for the kernel: for notebooks and scripts, never for a page.
+        """
+        sample = self.state.sample
+        ask = self.session.asked_of(sample, self.wish())
+        return self.session.explained_now(sample, ask)
 
     def ipywidget(self) -> Any:
         """Return the app as an ipywidget, to stand among others."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+import asyncio
 from typing import Any, ClassVar
 
 import panel as pn
 
-from xai_views.errors import XaiViewsError
 from xai_views.views import Canvas
+from xai_views_dashboard.core.panel import Panel
+from xai_views_dashboard.core.wishes import Wish, Wishes
 
-_KEPT = 64  # contexts that may still be asked for
 
-
-class PicturePanel(pn.viewable.Viewer):
+class PicturePanel(Panel):
     """Pictures that depend on the sample in view and on parameters of the state.
 
-    The browser asks for a frame when the panel is in view, so that a closed tab costs nothing.
+    The browser asks for a frame when the panel is in view, so that a closed tab costs nothing: while it is closed not even the
+    wish is told.
 
     Parameters
     ----------
@@ -25,17 +24,14 @@ class PicturePanel(pn.viewable.Viewer):
         Gives session, state and canvas.
     """
 
-    #: Parameters of the state that the pictures depend on, besides the sample.
-    watched: ClassVar[tuple[str, ...]] = ()
+    watched: ClassVar[tuple[str, ...]] = ("sample",)
     label: ClassVar[str] = "Pictures"
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self._wishes: OrderedDict[str, Any] = OrderedDict()
-        self._turn = 0
+        self.wishes = Wishes()
+        super().__init__(app)
         self.canvas = Canvas(
-            self._frame,
+            self.answer,
             order=[self._sample()],
             context=self._context(),
             layout=self.layout(),
@@ -44,7 +40,6 @@ class PicturePanel(pn.viewable.Viewer):
             sizing_mode="stretch_width",
         )
         self.canvas.on_select(self.selected)
-        app.state.param.watch(self.refresh, ["sample", *self.watched])
         app.canvas.param.watch(lambda e: self.canvas.compose(**self._look(e.new)), "settings")
 
     @staticmethod
@@ -59,44 +54,50 @@ class PicturePanel(pn.viewable.Viewer):
         # A name of its own for every refresh: what is written beside the pictures comes with the answer, so that the browser
         # must not answer from its cache. The kernel's caches make asking again cheap.
         self._turn += 1
-        context = f"{hashlib.sha256(repr(self.key(wish)).encode()).hexdigest()[:16]}.{self._turn}"
-        self._wishes[context] = wish
-        self._wishes.move_to_end(context)
-        while len(self._wishes) > _KEPT:
-            self._wishes.popitem(last=False)
-        return context
+        return self.wishes.add(wish, f"{wish.context}.{self._turn}")
 
-    def refresh(self, *_: Any) -> None:
+    def update(self, *_: Any) -> None:
         """Ask for what the state now says, if somebody looks."""
+        self._stale = True
+        if not self._active:
+            return
+        self._stale = False
         layout = self.layout()
-        changes = {"order": [self._sample()], "context": self._context()}
+        changes: dict[str, Any] = {"order": [self._sample()], "context": self._context()}
         if layout != self.canvas.layout:
             changes["layout"] = layout
         self.canvas.param.update(**changes)
 
-    async def _frame(self, key: str, priority: int = 0) -> bytes:  # noqa: ARG002 - nothing is prefetched here
-        name, _, context = key.partition("|")
-        if context not in self._wishes or name not in self.app.session.names:
-            raise XaiViewsError("this picture is out of date; it is drawn again when something changes.")
-        return await self.frame(key, self.app.session.names.index(name), self._wishes[context])
+    async def answer(self, key: str, priority: int = 0) -> bytes:  # noqa: ARG002 - nothing is prefetched here
+        """Answer one wish of the canvas."""
+        sample, wish = self.wishes.find(key, self.app.session.names)
+        return await self.frame(key, sample, wish)
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
-    def layout(self) -> dict:
+    def layout(self) -> dict[str, Any]:
         """Tiles of the canvas."""
         raise NotImplementedError
 
-    def wish(self) -> Any:
-        """Everything that the pictures depend on besides the sample."""
-        return {name: getattr(self.app.state, name) for name in self.watched}
+    def wish(self) -> Wish:
+        """Everything that the pictures depend on besides the sample: the app's ask, and the values that are watched."""
+        state = self.app.state
+        drawn = {
+            n: state.frozen(getattr(state, n)) for n in self.watched if n in state.param and n != "sample"
+        }
+        return Wish(self.app.ask(), drawn, state.sample)
 
-    def key(self, wish: Any) -> Any:
-        """What identifies a wish, with a ``repr`` that depends on its content alone."""
-        return wish
-
-    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
-        """Build the frame for one sample."""
+    async def frame(self, key: str, sample: int, wish: Wish) -> bytes:
+        """Build the frame for one sample; reads the wish and not the state."""
         raise NotImplementedError
 
     def selected(self, message: Any) -> None:
         """Take a click on a picture."""
+
+    def __panel__(self) -> Any:
+        return pn.Column(self.canvas, sizing_mode="stretch_width")
+
+
+async def read(session: Any, sample: int) -> Any:
+    """The image or signal of a sample, read on a thread: files may take their time."""
+    return await asyncio.to_thread(session.image, sample)

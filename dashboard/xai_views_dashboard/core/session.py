@@ -8,21 +8,28 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import panel as pn
 import xarray as xr
 
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
 from xai_views.errors import SamplesError
 from xai_views.kernel import get_kernel
+from xai_views.methods import explain
 from xai_views.samples import digest, inputs, labelled_for
+from xai_views_dashboard.core.wishes import Wish
 
 MOST_UPLOADS = 50
 #: How many sets of samples are kept for the next visitor.
 MOST_SETS = 16
 _sessions = itertools.count()
 _sets = itertools.count()
+_runs = itertools.count()
 _lock = threading.Lock()
 
 
@@ -121,22 +128,26 @@ class Session:
     ----------
     model : Model
         Registered with the kernel.
-    population : SampleSet
-        Shared by all sessions.
-    method : Method
-        What explanations are asked of.
+    samples : Dataset or SampleSet
+        A set that is shared already is taken as it is.
     """
 
     kind: ClassVar[str] = "session"
 
-    def __init__(self, model: Any, population: SampleSet, method: Any) -> None:
+    def __init__(self, model: Any, samples: xr.Dataset | SampleSet, method: Any = None) -> None:
         self.kernel = get_kernel()
         self.model = self.kernel.register(model)
-        self.population = population
-        self.method = method
+        if not isinstance(samples, SampleSet):
+            classes = tuple(self.model.classes)
+            if not samples.sizes["sample"]:
+                raise SamplesError("there is no sample to look at; give at least one.")
+            whole = samples
+            samples = once(whole, (self.kind, classes), lambda: SampleSet(whole, classes))
+        self.population = samples
+        self.method = method  # TRANSITION: an ask says its method
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.channel = f"{self.kind}-{next(_sessions)}"
-        self.size = tuple(population.image(0).shape[:2]) if population.n else (model.size or (64, 64))
+        self.size = tuple(samples.image(0).shape[:2]) if samples.n else (self.model.size or (64, 64))
 
     @property
     def names(self) -> list[str]:
@@ -172,20 +183,112 @@ class Session:
         self.uploads.append((f"upload-{len(self.uploads) + 1}", image, digest(image)))
         return len(self) - 1
 
-    async def explain(self, i: int, ask: Any, priority: int = 0) -> xr.Dataset:
+    # -- explanations -------------------------------------------------------------------------------------------
+
+    def asked_of(self, i: int, wish: Wish) -> Ask:  # noqa: ARG002 - for subclasses
+        """What a wish asks of sample ``i``; apps whose samples differ in what is asked (length, edits) say so here."""
+        return wish.ask
+
+    def request(
+        self,
+        i: int,
+        image: np.ndarray,
+        ask: Ask,
+        priority: int = 0,
+        partial: Callable[[int, Any, int, int], None] | None = None,
+    ) -> Future:
+        """The kernel's future of ``[explanation]`` of sample ``i``; what is in view replaces what was on its channel.
+
+        Parameters
+        ----------
+        i : int
+            Position of the sample.
+        image : ndarray
+            Its values, read before: reading may take its time.
+        ask : Ask
+            What is asked.
+        priority : int
+            0 = in view; others do not replace each other.
+        partial : callable, optional
+            ``partial(0, dataset or None, done, total)``, on the worker's thread, while a long method is at work.
+        """
+        channel = "" if priority else self.channel
+        method = self.method if not isinstance(ask, Ask) else registry.plain(ask.method)
+        return self.kernel.explain(
+            self.model,
+            image[None],
+            [self.digest(i)],
+            method,
+            [ask],
+            channel=channel,
+            priority=priority,
+            partial=partial,
+        )
+
+    async def explain(self, i: int, ask: Ask, priority: int = 0) -> xr.Dataset:
         """The explanation of sample ``i``; cached by the kernel."""
         image = await asyncio.to_thread(self.image, i)
-        channel = "" if priority else self.channel
-        future = self.kernel.explain(
-            self.model, image[None], [self.digest(i)], self.method, [ask], channel=channel, priority=priority
+        return (await asyncio.wrap_future(self.request(i, image, ask, priority)))[0]
+
+    def job(
+        self,
+        key: Hashable | None,
+        work: Callable[[Any], Any],
+        counted: Callable[[int, int], None] | None = None,
+    ) -> Future:
+        """The future of ``work(progress)`` on the worker, shared by all who ask for the same key (None = by nobody).
+
+        Parameters
+        ----------
+        key : hashable
+            What the result depends on, model and samples included.
+        work : callable
+            A generator function: between its yields the worker serves others.
+        counted : callable, optional
+            ``counted(done, total)``, on the worker's thread.
+        """
+        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=2)
+        if counted is not None:
+            run.subscribe(counted)
+        return run
+
+    # -- for people who write Python ----------------------------------------------------------------------------
+
+    def dataset(self, i: int) -> xr.Dataset:
+        """Sample ``i`` alone, as :func:`xai_views.explain` takes it."""
+        if i < self.population.n:
+            return self.population.samples.isel(sample=[i])
+        name, image, _ = self.uploads[i - self.population.n]
+        return xr.Dataset(
+            {"image": (("sample", "y", "x", "channel"), image[None]), "name": ("sample", [name])}
         )
-        return (await asyncio.wrap_future(future))[0]
+
+    def explained_now(self, i: int, ask: Ask) -> xr.Dataset:
+        """The explanation of sample ``i`` with its provenance: what ``xv.explain`` gives, made on the worker."""
+        samples = self.dataset(i)
+
+        def explained(progress: Any) -> xr.Dataset:
+            return explain(self.model, samples, ask, progress=progress)
+
+        return self.wait(self.kernel.run(explained))
 
     def explain_now(self, i: int, ask: Any) -> xr.Dataset:
-        """The explanation of sample ``i``; waits for it (for notebooks, never for a page)."""
-        return self.kernel.explain(
-            self.model, self.image(i)[None], [self.digest(i)], self.method, [ask]
-        ).result(120)[0]
+        """The explanation of sample ``i`` alone, without provenance; waits for it."""
+        return self.wait(self.request(i, self.image(i), ask, priority=1))[0]
+
+    @staticmethod
+    def wait(future: Future) -> Any:
+        """The value of a future, in a notebook or a script.
+
+        Raises
+        ------
+        RuntimeError
+            In a page: a callback that waits would hold the whole server.
+        """
+        doc = pn.state.curdoc
+        if doc is not None and doc.session_context is not None:
+            raise RuntimeError("a page's callback must not wait for the kernel; await the future instead")
+        return future.result()
 
 
 def context_of(ask: Any, *more: Any) -> str:

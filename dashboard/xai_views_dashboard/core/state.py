@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 
 import param
 
+from xai_views.contract.content import Content
+from xai_views.contract.method import PREDICTED, Method
 from xai_views.errors import XaiViewsError, nearest
 
 #: Version of the names in the URL; an address of another version opens with what it shares with this one.
 SCHEMA = 1
-PREDICTED = -1
 NONE = -1
 
 
@@ -30,6 +33,10 @@ class AppState(param.Parameterized):
     region = param.List([], doc="Brushed polygon in image pixels, [[x, y], ...].")
     look = param.Dict({}, doc="Settings of the canvas that differ from its defaults.")
 
+    tab = param.Integer(0, bounds=(0, None), doc="The open tab.")
+
+    #: Parameters that hold a class; an address may ask for one that this model does not have.
+    TARGETS: ClassVar[tuple[str, ...]] = ("target",)
     #: Parameters that together are one step of undo.
     EDITS: ClassVar[tuple[str, ...]] = ()
 
@@ -37,6 +44,27 @@ class AppState(param.Parameterized):
         super().__init__(**params)
         self._past: list[dict[str, Any]] = []
         self._future: list[dict[str, Any]] = []
+
+    @classmethod
+    def derived(cls, *methods: type[Method]) -> type[Self]:
+        """Return a class of states that also holds the parameters of these methods, as they declare them.
+
+        What this class declares itself (a default or bounds of the page's own) stays; ``targets`` are :attr:`TARGETS`.
+        """
+        return _derived(cls, methods)
+
+    def asked(self, method: Method) -> dict[str, Any]:
+        """The values of a method's parameters that this state holds; ``targets`` are the classes of :attr:`TARGETS`."""
+        held = {n: getattr(self, n) for n in method.declared() if n in self.param}
+        if "targets" in method.declared():
+            first, *others = (getattr(self, n) for n in self.TARGETS)
+            held["targets"] = [first, *(c for c in others if c != NONE)]
+        return held
+
+    @staticmethod
+    def frozen(value: Any) -> Any:
+        """A copy of a value of the state that later changes do not reach."""
+        return copy.deepcopy(value) if isinstance(value, list | dict) else value
 
     @classmethod
     def first(cls, names: list[str], **values: Any) -> Self:
@@ -101,7 +129,7 @@ class AppState(param.Parameterized):
 
     def query(self, names: list[str]) -> dict[str, str]:
         """The whole state as a query; ``names`` are the ids of the samples. All parameters, not only changed ones."""
-        values = {k: v for k, v in self.param.values().items() if k != "name"}
+        values = {k: v for k, v in self.param.values().items() if k in self.addressed()}
         out = {"v": str(SCHEMA)}
         for key, value in values.items():
             if key == "sample":
@@ -112,6 +140,11 @@ class AppState(param.Parameterized):
                 out[key] = json.dumps(value, separators=(",", ":"))
         return out
 
+    @classmethod
+    def addressed(cls) -> list[str]:
+        """Parameters that an address carries: all but content, which has no place in one."""
+        return [n for n in cls.param if n != "name" and not isinstance(cls.param[n], Content)]
+
     def search(self, names: list[str], **more: str) -> str:
         """The state as the search part of an address; ``more`` (model, samples) comes first."""
         return "?" + urlencode({**more, **self.query(names)})
@@ -120,7 +153,7 @@ class AppState(param.Parameterized):
         """Take over what a query says; returns one sentence for each entry that could not be used."""
         problems = []
         for key, text in query.items():
-            if key not in self.param or key == "name":
+            if key not in self.addressed():
                 continue
             try:
                 self.param.update(**{key: self._parse(key, text, names)})
@@ -133,7 +166,11 @@ class AppState(param.Parameterized):
     def _parse(self, key: str, text: str, names: list[str]) -> Any:
         if key == "sample":
             return names.index(text) if text in names else int(text)
-        if isinstance(self.param[key], param.Selector | param.String):
+        if isinstance(self.param[key], param.Selector) and not isinstance(
+            self.param[key], param.ClassSelector | param.List
+        ):
+            return text
+        if isinstance(self.param[key], param.String):
             return text
         value = json.loads(text)
         if isinstance(self.param[key], param.Dict) and not isinstance(value, dict):
@@ -143,3 +180,13 @@ class AppState(param.Parameterized):
     def checked(self, key: str, value: Any) -> Any:
         """Return a value of an address in the form that the state keeps; apps bound and convert theirs."""
         return [[float(x), float(y)] for x, y in value][:2000] if key == "region" else value
+
+
+@cache
+def _derived(kind: type[AppState], methods: tuple[type[Method], ...]) -> type[AppState]:
+    declared: dict[str, Any] = {}
+    for method in methods:
+        for name in method.declared():
+            if name != "targets" and name not in kind.param and name not in declared:
+                declared[name] = copy.copy(method.param[name])
+    return type(kind.__name__, (kind,), {"__doc__": kind.__doc__, "__module__": kind.__module__, **declared})

@@ -17,9 +17,11 @@ from xai_views.errors import XaiViewsError
 from xai_views.methods.explaining import finish
 from xai_views.samples import signal_dataset
 from xai_views.views.ecg_paper.paper import SETTINGS, ECGPaper
-from xai_views_dashboard.core.app import App
+from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.following import Following, follow_tabs, open_only
+from xai_views_dashboard.core.former_app import App
 from xai_views_dashboard.core.page import caption, note
+from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.ecg import frame as ecg_frame
 from xai_views_dashboard.ecg.beats import BeatsPanel
 from xai_views_dashboard.ecg.codebook import BookPanel
@@ -35,8 +37,6 @@ from xai_views_dashboard.ecg.tables import TablesPanel
 from xai_views_dashboard.ecg.touch import TouchPanel
 from xai_views_dashboard.ecg.upload import RecordUploadPanel
 from xai_views_dashboard.panels.about import about
-from xai_views_dashboard.shell import method_pages
-from xai_views_dashboard.shell.status import StatusLine
 
 CAPTION = (
     "Bands of one colour and number are treated alike by the network; faint hatching marks uncertain steps. The bands are "

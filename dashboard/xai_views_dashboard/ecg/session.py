@@ -20,6 +20,10 @@ from xai_views_dashboard.ecg.edits import edited
 
 #: Share of the codebook's spread that is the default temperature: half of the steps of a record then look fairly certain.
 COOL = 0.25
+
+# Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
+# 12 leads at 500 Hz is 22 million.
+MOST_BYTES, MOST_VALUES = 200_000_000, 25_000_000
 #: Clusters that ship with models, by model sha256.
 _shipped: dict[str, Any] = {}
 
@@ -105,6 +109,7 @@ class EcgSession(Session):
         self.fitted: Any = shipped(self.model)
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
         self.origin: dict[int, xr.Dataset] = {}
+        self._held = 0  # bytes of the records as they came
 
     @property
     def book(self) -> Any:
@@ -154,7 +159,22 @@ class EcgSession(Session):
             raise XaiViewsError(
                 f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
             )
-        ready = prepare(ds, self.model.leads or self.leads, self.model.rate, self.model.size[0])
+        held = self._held + ds["signal"].nbytes
+        if held > MOST_BYTES:
+            raise XaiViewsError(
+                f"this page would hold {held / 1e6:.0f} MB of uploaded records and holds at most {MOST_BYTES / 1e6:.0f} MB; "
+                "give shorter ones, or reload it to start again."
+            )
+        leads = self.model.leads or self.leads
+        was = float(ds.attrs["rate"])
+        steps = ds.sizes["time"] * (self.model.rate or was) / was
+        if ds.sizes["sample"] * len(leads) * steps > MOST_VALUES:
+            raise XaiViewsError(
+                f"the records would have {ds.sizes['sample'] * len(leads) * steps / 1e6:.0f} million numbers at the model's "
+                f"rate and at most {MOST_VALUES / 1e6:.0f} million are taken; give fewer or shorter ones."
+            )
+        ready = prepare(ds, leads, self.model.rate, self.model.size[0])
+        self._held = held
         positions = []
         for i in range(ready.sizes["sample"]):
             signal = np.asarray(ready["signal"].values[i], np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from html import escape
 from typing import Any
 
@@ -12,7 +11,15 @@ from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption, note
 from xai_views_dashboard.core.tasks import on_page, start
-from xai_views_dashboard.panels.upload import CHUNK, MAX_BYTES, REFUSED, ImageInput
+from xai_views_dashboard.panels.upload import (
+    CHUNK,
+    MAX_BYTES,
+    MOST_NAME,
+    REFUSED,
+    ImageInput,
+    arrived,
+    read_alone,
+)
 
 COLUMNS = [
     {"key": "name", "title": "record"},
@@ -65,24 +72,21 @@ class RecordUploadPanel(pn.viewable.Viewer):
             Its name: its ending says what it is.
         """
         try:
-            if len(data) > MAX_BYTES:  # how large it really is was not kept
-                raise XaiViewsError(
-                    f"The file has more than {MAX_BYTES / 1e6:.0f} MB; cut the record shorter."
-                )
-            added = await asyncio.to_thread(self._read, data, file)
+            data = arrived(data, "cut the record shorter.")
+            added = await read_alone(self._read, data, file)
         except XaiViewsError as e:
             text = str(e)
             self.problem.objects = [note(text[:1].upper() + text[1:], "error")]
             return
         finally:
             self.input.clear()  # so that the same file can be chosen again
-        on_page(lambda: self._show(added, file))
+        on_page(lambda: self._show(added, file[:MOST_NAME]))
 
     def _read(self, data: bytes, file: str) -> list[tuple[int, str]]:
         """Read, check and bring to the model; returns positions and what was done to each."""
         from xai_views.samples.readers.ecg_upload import open_ecg_bytes
 
-        return bring(self.app, open_ecg_bytes(file, data))
+        return bring(self.app, open_ecg_bytes(file, data, max_bytes=MAX_BYTES))
 
     def _show(self, added: list[tuple[int, str]], file: str) -> None:
         """Bring what was taken into view."""

@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 
 from xai_views_dashboard.core.page import caption, note
+from xai_views_dashboard.core.panel import Panel
 
 ABOUT_CSS = """
 table { border-collapse: collapse; font-size: .875rem }
@@ -16,54 +17,58 @@ td { overflow-wrap: anywhere; padding: 4px 0 }
 """
 
 
-def about(app: Any, words: str, more: dict[str, Any] | None = None) -> pn.viewable.Viewable:
+class AboutPanel(Panel):
     """What a page rests on: model, data, command, figures, content keys.
 
     Parameters
     ----------
     app : App
-        Gives model and samples.
-    words : str
-        Where the method comes from, and what must be said of it.
-    more : dict, optional
-        Further lines of the table.
+        Gives model and samples; ``app.source`` says where the method comes from, ``app.facts()`` what else is to be said.
     """
-    card, model = app.model.card, app.model
-    attrs = app.samples.attrs
-    metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
-    lines = [
-        ("Model", model.name),
-        ("sha256", model.sha256),
-        ("Trained by", card.get("command", "unknown")),
-        ("Test accuracy", _both(metrics, twin, "test_accuracy")),
-        ("Balanced test accuracy", _both(metrics, twin, "test_balanced_accuracy")),
-        ("Parameters", _both(card, twin, "parameters")),
-        ("Model licence", card.get("licence", "unknown")),
-        ("Samples", attrs.get("title", "")),
-        ("Origin of the samples", attrs.get("origin", "unknown")),
-        ("Licence of the samples", attrs.get("licence") or "unknown"),
-        *(more or {}).items(),
-    ]
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(k)}</th><td>{escape(str(v))}</td></tr>"
-        for k, v in lines
-        if v not in ("", None)
-    )
-    table = pn.pane.HTML(
-        f"<table>{rows}</table>",
-        sizing_mode="stretch_width",
-        margin=(8, 16),
-        stylesheets=[ABOUT_CSS],
-    )
-    return pn.Column(
-        caption(words),
-        table,
-        note("Not for clinical use."),
-        sizing_mode="stretch_width",
-    )
+
+    title = "About"
+    question = "about"
+    watched = ()
+
+    def lines(self) -> list[tuple[str, Any]]:
+        """What the table says."""
+        card, model, attrs = self.app.model.card, self.app.model, self.app.samples.attrs
+        metrics, twin = card.get("metrics") or {}, card.get("twin") or {}
+        return [
+            ("Model", model.name),
+            ("sha256", model.sha256),
+            ("Trained by", card.get("command", "unknown")),
+            ("Test accuracy", _both(metrics, twin, "test_accuracy")),
+            ("Balanced test accuracy", _both(metrics, twin, "test_balanced_accuracy")),
+            ("Parameters", _both(card, twin, "parameters")),
+            ("Model licence", card.get("licence", "unknown")),
+            ("Samples", attrs.get("title", "")),
+            ("Origin of the samples", attrs.get("origin", "unknown")),
+            ("Licence of the samples", attrs.get("licence") or "unknown"),
+            *self.app.facts().items(),
+        ]
+
+    def __panel__(self) -> Any:
+        rows = "".join(
+            f"<tr><th scope='row'>{escape(k)}</th><td>{escape(str(v))}</td></tr>"
+            for k, v in self.lines()
+            if v not in ("", None)
+        )
+        table = pn.pane.HTML(
+            f"<table>{rows}</table>", sizing_mode="stretch_width", margin=(8, 16), stylesheets=[ABOUT_CSS]
+        )
+        return pn.Column(
+            caption(self.app.source), table, note("Not for clinical use."), sizing_mode="stretch_width"
+        )
 
 
 def _both(own: dict, twin: dict, key: str) -> str:
     if key not in own:
         return ""
     return f"{own[key]}" + (f" (black-box twin: {twin[key]})" if key in twin else "")
+
+
+def about(app: Any, words: str, more: dict[str, Any] | None = None) -> AboutPanel:
+    """TRANSITION: for the apps of the former core."""
+    app.source, app.facts = words, lambda: more or {}
+    return AboutPanel(app)

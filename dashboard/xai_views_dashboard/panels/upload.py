@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import Any
 
@@ -10,7 +12,8 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import XaiViewsError
-from xai_views.samples import decode_upload, fit
+from xai_views.samples import fit
+from xai_views.samples.readers.image_upload import decode_sized
 from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note
@@ -20,6 +23,8 @@ from xai_views_dashboard.core.tasks import on_page, start
 MAX_BYTES = 10_000_000
 CHUNK = 2_000_000  # bytes in one message: a larger file than the server takes must not end the connection
 REFUSED = 200_000_000  # beyond this the browser does not begin to send
+WAITING = 40  # files of all pages that wait to be read, each in memory
+MOST_NAME = 200  # letters of a file's name that are kept
 CSS = """
 :host { font-family: Roboto, system-ui, sans-serif; }
 div { display: flex; flex-wrap: wrap; gap: 16px; }
@@ -32,10 +37,48 @@ COLUMNS = [{"key": "picture", "title": "", "kind": "image"}, {"key": "name", "ti
            {"key": "file", "title": "file"}]  # fmt: skip
 
 
+# Files are read one after the other: eight at once would take eight times the memory, and the threads of all pages.
+_reader = ThreadPoolExecutor(1, "upload")
+_waiting = 0
+
+
+async def read_alone(read: Callable[..., Any], *args: Any) -> Any:
+    """Return what a function makes of an upload, while no other upload is read.
+
+    Raises
+    ------
+    XaiViewsError
+        When too many wait already.
+    """
+    global _waiting  # noqa: PLW0603 - one for all pages
+    if _waiting >= WAITING:
+        raise XaiViewsError(f"{_waiting} files of other pages wait to be read; try again in a minute.")
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_reader, read, *args)
+    finally:
+        _waiting -= 1
+
+
+def arrived(value: Any, advice: str) -> bytes:
+    """Return an upload, or refuse it: the bound that holds however it was received.
+
+    Raises
+    ------
+    XaiViewsError
+        For more than ``MAX_BYTES``, with ``advice`` as its end, and for anything but the bytes of one file.
+    """
+    if not isinstance(value, bytes | bytearray):
+        raise XaiViewsError(f"The upload came as {type(value).__name__}; choose one file.")
+    if len(value) > MAX_BYTES:  # how large it really is was not kept
+        raise XaiViewsError(f"The file has more than {MAX_BYTES / 1e6:.0f} MB; {advice}")
+    return bytes(value)
+
+
 class ImageInput(patches.BoundedFileInput):
     """A file input that holds no more than this page takes."""
 
-    most = MAX_BYTES
+    most, most_name = MAX_BYTES, MOST_NAME
 
 
 class UploadPanel(pn.viewable.Viewer):
@@ -87,13 +130,9 @@ class UploadPanel(pn.viewable.Viewer):
         """
         model = self.app.model
         try:
-            if len(data) > MAX_BYTES:  # how large it really is was not kept
-                raise XaiViewsError(
-                    f"The file has more than {MAX_BYTES / 1e6:.0f} MB; make the image smaller."
-                )
-            original = await asyncio.to_thread(decode_upload, data, max_bytes=MAX_BYTES)
-            image = await asyncio.to_thread(
-                fit, original, model.size or self.app.session.size, model.channels
+            data = arrived(data, "make the image smaller.")
+            size, original, image = await read_alone(
+                _fitted, data, model.size or self.app.session.size, model.channels
             )
             position = self.app.session.add(image)
         except XaiViewsError as e:
@@ -102,9 +141,11 @@ class UploadPanel(pn.viewable.Viewer):
             return
         finally:
             self.input.clear()  # so that the same file can be chosen again
-        on_page(lambda: self._show(position, file, original, image))
+        on_page(lambda: self._show(position, file[:MOST_NAME], original, image, size))
 
-    def _show(self, position: int, file: str, original: np.ndarray, image: np.ndarray) -> None:
+    def _show(
+        self, position: int, file: str, original: np.ndarray, image: np.ndarray, size: tuple[int, int]
+    ) -> None:
         """Bring an image that was taken into view."""
         self.problem.objects = []
         name = self.app.session.names[position]
@@ -116,13 +157,13 @@ class UploadPanel(pn.viewable.Viewer):
         self.app.canvas.order = [*self.app.canvas.order, name]
         self.app.state.sample = position
         self._mark()
-        self._compare(name, original, image)
+        self._compare(name, original, image, size)
 
     def _mark(self) -> None:
         name = self.app.session.names[self.app.state.sample]
         self.listing.selected = name if any(r["id"] == name for r in self.listing.rows) else ""
 
-    def _compare(self, name: str, original: np.ndarray, image: np.ndarray) -> None:
+    def _compare(self, name: str, original: np.ndarray, image: np.ndarray, size: tuple[int, int]) -> None:
         """Show what came beside what the network sees."""
         pictures = "".join(
             f'<figure><img class="{kind}" src="{source}" alt="{escape(name)} {words}"><figcaption>{words}</figcaption></figure>'
@@ -132,7 +173,7 @@ class UploadPanel(pn.viewable.Viewer):
             )
         )
         self.answer.objects = [
-            note(f"{name}: {changes(original, image)}"),
+            note(f"{name}: {changes(original, image, size)}"),
             pn.pane.HTML(
                 f"<div>{pictures}</div>", stylesheets=[CSS], sizing_mode="stretch_width", margin=(4, 16)
             ),
@@ -153,9 +194,20 @@ class UploadPanel(pn.viewable.Viewer):
         )
 
 
-def changes(original: np.ndarray, image: np.ndarray) -> str:
-    """Say what was done to an image ``[H, W, 3]`` to make it the model's ``[height, width, channels]``."""
-    (height, width), (to_height, to_width) = original.shape[:2], image.shape[:2]
+def _fitted(
+    data: bytes, size: tuple[int, int] | None, channels: int
+) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
+    """The size that an image came with, a picture of it of bounded size, and what the model sees of it."""
+    original, came = decode_sized(data, max_bytes=MAX_BYTES)
+    return came, original, fit(original, size, channels)
+
+
+def changes(original: np.ndarray, image: np.ndarray, size: tuple[int, int] | None = None) -> str:
+    """Say what was done to an image ``[H, W, 3]`` to make it the model's ``[height, width, channels]``.
+
+    ``size`` is the height and width that it came with, where ``original`` is smaller.
+    """
+    (height, width), (to_height, to_width) = size or original.shape[:2], image.shape[:2]
     done = []
     if width * to_height != height * to_width:
         done.append("cropped around its centre")

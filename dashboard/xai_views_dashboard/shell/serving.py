@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
+import json
 import logging
+import os
 import re
 import secrets
 import socket
@@ -24,8 +27,8 @@ from panel.io.server import get_server
 from xai_views import apps as installed_apps
 from xai_views.errors import XaiViewsError
 from xai_views.views import patches
+from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.page import NAME, note, page
-from xai_views_dashboard.shell import method_pages
 from xai_views_dashboard.shell.opening import Shelf, app_page
 
 logger = logging.getLogger("xai_views.dashboard")
@@ -40,6 +43,12 @@ PATIENCE_S = 6.0
 
 # Importing torch slows everything else down for a moment: the start page goes first.
 WARM_AFTER_S = 2.0
+
+# The largest message of a browser: a piece of an upload and its envelope; the server's default is 20 MB.
+MOST_MESSAGE = 8_000_000
+
+# A cookie that says who logged in is signed with this many characters at least.
+SECRET = 16
 
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
@@ -167,7 +176,7 @@ def serve(
     show : bool
         Open a browser.
     basic_auth : str, optional
-        A password, or a JSON file of user names and passwords.
+        A password, or a JSON file of user names and passwords; by default what PANEL_BASIC_AUTH holds.
     shelf : Shelf, optional
         What the installed apps may open.
     started : callable, optional
@@ -176,8 +185,11 @@ def serve(
     Raises
     ------
     XaiViewsError
-        When the port is taken.
+        When the port is taken, or the password is none.
     """
+    known = passwords(basic_auth)
+    if known is not None:
+        check_secrets()
     shelf = shelf or Shelf()
     port = port or free_port()
     routes = dict(apps) if apps is not None else pages(shelf)
@@ -193,6 +205,7 @@ def serve(
     pn.extension(*installed_apps.EXTENSIONS, notifications=True)
     pn.config.exception_handler = report
     check_port(address, port)
+    origins = list(origins)
     server = get_server(
         {route: guarded(make) for route, make in routes.items()},
         port=port,
@@ -200,15 +213,18 @@ def serve(
         websocket_origin=reachable(address, port, origins),
         title=dict.fromkeys(routes, NAME),
         liveness=True,
-        basic_auth=basic_auth,
-        login_template=str(LOGIN) if basic_auth else None,  # Panel's own asks its CDN for a logo
-        cookie_secret=secrets.token_hex(32) if basic_auth else None,
+        basic_auth=known,
+        login_template=str(LOGIN) if known else None,  # Panel's own asks its CDN for a logo
+        cookie_secret=secrets.token_hex(32) if known else None,
+        websocket_max_message_size=MOST_MESSAGE,
         show=show,
         start=False,
         check_unused_sessions_milliseconds=10_000,
         unused_session_lifetime_milliseconds=60_000,
     )
     server.start()
+    if known is None and (sentence := exposed(address, origins)):
+        logger.warning(sentence)
     (started or print)(*urls(address, port))
     if apps is None:
         server.io_loop.call_later(WARM_AFTER_S, shelf.warm)
@@ -227,6 +243,127 @@ def serve_catalogue(model: Any = None, samples: Any = None, name: str = "", **op
         As for :func:`serve`.
     """
     serve(shelf=Shelf(model, samples, name), **options)
+
+
+class AnyName(dict):
+    """One password under every user name.
+
+    Panel takes a plain string for a file as soon as there is one of that name, at each login anew.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        return bool(name)
+
+    def __missing__(self, name: str) -> str:
+        return self[""]
+
+
+def passwords(given: str | None) -> dict[str, str] | None:
+    """Return the passwords by user name that a server shall ask for, or None for a server that asks for none.
+
+    Parameters
+    ----------
+    given : str or None
+        A password, or the path of a JSON file of user names and passwords; None looks into the environment
+        variable PANEL_BASIC_AUTH.
+
+    Raises
+    ------
+    XaiViewsError
+        In one sentence, which never holds the password: empty, or a file that is none. A server without a
+        password is asked for by giving nothing, not by giving an empty one.
+    """
+    what = "The password" if given is not None else "The password in PANEL_BASIC_AUTH"
+    given = os.environ.get("PANEL_BASIC_AUTH") if given is None else given
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip():
+        message = (
+            f"{what} is empty (a shell variable that is not set?): give --basic-auth PASSWORD or FILE.json, or "
+            "leave it away to serve without a password."
+        )
+        raise XaiViewsError(message)
+    path = Path(given).expanduser()
+    try:
+        is_file, is_there = path.is_file(), path.exists()
+    except (OSError, ValueError):  # too long for a path, or none at all
+        is_file = is_there = False
+    if is_file:
+        return _users(path)
+    if path.suffix.lower() in {".json", ".txt"} or any(s in given for s in ("/", os.sep)) or is_there:
+        found = "which is no file but a folder or a device" if is_there else "and there is no such file"
+        message = (
+            f"{what} looks like a file (it holds a / or ends in .json or .txt, or something has that name), {found}: "
+            "give the path of a JSON file that is there, or another password."
+        )
+        raise XaiViewsError(message)
+    return AnyName({"": given})
+
+
+def _users(path: Path) -> dict[str, str]:
+    """Read user names and passwords once, so that a file which is moved away later opens nothing."""
+    expected = 'write a JSON object such as {"ann": "her password"}'
+    try:
+        users = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        message = f"The password file {str(path)!r} cannot be read ({error.strerror}): check its permissions."
+        raise XaiViewsError(message) from error
+    except (ValueError, RecursionError) as error:
+        message = f"The password file {str(path)!r} is not JSON in UTF-8: {expected}."
+        raise XaiViewsError(message) from error
+    if not isinstance(users, dict) or not users:
+        message = f"The password file {str(path)!r} holds no users: {expected}."
+        raise XaiViewsError(message)
+    for place, (user, password) in enumerate(users.items(), 1):
+        if not user.strip():
+            message = f"The password file {str(path)!r} has an empty user name as entry {place}: {expected}."
+            raise XaiViewsError(message)
+        if not isinstance(password, str) or not password.strip():
+            message = (
+                f"The password file {str(path)!r} has an empty password, or one that is no text, for {user!r}: "
+                f"{expected}."
+            )
+            raise XaiViewsError(message)
+    return users
+
+
+def check_secrets() -> None:
+    """Refuse an empty or short secret of the environment: Panel prefers it to the random one that it is given."""
+    for name in ("PANEL_COOKIE_SECRET", "BOKEH_COOKIE_SECRET"):
+        value = os.environ.get(name)
+        if value is not None and len(value.strip()) < SECRET:
+            message = (
+                f"{name} has {len(value.strip())} characters and at least {SECRET} are needed to sign who logged in: "
+                "give a longer one, or unset it to have one made for each start."
+            )
+            raise XaiViewsError(message)
+
+
+def loopback(host: str) -> bool:
+    """Return whether an address or name reaches this machine only; a name that is not known does not."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None) if host else []
+    except (OSError, UnicodeError):
+        found = []
+    return bool(found) and all(ipaddress.ip_address(a[4][0].split("%")[0]).is_loopback for a in found)
+
+
+def exposed(address: str, origins: Iterable[str] = ()) -> str:
+    """Return the warning to print when others reach a server that asks for no password; "" when they do not."""
+    others = [o for o in origins if not loopback(o if o.endswith("]") else re.sub(r":\d+$", "", o))]
+    if loopback(address) and not others:
+        return ""
+    where = f"at {address or 'every address'}" if not loopback(address) else f"under {others[0]}"
+    return (
+        f"NO PASSWORD: whoever reaches this machine {where} can open every page, upload files and use its processor; "
+        "on a network that others share, end this with Ctrl-C and start it with --basic-auth PASSWORD (or FILE.json)."
+    )
 
 
 def reachable(address: str, port: int, origins: Iterable[str] = ()) -> list[str]:
@@ -271,7 +408,13 @@ def own_addresses() -> list[str]:
 
 
 def check_port(address: str, port: int) -> None:
-    """Raise an error that names a free port when this one is taken."""
+    """Raise an error that names a free port when this one is taken, and one for what Bokeh cannot serve."""
+    if ":" in address:  # its list of origins splits at the first colon
+        message = (
+            f"{address!r} is an IPv6 address, which cannot be served: give 127.0.0.1 for this machine, or 0.0.0.0 "
+            "for the network."
+        )
+        raise XaiViewsError(message)
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,14 +15,14 @@ import xarray as xr
 from xai_views.errors import XaiViewsError
 from xai_views.methods.explaining import finish
 from xai_views.views import SETTINGS, Canvas
-from xai_views_dashboard.core.app import App
+from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.following import follow_tabs, open_only
+from xai_views_dashboard.core.former_app import App
 from xai_views_dashboard.core.page import HALVES, caption, halved
 from xai_views_dashboard.core.state import NONE, PREDICTED
+from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.panels.about import about
 from xai_views_dashboard.panels.upload import UploadPanel
-from xai_views_dashboard.shell import method_pages
-from xai_views_dashboard.shell.status import StatusLine
 from xai_views_dashboard.sic import frame as sic_frame
 from xai_views_dashboard.sic.answer import AnswerPanel, RegionPanel
 from xai_views_dashboard.sic.population import PopulationPanel

@@ -243,6 +243,22 @@ def test_an_own_record_is_taken_and_bad_ones_are_a_sentence(app):
         assert "\n" not in str(panel.problem.objects[0].object)
 
 
+def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
+    from xai_views.errors import XaiViewsError
+    from xai_views.samples import signal_dataset
+    from xai_views_dashboard.ecg import session as ecg_data
+
+    rng = np.random.default_rng(0)
+    slow = signal_dataset(rng.normal(size=(20, 2, 3600)).astype(np.float32), 1.0, ["I", "II"])
+    before = len(app.session)
+    with pytest.raises(XaiViewsError, match="million numbers at the model's rate"):
+        app.session.take(slow)  # an hour in 3600 steps
+    monkeypatch.setattr(ecg_data, "MOST_BYTES", app.session._held + 1000)
+    with pytest.raises(XaiViewsError, match=r"this page would hold .* MB of uploaded records"):
+        app.session.take(slow.isel(sample=[0]))
+    assert len(app.session) == before
+
+
 def test_the_codebook_is_saved_and_opened_again(app):
     from xai_views.methods.ecg_clusters.fit import Fitted
 

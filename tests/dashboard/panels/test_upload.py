@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from xai_views.errors import XaiViewsError
 from xai_views.samples import fit
-from xai_views_dashboard.panels.upload import MAX_BYTES, changes
+from xai_views.views import patches
+from xai_views_dashboard.panels import upload
+from xai_views_dashboard.panels.upload import MAX_BYTES, MOST_NAME, changes
 
 
 def encoded(size=(40, 20), kind="PNG", mode="RGB", seed=0) -> bytes:
@@ -30,8 +35,6 @@ def trouble(app) -> str:
 
 async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> None:
     """What the browser does: pieces, then the end."""
-    import asyncio
-
     parts = [data[i : i + chunk] for i in range(0, len(data), chunk)]
     for k, part in enumerate(parts):
         app.upload.input._handle_msg(
@@ -134,6 +137,75 @@ async def test_a_huge_file_is_neither_kept_nor_taken(open_app):
     assert not app.session.uploads
     await send(app, encoded(), "huge.png")
     assert len(app.session.uploads) == 1
+
+
+async def test_however_it_was_received_a_large_file_is_not_taken(open_app, monkeypatch):
+    """The bound that holds when Panel no longer calls what ``ImageInput`` overrides."""
+    monkeypatch.delattr(patches.BoundedFileInput, "_process_chunk")
+    monkeypatch.delattr(patches.BoundedFileInput, "_flush_buffer")
+    app = open_app()
+    await send(app, b"\x89PNG\r\n" + bytes(12_000_000), "huge.png", chunk=2_000_000)
+    assert "more than 10 MB" in trouble(app)
+    await app.upload.take(["one", "two"], "x.png")
+    assert "came as list" in trouble(app)
+    assert not app.session.uploads
+
+
+def held(widget) -> int:
+    pieces = [d for f in widget._file_buffer.values() for d in f["chunks"].values()]
+    return sum(map(len, [*pieces, *[b["value"] for b in widget._buffer]]))
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 50])
+async def test_many_names_hold_no_more_than_one(open_app, total):
+    widget = open_app().upload.input
+    for k in range(30):
+        for first in (1, 2)[:total]:
+            widget._process_chunk(
+                {
+                    "name": f"{k}.png",
+                    "chunk": first,
+                    "total_chunks": total,
+                    "mime_type": "",
+                    "data": bytes(1_000_000),
+                }
+            )
+    assert held(widget) <= MAX_BYTES + 1
+    piece = {"name": "x", "chunk": 2, "total_chunks": 1000, "mime_type": "", "data": b""}
+    pieces = ({**piece, "chunk": k + 2} for k in range(2000))
+    with pytest.raises(XaiViewsError, match="at most 1000 pieces"):
+        list(map(widget._process_chunk, pieces))
+    with pytest.raises(XaiViewsError, match="at most 1000 pieces"):
+        widget._process_chunk({**piece, "chunk": 1, "total_chunks": 10**9})
+
+
+async def test_a_large_picture_comes_into_view(open_app):
+    app = open_app()
+    out = io.BytesIO()
+    Image.new("RGB", (3000, 2000), "teal").save(out, "PNG")
+    await send(app, out.getvalue(), "x" * 5000 + ".png", chunk=2_000_000)
+    assert "resized from 3000x2000 to 10x10 pixels" in said(app)
+    assert len(app.upload.listing.rows[0]["file"]) == MOST_NAME
+
+
+async def test_uploads_are_read_one_after_the_other(monkeypatch):
+    at_once, most = 0, 0
+
+    def read() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.005)
+        at_once -= 1
+
+    await asyncio.gather(*[upload.read_alone(read) for _ in range(8)])
+    assert most == 1
+    monkeypatch.setattr(upload, "WAITING", 3)
+    answers = await asyncio.gather(*[upload.read_alone(read) for _ in range(5)], return_exceptions=True)
+    assert [str(a) for a in answers if a] == [
+        "3 files of other pages wait to be read; try again in a minute."
+    ] * 2
+    await upload.read_alone(read)
 
 
 async def test_the_same_file_twice(open_app):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import logging
+import os
 import socket
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -139,6 +143,221 @@ def test_addresses_to_tell():
     assert serving.urls("127.0.0.1", 5006) == ["http://localhost:5006"]
     assert serving.urls("10.0.0.3", 80) == ["http://10.0.0.3:80"]
     assert serving.urls("0.0.0.0", 80)[0] == "http://localhost:80"
+
+
+# --- passwords ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """No password and no secret in the environment."""
+    for name in ("PANEL_BASIC_AUTH", "PANEL_COOKIE_SECRET", "BOKEH_COOKIE_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def served(monkeypatch, bare):
+    """Serve without a server: returns what Panel would have been given."""
+
+    def run(**options) -> dict:
+        given = {}
+        loop = SimpleNamespace(start=lambda: None, call_later=lambda *_: None)
+        server = SimpleNamespace(start=lambda: None, stop=lambda: None, io_loop=loop)
+        monkeypatch.setattr(serving, "get_server", lambda pages, **k: (given.update(k), server)[1])
+        monkeypatch.setattr(serving.pn.config, "exception_handler", None)
+        serving.serve({"/": lambda: None}, port=0, started=lambda *_: None, **options)
+        return given
+
+    return run
+
+
+def lets_in(known, user: str, password: str) -> bool:
+    """What Panel's own login makes of the passwords."""
+    handler = SimpleNamespace(application=type("Application", (), {})())
+    pn.state._server_config[handler.application] = {"basic_auth": known}
+    try:
+        return patches.BasicLoginHandler._validate(handler, user, password)
+    finally:
+        del pn.state._server_config[handler.application]
+
+
+def one_sentence(error) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert len(text) < 400
+    return text
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t\n ", "\u3000"])
+def test_an_empty_password_is_refused(bare, monkeypatch, empty):
+    with pytest.raises(XaiViewsError, match="The password is empty") as error:
+        serving.passwords(empty)
+    one_sentence(error)
+    monkeypatch.setenv("PANEL_BASIC_AUTH", empty)
+    with pytest.raises(XaiViewsError, match="PANEL_BASIC_AUTH is empty"):
+        serving.passwords(None)
+
+
+@pytest.mark.parametrize(
+    "lost", ["users.json", "secrets.TXT", "here/users", "/etc/lost", "~/lost.json", "./x"]
+)
+def test_a_missing_file_is_not_a_password(bare, lost):
+    with pytest.raises(XaiViewsError, match="there is no such file") as error:
+        serving.passwords(lost)
+    assert lost not in one_sentence(error), "it may be a password after all"
+
+
+def test_a_folder_and_a_device_are_not_passwords(bare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words").mkdir()
+    for path in ("words", str(tmp_path), os.devnull):
+        with pytest.raises(XaiViewsError, match="a folder or a device") as error:
+            serving.passwords(path)
+        one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is not JSON"),
+        ("hunter2", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("{}", "holds no users"),
+        ("[]", "holds no users"),
+        ('"hunter2"', "holds no users"),
+        ('{"ann": ""}', "empty password"),
+        ('{"ann": "hunter2", "bob": "  "}', "for 'bob'"),
+        ('{"ann": 1234}', "no text, for 'ann'"),
+        ('{"ann": null}', "empty password"),
+        ('{"ann": ["hunter2"]}', "empty password"),
+        ('{"ann": "hunter2", " ": "hunter2"}', "empty user name as entry 2"),
+    ],
+)
+def test_a_password_file_holds_users_and_passwords(bare, tmp_path, text, said):
+    file = tmp_path / "users.json"
+    file.write_text(text)
+    with pytest.raises(XaiViewsError, match=said) as error:
+        serving.passwords(str(file))
+    assert "hunter2" not in one_sentence(error)
+
+
+def test_a_password_file_that_cannot_be_read(bare, tmp_path, monkeypatch):
+    file = tmp_path / "users"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(XaiViewsError, match="is not JSON in UTF-8"):
+        serving.passwords(str(file))
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(serving.Path, "read_text", refused)
+    with pytest.raises(XaiViewsError, match=r"cannot be read \(Permission denied\)") as error:
+        serving.passwords(str(file))
+    one_sentence(error)
+
+
+def test_who_is_let_in(bare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert serving.passwords(None) is None
+    one = serving.passwords("secret")
+    assert one
+    assert lets_in(one, "ann", "secret")
+    for user, password in (("ann", ""), ("ann", "wrong"), ("", "secret"), ("", "")):
+        assert not lets_in(one, user, password)
+    (tmp_path / "secret").write_text(
+        json.dumps({"eve": "mine"})
+    )  # Panel would take the password for this file
+    assert lets_in(one, "ann", "secret")
+    assert not lets_in(one, "eve", "mine")
+    file = tmp_path / "users.json"
+    file.write_text("\ufeff" + json.dumps({"ann": "a", "Zoë": "pass word"}))
+    many = serving.passwords(str(file))
+    file.unlink()  # Panel would now take the path for the password
+    assert lets_in(many, "ann", "a")
+    assert lets_in(many, "Zoë", "pass word")
+    for user, password in (("ann", str(file)), ("bob", "a"), ("", "a"), ("ann", "")):
+        assert not lets_in(many, user, password)
+    monkeypatch.setenv("PANEL_BASIC_AUTH", "Other")
+    assert lets_in(serving.passwords(None), "ann", "Other")
+    assert not lets_in(serving.passwords("secret0"), "ann", "Other"), "what is given comes first"
+
+
+@pytest.mark.parametrize("name", ["PANEL_COOKIE_SECRET", "BOKEH_COOKIE_SECRET"])
+def test_a_cookie_is_signed_with_a_secret(bare, served, monkeypatch, name):
+    for bad in ("", "   ", "short"):
+        monkeypatch.setenv(name, bad)
+        with pytest.raises(XaiViewsError, match=f"{name} has . characters") as error:
+            serving.check_secrets()
+        one_sentence(error)
+    with pytest.raises(XaiViewsError, match=name):
+        serving.serve({}, port=0, basic_auth="secret")
+    monkeypatch.setenv(name, "x" * 32)
+    serving.check_secrets()
+
+
+def test_the_command_refuses_an_empty_password(served, monkeypatch, capsys):
+    cli = importlib.import_module("xai_views.cli.main")
+    here = SimpleNamespace(name="panel", load=lambda: serving.serve_catalogue)
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [here])
+    assert cli.main(["serve", "--port", "0", "--no-show", "--basic-auth", ""]) == 2
+    assert "The password is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("0.0.0.0", False),
+        ("", False),
+        ("::", False),
+        ("192.168.1.7", False),
+        ("10.0.0.3", False),
+        ("fe80::1", False),
+        ("8.8.8.8", False),
+        ("no-such-host.invalid", False),
+        ("a" * 300, False),
+    ],
+)
+def test_what_reaches_this_machine_only(address, own):
+    assert serving.loopback(address) is own
+    assert bool(serving.exposed(address)) is not own
+
+
+def test_a_server_without_a_password_says_so(served, caplog):
+    with caplog.at_level(logging.WARNING):
+        served()
+        served(address="0.0.0.0", basic_auth="hunter2")
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        served(address="0.0.0.0")
+    (record,) = caplog.records
+    assert record.message.startswith("NO PASSWORD: ")
+    assert "--basic-auth" in record.message
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        served(origins=["127.0.0.1:80", "lab.invalid:5006"])  # others come through a proxy
+    assert "under lab.invalid:5006" in caplog.text
+    assert not serving.exposed("127.0.0.1", ["localhost", "127.0.0.1:80"])
+
+
+@pytest.mark.parametrize("address", ["::", "::1", "fe80::1"])
+def test_an_address_that_cannot_be_served(served, address):
+    with pytest.raises(XaiViewsError, match="is an IPv6 address, which cannot be served") as error:
+        served(address=address)
+    one_sentence(error)
+
+
+def test_no_message_of_a_browser_is_large(served):
+    from xai_views_dashboard.panels.upload import CHUNK
+
+    size = served()["websocket_max_message_size"]
+    assert CHUNK * 4 / 3 < size <= 8_000_000
 
 
 # --- what may be opened ------------------------------------------------------------------------------------

@@ -161,6 +161,71 @@ def test_bombs(tmp_path, place, sentence):
     assert not list(place.iterdir())
 
 
+def archived(**arrays):
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
+    """Each of them took one to fourteen gigabytes, or minutes."""
+    zeros = np.zeros((20, 10, 100_000), np.int8)
+    assert len(archived(signal=zeros)) < 100_000
+    with sentence("20.0 million numbers"):
+        open_ecg_bytes("a.npz", archived(signal=zeros, rate=500, leads=list("abcdefghij")))
+    with sentence("3000000 words of 4 bytes"):
+        open_ecg_bytes(
+            "a.npz", archived(signal=np.zeros((1, 1, 9)), rate=500, leads=np.zeros(3_000_000, "U1"))
+        )
+    with sentence("1 words of 4000000 bytes"):
+        open_ecg_bytes("a.npz", archived(signal=np.zeros((1, 1, 9)), rate=500, leads=["(" * 1_000_000]))
+    with sentence("300 arrays and at most 200"):
+        open_ecg_bytes("a.npz", archived(**{f"a{i}": 1 for i in range(300)}))
+    # Few numbers in a file, and thousands of each in a frame.
+    frames = b"a 1 500 1000\na.dat 8x30000 200 16 0 0 0 0 I\n"
+    with sentence("30.0 million numbers"):
+        open_ecg_bytes("a.zip", zipped({"a.hea": frames, "a.dat": bytes(30_000_000)}))
+    # One long record, and many short ones whose leads have other names.
+    files = {"z.hea": b"z 1 500 1000000\nz.dat 16 200 16 0 0 0 0 I\n", "z.dat": bytes(2_000_000)}
+    for i in range(20):
+        files |= {
+            f"r{i}.hea": f"r{i} 1 500 9\nr{i}.dat 16 200 16 0 0 0 0 L{i}\n".encode(),
+            f"r{i}.dat": bytes(18),
+        }
+    with sentence("441.0 million numbers"):
+        open_ecg_bytes("a.zip", zipped(files))
+    with sentence("a header of 100 kB"):
+        open_ecg_bytes("a.zip", zipped({"a.hea": b"#" * 100_000, "a.dat": b""}))
+    assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (b"1," * 1_000_000 + b"1\n", "a line of 1000001 columns"),
+        (b"# rate: 500\r" + b"1;" * 300 + b"1\r", "a line of 301 columns"),
+        (b"a" + b" " * 1_000_000 + b"b,I\n1,2\n", "the longest of 1000002 letters"),
+        (b'"a\n' + b" " * 1_000_000 + b'b",I\n1,2\n', "in one line"),
+    ],
+)
+def test_a_table_of_too_many_columns_or_endless_names(sentence, table, said):
+    with sentence(said):
+        open_ecg_bytes("a.csv", table)
+
+
+def test_a_deflated_dicom_file_with_a_long_head(sentence):
+    with sentence("deflated DICOM file, which is not taken"):
+        open_ecg_bytes("a.dcm", bytes(128) + b"DICM" + bytes(100_000) + b"1.2.840.10008.1.2.1.99")
+
+
+def test_names_of_leads_that_never_end_take_no_time():
+    from xai_views.samples.readers.raw_record import unique_leads
+
+    assert unique_leads(["(" * 1_000_000]) == ("(" * 200,)
+    assert unique_leads(["x"] * 3 + ["y"]) == ("x", "x b", "x c", "y")
+    assert len(set(unique_leads(["x"] * 20_000))) == 20_000
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [

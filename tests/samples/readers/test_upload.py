@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from xai_views.samples import decode_upload, fit
+from xai_views.samples.readers.image_upload import decode_sized
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
@@ -182,6 +185,103 @@ def test_damaged_at_random_is_an_image_or_a_sentence(sentence):
                 assert image.ndim == 3
                 assert image.shape[2] == 3
                 assert image.dtype == np.uint8
+
+
+# --- large pictures ----------------------------------------------------------------------------------------
+
+EIGHT = """
+import struct, sys, zlib
+from concurrent.futures import ThreadPoolExecutor
+from xai_views.samples import decode_upload
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+side, packed = 7000, zlib.compressobj(1)
+rows = b"".join(packed.compress(bytes(side + 1)) for _ in range(side)) + packed.flush()
+header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+data = b"\\x89PNG\\r\\n\\x1a\\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+assert len(data) < 1e6
+
+def peak():
+    if sys.platform == "linux":  # the peak of getrusage begins with that of the process which started this one
+        return next(int(x.split()[1]) / 1e3 for x in open("/proc/self/status") if x.startswith("VmHWM"))
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+before = peak()
+with ThreadPoolExecutor(8) as pool:
+    shapes = list(pool.map(lambda _: decode_upload(data).shape, range(8)))
+assert shapes == [(1750, 1750, 3)] * 8, shapes
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="how much memory a process had is asked elsewhere")
+def test_eight_large_pictures_at_once_are_held_one_by_one():
+    done = subprocess.run([sys.executable, "-c", EIGHT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 600, "3,900 MB when each is decoded as it comes"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK"])
+@pytest.mark.parametrize("exif", [1, 6])
+def test_a_large_picture_comes_smaller(mode, exif, rgb):
+    y, x = np.mgrid[:1300, :2100]
+    smooth = np.stack([x / 2100, y / 1300, (x + y) / 3400], -1)
+    picture = Image.fromarray((smooth * 255).astype(np.uint8))
+    if mode == "I;16":
+        picture = Image.fromarray((smooth[..., 0] * 65535).astype(np.uint16))
+    elif mode == "F":
+        picture = Image.fromarray((smooth[..., 0] * 1000).astype(np.float32))
+    else:
+        picture = picture.convert(mode)
+    words = Image.Exif()
+    words[0x0112] = exif
+    kind = "TIFF" if mode in ("F", "CMYK") else "PNG"
+    data = encoded(picture, kind, exif=words, **({"compression": "tiff_lzw"} if kind == "TIFF" else {}))
+    whole = decode_upload(data, max_bytes=20e6, max_kept=1e9).astype(int)
+    small, came = decode_sized(data, max_bytes=20e6, max_kept=700_000)
+    small = small.astype(int)
+    assert came == whole.shape[:2]
+    assert small.shape[:2] == tuple(-(-n // 2) for n in whole.shape[:2])
+    reduced = whole.reshape(small.shape[0], 2, small.shape[1], 2, 3).mean((1, 3))
+    assert np.abs(small - reduced).mean() < 1
+    assert np.abs(small - reduced).max() < 3
+
+
+def test_a_large_jpeg_and_thin_pictures():
+    jpeg = encoded(Image.new("RGB", (4100, 3100), "teal"), "JPEG", progressive=True)
+    small, came = decode_sized(jpeg)
+    assert came == (3100, 4100)
+    assert small.shape == (1550, 2050, 3)
+    np.testing.assert_allclose(small[900, 900], (0, 128, 128), atol=3)
+    assert decode_upload(encoded(Image.new("L", (3000, 1))), max_kept=100).shape == (1, 100, 3)
+    assert decode_upload(encoded(Image.new("L", (1, 3000))), max_kept=100).shape == (100, 1, 3)
+
+
+def test_what_a_decoder_would_hold_several_times(sentence, monkeypatch):
+    with sentence("of WebP at most 17 million are taken"):
+        decode_upload(encoded(Image.new("L", (4200, 4200)), "WEBP"))
+    tags = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1, 322: 30000, 323: 30000, 324: 8, 325: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with sentence("pixels are taken"):  # a small picture in one huge tile
+        decode_upload(b"II*\0" + struct.pack("<IQH", 16, 0, len(tags)) + entries + bytes(4))
+    jpeg = encoded(Image.new("L", (16, 16)), "JPEG")
+    with sentence("more than 200 passes"):
+        decode_upload(jpeg[:-2] + b"\xff\xda" * 300 + jpeg[-2:])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_of_many_pictures_one_is_decoded(kind, monkeypatch):
+    frames = [Image.new("RGB", (64, 48), (i, 255 - i, 0)) for i in range(0, 250, 5)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    seen = []
+    seek = Image.Image.seek
+    monkeypatch.setattr(Image.Image, "seek", lambda self, frame: (seen.append(frame), seek(self, frame))[1])
+    assert decode_upload(data)[0, 0].tolist() == [0, 255, 0]
+    assert not any(seen)
 
 
 # --- fitting to a model ------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def segments_of(headers: list[Path]) -> set[Path]:
     found = set()
     for path in headers:
         try:
-            rows, _ = _rows(path)
+            rows, _ = rows_of(path)
         except SamplesError:
             continue
         if "/" in rows[0].split()[0]:
@@ -123,7 +123,7 @@ def read_header(path: Path) -> Header:
         For a header that cannot be parsed, names other places, describes another number of signals than it
         announces, has no voltage among its signals, or whose signal file is missing or cut off.
     """
-    rows, comments = _rows(path)
+    rows, comments = rows_of(path)
     first = rows[0].split()
     announced = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
     if not announced:
@@ -149,7 +149,7 @@ def read_header(path: Path) -> Header:
     return _described(path, lines, rate, steps, remarks, tuple(comments), stated is not None)
 
 
-def _rows(path: Path) -> tuple[list[str], list[str]]:
+def rows_of(path: Path) -> tuple[list[str], list[str]]:
     """Lines of a header, and its comments."""
     try:
         raw = path.read_bytes()[: MOST_HEADER + 1]
@@ -250,7 +250,7 @@ def _segments(path: Path, rows: list[str]) -> list[Line]:
                 f"header {path.name!r} names the file {name[:80]!r}; segments must lie beside it under plain names."
             )
         where = path.with_name(f"{name}.hea")
-        own, _ = _rows(where)
+        own, _ = rows_of(where)
         first = own[0].split()
         lines = [_line(where, row, k) for k, row in enumerate(own[1:])]
         _steps(where, lines, int(first[3]) if len(first) > 3 and first[3].isdigit() else None)

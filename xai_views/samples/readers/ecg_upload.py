@@ -6,21 +6,27 @@ import io
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
 from xai_views.samples.readers.dicom import DEFLATED, dicom_source
 from xai_views.samples.readers.ecg_files import sources_of
-from xai_views.samples.readers.ecg_header import PLAIN
+from xai_views.samples.readers.ecg_header import FORM, PLAIN, rows_of
 from xai_views.samples.readers.label_tables import csv_source
-from xai_views.samples.readers.raw_record import gather, left_out, with_note
+from xai_views.samples.readers.raw_record import Source, gather, left_out, with_note
 from xai_views.samples.readers.signal_arrays import open_npz
 
 #: What a zip may hold, and how many of it.
 INSIDE, MOST_FILES = (".hea", ".dat", ".mat"), 200
+#: Numbers in one file (12 leads of 27 minutes at 500 Hz), names of leads, bytes of a header, letters of a column's name.
+MOST_VALUES, MOST_LEADS, MOST_HEADER, MOST_NAME = 10_000_000, 256, 64_000, 200
+#: Entries of an array of text, and bytes of each.
+MOST_TEXT, MOST_WORD = 10_000, 4_000
 
 
 def open_ecg_bytes(
@@ -31,6 +37,7 @@ def open_ecg_bytes(
     leads: Sequence[str] | None = None,
     max_bytes: float = 20e6,
     max_unpacked: float = 100e6,
+    max_values: float = MOST_VALUES,
 ) -> xr.Dataset:
     """Open the bytes of one uploaded file.
 
@@ -44,6 +51,8 @@ def open_ecg_bytes(
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     max_bytes, max_unpacked : float
         Bounds on the file, and on what it unpacks to; checked before anything is unpacked.
+    max_values : float
+        Bound on the numbers that it holds, all records padded to the longest and to the leads of all.
 
     Returns
     -------
@@ -67,13 +76,17 @@ def open_ecg_bytes(
             f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB are taken; give a shorter record."
         )
     if suffix == "csv":
-        ds, _ = gather([csv_source(io.BytesIO(data), stem, rate, leads)], lazy=False, title=stem)
+        _columns(data, stem)
+        sources = [csv_source(io.BytesIO(data), stem, rate, leads)]
+        _bounded(sources, max_values)
+        ds, _ = gather(sources, lazy=False, title=stem)
     elif suffix == "npz":
+        _arrays(data, stem, max_values)
         ds = open_npz(io.BytesIO(data), stem, None, rate, leads, most_bytes=max_unpacked)
     elif suffix in ("dcm", "dicom"):
-        ds = _dicom(data, stem)
+        ds = _dicom(data, stem, max_values)
     elif suffix == "zip":
-        ds = _zip(data, max_unpacked)
+        ds = _zip(data, max_unpacked, max_values)
     else:
         raise SamplesError(
             f"the upload is {plain[:80]!r}; choose a .csv, .npz, .dcm, or a .zip of .hea and .dat."
@@ -81,22 +94,92 @@ def open_ecg_bytes(
     return ds.assign_attrs(title=stem)
 
 
-def _dicom(data: bytes, stem: str) -> xr.Dataset:
-    # A deflated file unpacks to any size before anything of it can be looked at.
-    if DEFLATED in data[:4096]:
+def _bounded(sources: Sequence[Source], most: float) -> None:
+    """Refuse records that would be too many numbers once all have the leads, the rate and the length of all."""
+    leads = {x for s in sources for x in s.leads}
+    rate = Counter(s.rate for s in sources).most_common(1)[0][0]
+    longest = max(s.steps * max(rate / s.rate, 1) for s in sources)
+    _few(len(sources) * len(leads) * longest, most)
+    if len(leads) > MOST_LEADS:
+        raise SamplesError(
+            f"the upload has {len(leads)} leads and at most {MOST_LEADS} are taken; give fewer."
+        )
+
+
+def _few(values: float, most: float) -> None:
+    if values > most:
+        raise SamplesError(
+            f"the upload holds {values / 1e6:.1f} million numbers (records x leads x steps) and at most "
+            f"{most / 1e6:.0f} million are taken; give fewer or shorter records."
+        )
+
+
+def _columns(data: bytes, stem: str) -> None:
+    """Refuse a table of very many columns, or with names that never end, before it is read."""
+    first = b""
+    for line in io.BytesIO(data.replace(b"\r", b"\n")):
+        first = line.strip()
+        if first and not first.startswith(b"#"):
+            break
+    count = 1 + max(first.count(sep) for sep in (b",", b";", b"\t"))
+    longest = max(len(name) for name in first.replace(b";", b",").replace(b"\t", b",").split(b","))
+    if count > MOST_LEADS or longest > MOST_NAME or first.count(b'"') % 2:
+        raise SamplesError(
+            f"table {stem!r} begins with a line of {count} columns, the longest of {longest} letters, and at most "
+            f"{MOST_LEADS} columns of {MOST_NAME} letters in one line are taken; give one column for each lead."
+        )
+
+
+def _arrays(data: bytes, stem: str, most: float) -> None:
+    """Refuse an archive by what its arrays claim, before any of them is unpacked."""
+    total = 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            for name in names[:MOST_FILES]:
+                with archive.open(name) as file:
+                    version = np.lib.format.read_magic(file)
+                    head = np.lib.format
+                    read = head.read_array_header_1_0 if version == (1, 0) else head.read_array_header_2_0
+                    shape, _, kind = read(file)
+                count = int(np.prod([int(n) for n in shape], dtype=object))
+                if kind.kind not in "biuf" and (count > MOST_TEXT or kind.itemsize > MOST_WORD):
+                    raise SamplesError(
+                        f"array {name[:40]!r} of {stem!r} holds {count} words of {kind.itemsize} bytes and at most "
+                        f"{MOST_TEXT} of {MOST_WORD} are taken; give a name for each lead and record."
+                    )
+                total = max(total, count)
+    except SamplesError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError):
+        return  # load_npz says what is wrong
+    if len(names) > MOST_FILES:
+        raise SamplesError(
+            f"{stem!r} holds {len(names)} arrays and at most {MOST_FILES} are taken; leave some away."
+        )
+    _few(total, most)
+
+
+def _dicom(data: bytes, stem: str, most: float) -> xr.Dataset:
+    # A deflated file unpacks to any size before anything of it can be looked at. Its mark may stand anywhere in a head
+    # that may be of any length.
+    if DEFLATED in data:
         raise SamplesError(
             f"the upload {stem!r} is a deflated DICOM file, which is not taken; export it uncompressed."
         )
-    ds, _ = gather([dicom_source(io.BytesIO(data), stem)], lazy=False)
+    sources = [dicom_source(io.BytesIO(data), stem)]
+    _bounded(sources, most)
+    ds, _ = gather(sources, lazy=False)
     return ds
 
 
-def _zip(data: bytes, most: float) -> xr.Dataset:
+def _zip(data: bytes, most: float, values: float) -> xr.Dataset:
     """Unpack WFDB files under plain names into a folder that is gone afterwards."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, tempfile.TemporaryDirectory() as place:
             _unpack(archive, Path(place), most)
             # Not open_ecg: it would look for label files around the folder, and read large sets later.
+            _few(sum(_claimed(path) for path in Path(place).rglob("*.hea")), values)
             sources, failed = sources_of(Path(place), None, None)
             held = sum(4 * len(s.leads) * s.steps for s in sources)
             if held > 4 * most:  # a header may claim any length of a compressed or an empty segment
@@ -104,6 +187,7 @@ def _zip(data: bytes, most: float) -> xr.Dataset:
                     f"the records of the .zip unpack to {held / 1e6:.0f} MB and at most {4 * most / 1e6:.0f} MB are taken; "
                     "pack shorter ones."
                 )
+            _bounded(sources, values)
             ds, _ = gather(sources, lazy=False)
             return ds.assign_attrs(with_note(ds.attrs, left_out(failed, len(sources) + len(failed))))
     except SamplesError:
@@ -121,6 +205,18 @@ def _zip(data: bytes, most: float) -> xr.Dataset:
         raise SamplesError(f"the upload is not a complete .zip ({why}); pack it again.") from None
 
 
+def _claimed(path: Path) -> int:
+    """Numbers that the decoder of a record's files makes: steps, and for each of them those of its frames."""
+    rows, _ = rows_of(path)
+    first = rows[0].split()
+    if len(first) < 4 or not first[3].isdigit() or "/" in first[0]:
+        return 0  # its files say how long it is, or those of its segments
+    forms = [
+        FORM.fullmatch(row.split()[1]) for row in rows[1:] if len(row.split()) > 1 and row.split()[0] != "~"
+    ]
+    return int(first[3]) * sum(int(form[2] or 1) for form in forms if form)
+
+
 def _unpack(archive: zipfile.ZipFile, place: Path, most: float) -> None:
     files = [f for f in archive.infolist() if not f.is_dir() and not f.filename.startswith("__MACOSX/")]
     wanted = [f for f in files if PurePosixPath(f.filename).suffix.lower() in INSIDE]
@@ -128,6 +224,12 @@ def _unpack(archive: zipfile.ZipFile, place: Path, most: float) -> None:
         raise SamplesError("the .zip holds no WFDB header (.hea); pack the .hea and its .dat together.")
     if any(f.flag_bits & 1 for f in wanted):
         raise SamplesError("the .zip is locked with a password; pack it again without.")
+    head = max((f.file_size for f in wanted if f.filename.lower().endswith(".hea")), default=0)
+    if head > MOST_HEADER:
+        raise SamplesError(
+            f"the .zip holds a header of {head / 1000:.0f} kB and at most {MOST_HEADER / 1000:.0f} kB are taken; pack "
+            "records with fewer leads or segments."
+        )
     size = sum(f.file_size for f in wanted)
     if size > most or len(wanted) > MOST_FILES:
         raise SamplesError(

@@ -165,18 +165,19 @@ def plain(image: Image.Image, grey: bool = False) -> Image.Image:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
-        image = Image.fromarray(_in_bytes(np.asarray(image), image.mode))
+        image = Image.fromarray(in_bytes(np.asarray(image), image.mode))
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if grey else "RGB")
 
 
-def _in_bytes(values: np.ndarray, mode: str) -> np.ndarray:
+def in_bytes(values: np.ndarray, mode: str, top: float | None = None) -> np.ndarray:
+    """Numbers as bytes; ``top`` is the largest number of the picture that ``values`` are a part of."""
     if mode.startswith("I;16"):
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float32))
-    top = values.max(initial=0)
+    top = values.max(initial=0) if top is None else top
     full = 1 if mode == "F" and top <= 1 else 255 if top <= 255 else 65535
     return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
 

@@ -73,7 +73,11 @@ def unique_leads(names: Sequence[Any]) -> tuple[str, ...]:
     """Return standard names; a name that comes again ("ECG", "ECG") gets a letter ("ECG b")."""
     # No number: "ECG 2" would be read as lead II.
     plain = [lead_name(name) for name in names]
-    times = [plain[:i].count(name) for i, name in enumerate(plain)]
+    seen: Counter[str] = Counter()
+    times = []
+    for name in plain:
+        times.append(seen[name])
+        seen[name] += 1
     return tuple(
         f"{x} {chr(ord('a') + k) if k < 26 else k}" if k else x for x, k in zip(plain, times, strict=True)
     )

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from xai_views_dashboard.shell import status
-from xai_views_dashboard.shell.status import StatusLine
+from xai_views_dashboard.core import status
+from xai_views_dashboard.core.status import StatusLine
 
 
 class Kernel:

@@ -1,0 +1,165 @@
+"""Panels: what stands in a tab. They follow the state of an app; the newest wish wins, and a closed one computes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import panel as pn
+
+from xai_views.contract.method import QUESTIONS
+from xai_views.errors import XaiViewsError
+from xai_views_dashboard.core.page import note
+from xai_views_dashboard.core.tasks import on_page, start
+
+
+class Panel(pn.viewable.Viewer):
+    """A panel that follows the state of an app.
+
+    Subclasses say what they watch, compute an answer (a coroutine: nothing here can wait for the kernel) and write it.
+
+    Parameters
+    ----------
+    app : App
+        Gives model, samples, session, state and the place for problems.
+
+    Attributes
+    ----------
+    title : str
+        Of its tab.
+    question : str
+        Which of :data:`xai_views.contract.method.QUESTIONS` it answers; tabs stand in their order.
+    watched : tuple of str
+        Parameters of the state that it depends on.
+
+    Notes
+    -----
+    A panel whose tab is closed only remembers that it is out of date; opening the tab writes it. It is closed until the app
+    opens it by :func:`open_only`, once the browser has loaded the page: Panel loses what is written before.
+    """
+
+    title: ClassVar[str] = ""
+    question: ClassVar[str] = "why"
+    watched: ClassVar[tuple[str, ...]] = ("sample",)
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self.app = app
+        self._turn = 0
+        self._active = False
+        self._stale = True
+        app.state.param.watch(self.update, [n for n in self.watched if n in app.state.param])
+
+    @classmethod
+    def fits(cls, app: Any) -> str:  # noqa: ARG003 - for subclasses
+        """Return "" or the reason, in one sentence, why this panel has nothing to offer here."""
+        return ""
+
+    @property
+    def active(self) -> bool:
+        """Whether the panel is in view; one that comes into view is brought up to date."""
+        return self._active
+
+    @active.setter
+    def active(self, value: bool) -> None:
+        self._active = value
+        if value and self._stale:
+            self.update()
+
+    def update(self, *_: Any) -> None:
+        """Ask for what is needed and write it when it is there."""
+        self._turn += 1
+        self._stale = True
+        if not self._active:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # no page yet: the first page asks when it has loaded
+            return
+        start(self._follow(self._turn))
+
+    async def _follow(self, turn: int) -> None:
+        try:
+            answer = await self.compute()
+        except asyncio.CancelledError:
+            return
+        except XaiViewsError as e:
+            sentence = str(e)
+            on_page(lambda: turn == self._turn and self.failed(sentence))
+            return
+        on_page(lambda: turn == self._turn and self._written(answer))
+
+    def _written(self, answer: Any) -> None:
+        self._stale = False
+        self.write(answer)
+
+    def failed(self, sentence: str) -> None:
+        """Say on the page what went wrong."""
+        self.app.problem = sentence
+
+    async def compute(self) -> Any:
+        """What is written, asked of the kernel; None by default, for panels that only show what is there."""
+        return None
+
+    def write(self, answer: Any) -> None:
+        """Write the panel."""
+
+
+class Closed(pn.viewable.Viewer):
+    """Stands in the tab of a panel that does not fit, and says why."""
+
+    def __init__(self, title: str, reason: str) -> None:
+        super().__init__()
+        self.title, self.reason = title, reason
+
+    def __panel__(self) -> Any:
+        return pn.Column(note(self.reason), sizing_mode="stretch_width")
+
+
+def offered(app: Any, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
+    """Make the panels of an app, in the order of their questions; what does not fit is there, closed, with its reason."""
+    order = list(QUESTIONS)
+    kinds = sorted(
+        kinds, key=lambda kind: order.index(kind.question) if kind.question in order else len(order)
+    )
+    made: list[Panel | Closed] = []
+    for kind in kinds:
+        reason = kind.fits(app)
+        made.append(Closed(kind.title, reason) if reason else kind(app))
+    return made
+
+
+def open_only(panels: Iterable[Any], tab: int) -> None:
+    """Bring the panel of one tab into view, and all others out of it.
+
+    Parameters
+    ----------
+    panels : iterable
+        Of all tabs, in order; those without ``active`` have nothing to wait for.
+    tab : int
+        Which is open.
+    """
+    for i, panel in enumerate(panels):
+        if hasattr(panel, "active"):
+            panel.active = i == tab
+
+
+def follow_tabs(tabs: Any, opened: Callable[[int], None]) -> None:
+    """Call ``opened`` with the open tab: when the browser has loaded the page, and whenever another is opened.
+
+    What is written while the browser still loads the page is lost, and writing the same again tells nobody.
+
+    Parameters
+    ----------
+    tabs : panel_material_ui.Tabs
+        Of the app.
+    opened : callable
+        What the app does then.
+    """
+
+    def begin() -> None:
+        tabs.param.watch(lambda event: opened(event.new), "active")
+        opened(tabs.active)
+
+    pn.state.onload(begin)
