@@ -158,7 +158,7 @@ def ordered_widgets() -> str:
     if address not in json.dumps(widget.render_bundle["docs_json"], default=str):
         return "jupyter_bokeh asks no CDN for style sheets"
     sent = []
-    with mock.patch("ipywidgets.DOMWidget.send", lambda self, *a: sent.append(a)):
+    with mock.patch.object(BokehModel, "send", lambda self, *a: sent.append(a)):
         widget._model.text = "changed"
     return "" if sent else "jupyter_bokeh holds messages back until the page is drawn"
 
