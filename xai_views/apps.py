@@ -196,9 +196,9 @@ def notebook() -> None:
     import panel as pn
     import panel_material_ui  # noqa: F401  its scripts are part of what the extension puts into the page
 
-    from xai_views.views import inline
+    from xai_views.views import patches
 
-    inline.install()
+    patches.notebook()
     pn.extension(*EXTENSIONS, inline=True)
     hv.extension("bokeh", inline=True, logo=False)
     _loaded = True

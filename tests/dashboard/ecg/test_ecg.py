@@ -244,9 +244,9 @@ def test_an_own_record_is_taken_and_bad_ones_are_a_sentence(app):
 
 
 def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
-    from xai_views_dashboard.ecg import session as ecg_data
     from xai_views.errors import XaiViewsError
     from xai_views.samples import signal_dataset
+    from xai_views_dashboard.ecg import session as ecg_data
 
     rng = np.random.default_rng(0)
     slow = signal_dataset(rng.normal(size=(20, 2, 3600)).astype(np.float32), 1.0, ["I", "II"])
