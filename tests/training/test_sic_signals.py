@@ -83,7 +83,7 @@ def test_disturbed_records_differ_by_gain_and_silent_leads():
 
 def test_the_checkpoint_opens_with_supports_and_clusters(trained, folder):
     model = open_model(trained)
-    assert model.of_signals
+    assert model.kind == "signal"
     assert model.card["method"] == "ecg_clusters"  # the page that it opens in
     assert model.card["twin"] == {}
     assert len(model.supports) == 4

@@ -37,9 +37,9 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 def _sic(a: dict) -> nn.Module:
     from xai_views.models.families.cnn.network import BcosCNN, BcosCNN1d
 
-    of_signals = len(a.get("size") or ()) == 1
+    records = len(a.get("size") or ()) == 1
     encoder = (
-        BcosCNN1d(a["channels"], a["plan"], a["scale"]) if of_signals else BcosCNN(a["channels"], a["plan"])
+        BcosCNN1d(a["channels"], a["plan"], a["scale"]) if records else BcosCNN(a["channels"], a["plan"])
     )
     return SIC(encoder, a["classes"], a["latent"], a["temperature"])
 
@@ -237,6 +237,8 @@ def load(folder: Path) -> Model:
         latents,
         architecture.get("rate"),
         tuple(str(x) for x in architecture.get("leads", ())),
+        str(card.get("kind") or ""),
+        path=folder,
     )
 
 

@@ -24,6 +24,7 @@ def open_model(
     std: Sequence[float] | None = None,
     rate: float | None = None,
     leads: Sequence[str] = (),
+    kind: str | None = None,
 ) -> Model:
     """Open a model.
 
@@ -45,6 +46,9 @@ def open_model(
         itself, else none.
     rate, leads : float, sequence of str, optional
         Of your own module of signals: steps per second (Hz), and the leads in the order it expects.
+    kind : {"image", "signal", "cine", "table"}, optional
+        What your own module is given; when not said it follows from ``size``: one number is steps of a signal, three are
+        frames, height and width of cine loops, all else is images. A table has ``channels`` features.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def open_model(
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
-        return own_model(spec, classes, channels, size, name, mean, std, rate, leads)
+        return own_model(spec, classes, channels, size, name, mean, std, rate, leads, kind)
     from xai_views import catalogue
 
     shipped = catalogue.models()

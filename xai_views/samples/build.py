@@ -18,13 +18,13 @@ import yaml
 from PIL import Image
 
 from xai_views.errors import SamplesError, XaiViewsError
-from xai_views.samples.readers.image_upload import fit
+from xai_views.kinds.pixels import fit
+from xai_views.kinds.signal_schema import trace_tile
 from xai_views.samples.sets.birds import drawing as birds
 from xai_views.samples.sets.birds import watermark
 from xai_views.samples.sets.birds.samples import NOTE, SETS, draw
 from xai_views.samples.sets.nuclei import CLASSES, centres, nuclei_samples, split_blocks
 from xai_views.samples.sets.photos import PHOTOS, SIDE
-from xai_views.samples.signals import trace_tile
 
 
 def package_folder(name: str) -> Path:

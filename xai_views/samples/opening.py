@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.errors import SamplesError, nearest
+from xai_views.kinds.image import dataset
 from xai_views.samples.readers.arrays import load_npz
 from xai_views.samples.readers.folder import open_folder
-from xai_views.samples.schema import dataset, validate
 
 ARRAYS = ("image", "label", "name", "part", "mask")
 
@@ -57,7 +58,7 @@ def open_samples(
         In one sentence: what came, what was expected, what to do.
     """
     if isinstance(spec, xr.Dataset):
-        return validate(spec)
+        return kinds.of(spec).validate(spec)
     if isinstance(spec, tuple) and len(spec) == 2 and not isinstance(spec[0], str):
         spec, labels = spec
     if isinstance(spec, Mapping):
@@ -209,4 +210,4 @@ def _zarr(path: Path) -> xr.Dataset:
         ds = ds.assign(name=("sample", np.asarray(ds["name"].values, dtype=str)))
     if "label" in ds:
         ds["label"] = ds["label"].compute()
-    return validate(ds.assign_attrs(title=ds.attrs.get("title") or path.stem))
+    return kinds.of(ds).validate(ds.assign_attrs(title=ds.attrs.get("title") or path.stem))

@@ -167,13 +167,14 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
     SamplesError
         When the samples carry no labels.
     """
-    from xai_views.samples import images, is_signals, open_samples
+    from xai_views import kinds
+    from xai_views.samples import images, open_samples
 
     if name == "birds":
         return _birds(drawn)
     known = name in ("digits", "nuclei", "ecg")
     ds = open_samples(f"{name}/train" if known else name)
-    if is_signals(ds):
+    if kinds.of(ds).key == "signal":
         return signal_set(ds, f"{name}/train" if known else name)
     label = np.asarray(ds["label"].values)
     n_classes = len(ds.attrs.get("classes", ()))

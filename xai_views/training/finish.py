@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xai_views import kinds
 from xai_views.engine.attribution.bcos import self_contributions
 from xai_views.errors import ModelError
 from xai_views.models import evidence
 from xai_views.models.checkpoint import save
 from xai_views.models.families.sic.network import SIC
-from xai_views.models.model import size_of
 from xai_views.models.own_module import module_sha256
 from xai_views.models.supports import Latents, Supports, select
 from xai_views.training.data import TrainingSet, in_bytes
@@ -60,7 +60,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
         )
     image = inputs(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
-    image = image.astype(np.float32) if model.of_signals else in_bytes(image)
+    image = image.astype(np.float32) if model.kind == "signal" else in_bytes(image)
     label = np.asarray(samples["label"].values)
     z = latents(model.module, image).numpy()
     model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
@@ -68,7 +68,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     model.module.set_supports(
         torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label)
     )
-    model.size = size_of(image)  # maps of image and supports share their pixels
+    model.size = kinds.get(model.kind).size_of(image)  # maps of image and supports share their pixels
     model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
     return model
 

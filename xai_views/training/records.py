@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.errors import SamplesError
-from xai_views.samples import inputs, is_signals
+from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 from xai_views.samples.signals import LEADS
 
@@ -64,7 +65,7 @@ def records(ds: xr.Dataset, name: str, like: Any = None) -> Records:
     SamplesError
         In one sentence, when these are images, labels are missing, or test records have other classes.
     """
-    if not is_signals(ds):
+    if kinds.of(ds).key != "signal":
         raise SamplesError(f"{name!r} holds images; give records, or train sic, cnn or vit on it.")
     classes = list(ds.attrs.get("classes", ()))
     if "label" not in ds or not classes:

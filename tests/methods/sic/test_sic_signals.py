@@ -208,7 +208,7 @@ def test_checkpoint_round_trip(model, tmp_path):
     }  # fmt: skip
     save(tmp_path / "waves", module, supports, stored, card)
     again = load(tmp_path / "waves")
-    assert again.of_signals
+    assert again.kind == "signal"
     assert again.size == (STEPS,)
     assert again.leads == LEADS
     assert again.supports.image.dtype == np.float32

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from xai_views.samples.schema import dataset
+from xai_views.kinds.image import dataset
 
 CLASSES = ("connective", "inflammatory", "neoplastic")  # types 1, 2, 3 of the source
 #: Side of a crop and of a block of the split, in pixels.

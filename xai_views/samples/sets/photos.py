@@ -11,7 +11,7 @@ import xarray as xr
 from PIL import Image
 
 from xai_views.errors import SamplesError
-from xai_views.samples.schema import dataset
+from xai_views.kinds.image import dataset
 
 SIDE = 224
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
