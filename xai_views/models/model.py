@@ -11,10 +11,8 @@ import torch
 from torch import nn
 
 from xai_views import kinds
+from xai_views.models.stored import CLUSTERS
 from xai_views.models.supports import Latents, Supports
-
-#: Folder in a checkpoint that holds the codebook which all samples share.
-CLUSTERS = "clusters"
 
 
 @dataclass(eq=False)

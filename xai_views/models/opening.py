@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from xai_views.errors import ModelError, nearest
+from xai_views import catalogue
+from xai_views.contract import registry
+from xai_views.contract.family import Family
+from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.models.checkpoint import PICKLES, load
 from xai_views.models.model import Model
 from xai_views.models.own_module import own_model
+
+logger = logging.getLogger("xai_views")
 
 
 def open_model(
@@ -31,8 +37,8 @@ def open_model(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A catalogue name (``"birds-sic"``), a checkpoint folder, ``"openecg-rhythm"`` or ``"openecg-beat"`` where that
-        package is installed, or your own module, which maps images
+        A catalogue name (``"birds-sic"``), a checkpoint folder, a name that an installed family knows
+        (``"openecg-rhythm"`` or ``"openecg-beat"``, where that package is there), or your own module, which maps images
         ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : sequence of str, optional
         Class names of your own module; numbered when not given.
@@ -64,15 +70,9 @@ def open_model(
         return spec
     if isinstance(spec, nn.Module):
         return own_model(spec, classes, channels, size, name, mean, std, rate, leads, kind)
-    from xai_views import catalogue
-
     shipped = catalogue.models()
     if str(spec) in shipped:
         return load(Path(shipped[str(spec)]))
-    from xai_views.models.families.openecg.network import NAMES, open_openecg
-
-    if str(spec) in NAMES:
-        return open_openecg(NAMES[str(spec)])
     path = Path(spec).expanduser()
     if path.suffix in PICKLES:
         raise ModelError(
@@ -81,8 +81,24 @@ def open_model(
         )
     if path.is_file():
         raise ModelError(f"{path.name!r} is a file; give open_model the checkpoint folder that holds it.")
-    if not path.is_dir():
+    if path.is_dir():
+        return load(path)
+    family = _family_of(str(spec))
+    if family is None:
         raise ModelError(
             f"there is no model or folder {str(spec)!r}; the catalogue has {nearest(str(spec), shipped)}."
         )
-    return load(path)
+    return family.open(str(spec))
+
+
+def _family_of(name: str) -> Family | None:
+    """The installed family that opens this name, if any; one that cannot be imported is passed over."""
+    for entry in registry.entries("families"):
+        try:
+            family = registry.load("families", entry)()
+        except XaiViewsError as error:
+            logger.warning("The family %s is passed over: %s", entry, error)
+            continue
+        if name in family.names:
+            return family
+    return None
