@@ -32,7 +32,7 @@ def test_the_commands_parse():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     commands = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
-    assert [parser.parse_args(command.split()).network for command in commands] == ["ecg", "sic"]
+    assert [parser.parse_args(command.split()).recipe for command in commands] == ["ecg", "sic"]
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
