@@ -46,14 +46,14 @@ def network(dtype: torch.dtype, trained: bool, channels: int = 3) -> SIC:
             m.running_var.uniform_(0.002, 0.02)
             m.weight.data.uniform_(0.5, 2)
     if trained:
-        from xai_views.training.sic import Recipe, episode_loss
+        from xai_views.training.recipes.sic import SicRecipe
 
         images, label = coloured(24, channels, seed=9)
         batch = (tensor(images, dtype), torch.eye(CLASSES, dtype=dtype)[label], torch.from_numpy(label))
         optimizer = torch.optim.AdamW(net.train().parameters(), 1e-2)
         for _ in range(8):
             optimizer.zero_grad()
-            episode_loss(net, batch, Recipe()).backward()
+            SicRecipe().loss(net, batch).backward()
             optimizer.step()
     return net.eval()
 

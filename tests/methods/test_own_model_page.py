@@ -25,4 +25,4 @@ def test_the_commands_parse():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     (command,) = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
-    assert parser.parse_args(command.split()).network == "sic"
+    assert parser.parse_args(command.split()).recipe == "sic"

@@ -39,7 +39,8 @@ def _about(folder: Path, name: str = "") -> str:
     except (XaiViewsError, OSError, ValueError) as error:
         return f"(its card cannot be read: {error})"
     title = str(card.get("title") or "")
-    if name and not name.endswith("/test"):  # its card is that of the test set
+    family = catalogue.sets().get(name)
+    if family is not None and family.made.get(name):  # its card is that of another set
         title = title.replace(", test set", ", made when looked at")
     words = [title]
     metrics = card.get("metrics") or {}

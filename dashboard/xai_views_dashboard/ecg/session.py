@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
-from xai_views.samples import digest, is_signals
+from xai_views.samples import digest
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
 
 # Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
@@ -82,11 +83,11 @@ class EcgSession(Session):
     kind = "ecg"
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        if not is_signals(samples):
+        if kinds.of(samples).key != "signal":
             raise XaiViewsError(
                 "these samples are images and the ECG explorer shows records; open ECG files instead."
             )
-        if not model.of_signals:
+        if model.kind != "signal":
             raise XaiViewsError(
                 f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
                 "or give open_model size=(steps,)."

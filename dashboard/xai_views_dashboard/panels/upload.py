@@ -12,8 +12,8 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import XaiViewsError
+from xai_views.kinds.pixels import decode_sized
 from xai_views.samples import fit
-from xai_views.samples.readers.image_upload import decode_sized
 from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note

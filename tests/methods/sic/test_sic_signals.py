@@ -23,8 +23,7 @@ from xai_views.models.model import Model
 from xai_views.models.supports import Latents
 from xai_views.samples import inputs, signal_dataset
 from xai_views.samples.prepare import prepare
-from xai_views.training.finish import attach_supports, choose_supports
-from xai_views.training.sic import latents
+from xai_views.training.finish import attach_supports, choose_supports, latents
 
 PLAN = [[6, 7, 1, 2], [8, 5, 1, 2]]
 LEADS, STEPS, RATE = ("I", "II", "V1"), 640, 100.0
@@ -205,7 +204,7 @@ def test_checkpoint_round_trip(model, tmp_path):
     }  # fmt: skip
     save(tmp_path / "waves", module, supports, stored, card)
     again = load(tmp_path / "waves")
-    assert again.of_signals
+    assert again.kind == "signal"
     assert again.size == (STEPS,)
     assert again.leads == LEADS
     assert again.supports.image.dtype == np.float32

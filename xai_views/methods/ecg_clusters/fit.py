@@ -17,6 +17,7 @@ import xarray as xr
 import yaml
 from safetensors.torch import load_file, save_file
 
+from xai_views import kinds
 from xai_views.contract.content import checksum
 from xai_views.engine.clusters.codebook import CARD, Codebook
 from xai_views.engine.clusters.features import Features
@@ -28,7 +29,7 @@ from xai_views.methods.ecg_clusters.observation import signal_cells, signal_leng
 from xai_views.methods.ecg_clusters.sequence import INTERPOLATION
 from xai_views.models.heads import Head, find_head
 from xai_views.models.taps import capture, default_taps
-from xai_views.samples import digest, inputs, is_signals
+from xai_views.samples import digest, inputs
 
 CHUNK = 16  # records in one pass, and between two states on disk
 PER_RECORD = 50  # steps that are drawn from each record
@@ -106,12 +107,12 @@ class Fitted:
 
 def shipped(model: Any) -> Fitted | None:
     """The clusters in the folder of a model; None when there are none, or they were fitted on other weights."""
-    if model.folder is None:
+    if model.path is None:
         return None
-    cards = sorted((Path(model.folder) / CLUSTERS).glob(f"*/{CARD}"))
-    if not (Path(model.folder) / CLUSTERS / BOOK / CARD).is_file():
+    cards = sorted((Path(model.path) / CLUSTERS).glob(f"*/{CARD}"))
+    if not (Path(model.path) / CLUSTERS / BOOK / CARD).is_file():
         return None
-    found = _opened(Path(model.folder) / CLUSTERS, tuple((str(c), c.stat().st_mtime_ns) for c in cards))
+    found = _opened(Path(model.path) / CLUSTERS, tuple((str(c), c.stat().st_mtime_ns) for c in cards))
     return found if found.book.model_sha256 == model.sha256 else None
 
 
@@ -233,7 +234,7 @@ def check_records(model: Any, samples: Any) -> None:
         raise MethodError(
             f"a codebook of records needs a network of signals and {model.name!r} takes images; choose another model."
         )
-    if not is_signals(samples):
+    if kinds.of(samples).key != "signal":
         raise MethodError(
             f"a codebook of {model.name!r} needs records and was given samples without 'signal'; open signals."
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_views.errors import SamplesError, nearest
-from xai_views.samples.checks import as_labels, from_names
+from xai_views.kinds.checks import as_labels, from_names
 
 if TYPE_CHECKING:
     import pandas as pd

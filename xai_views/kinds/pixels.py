@@ -1,4 +1,4 @@
-"""Images that a visitor uploads: decoded within bounds, and fitted to what a model expects."""
+"""Pixels: pictures decoded within bounds, and brought to a size and to grey or RGB."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import io
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from xai_views.errors import SamplesError
-from xai_views.samples.readers.folder import checked_size, in_bytes, plain
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 #: Pixels that are taken of WebP, whose decoder holds a picture five times.
@@ -202,11 +202,86 @@ def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.nd
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if size is not None:
-        height, width = size
-        scale = min(picture.width / width, picture.height / height)
-        w, h = width * scale, height * scale
-        left, top = (picture.width - w) / 2, (picture.height - h) / 2
-        how = Image.Resampling.BOX if scale > 1 else Image.Resampling.BILINEAR
-        picture = picture.resize((width, height), how, box=(left, top, left + w, top + h))
+        box, shrinks = middle((picture.height, picture.width), size)
+        how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        picture = picture.resize((size[1], size[0]), how, box=box)
     array = np.asarray(picture)
     return array[..., None] if array.ndim == 2 else array
+
+
+def middle(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[float, float, float, float], bool]:
+    """The largest box of the shape of ``size`` around the centre (left, top, right, bottom), and whether it shrinks."""
+    scale = min(shape[1] / size[1], shape[0] / size[0])
+    w, h = size[1] * scale, size[0] * scale
+    left, top = (shape[1] - w) / 2, (shape[0] - h) / 2
+    return (left, top, left + w, top + h), scale > 1
+
+
+def fit_ids(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring ids or a mask ``[H, W]`` to ``size`` as :func:`fit` does an image: the nearest pixel, no mixtures."""
+    (left, top, right, bottom), _ = middle(ids.shape, size)
+    rows = np.floor(top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(int)
+    columns = np.floor(left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]).astype(int)
+    return ids[rows[:, None], columns]
+
+
+def tile(array: np.ndarray, side: int) -> np.ndarray:
+    """A picture ``[H, W]`` or ``[H, W, C]``, uint8 or in [0, 1], cut square: ``[side, side, 3]`` uint8."""
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype != np.uint8:
+        array = (np.clip(array, 0, 1) * 255).astype(np.uint8)
+    return fit(array, (side, side), 3)
+
+
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Return (height, width) as two numbers of pixels, or None for None.
+
+    Raises
+    ------
+    SamplesError
+        For anything else.
+    """
+    if size is None:
+        return None
+    try:
+        height, width = (int(v) for v in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if not (0 < height <= 16384 and 0 < width <= 16384):
+        raise SamplesError(
+            f"size={size!r} was given and should be (height, width) in pixels, such as (224, 224)."
+        )
+    return height, width
+
+
+def resize(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    """Resize to (height, width): averaged when it shrinks, interpolated when it grows."""
+    if size is None or image.size == (size[1], size[0]):
+        return image
+    how = Image.Resampling.BOX if image.width > size[1] else Image.Resampling.BILINEAR
+    return image.resize((size[1], size[0]), how)
+
+
+def plain(image: Image.Image, grey: bool = False) -> Image.Image:
+    """Turn any PIL image upright and into RGB (or grey) over white.
+
+    Sixteen-bit grey is divided by 257 whatever it holds, so that images of one set stay comparable. Floats
+    count as [0, 1] when they do not exceed 1, else as [0, 255].
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        image = Image.fromarray(in_bytes(np.asarray(image), image.mode))
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if grey else "RGB")
+
+
+def in_bytes(values: np.ndarray, mode: str, top: float | None = None) -> np.ndarray:
+    """Numbers as bytes; ``top`` is the largest number of the picture that ``values`` are a part of."""
+    if mode.startswith("I;16"):
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float32))
+    top = values.max(initial=0) if top is None else top
+    full = 1 if mode == "F" and top <= 1 else 255 if top <= 255 else 65535
+    return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The schema of samples: one ``xarray.Dataset`` whose names mean the same everywhere."""
+"""Images: their schema, and what a model of images is given."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views.errors import SamplesError
-from xai_views.samples.checks import WORDS, as_labels, check_label, check_names, in_memory, numbered
-from xai_views.samples.signals import is_signals, validate_signals
+from xai_views.contract.kind import Taking
+from xai_views.errors import ModelError, SamplesError
+from xai_views.kinds.arrays import ArrayKind, described, with_step
+from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
+from xai_views.kinds.pixels import FORMATS, fit, fit_ids, tile
 
 IMAGE_DIMS = ("sample", "y", "x", "channel")
 TRUTH_DIMS = ("sample", "y", "x")
@@ -80,7 +82,7 @@ def dataset(
             variables[key] = (TRUTH_DIMS, truth)
     if parts is not None:
         known["parts"] = [str(p) for p in parts]
-    return validate(xr.Dataset(variables, attrs={**known, **attrs}))
+    return validate_images(xr.Dataset(variables, attrs={**known, **attrs}))
 
 
 def _pictures(image: Any) -> Any:
@@ -119,11 +121,10 @@ def _as_ids(part: Any) -> Any:
     return part.astype(np.int16)
 
 
-def validate(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema, with names and attributes it may lack.
+def validate_images(ds: xr.Dataset) -> xr.Dataset:
+    """Return ``ds`` when it follows the schema of images, with names and attributes it may lack.
 
-    Values in memory are looked at; those of lazy images only when :func:`images` computes them. Floats
-    become float32.
+    Values in memory are looked at; those of lazy images only when they are computed. Floats become float32.
 
     Parameters
     ----------
@@ -140,30 +141,10 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     SamplesError
         In one sentence: what came, what was expected, what to do.
     """
-    if is_signals(ds):
-        return validate_signals(ds)
-    if not isinstance(ds, xr.Dataset) or "image" not in ds:
-        came = f"variables {sorted(map(str, ds))}" if isinstance(ds, xr.Dataset) else type(ds).__name__
-        raise SamplesError(
-            f"samples came as {came} and need a variable 'image' [sample, y, x, channel]; "
-            "build "
-            "them with xai_views.samples.dataset."
-        )
     _check_image(ds["image"])
     if ds["image"].dtype.kind == "f" and ds["image"].dtype != np.float32:
         ds = ds.assign(image=ds["image"].astype(np.float32))
-    words = {k: ds.attrs.get(k, v) for k, v in WORDS.items()}
-    classes = ds.attrs.get("classes", [])
-    classes = [classes] if isinstance(classes, str) else [str(c) for c in classes]
-    ds = ds.assign_attrs({**words, "classes": classes})
-    if len(set(classes)) < len(classes):
-        twice = next(c for c in classes if classes.count(c) > 1)
-        raise SamplesError(f"the class name {twice!r} is used twice; class names must be unique.")
-    if "name" not in ds:
-        ds = ds.assign(name=("sample", np.asarray(numbered(ds.sizes["sample"]))))
-    check_names(ds["name"])
-    if "label" in ds:
-        check_label(ds["label"], classes)
+    ds = described(ds)
     for truth in ("part", "mask"):
         if truth in ds:
             _check_truth(ds, truth)
@@ -236,4 +217,118 @@ def _check_truth(ds: xr.Dataset, key: str) -> None:
             f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] and {len(parts)} "
             "parts are "
             "named; name each id from 0 on."
+        )
+
+
+class ImageKind(ArrayKind):
+    """Pictures ``image [sample, y, x, channel]``: uint8, or floats in [0, 1]; grey or RGB."""
+
+    key, plural, dims = "image", "images", IMAGE_DIMS
+    accepts = tuple(f".{f.lower()}" for f in (*FORMATS, "jpg", "tif"))
+
+    def validate(self, ds: xr.Dataset) -> xr.Dataset:
+        """As :func:`validate_images`."""
+        return validate_images(ds)
+
+    def usable(self, computed: np.ndarray) -> np.ndarray:
+        """Return images whose floats lie in [0, 1], or raise a one-sentence :class:`SamplesError`."""
+        if computed.dtype.kind == "f" and computed.size:
+            check_range(computed)
+        return computed
+
+    def check(self, model: Taking, given: np.ndarray) -> None:
+        """Raise a one-sentence :class:`ModelError` unless ``given`` is ``[N, H, W, C]`` as the model expects."""
+        check_shape(model, given)
+        if given.dtype != np.uint8:
+            check_unit_range(model, given, self.plural)
+
+    def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
+        """Images ``[N, H, W, C]`` as a tensor ``[N, C, H, W]`` in [0, 1]."""
+        import torch
+
+        x = torch.from_numpy(np.ascontiguousarray(given.transpose(0, 3, 1, 2)))
+        return x.to(device, dtype) / (255 if given.dtype == np.uint8 else 1)
+
+    def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:
+        """Shape of the tensor of one sample; of 64x64 pixels when any size will do."""
+        return [1, channels, *(size or (64, 64))]
+
+    def size_of(self, given: np.ndarray) -> tuple[int, ...]:
+        """Height and width of images ``[N, H, W, C]``."""
+        return tuple(given.shape[1:3])
+
+    def said(self, model: Taking) -> str:
+        """What a model takes, in words."""
+        size = "any size" if model.size is None else "x".join(map(str, model.size))
+        return f"{model.channels} channel(s), {size}"
+
+    def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
+        """Crop around the centre, resize, and turn grey or RGB, as the model expects; truths alike.
+
+        Parameters
+        ----------
+        model : Taking
+            ``channels`` and ``size`` are looked at; with any size the pictures keep theirs.
+        ds : xarray.Dataset
+            Images.
+
+        Returns
+        -------
+        xarray.Dataset
+            The same when they fit; else in memory, with the attribute ``prepared``.
+        """
+        h, w, c = ds["image"].shape[1:]
+        size = (h, w) if model.size is None else tuple(model.size)
+        if (h, w, c) == (*size, model.channels):
+            return ds
+        pictures = self.inputs(ds, slice(None))
+        if pictures.dtype != np.uint8:
+            pictures = np.round(pictures * 255).astype(np.uint8)
+        new = {"image": (IMAGE_DIMS, np.stack([fit(p, size, model.channels) for p in pictures]))}
+        for truth in ("part", "mask"):
+            if truth in ds:
+                new[truth] = (TRUTH_DIMS, np.stack([fit_ids(t, size) for t in ds[truth].values]))
+        out = ds.drop_dims(["y", "x", "channel"]).assign(new)
+        step = {"from": [h, w, c], "to": [*size, model.channels]}
+        return self.validate(with_step(out, step="fit", **step))
+
+    def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
+        """A picture ``[H, W, C]``, cut square around its centre: ``[side, side, 3]`` uint8."""
+        return tile(array, side)
+
+
+def check_shape(model: Taking, images: np.ndarray) -> None:
+    """Raise a one-sentence :class:`ModelError` unless images have the dimensions, channels and size that a model expects."""
+    want = f"[N, {'H, W' if model.size is None else f'{model.size[0]}, {model.size[1]}'}, {model.channels}]"
+    if images.ndim != 4:
+        raise ModelError(
+            f"model {model.name!r} got images of shape {list(images.shape)} and expects {want}; add the missing "
+            "dimension, for instance images[None]."
+        )
+    n, h, w, c = images.shape
+    if c != model.channels:
+        first = " (channels first? use images.transpose(0, 2, 3, 1))" if h == model.channels else ""
+        raise ModelError(
+            f"model {model.name!r} expects {model.channels} channel(s) and got images of shape {[n, h, w, c]}{first}; "
+            "convert grey to RGB or RGB to grey before asking it."
+        )
+    if model.size is not None and (h, w) != tuple(model.size):
+        raise ModelError(
+            f"model {model.name!r} was trained on {model.size[0]}x{model.size[1]} pixels and got {h}x{w}; resize the "
+            "images, for instance open_samples(..., size=...)."
+        )
+
+
+def check_unit_range(model: Taking, given: np.ndarray, plural: str) -> None:
+    """Raise a one-sentence :class:`ModelError` unless pixels are finite and in [0, 1]."""
+    low, high = float(given.min(initial=0)), float(given.max(initial=0))
+    if not np.isfinite([low, high]).all():
+        raise ModelError(
+            f"model {model.name!r} got {plural} with values that are not finite; replace them, for instance with "
+            "numpy.nan_to_num."
+        )
+    if low < 0 or high > 1:
+        raise ModelError(
+            f"model {model.name!r} expects uint8 {plural} or floats in [0, 1] and got {given.dtype} in "
+            f"[{low:.3g}, {high:.3g}]; divide by the largest possible value."
         )
