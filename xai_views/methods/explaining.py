@@ -104,7 +104,7 @@ def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = 
 
 
 def finish(
-    parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Method, ask: Ask, batch: int
+    parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Method, ask: Ask, batch: int = 1
 ) -> xr.Dataset:
     """Join single explanations, name the samples, add roles and provenance, and validate."""
     ds = with_roles(combine(parts), method.gives)
