@@ -182,7 +182,7 @@ class SicApp(App):
             self.session.edit(**self.state.edits())
         except XaiViewsError as e:
             if not self.state.undo():  # an address may ask for a set that this model cannot have
-                self.state.edit(**UNCHANGED)
+                self.state.param.update(**UNCHANGED)
             self.problem = str(e)
             return
         self.problem = ""

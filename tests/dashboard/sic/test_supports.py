@@ -221,3 +221,21 @@ def test_a_slow_choice_is_made_beside_the_event_loop(open_app, monkeypatch):
 
 
 # -- what is said ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"), [({"added": [[5, 0]]}, "training position 5"), ({"added": [[105, 3]]}, "class 3")]
+)
+def test_a_set_that_cannot_be_is_said_and_left_out(open_app, edits, said):
+    app = open_app(**edits)
+    assert said in app.problem
+    assert not app.state.edited
+    assert not app.state.can_undo
+    assert app.session.supports == app.model.supports
+    position, _ = choose(app)
+    app.state.edit(excluded=[position])
+    assert app.problem == ""
+    app.state.edit(**edits)
+    assert said in app.problem
+    assert app.state.excluded == [position]
+    assert app.state.added == []
