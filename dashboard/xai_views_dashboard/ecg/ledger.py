@@ -101,20 +101,19 @@ class LedgerPanel(Following):
             self.app.state.names = {**self.app.state.names, str(c): event.new}
 
     async def compute(self) -> Any:
-        """The explanation of the record with its edits."""
+        """The explanation of the record with its edits, and its bill."""
+        from xai_views.methods.ecg_clusters.ledger import ledger
+
         app = self.app
         i = app.state.sample
-        return i, await app.explained(i)
+        result = await app.explained(i)
+        truth = app.session.evidence(i, int(result["target_class"].values[0, 0]))
+        return result, ledger(result, None if truth is None else truth.any(0))
 
     def write(self, answer: Any) -> None:
         """Write rows, the closing line and what an ablation says."""
-        from xai_views.methods.ecg_clusters.ledger import ledger
-
-        i, result = answer
+        result, bill = answer
         app = self.app
-        target = int(result["target_class"].values[0, 0])
-        truth = app.session.evidence(i, target)
-        bill = ledger(result, None if truth is None else truth.any(0))
         self.listing.rows = rows_of(bill, app.names_of(result))
         parts = {
             "bias": bill.bias,
@@ -123,7 +122,8 @@ class LedgerPanel(Following):
             "residual": bill.residual,
         }
         sums = " + ".join(f"{word} {number(v)}" for word, v in parts.items())
-        self.close.object = f"<p>{sums} = <b>logit {number(bill.logit)}</b> of {escape(app.model.classes[target])}, the network's own.</p>"
+        name = escape(app.model.classes[bill.target])
+        self.close.object = f"<p>{sums} = <b>logit {number(bill.logit)}</b> of {name}, the network's own.</p>"
         self.words.object = f"<p>{escape(self._said(result))}</p>"
         self.undo.disabled = not app.state.can_undo
         self._chosen()

@@ -1,23 +1,23 @@
 """How much every step of every lead matters to one logit: gradients, integrated gradients and occlusion of signals.
 
-One record at a time and in calls of bounded size, so that whoever asks can stop between two of them. Sources: integrated
-gradients, Sundararajan, Taly and Yan (2017); occlusion, Zeiler and Fergus (2014). Both are those of captum.
+One record at a time and in calls of bounded size, so that whoever asks can stop between two of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from xai_views.contract.method import Progress
 from xai_views.engine.attribution.bcos import contribution, pull_back
-from xai_views.engine.attribution.gradients import exact
+from xai_views.engine.attribution.gradients import STEPS
+from xai_views.engine.attribution.steps import Asked, exact, occlusion_windows, relayed, whole
 from xai_views.errors import MethodError, nearest
-from xai_views.models import passes
 from xai_views.models.evidence import pull_vectors
-from xai_views.models.tracing import forward, module_of
 
 #: name -> what it costs per record, beside 2 forward passes for what it leaves open.
 METHODS: dict[str, str] = {
@@ -32,8 +32,15 @@ WINDOWS = 25
 #: Steps of a lead that go through a network together.
 AT_ONCE = 12 * 4096 * 8
 
-#: Passes of the network since the last one, until a map ``[lead, time]`` and what it leaves open are there.
-Attributing = Generator[int, None, tuple[np.ndarray, float]]
+#: How far it is, with ``(map, gap)`` as they are so far where that says something; the whole ones at the end.
+Attributing = Generator[Progress, None, tuple[np.ndarray, float]]
+
+
+class _Leads(Asked):
+    """The network asked with ``[N, 1, lead, time]``, so that a window may cover a single lead."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return super().__call__(x[:, 0])
 
 
 def attributing(
@@ -68,8 +75,8 @@ def attributing(
 
     Yields
     ------
-    int
-        Passes of the network since the last time. Between two yields nothing is held that others could feel.
+    Progress
+        Before each call of the network.
 
     Returns
     -------
@@ -90,27 +97,32 @@ def attributing(
         When the signal does not fit the network.
     """
     x = model.tensor(np.asarray(signal)[None])
-    target = _target(model, target)
-    _check(model, name, steps, batch)
+    _check(model, target, name, steps, batch)
+    asked = _Leads(model, cost(model, name, steps=steps, window=window))
+    yield asked.so_far()
     if name == OWN:
-        map_, gap = contribution_map(model, x, target)
-        yield 1
-        return map_, gap
-    batch = batch or max(1, AT_ONCE // max(1, x[0].numel()))
-    with torch.no_grad():
-        whole, zero = (
-            forward(module_of(model), torch.cat([x, torch.zeros_like(x)]))[:, target].double().tolist()
-        )
-    yield 2
-    if name == "occlusion":
-        map_ = yield from _occlusion(model, x, target, whole, window_steps(model, window), batch)
-    elif name == "integrated gradients":
-        map_ = yield from _integrated(model, x, target, steps, batch)
-    else:
-        map_ = (_gradients(model, x, target) * x)[0]
-        yield 1
-    found = map_.to(x.dtype).cpu().numpy()
-    return found, whole - zero - float(found.sum(dtype=np.float64))
+        return contribution_map(model, x, target)
+    cells = window_steps(model, window) if name == "occlusion" else 1
+    x, targets = x[:, None], torch.tensor([target], device=x.device)
+    with exact(x.device), torch.no_grad():
+        whole, zero = asked.of(torch.cat([x, torch.zeros_like(x)]), targets.repeat(2)).double().tolist()
+
+    def closed(map_: torch.Tensor) -> tuple[np.ndarray, float]:
+        found = (map_.detach() / cells).to(x.dtype).cpu().numpy()
+        return found, whole - zero - float(found.sum(dtype=np.float64))
+
+    options = {
+        "steps": steps,
+        "batch": batch or max(1, AT_ONCE // x.numel()),
+        "window": (1, cells),
+        "stride": (1, -(-cells // 2)),
+        "baseline": torch.zeros_like(x),
+    }
+    run = relayed(
+        STEPS[name](asked, x, targets, options),
+        lambda p: replace(p, partial=p.partial and [closed(p.partial[0])]),
+    )
+    return closed((yield from run)[0, 0])
 
 
 def attribute(
@@ -139,19 +151,16 @@ def attribute(
         raise MethodError(
             f"{len(signals)} record(s) came with targets of shape {list(np.shape(targets))}; give one class number per record."
         )
-    done, total, found = 0, len(signals) * cost(model, name, steps=steps, window=window), []
-    for signal, target in zip(signals, targets, strict=True):
-        if progress is not None:
-            progress(done, total)
-        run = attributing(model, signal, target, name, steps=steps, window=window, batch=batch)
-        while True:
-            try:
-                done += next(run)
-            except StopIteration as end:
-                found.append(end.value)
-                break
+    found = []
+    for row, (signal, target) in enumerate(zip(signals, targets, strict=True)):
+
+        def told(done: int, total: int, row: int = row) -> None:
             if progress is not None:
-                progress(done, total)
+                progress(row * total + done, len(signals) * total)
+
+        found.append(
+            whole(attributing(model, signal, target, name, steps=steps, window=window, batch=batch), told)
+        )
     if not found:
         return np.zeros(signals.shape, np.float32), np.zeros(0)
     return np.stack([m for m, _ in found]), np.array([g for _, g in found])
@@ -160,63 +169,10 @@ def attribute(
 def cost(model: Any, name: str, *, steps: int = 32, window: float = 0.0) -> int:
     """Forward passes that the attribution of one record needs."""
     if name == "occlusion":
-        return 2 + model.channels * len(_starts(model.size[0], window_steps(model, window)))
+        cells = window_steps(model, window)
+        shape = (model.channels, model.size[0])
+        return 3 + len(occlusion_windows(shape, (1, cells), (1, -(-cells // 2))))
     return 1 if name == OWN else 2 + (steps if name == "integrated gradients" else 1)
-
-
-# -- one record ``x [1, lead, time]`` ---------------------------------------------------------------------------
-
-
-def _gradients(model: Any, x: torch.Tensor, target: int) -> torch.Tensor:
-    """Gradients ``[n, lead, time]`` of a logit at records ``[n, lead, time]``."""
-    with exact(x.device):
-        leaf = x.detach().clone().requires_grad_()
-        logit = forward(module_of(model), leaf)[:, target].sum()
-        passes.count_backward(len(x))
-        return torch.autograd.grad(logit, leaf)[0].detach()
-
-
-def _integrated(
-    model: Any, x: torch.Tensor, target: int, steps: int, batch: int
-) -> Generator[int, None, torch.Tensor]:
-    """Mean gradient on the way from zeros to the record, times the record."""
-    point, weight = np.polynomial.legendre.leggauss(steps)
-    point, weight = (torch.from_numpy(v / 2).to(x)[:, None, None] for v in (point + 1, weight))
-    total = torch.zeros_like(x[0])
-    for start in range(0, steps, batch):
-        part = slice(start, start + batch)
-        total += (_gradients(model, point[part] * x, target) * weight[part]).sum(0)
-        yield len(point[part])
-    return total * x[0]
-
-
-def _occlusion(
-    model: Any, x: torch.Tensor, target: int, whole: float, cells: int, batch: int
-) -> Generator[int, None, torch.Tensor]:
-    """Mean drop of the logit ``whole`` over the windows that cover a step of a lead, divided by their length."""
-    starts = _starts(x.shape[2], cells)
-    places = [(lead, start) for lead in range(x.shape[1]) for start in starts]
-    total = torch.zeros(x.shape[1:], dtype=torch.float64)
-    times = torch.zeros(x.shape[2], dtype=torch.float64)
-    for start in starts:
-        times[start : start + cells] += 1
-    for first in range(0, len(places), batch):
-        part = places[first : first + batch]
-        hidden = x.repeat(len(part), 1, 1)
-        for row, (lead, start) in enumerate(part):
-            hidden[row, lead, start : start + cells] = 0
-        with torch.no_grad():
-            logit = forward(module_of(model), hidden)[:, target].double().cpu()
-        for (lead, start), said in zip(part, logit.tolist(), strict=True):
-            total[lead, start : start + cells] += (whole - said) / cells
-        yield len(part)
-    return total / times
-
-
-def _starts(total: int, cells: int) -> range:
-    """First steps of windows that overlap by half and reach the end."""
-    stride = -(-cells // 2)
-    return range(0, max(total - cells, 0) + stride, stride)
 
 
 def has_own(model: Any) -> bool:
@@ -246,7 +202,7 @@ def contribution_map(model: Any, x: torch.Tensor, target: int) -> tuple[np.ndarr
     return map_[0].cpu().numpy(), logit - network.bias - float(map_[0].double().sum())
 
 
-def _target(model: Any, target: Any) -> int:
+def _check(model: Any, target: Any, name: str, steps: int, batch: int | None) -> None:
     classes = len(model.classes)
     if not isinstance(target, int | np.integer) or isinstance(target, bool):
         raise MethodError(f"the class {target!r} was asked for; give one class number per record.")
@@ -254,10 +210,6 @@ def _target(model: Any, target: Any) -> int:
         raise MethodError(
             f"class {target} was asked for and {model.name!r} has the classes 0 to {classes - 1}; ask for those."
         )
-    return int(target)
-
-
-def _check(model: Any, name: str, steps: int, batch: int | None) -> None:
     if name == OWN and not has_own(model):
         raise MethodError(
             f"a contribution map was asked of {model.name!r}, and only SIC networks have one; ask for {', '.join(METHODS)}."

@@ -18,6 +18,7 @@ import xarray as xr
 from xai_views.contract.ask import Ask
 from xai_views.contract.content import Content
 from xai_views.contract.method import PREDICTED, Method, Progress
+from xai_views.engine.attribution.steps import relayed
 from xai_views.engine.clusters import ablation, soft
 from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
 from xai_views.errors import MethodError, ModelError
@@ -281,21 +282,29 @@ def _attributed(
     keys = [o.attribution_key(a) if a.attribution else None for a, o in zip(asks, found, strict=True)]
     missing = [i for i, key in enumerate(keys) if key is not None and key not in found[i].attributions]
     options = [{"steps": a.attribution_steps, "window": a.window} for a in asks]
-    done, total = 0, sum(cost(model, asks[i].attribution, **options[i]) for i in missing)
+    costs = {i: cost(model, asks[i].attribution, **options[i]) for i in missing}
+    done = 0
     for i in missing:
+
+        def with_map(map_: np.ndarray, gap: float, i: int = i) -> EcgObserved:
+            """What is known of the record with an attribution, whose padding is in the gap."""
+            observation, own = found[i].copy(), map_.copy()
+            outside = own[:, observation.steps(asks[i]) :]  # a window of occlusion may reach there
+            gap += float(outside.sum(dtype=np.float64))
+            outside[:] = 0
+            put(observation.attributions, keys[i], (own, gap))
+            return observation
+
+        def told(p: Progress, i: int = i, done: int = done) -> Progress:
+            partial: list[EcgObserved | None] | None = None
+            if p.partial:
+                partial = [None] * len(found)
+                partial[i] = with_map(*p.partial[0])
+            return Progress(done + p.done, sum(costs.values()), partial)
+
         run = attributing(model, signals[i], keys[i][1], asks[i].attribution, **options[i])
-        while True:
-            try:
-                done += next(run)
-            except StopIteration as end:
-                map_, gap = end.value
-                break
-            yield Progress(done, total)
-        # a window of occlusion may reach from the signal into its padding
-        outside = map_[:, found[i].steps(asks[i]) :]
-        gap += float(outside.sum(dtype=np.float64))
-        outside[:] = 0
-        put(found[i].attributions, keys[i], (map_, gap))
+        found[i] = with_map(*(yield from relayed(run, told)))
+        done += costs[i]
     return found
 
 
