@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from xai_views.engine.clusters.labels import connected
+
 COHERENT_CELLS = 2  # a cluster whose median piece is this small is scattered
 
 
@@ -91,26 +93,6 @@ def coherence(labels: Any) -> float:
     equal = [(np.diff(labels, axis=axis) == 0).ravel() for axis in range(labels.ndim)]
     both = np.concatenate(equal)
     return float(both.mean()) if both.size else 1.0
-
-
-def connected(labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces of equal labels that are connected along the axes.
-
-    Returns
-    -------
-    pieces : ndarray
-        Of the shape of the labels, numbered from 0.
-    owner : ndarray
-        The label of each piece.
-    """
-    from skimage.measure import label
-
-    labels = np.asarray(labels).astype(np.int64)
-    # numbered from 1 on, because 0 would be a background
-    pieces = label(labels - labels.min() + 1, background=0, connectivity=1) - 1
-    owner = np.zeros(int(pieces.max()) + 1, np.int64)
-    owner[pieces.ravel()] = labels.ravel()
-    return pieces, owner
 
 
 def fragmentation(labels: Any) -> dict[str, float]:
