@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xai_views import apps
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.methods.nave.method import NaveMethod
 from xai_views.models import passes, taps
 from xai_views.models.heads import find_head
 from xai_views_dashboard.activations import semantic as module
@@ -39,7 +39,7 @@ def test_shares_add_up_and_a_random_map_is_chance(few):
     before = passes.snapshot()
     table, ranks, named = run(
         module.evaluate(
-            model, samples, (part, samples.attrs["parts"]), NaveAsk(targets=(-1,)), lambda *a: said.append(a)
+            model, samples, (part, samples.attrs["parts"]), NaveMethod().ask(targets=(-1,)), lambda *a: said.append(a)
         )
     )
     spent = {k: v - before[k] for k, v in passes.snapshot().items()}

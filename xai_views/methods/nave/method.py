@@ -74,7 +74,6 @@ class NaveMethod(Method):
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        bounds=(1, None),
         doc="Classes whose logit is taken apart; -1 = the largest.",
     )
     codebook = Content(

@@ -58,7 +58,6 @@ class SaliencyMethod(Method):
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        bounds=(1, None),
         doc="The class that is explained, the first of them; -1 = the largest logit.",
     )
 
