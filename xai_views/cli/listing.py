@@ -58,3 +58,28 @@ def _methods() -> Iterator[tuple[str, str]]:
     for key in registry.entries("methods"):
         method = registry.plain(key)
         yield key, ", ".join(words for words in (method.title, method.cost) if words)
+
+
+def parameters() -> Iterator[str]:
+    """Yield what ``xai-views explain --help`` says of every method: title, then what ``--set`` may change.
+
+    Yields
+    ------
+    str
+    """
+    from xai_views.contract import registry
+
+    yield "methods and their parameters (--set KEY=VALUE):"
+    for key in registry.entries("methods"):
+        method = registry.plain(key)
+        yield f"  {key}: {method.title}"
+        for name in method.declared():
+            declared = method.param[name]
+            yield f"    {name}={_default(getattr(method, name))}  {' '.join((declared.doc or '').split())}"
+
+
+def _default(value: Any) -> str:
+    """A default as one would type it."""
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)

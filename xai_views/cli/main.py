@@ -68,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(
         command("serve", serve, "Open everything that is shipped, or a model of your own, in a browser.")
     )
-    _add_explain(command("explain", explain, "Explain samples and write the explanation to a file."))
+    words = "Explain samples and write the explanation to a file."
+    _add_explain(command("explain", explain, words, formatter_class=_WithMethods))
     command("train", train, "Train a network and write its checkpoint folder.")
     command("list", list_, "List models, samples, methods and apps.")
     doctor_ = command("doctor", doctor, "Check this installation and say what is wrong with it.")
@@ -97,6 +98,21 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
         help="ask for a password, or for a user and a password of a JSON file (default: what PANEL_BASIC_AUTH holds)",
     )
     sub.add_argument("--show", action=argparse.BooleanOptionalAction, default=None, help="open a browser")
+
+
+class _WithMethods(argparse.HelpFormatter):
+    """Help that ends with the installed methods and their parameters; they are imported for it and for nothing else."""
+
+    def format_help(self) -> str:
+        """The help, then the methods."""
+        from xai_views.cli.listing import parameters
+
+        text = super().format_help()
+        return (
+            text + "\n" + "\n".join(parameters()) + "\n"
+            if text.startswith("usage") and "\n\n" in text
+            else text
+        )
 
 
 def _add_explain(sub: argparse.ArgumentParser) -> None:
@@ -211,9 +227,15 @@ def explain(arguments: argparse.Namespace) -> None:
     model.to(device)
     if arguments.first is not None:
         samples = samples.isel(sample=slice(max(arguments.first, 1)))
-    result = explain_(model, samples, arguments.method, **parameters)
+    result = explain_(model, samples, arguments.method, progress=_told, **parameters)
     save(result, out)
     print(f"{out}: {samples.sizes['sample']} samples explained by {result.attrs['method']}.")
+
+
+def _told(done: int, total: int) -> None:
+    """Count on the terminal of a person, in one line."""
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
 def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
@@ -224,7 +246,7 @@ def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip().isidentifier():
-            message = f"--set {pair!r} is not KEY=VALUE, for example --set classes=predicted."
+            message = f"--set {pair!r} is not KEY=VALUE, for example --set k=8."
             raise MethodError(message)
         try:
             found[key.strip()] = yaml.safe_load(value)

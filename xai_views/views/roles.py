@@ -251,9 +251,13 @@ def records(
     for picture in pictures(ds, sample):
         values = picture.values
         about: dict[str, Any] = {
-            "id": f"{name}-{picture.id}", "name": f"{name}: {picture.title}", "leads": tuple(leads), "rate": rate, "signal": signal,
+            "id": f"{name}-{picture.id}",
+            "name": f"{name}: {picture.title}",
+            "leads": tuple(leads),
+            "rate": rate,
+            "signal": signal,
             "text": f"{picture.title} of {name}.",
-        }  # fmt: skip
+        }
         if picture.role == "labels":
             about |= {"cluster": values, "step": seconds / values.shape[-1]}
         elif picture.role in {"signed map", "unsigned map"}:
@@ -280,7 +284,7 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
-    """What is no map, as rows ``{"id", "what", "value"}`` of a table: single figures, ledgers, the answer of every asked class."""
+    """What is no map, as rows ``{"id", "what", "value"}``: single figures, ledgers, the answer of the largest classes."""
     one = single(ds, sample)
     rows: list[dict[str, Any]] = []
     for name in one.data_vars:

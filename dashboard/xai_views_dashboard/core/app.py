@@ -246,8 +246,10 @@ class App(pn.viewable.Viewer):
         canvas.on_settings(self.looked)
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
         state.param.watch(self.moved, "sample")
-        shared = [n for n in state.asked(self.main_method())]
-        state.param.watch(self.asked, [*dict.fromkeys([*shared, *state.TARGETS, *self.drawn])])
+        shared = list(state.asked(self.main_method()))
+        state.param.watch(
+            self.asked, [n for n in dict.fromkeys([*shared, *state.TARGETS, *self.drawn]) if n in state.param]
+        )
         state.param.watch(lambda e: canvas.compose(**self.composed(e.new)), "look")
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
+from concurrent.futures import Future
 from html import escape
 from typing import Any, ClassVar
 
@@ -14,20 +15,26 @@ from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import caller, on_page, start
 
+#: ``told(done, total)`` or ``told(done, total, part)``.
+Told = Callable[..., None]
+
 
 class Job(Panel):
     """A panel whose work is started by a button.
 
     Subclasses give ``wish()`` (what the work depends on, frozen before it starts), ``key(wish)`` (work of equal keys is done
     once for all visitors of the process; None is never shared), ``work(wish, progress)`` (a generator on the worker: it
-    reports ``progress(done, total)`` and yields between its steps, so that others are served) and ``take(answer)``.
+    reports ``progress(done, total)`` and yields between its steps, so that others are served) and ``take(answer)``. Work that
+    is asked of the kernel otherwise overrides ``submit``.
 
     Attributes
     ----------
     verb : str
         On the button.
-    begun : str
-        What is said while it runs.
+    begun, stopped : str
+        What is said while it runs, and when it was stopped.
+    wished : object
+        The wish of the run that is under way, or of the last one.
     """
 
     verb: ClassVar[str] = "Run"
@@ -40,7 +47,9 @@ class Job(Panel):
         self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
         self.bar = pmui.LinearProgress(value=0, width=160, visible=False, variant="determinate")
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self._run: Any = None
+        self.wished: Any = None
+        self.running = False
+        self._future: Future | None = None
         super().__init__(app)
         self.go.on_click(lambda _: start(self.run()))
         self.stop.on_click(lambda _: self.cancel())
@@ -65,50 +74,56 @@ class Job(Panel):
         """Do it, on the worker; a generator that yields between steps and returns the answer."""
         raise NotImplementedError
 
+    async def submit(self, wish: Any, told: Told) -> Future:
+        """Give the work to the kernel; ``told(done, total, part)`` may be called from any thread."""
+        return self.app.session.job(self.key(wish), lambda progress: self.work(wish, progress), told)
+
     def take(self, answer: Any) -> None:
         """Write the answer."""
         raise NotImplementedError
 
-    # -- running ------------------------------------------------------------------------------------------------
+    def refine(self, part: Any, done: int, total: int) -> None:
+        """Write what is known so far, for work that tells of parts."""
 
-    @property
-    def running(self) -> bool:
-        """Whether the work is under way."""
-        return self._run is not None and not self._run.done()
+    # -- running ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Start, or join those who wait for the same; the page stays usable meanwhile."""
         if self.running:
             return
         try:
-            wish = self.wish()
+            wish = self.wished = self.wish()
         except XaiViewsError as error:
             self.say(str(error))
             return
         page = caller()
+        self.running = True
         self.go.disabled, self.stop.disabled = True, False
         self.say(self.begun)
-        run = self._run = self.app.session.job(
-            self.key(wish),
-            lambda progress: self.work(wish, progress),
-            lambda d, t: page(lambda: self._count(run, d, t)),
-        )
         answer, said = None, ""
+
+        def told(done: int, total: int, part: Any = None) -> None:
+            page(lambda: self._count(wish, done, total, part))
+
         try:
-            answer = await asyncio.wrap_future(run)
+            self._future = await self.submit(wish, told)
+            answer = await asyncio.wrap_future(self._future)
         except asyncio.CancelledError:
             said = self.stopped
         except XaiViewsError as error:
             said = str(error)
-        on_page(lambda: self._ended(run, answer, said))
+        on_page(lambda: self._ended(answer, said))
 
-    def _count(self, run: Any, done: int, total: int) -> None:
-        if run is self._run and not run.done() and total > 0:
+    def _count(self, wish: Any, done: int, total: int, part: Any) -> None:
+        if wish is not self.wished or self._future is None or self._future.done():
+            return  # the answer, or another run, is there
+        if total > 0:
             self.bar.param.update(visible=True, value=min(100, round(100 * done / total)))
+        if part is not None:
+            self.refine(part, done, total)
 
-    def _ended(self, run: Any, answer: Any, said: str) -> None:
-        if run is not self._run:
-            return  # another run has begun since
+    def _ended(self, answer: Any, said: str) -> None:
+        self.running, self._future = False, None
         self.bar.visible = False
         self.go.disabled, self.stop.disabled = False, True
         if said:
@@ -118,8 +133,8 @@ class Job(Panel):
 
     def cancel(self) -> None:
         """Stop at the next step; others who wait for the same go on."""
-        if self.running:
-            self._run.cancel()
+        if self._future is not None:
+            self._future.cancel()
 
     def say(self, sentence: str) -> None:
         """Write one sentence beside the button."""

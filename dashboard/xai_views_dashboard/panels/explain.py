@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import Future
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -18,10 +20,9 @@ from xai_views.contract.method import QUESTIONS, Method
 from xai_views.errors import XaiViewsError
 from xai_views.views import Canvas, ECGPaper, Listing, roles
 from xai_views_dashboard.core.controls import control
+from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.method_pages import link
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.panel import Panel
-from xai_views_dashboard.core.tasks import caller, on_page, start
 
 COLUMNS = [
     {"key": "what", "title": "figure"},
@@ -29,7 +30,17 @@ COLUMNS = [
 ]
 
 
-class ExplainPanel(Panel):
+@dataclass(eq=False)
+class Asked:
+    """What is asked of one sample, and the sample once it is read."""
+
+    ask: Ask
+    sample: int
+    name: str
+    image: Any = None
+
+
+class ExplainPanel(Job):
     """Explain the sample in view by any installed method that fits the model.
 
     Parameters
@@ -41,15 +52,13 @@ class ExplainPanel(Panel):
     title = "Explain"
     question = "compared"
     watched = ("sample",)
+    verb = "Explain"
+    stopped = "Stopped; what is drawn is what was known until then."
 
     def __init__(self, app: Any) -> None:
         self.choice = pmui.Select(label="Method", options=[], width=280, size="small")
         self.settings = pn.FlexBox(gap="8px", margin=(0, 8), align_items="center")
-        self.go = pmui.Button(label="Explain", variant="contained", size="small", disabled=True)
-        self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
-        self.bar = pmui.LinearProgress(value=0, width=160, visible=False, variant="determinate")
         self.about = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16))
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.others = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.pictures = pn.Column(sizing_mode="stretch_width")
         self.listing = Listing(label="Figures of the explanation", columns=COLUMNS)
@@ -58,12 +67,10 @@ class ExplainPanel(Panel):
         self.method: Method | None = None
         self.result: xr.Dataset | None = None
         self._canvas: Canvas | None = None
-        self._run: Any = None
         self._turns, self._frame = 0, b""
         super().__init__(app)
         self.choice.param.watch(lambda e: self.choose(e.new), "value")
-        self.go.on_click(lambda _: start(self.run()))
-        self.stop.on_click(lambda _: self.cancel())
+        self.go.disabled = True  # until a method is chosen
 
     # -- what can be asked --------------------------------------------------------------------------------------
 
@@ -104,95 +111,57 @@ class ExplainPanel(Panel):
         self.method = registry.method(key)
         made = (control(self.method, name) for name in self.method.declared())
         self.settings.objects = [widget for widget in made if widget is not None]
-        self.about.object = f"<p><strong>{escape(QUESTIONS.get(self.method.question, ''))}</strong> Cost: {escape(self.method.cost)}.{link(key)}</p>"
+        question = escape(QUESTIONS.get(self.method.question, ""))
+        self.about.object = f"<p><strong>{question}</strong> Cost: {escape(self.method.cost)}.{link(key)}</p>"
         self.go.disabled = False
 
     # -- running ------------------------------------------------------------------------------------------------
 
-    @property
-    def running(self) -> bool:
-        """Whether an explanation is being made."""
-        return self._run is not None and not self._run.done()
+    def wish(self) -> Asked:
+        """The sample in view and what is asked of it."""
+        app = self.app
+        if self.method is None:
+            raise XaiViewsError("no method is chosen; choose one of the list.")
+        held = app.state.asked(self.method)
+        target = {"targets": held["targets"]} if "targets" in held else {}  # the class that the page explains
+        return Asked(self.method.ask(**target), app.state.sample, app.session.names[app.state.sample])
 
-    async def run(self) -> None:
-        """Explain; partial answers are drawn as they come, and the last one stays."""
-        if self.method is None or self.running:
-            return
-        app, page = self.app, caller()
-        sample, session = app.state.sample, app.session
-        name = session.names[sample]
-        try:
-            ask = self.method.ask()
-        except XaiViewsError as error:
-            self.say(str(error))
-            return
-        self.go.disabled, self.stop.disabled = True, False
-        self.say(f"Explaining {name}; every other part of the page can be used meanwhile.")
-        image = await asyncio.to_thread(session.image, sample)
+    async def submit(self, wish: Asked, told: Told) -> Future:
+        """Ask the kernel; partial answers are drawn as they come."""
+        session = self.app.session
+        wish.image = await asyncio.to_thread(session.image, wish.sample)
         self._canvas, self._turns = None, self._turns + 1
 
         def partial(_: int, ds: xr.Dataset | None, done: int, total: int) -> None:
-            page(lambda: self._refined(run, ds, done, total, sample, image, ask))
+            told(done, total, ds)
 
-        answer, said = None, ""
-        run = self._run = session.request(sample, image, ask, priority=1, partial=partial)
-        try:
-            answer = (await asyncio.wrap_future(run))[0]
-        except asyncio.CancelledError:
-            said = "Stopped; what is drawn is what was known until then."
-        except XaiViewsError as error:
-            said = str(error)
-        on_page(lambda: self._ended(run, answer, said, sample, image, ask))
+        return session.request(wish.sample, wish.image, wish.ask, priority=1, partial=partial)
 
-    def _refined(
-        self, run: Any, ds: xr.Dataset | None, done: int, total: int, sample: int, image: Any, ask: Ask
-    ) -> None:
-        if run is not self._run or run.done():
-            return  # the final answer, or another run, is there
-        if total > 0:
-            self.bar.param.update(visible=True, value=min(100, round(100 * done / total)))
-        if ds is not None:
-            self.draw(ds, sample, image, ask, final=False)
-            self.say(f"{done} of {total} done; what is drawn is refined until all are.")
+    def refine(self, part: xr.Dataset, done: int, total: int) -> None:
+        """Draw a partial answer."""
+        self.draw(part, self.wished, final=False)
+        self.say(f"{done} of {total} done; what is drawn is refined until all are.")
 
-    def _ended(
-        self, run: Any, answer: xr.Dataset | None, said: str, sample: int, image: Any, ask: Ask
-    ) -> None:
-        if run is not self._run:
-            return
-        self.bar.visible = False
-        self.go.disabled, self.stop.disabled = False, True
-        if answer is None:
-            self.say(said)
-            return
-        self.result = self.draw(answer, sample, image, ask)
-        self.say(roles.sentence(self.result, self.app.session.names[sample]))
-
-    def cancel(self) -> None:
-        """Stop at the next step."""
-        if self.running:
-            self._run.cancel()
-
-    def say(self, sentence: str) -> None:
-        """Write one sentence beside the button."""
-        self.words.object = f"<p>{escape(sentence)}</p>"
+    def take(self, answer: list[xr.Dataset]) -> None:
+        """Draw the answer, and say how it is made again."""
+        self.result = self.draw(answer[0], self.wished)
+        self.say(roles.sentence(self.result, self.wished.name))
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
-    def draw(self, ds: xr.Dataset, sample: int, image: Any, ask: Ask, final: bool = True) -> xr.Dataset:
+    def draw(self, ds: xr.Dataset, wish: Asked, final: bool = True) -> xr.Dataset:
         """Draw an explanation by the roles of its variables; return it with them."""
-        method = registry.plain(ask.method)
+        method = registry.plain(wish.ask.method)
         ds = with_roles(
             ds.assign_coords({"class": list(self.app.model.classes)}) if "class" in ds.dims else ds,
             method.gives,
         )
-        name = self.app.session.names[sample]
         if self.app.model.kind == "signal":
-            self._papers(ds, name, image)
+            self._papers(ds, wish.name, wish.image)
         else:
-            self._tiles(ds, name, image, final)
+            self._tiles(ds, wish.name, wish.image, final)
         self.listing.rows = roles.figures(ds)
-        self.code.object = reproduce(self.app, name, ask)
+        self.code.object = reproduce(self.app, wish.name, wish.ask)
         wanted = [self.pictures, self.listing, *([self.code] if final else [])]
         if self.drawn.objects != wanted:
             self.drawn.objects = wanted
@@ -206,9 +175,14 @@ class ExplainPanel(Panel):
                 return self._frame
 
             self._canvas = Canvas(
-                provider, order=[name], context=str(self._turns), layout=roles.layout(roles.pictures(ds)), page_keys=False, sizing_mode="stretch_width",
-                settings={"toolbar": True, "prefetch": False},
-            )  # fmt: skip
+                provider,
+                order=[name],
+                context=str(self._turns),
+                layout=roles.layout(roles.pictures(ds)),
+                page_keys=False,
+                sizing_mode="stretch_width",
+                settings={"prefetch": False},
+            )
             self.pictures.objects = [self._canvas]
         else:
             self._canvas.push(frame)
@@ -229,12 +203,12 @@ class ExplainPanel(Panel):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Every installed method that fits this model, with the parameters that it declares. What it gives is drawn by what "
-                "it is: signed maps around a neutral zero, regions, figures. Maps of different methods answer different questions."
+                "Every installed method that fits this model, with the parameters that it declares. What it gives is drawn by "
+                "what it is: signed maps around a neutral zero, regions, figures. Maps of different methods answer different "
+                "questions."
             ),
-            pn.FlexBox(
-                self.choice, self.go, self.stop, self.bar, align_items="center", gap="8px", margin=(4, 16)
-            ),
+            self.choice,
+            self.buttons(),
             self.about,
             self.settings,
             self.words,
