@@ -12,13 +12,13 @@ import xarray as xr
 
 from xai_views import catalogue
 from xai_views.contract.method import PREDICTED
-from xai_views.engine.clusters.figures import compared, density
 from xai_views.engine.clusters.labels import resize_labels
 from xai_views.engine.clusters.match import match_labels
+from xai_views.engine.clusters.measures import compared
 from xai_views.errors import XaiViewsError
 from xai_views.models import open_model
 from xai_views.views import Frame, Listing
-from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT
+from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
 from xai_views_dashboard.activations.session import Fitted
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
@@ -143,8 +143,8 @@ class ComparePanel(PicturePanel):
         for i, named in enumerate(answer):
             name, classes, result = named.name, named.classes, named.result
             ids = resize_labels(result["segment"].values[0], shape)
+            maps.append(contribution_of(result, ids))
             ids = match_labels(reference, ids)[ids] if i else ids
-            maps.append(density(result, shape))
             frame.label_map(f"clusters-{i}", SEGMENT, ids)
             frame.signed_map(f"parts-{i}", "contribution", maps[-1])
             target, top = int(result["target_class"].values[0, 0]), int(result["logit"].values[0].argmax())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views.engine.clusters.figures import Covered, covered, density, mean_per_cluster, ranks
+from xai_views.engine.clusters.measures import density, held, mean_per_cluster, purity, ranks
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
@@ -55,6 +55,10 @@ def is_exact(result: xr.Dataset) -> bool:
     return "cluster_class" in result
 
 
+#: A part counts as held by a cluster when at least this share of it lies there.
+HELD = 0.5
+
+
 def layout(known: bool) -> dict[str, Any]:
     """Tiles of the canvas; without known parts there is no tile for them."""
     tiles = {n: t for n, t in LAYOUT["tiles"].items() if known or n != "truth"}
@@ -66,13 +70,20 @@ def parts_of(segment: np.ndarray, truth: Truth, k: int) -> list[str]:
     if truth is None:
         return [""] * k
     ids, names = truth
-    words = [n or "background" for n in names] or ["background"]
+    ids, words = np.maximum(ids, 0), [n or "background" for n in names]
+    inside = held(segment, ids, k)
+    said = []
+    for c, (part, share) in enumerate(zip(*purity(segment, ids, k), strict=True)):
+        small = [p for p in range(1, inside.shape[1]) if p != part and inside[c, p] >= HELD]
+        whole = f"{words[part]} {share:.0%}" if part >= 0 else ""
+        said.append(", ".join([whole, *(f"{inside[c, p]:.0%} of {words[p]}" for p in small)]))
+    return said
 
-    def said(own: Covered) -> str:
-        held = [f"{share:.0%} of {words[p]}" for p, share in own.held]
-        return ", ".join([f"{words[own.part]} {own.share:.0%}" if own.part >= 0 else "", *held])
 
-    return [said(own) for own in covered(segment, ids, k)]
+def contribution_of(result: xr.Dataset, segment: np.ndarray | None = None) -> np.ndarray:
+    """Each pixel's share of what its cluster contributes ``[y, x]``; on another map of the clusters where one is given."""
+    ids = result["segment"].values[0] if segment is None else segment
+    return density(ids, result["cluster_contribution"].values[0, 0])
 
 
 def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> str:
@@ -123,7 +134,7 @@ def build(
     frame = Frame(key, text=sentence(name, classes, label, result))
     frame.photo(image, "photo")
     _main(frame, name, label, result, classes, names, shown)
-    frame.signed_map("contribution", "contribution", density(result))
+    frame.signed_map("contribution", "contribution", contribution_of(result))
     frame.legend(
         "contribution", title=PER_PIXEL, target=classes[target], unit="logit"
     )

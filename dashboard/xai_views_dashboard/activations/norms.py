@@ -6,7 +6,7 @@ from typing import Any
 
 import panel as pn
 
-from xai_views.engine.clusters.figures import norm_figures
+from xai_views.engine.clusters.measures import norm_figures
 from xai_views.views import Frame, Listing
 from xai_views_dashboard.activations.frame import SEGMENT
 from xai_views_dashboard.activations.layered import LayeredPanel

@@ -13,12 +13,11 @@ import panel_material_ui as pmui
 import xarray as xr
 
 from xai_views.contract import registry
-from xai_views.engine.clusters.figures import density
 from xai_views.engine.clusters.match import match_labels
 from xai_views.samples import digest
 from xai_views.views import Frame, Listing
 from xai_views.views.wire import as_uint8
-from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT
+from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
@@ -143,7 +142,7 @@ class TouchPanel(PicturePanel):
             ids = result["segment"].values[0]
             ids = ids if row == "before" else match_labels(reference, ids)[ids]
             frame.label_map(f"{row}-{SEGMENT}", SEGMENT, ids)
-            frame.signed_map(f"{row}-contribution", "contribution", density(result))
+            frame.signed_map(f"{row}-contribution", "contribution", contribution_of(result))
             top = int(result["logit"].values[0].argmax())
             title = f"{self.app.model.classes[top]} {float(result['probability'].values[0, top]):.3f}"
             frame.tile(f"{row}-photo", title=title, alt=f"The photo {row}")

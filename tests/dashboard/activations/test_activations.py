@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from PIL import Image
 
 from xai_views import apps
 from xai_views.errors import XaiViewsError
+from xai_views.methods import explain
 from xai_views.models import passes
 from xai_views.samples import decode_upload, fit
 from xai_views.views.wire import decode
 from xai_views_dashboard.activations.app import ActivationsApp
-from xai_views_dashboard.activations.frame import density, purity, ranks
+from xai_views_dashboard.activations.frame import density, known_parts
 from xai_views_dashboard.activations.state import ActivationsState
 from xai_views_dashboard.activations.touch import edited
 
@@ -203,14 +205,10 @@ def test_the_contribution_map_sums_to_the_contributions():
     assert density(result).tolist() == [[2, 2, -1], [2, 2, 2]]
 
 
-def test_ranks_are_percentiles_with_ties():
-    assert ranks(np.array([[3.0, 1.0], [1.0, 9.0]])).tolist() == [[2 / 3, 1 / 6], [1 / 6, 1]]
-
-
 def test_purity_names_the_largest_part_and_small_ones_that_lie_inside():
     segment = np.array([[0, 0, 0, 1], [0, 0, 0, 1]])
     truth = np.array([[-1, -1, 2, 1], [-1, -1, -1, 1]]), ["", "body", "eye"]
-    assert purity(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
+    assert known_parts(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
 
 
 def test_a_codebook_that_is_asked_for_from_the_start_is_fitted(opened):
@@ -219,3 +217,19 @@ def test_a_codebook_that_is_asked_for_from_the_start_is_fitted(opened):
     assert app.session.book.k == 4
     assert app.result().sizes["cluster"] == 4
     assert app.state.mode == "codebook"
+
+
+def test_what_is_in_view_says_how_it_is_made_again(opened):
+    model, samples = opened
+    few = samples.isel(sample=slice(0, 6))
+    app = ActivationsApp(model, few, mode="codebook", k=4, ablated=[1], fill="data", soft="gmm")
+    shown = app.result()
+    assert shown.attrs["parameters"] == app.session.ask(app.state).text()
+    again = explain(
+        app.model,
+        few.isel(sample=[app.state.sample]),
+        "nave",
+        batch=1,
+        **json.loads(shown.attrs["parameters"]),
+    )
+    assert again.identical(shown)

@@ -13,6 +13,7 @@ import numpy as np
 
 from xai_views.engine.clusters.labels import connected as pieces_of
 from xai_views.engine.clusters.labels import resize_labels
+from xai_views.engine.clusters.measures import crossing
 from xai_views.errors import MethodError
 
 
@@ -179,10 +180,7 @@ def merged_to(regions: np.ndarray, count: int) -> np.ndarray:
 
 def owners(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The label ``[m]`` that most pixels of each region have; of equally many the smallest."""
-    regions, labels = checked(regions), checked(labels)
-    k = int(labels.max()) + 1
-    table = np.bincount((regions * k + labels).ravel(), minlength=(int(regions.max()) + 1) * k)
-    return table.reshape(-1, k).argmax(1)
+    return crossing(checked(regions), checked(labels)).argmax(1)
 
 
 def nested(

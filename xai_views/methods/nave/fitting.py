@@ -14,6 +14,7 @@ from xai_views.contract.ask import Ask
 from xai_views.engine.clusters.codebook import Codebook, Sample
 from xai_views.engine.clusters.contribution import membership
 from xai_views.engine.clusters.labels import resize_labels
+from xai_views.engine.clusters.measures import crossing
 from xai_views.errors import MethodError
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
@@ -153,13 +154,9 @@ class _Tally:
             self._count(resize_labels(labels.cpu(), size), samples["part"].isel(sample=rows).values)
 
     def _count(self, ids: np.ndarray, part: np.ndarray) -> None:
-        part = np.maximum(part, 0).astype(np.int64)
-        width = max(self.table.shape[1], int(part.max()) + 1)
-        table = np.bincount(ids.ravel() * width + part.ravel(), minlength=self.k * width).reshape(
-            self.k, width
-        )
-        table[:, : self.table.shape[1]] += self.table
-        self.table = table
+        found = crossing(ids, np.maximum(part, 0), self.k)
+        width = max(self.table.shape[1], found.shape[1])
+        self.table = sum(np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in (self.table, found))
 
     def best(self) -> list[list[tuple[int, int, int, float]]]:
         return [[(i, y, x, d) for d, i, y, x in sorted(near)[:CROPS]] for near in self.near]
