@@ -1,0 +1,1 @@
+"""Metrics: one class each, found through the entry points of the group ``xai_views.metrics``."""

@@ -1,0 +1,35 @@
+"""Metrics against the model: what its answer does when pixels are removed in the order of a map."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import param
+
+from xai_views.contract.metric import Metric
+from xai_views.scores.curves import FILLS, Job, last, predictor, relevance_curves
+
+
+class RelevanceGap(Metric):
+    """Area of the relevance curve, least relevant first, minus most relevant first; 0 for a map that knows nothing."""
+
+    key: ClassVar[str] = "relevance_gap"
+    title: ClassVar[str] = "Least relevant first minus most relevant first"
+    question: ClassVar[str] = "faithful"
+
+    steps = param.Integer(16, bounds=(2, 256), doc="Points of a curve.")
+    fill = param.Selector(default="mean", objects=list(FILLS), doc="What removed pixels become.")
+
+    def score(
+        self, map_: np.ndarray, *, model: Any, image: np.ndarray, target: int, **_: Any
+    ) -> tuple[float, float]:
+        """The gap in probability; images only."""
+        if model.kind != "image":
+            return float("nan"), float("nan")
+        jobs = {
+            order: Job(map_, None, order, ties="original", steps=self.steps, fill=self.fill)
+            for order in ("lerf", "morf")
+        }
+        curves = last(relevance_curves(predictor(model), image, jobs, target))
+        return float(curves["lerf"].area - curves["morf"].area), 0.0
