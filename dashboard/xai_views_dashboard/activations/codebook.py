@@ -87,7 +87,12 @@ class CodebookPanel(Job):
     def key(self, wish: Ask) -> Hashable:
         """Everybody who asks for the same clusters of the same samples shares the fit."""
         session = self.app.session
-        return ("codebook", session.model.sha256, session.population.key, *(wish.values[n] for n in FITTED_BY))
+        return (
+            "codebook",
+            session.model.sha256,
+            session.population.key,
+            *(wish.values[n] for n in FITTED_BY),
+        )
 
     def work(self, wish: Ask, progress: Any) -> Generator[None, None, Fitted]:
         """Fit, on the worker."""

@@ -71,7 +71,7 @@ class ComparePanel(PicturePanel):
         self.listing = Listing(label="The networks side by side", columns=COLUMNS)
 
     def names(self) -> list[str]:
-        """This model and the others."""
+        """Name of the page's model, and of the others."""
         others = [n for n in self.app.state.compared if n in self.offered]
         return [self.app.model.name, *others[:MOST]]
 
@@ -109,9 +109,7 @@ class ComparePanel(PicturePanel):
     async def explained(self, sample: int, wish: Wish) -> list[Named]:
         """The same image asked of every model."""
         app, ask = self.app, wish.ask
-        found = [
-            Named(app.model.name, app.model.classes, await app.session.explain(sample, ask, priority=1))
-        ]
+        found = [Named(app.model.name, app.model.classes, await app.session.explain(sample, ask, priority=1))]
         for name in wish.drawn["names"][1:]:
             other = await self.other(name)
             same = other.model.classes == app.model.classes

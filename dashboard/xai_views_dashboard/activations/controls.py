@@ -14,7 +14,12 @@ from xai_views_dashboard.core.page import HALVES, halved
 from xai_views_dashboard.core.state import PREDICTED
 
 FEW = 200  # classes; beyond, the name is typed
-CHOICES = {"k": ("Clusters K (0 = elbow)", 190), "mode": ("Cut", 170), "grid": ("Grid", 160), "shown": ("Picture", 120)}  # fmt: skip
+CHOICES = {
+    "k": ("Clusters K (0 = elbow)", 190),
+    "mode": ("Cut", 170),
+    "grid": ("Grid", 160),
+    "shown": ("Picture", 120),
+}
 
 
 def strip(app: Any) -> Filmstrip:
@@ -40,7 +45,9 @@ def controls(app: Any) -> pn.viewable.Viewable:
         halved(control(app.state, n, label, width=width, description=""))
         for n, (label, width) in CHOICES.items()
     ]
-    return pn.FlexBox(target(app), *made, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES])
+    return pn.FlexBox(
+        target(app), *made, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES]
+    )
 
 
 def target(app: Any) -> Any:

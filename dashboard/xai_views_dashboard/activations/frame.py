@@ -135,9 +135,7 @@ def build(
     frame.photo(image, "photo")
     _main(frame, name, label, result, classes, names, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
-    frame.legend(
-        "contribution", title=PER_PIXEL, target=classes[target], unit="logit"
-    )
+    frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
     kind = "" if is_exact(result) else "gradient × activation; see the residual"
     frame.tile(
         "contribution",

@@ -127,7 +127,10 @@ class LayerPanel(Panel):
             self.preset,
             self.sliders,
             pn.FlexBox(
-                *(control(self.app.state, n) for n in SETTINGS), align_items="center", gap="8px", margin=(0, 8)
+                *(control(self.app.state, n) for n in SETTINGS),
+                align_items="center",
+                gap="8px",
+                margin=(0, 8),
             ),
             sizing_mode="stretch_width",
         )

@@ -20,7 +20,12 @@ from xai_views_dashboard.core.wishes import Wish
 SIDE = 230
 MOST_ROWS = 40
 TILES = {"raw": "As it is", "read": "On superpixels", "difference": "Difference", "regions": "Superpixels"}
-CONTROLS = {"map": "Saliency map", "reduce": "Channels", "how": "Figure of a superpixel", "connected": "connected pieces"}  # fmt: skip
+CONTROLS = {
+    "map": "Saliency map",
+    "reduce": "Channels",
+    "how": "Figure of a superpixel",
+    "connected": "connected pieces",
+}
 COLUMNS = [
     {"key": "region", "title": "region"},
     {"key": "area", "title": "area", "kind": "number", "digits": 3},
@@ -60,9 +65,7 @@ class SaliencyPanel(PicturePanel):
     def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> tuple:  # noqa: ARG002
         """All maps on one scale; the regions, what they keep, and what was asked."""
         ask = wish.ask
-        raw, read, regions = (
-            answer[n].values[0] for n in ("attribution", "region_attribution", "region")
-        )
+        raw, read, regions = (answer[n].values[0] for n in ("attribution", "region_attribution", "region"))
         words = self.app.model.classes[int(answer["target_class"].values[0, 0])]
         _, table = aggregate(raw, regions, ask.how)
         frame.header(

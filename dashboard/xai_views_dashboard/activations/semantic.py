@@ -61,7 +61,9 @@ class SemanticPanel(Job):
         if known:
             return SemanticWish(ask, known=True)
         book = state.codebook
-        names = [state.names.get(str(c), "") or n for c, n in enumerate(book.names)] if book is not None else []
+        names = (
+            [state.names.get(str(c), "") or n for c, n in enumerate(book.names)] if book is not None else []
+        )
         if not any(names):
             raise XaiViewsError(
                 "Nothing is known of the parts of these images: fit a codebook under Codebook and name its clusters under "

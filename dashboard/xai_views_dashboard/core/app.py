@@ -151,7 +151,8 @@ class App(pn.viewable.Viewer):
 
     def asked_by(self) -> list[str]:
         """The parameters of the state that decide what is asked of the main method."""
-        return [*dict.fromkeys([*self.state.asked(self.main_method()), *self.state.TARGETS])]
+        names = dict.fromkeys([*self.state.asked(self.main_method()), *self.state.TARGETS])
+        return [n for n in names if n in self.state.param]
 
     def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
         """One explanation as a frame of the canvas; called on a thread, reads the wish and not the state."""
@@ -254,8 +255,7 @@ class App(pn.viewable.Viewer):
         canvas.on_settings(self.looked)
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
         state.param.watch(self.moved, "sample")
-        names = [n for n in dict.fromkeys([*self.asked_by(), *self.drawn]) if n in state.param]
-        state.param.watch(self.asked, names)
+        state.param.watch(self.asked, [*dict.fromkeys([*self.asked_by(), *self.drawn])])
         state.param.watch(lambda e: canvas.compose(**self.composed(e.new)), "look")
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
