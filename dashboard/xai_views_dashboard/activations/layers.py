@@ -33,6 +33,7 @@ class LayerPanel(Panel):
 
     def __init__(self, app: Any) -> None:
         self.layers = Layers({}, ())
+        self._slid_for: tuple[str, ...] = ()
         self._quiet = False  # while the state is written into the widgets
         self.chips = pmui.CheckButtonGroup(label="Layers", options=[], size="small", button_type="primary")
         self.more = pmui.MultiChoice(label="Further layers", options=[], width=320)
@@ -64,7 +65,8 @@ class LayerPanel(Panel):
     def _slide(self) -> None:
         """One slider for each layer; those that are there stay, as one of them may be under the hand."""
         values = self.weights()
-        if [s.name for s in self.sliders] != list(self.taps):
+        if self._slid_for != self.taps:
+            self._slid_for = self.taps
             self.sliders.objects = [self._slider(p, v) for p, v in zip(self.taps, values, strict=True)]
         for slider, value in zip(self.sliders, values, strict=True):
             slider.param.update(end=max(slider.end, value), value=value)
@@ -103,8 +105,7 @@ class LayerPanel(Panel):
         tap = self.layers.taps[path]
         size = "×".join(str(n) for n in tap.grid)
         slider = pmui.FloatSlider(
-            name=path, label=f"{path} · {tap.channels} channels · {size}", start=0, end=max(2.0, value), step=0.01, value=value,
-            width=230,
+            label=f"{path} · {tap.channels} channels · {size}", start=0, end=max(2.0, value), step=0.01, value=value, width=230,
         )  # fmt: skip
         slider.param.watch(self._slid, "value")
         return slider
