@@ -40,12 +40,16 @@ class FactorizationPanel(LayeredPanel):
         super().__init__(app)
         self.choice = pmui.Select(label="Layer", options=[], width=240, size="small")
         self.choice.param.watch(lambda e: e.new and setattr(app.state, "layer", e.new), "value")
+        self.above = pn.Column()
         self.listing = Listing(label="The methods on the same activations", columns=COLUMNS)
 
     def learned(self, layers: Layers) -> None:
         """Offer the layers."""
         self.layers = layers
         self.choice.param.update(options=list(layers.default), value=self._layer()[0])
+        self.above.objects = [
+            self.choice
+        ]  # only now: options that change while the browser opens the tab are lost
         super().learned(layers)
 
     def _layer(self) -> list[str]:
@@ -104,7 +108,7 @@ class FactorizationPanel(LayeredPanel):
                 "direction. No K parts explain more of the centred activations than K principal components. Times are of this "
                 "machine, now."
             ),
-            self.choice,
+            self.above,
             self.canvas,
             self.listing,
             sizing_mode="stretch_width",

@@ -15,7 +15,13 @@ from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import Panel
 
 OWN = "set by hand"
-SETTINGS = ("interp", "assigner", "soft", "temperature", "seed")
+SETTINGS = {
+    "interp": "Interpolation",
+    "assigner": "Assigner",
+    "soft": "Soft assignment",
+    "temperature": "Temperature (0 = mean distance)",
+    "seed": "Seed",
+}
 
 
 class LayerPanel(Panel):
@@ -38,7 +44,9 @@ class LayerPanel(Panel):
         self.chips = pmui.CheckButtonGroup(label="Layers", options=[], size="small", button_type="primary")
         self.more = pmui.MultiChoice(label="Further layers", options=[], width=320)
         self.preset = pmui.Select(label="Weights", options=[*PRESETS, OWN], width=260, size="small")
-        self.sliders = pn.FlexBox(gap="8px", margin=(0, 8))
+        self.choices, self.sliders = (
+            pn.FlexBox(gap="8px", margin=(0, 8), align_items="center") for _ in range(2)
+        )
         super().__init__(app)
         self.chips.param.watch(self._taken, "value")
         self.more.param.watch(self._taken, "value")
@@ -59,6 +67,9 @@ class LayerPanel(Panel):
             self.more.param.update(options=others, value=[p for p in self.taps if p in others])
             self.preset.value = weights if isinstance(weights, str) else OWN
             self._slide()
+            # Only now: options that change while the browser opens the tab are lost.
+            if not len(self.choices):
+                self.choices.objects = [self.chips, self.more, self.preset]
         finally:
             self._quiet = False
 
@@ -124,11 +135,10 @@ class LayerPanel(Panel):
                 "Each layer's activations are brought to one grid and normalised at every position; a weight says how much a "
                 "layer counts in the distance. Layers and weights change without asking the network again."
             ),
-            pn.FlexBox(self.chips, self.more, align_items="center", gap="8px", margin=(0, 8)),
-            self.preset,
+            self.choices,
             self.sliders,
             pn.FlexBox(
-                *(control(self.app.state, n) for n in SETTINGS),
+                *(control(self.app.state, *setting) for setting in SETTINGS.items()),
                 align_items="center",
                 gap="8px",
                 margin=(0, 8),

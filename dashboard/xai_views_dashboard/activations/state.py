@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import param
 
+from xai_views.engine.attribution.maps import METHODS
 from xai_views.engine.clusters.weights import PRESETS
 from xai_views_dashboard.core.state import NONE, AppState
 
@@ -23,6 +24,7 @@ class ActivationsState(AppState):
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
     touched = param.List([], item_type=dict, doc="Edits of the photo in view, one after another.")
     compared = param.List([], item_type=str, doc="Further models beside this one.")
+    map = param.Selector(default="grad-cam", objects=list(METHODS), doc="Attribution method or control.")
     layer = param.String("", doc="Layer of the factorization; '' = the deepest.")
 
     #: Clusters taken away are one step of undo.
