@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-from html import escape
+from collections.abc import Generator, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
+import xarray as xr
 
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import PREDICTED
 from xai_views.errors import XaiViewsError
 from xai_views.scores.semantic import evaluate, evaluated
 from xai_views.views import Listing
+from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page, start
 
 MOST_PARTS = 8
 FIGURES = {"share / area (1 = by chance)": "density", "share of what speaks for the class": "mass"}
 
 
-class SemanticPanel(pn.viewable.Viewer):
+@dataclass
+class SemanticWish:
+    """What is asked, and whether the parts are known; else they are the named clusters of its codebook."""
+
+    ask: Ask
+    known: bool
+
+
+class SemanticPanel(Job):
     """A table of saliency methods by named part, with the controls and chance.
 
     Parameters
@@ -29,81 +41,59 @@ class SemanticPanel(pn.viewable.Viewer):
         Gives session and state.
     """
 
+    title = "Methods by part"
+    question = "trust"
+    verb = "Evaluate the saliency methods"
+    begun = "Every method explains the same images; the line at the bottom counts."
+    stopped = "The evaluation was stopped."
+
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self.go = pmui.Button(label="Evaluate the saliency methods", variant="contained", size="small")
-        self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
         self.figure = pmui.RadioButtonGroup(options=FIGURES, value="density", size="small")
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.found = pn.Column(sizing_mode="stretch_width")
         self.tables: Any = None
-        self._future: Any = None
-        self.go.on_click(lambda _: start(self.run()))
-        self.stop.on_click(lambda _: self._future is not None and self._future.cancel())
-        self.figure.param.watch(lambda *_: self.write(), "value")
+        super().__init__(app)
+        self.figure.param.watch(self.write, "value")
 
-    def known(self) -> tuple[np.ndarray, list[str]] | None:
-        """Known parts of the images that are evaluated; None when nothing is known of them."""
-        ds = self.app.session.population.samples
-        rows = evaluated(ds.sizes["sample"])
-        if "part" in ds:
-            part = np.maximum(ds["part"].isel(sample=rows).values.astype(np.int64), 0)
-            return part, [str(p) for p in ds.attrs["parts"]]
-        if "mask" in ds:
-            return ds["mask"].isel(sample=rows).values.astype(np.int64), ["background", "object"]
-        return None
+    def wish(self) -> SemanticWish:
+        """The superpixels of the page, and names for the clusters of its codebook where no parts are known."""
+        app, state = self.app, self.app.state
+        ask, known = app.ask(ablated=[], targets=[PREDICTED]), {"part", "mask"} & set(app.samples.data_vars)
+        if known:
+            return SemanticWish(ask, known=True)
+        book = state.codebook
+        names = (
+            [state.names.get(str(c), "") or n for c, n in enumerate(book.names)] if book is not None else []
+        )
+        if not any(names):
+            raise XaiViewsError(
+                "Nothing is known of the parts of these images: fit a codebook under Codebook and name its clusters under "
+                "Cluster first."
+            )
+        return SemanticWish(ask.replace(mode="codebook", codebook=book.named(names)), known=False)
 
-    async def run(self) -> None:
-        """Compute on the kernel; the page stays usable meanwhile."""
-        app = self.app
-        session, known = app.session, await asyncio.to_thread(self.known)
-        book = session.book
-        if known is None:
-            given = app.state.names
-            if book is None or not any(given.get(str(c), n) for c, n in enumerate(book.names)):
-                self.words.object = (
-                    "<p>Nothing is known of the parts of these images: fit a codebook under Codebook and name its clusters "
-                    "under Cluster first.</p>"
-                )
-                return
-            book = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
-        ask = session.ask(app.state, ablated=(), targets=(-1,))
-        if known is None:
-            ask = ask.replace(mode="codebook", codebook=book)
-        samples = session.population.samples
+    def key(self, wish: SemanticWish) -> Hashable:
+        """Everybody who asks for the same superpixels of the same samples shares the evaluation; names count too."""
+        session, names = self.app.session, () if wish.known else tuple(wish.ask.codebook.names)
+        return ("semantic", session.model.sha256, session.population.key, wish.ask, names)
 
-        def job(progress: Any) -> Any:
-            return (yield from evaluate(session.model, samples, known, session.method, ask, progress))
+    def work(self, wish: SemanticWish, progress: Any) -> Generator[None, None, Any]:
+        """Evaluate, on the worker."""
+        model, samples = self.app.session.model, self.app.session.population.samples
+        method = registry.plain(wish.ask.method)
+        known = known_parts(samples) if wish.known else None
+        return (yield from evaluate(model, samples, known, method, method.ready(model, wish.ask), progress))
 
-        self._future = session.kernel.run(job, priority=1)
-        self.go.disabled, self.stop.disabled = True, False
-        self.words.object = "<p>Every method explains the same images; the line at the bottom counts.</p>"
-        said = ""
-        try:
-            answer = await asyncio.wrap_future(self._future)
-        except asyncio.CancelledError:
-            answer, said = None, "The evaluation was stopped."
-        except XaiViewsError as e:
-            answer, said = None, str(e)
-        on_page(lambda: self.ended(answer, said))
-
-    def ended(self, answer: Any, said: str) -> None:
-        """Show what was found, or why nothing was."""
-        self.go.disabled, self.stop.disabled = False, True
-        if answer is None:
-            self.words.object = f"<p>{escape(said)}</p>"
-            return
-        self.tables = answer
-        table, ranks, part = answer
-        self.words.object = (
-            f"<p>{table.attrs['images']} images, each explained for its predicted class. By the share on {escape(part)}, "
+    def take(self, answer: Any) -> None:
+        """Show what was found."""
+        self.tables = table, ranks, part = answer
+        self.say(
+            f"{table.attrs['images']} images, each explained for its predicted class. By the share on {part}, "
             f"superpixels change the order of {float(ranks['flipped']):.0%} of the pairs of methods (Kendall's tau "
-            f"{float(ranks['tau']):.2f}, 95 % interval {float(ranks['tau_low']):.2f} to {float(ranks['tau_high']):.2f}).</p>"
+            f"{float(ranks['tau']):.2f}, 95 % interval {float(ranks['tau_low']):.2f} to {float(ranks['tau_high']):.2f})."
         )
         self.write()
 
-    def write(self) -> None:
+    def write(self, *_: Any) -> None:
         """Write the table in the chosen figure."""
         if self.tables is None:
             return
@@ -133,8 +123,17 @@ class SemanticPanel(pn.viewable.Viewer):
                 "Where each saliency method points, by known part or by the clusters that you named, beside controls that know "
                 "nothing of the network. Pointing at an object is not the same as being right about the network."
             ),
-            pn.FlexBox(self.go, self.stop, self.figure, align_items="center", gap="8px", margin=(4, 16)),
+            self.buttons(self.figure),
             self.words,
             self.found,
             sizing_mode="stretch_width",
         )
+
+
+def known_parts(samples: xr.Dataset) -> tuple[np.ndarray, list[str]]:
+    """Known parts of the images that are evaluated ``[n, y, x]``, and their names."""
+    rows = evaluated(samples.sizes["sample"])
+    if "part" in samples:
+        part = np.maximum(samples["part"].isel(sample=rows).values.astype(np.int64), 0)
+        return part, [str(p) for p in samples.attrs["parts"]]
+    return samples["mask"].isel(sample=rows).values.astype(np.int64), ["background", "object"]

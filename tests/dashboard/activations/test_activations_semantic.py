@@ -10,6 +10,6 @@ from xai_views_dashboard.activations.app import ActivationsApp
 
 def test_without_known_parts_names_are_asked_for():
     app = ActivationsApp(*apps.opened("efficientnet-lite0-random", "photos"))
-    panel = next(p for t, p in app.panels if t == "Methods by part")
+    panel = next(p for p in app.panels if p.title == "Methods by part")
     asyncio.run(panel.run())
     assert "fit a codebook" in panel.words.object

@@ -158,3 +158,48 @@ def outliers_in_one(norm: Any, labels: Any, share: float = 0.01) -> float:
     count = max(1, round(share * norm.size))
     top = np.argsort(-norm.ravel(), kind="stable")[:count]
     return float(np.bincount(labels.ravel()[top]).max() / count)
+
+
+def norm_figures(norm: Any, labels: Any) -> dict[str, float]:
+    """What the norms of one layer's activations say beside a partition of the same positions ``[rows, columns]``.
+
+    Returns
+    -------
+    dict
+        ``mean``, ``largest``, ``ratio`` (largest to median), ``outliers`` (see :func:`outliers_in_one`), and
+        :func:`fragmentation`.
+    """
+    norm = np.asarray(norm)
+    return {
+        "mean": float(norm.mean()),
+        "largest": float(norm.max()),
+        "ratio": float(norm.max() / max(float(np.median(norm)), 1e-9)),
+        "outliers": outliers_in_one(norm, labels),
+        **fragmentation(labels),
+    }
+
+
+def compared(labels: Any, reference: Any, mask: Any = None) -> dict[str, float | None]:
+    """Figures of a partition beside another one of the same positions.
+
+    Parameters
+    ----------
+    labels, reference : array
+        Ids ``[rows, columns]``.
+    mask : array, optional
+        Where the object is.
+
+    Returns
+    -------
+    dict
+        ``effective`` (:func:`effective_number` of the sizes), ``ari``, ``coherence``, ``pieces`` and ``truth``, the best
+        overlap with the object; None where it is not known.
+    """
+    found = fragmentation(labels)
+    return {
+        "effective": effective_number(np.bincount(np.asarray(labels).ravel())),
+        "ari": ari(reference, labels),
+        "coherence": found["coherence"],
+        "pieces": found["pieces"],
+        "truth": None if mask is None else best_overlap(labels, mask)[1],
+    }
