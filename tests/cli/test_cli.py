@@ -153,7 +153,7 @@ def test_version(capsys):
 def test_list_names_everything(capsys):
     code, out, _ = run(capsys, "list")
     assert code == 0
-    for title in ("Models:", "Samples:", "Methods:", "Apps:"):
+    for title in ("Models:", "Samples:", "Methods:", "Families:", "Recipes:", "Apps:"):
         assert title in out
     for name in [*catalogue.models(), *catalogue.samples(), "sic"]:
         assert re.search(rf"^  {re.escape(name)} +\S", out, re.MULTILINE), name

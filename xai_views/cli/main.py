@@ -250,8 +250,8 @@ def train(arguments: argparse.Namespace) -> int:
     chosen, unknown = own.parse_known_args(arguments.rest)
     arguments.debug = chosen.debug
     if unknown:
-        options = training.options(chosen.recipe)
-        message = f"'train {chosen.recipe}' has no option {unknown[0]!r}; the nearest of its options: {nearest(unknown[0], options)}."
+        near = nearest(unknown[0], training.options(chosen.recipe))
+        message = f"'train {chosen.recipe}' has no option {unknown[0]!r}; the nearest it has: {near}."
         raise XaiViewsError(message)
     return training.run(chosen) or 0
 

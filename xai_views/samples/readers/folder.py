@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
 from pathlib import Path
@@ -16,6 +15,7 @@ from xai_views.errors import SamplesError
 from xai_views.kinds.checks import from_names
 from xai_views.kinds.image import dataset
 from xai_views.kinds.pixels import checked_size, plain, resize
+from xai_views.samples.readers.csv_table import read_table
 
 logger = logging.getLogger("xai_views.samples")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -206,24 +206,18 @@ def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
         raise SamplesError(
             f"there is no label file {file.name!r} in {path.name!r}; give labels= the path of a CSV."
         )
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8; save it again as one.") from None
-    columns = [str(c) for c in rows[0] if c is not None] if rows else []
-    key = next((c for c in columns if c in KEYS), None)
-    if key is None or "label" not in columns:
+    table = read_table(file)
+    key = next((c for c in table.columns if c in KEYS), None)
+    if key is None or "label" not in table:
         raise SamplesError(
-            f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and 'label'."
+            f"{file.name!r} has the columns {list(table.columns)} and needs 'file' (or 'name') and 'label'."
         )
-    known: dict[str, str] = {}
-    for row in rows:
-        if known.setdefault(row[key], row["label"]) != row["label"]:
-            raise SamplesError(
-                f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
-                f"{row['label']!r}; keep one."
-            )
+    label = table.drop_duplicates([key, "label"]).set_index(key)["label"]
+    if not label.index.is_unique:
+        twice = label.index[label.index.duplicated()][0]
+        first, second = label[twice].iloc[:2]
+        raise SamplesError(f"{file.name!r} has two labels for {twice!r}, {first!r} and {second!r}; keep one.")
+    known = label.to_dict()
     found = [known.get(f.relative_to(path).as_posix(), known.get(f.name, known.get(f.stem))) for f in files]
     missing = next((f.name for f, c in zip(files, found, strict=True) if c in (None, "")), None)
     if missing is not None:
