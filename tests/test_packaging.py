@@ -112,9 +112,9 @@ def test_version_is_said_once():
 def test_the_apps_and_the_command_are_installed():
     from importlib.metadata import entry_points
 
-    from xai_views import apps
+    from xai_views.contract import registry
 
-    assert "sic" in apps.installed()
+    assert "sic" in registry.entries("apps")
     (command,) = entry_points(group="console_scripts", name="xai-views")
     assert callable(command.load())
 

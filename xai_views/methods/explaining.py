@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.explanation import adds_up, combine, validate, with_roles
 from xai_views.contract.method import Method
 from xai_views.errors import MethodError
 from xai_views.methods.choosing import suited
-from xai_views.samples import digest, inputs, is_signals, labelled_for, open_samples
+from xai_views.samples import digest, inputs, labelled_for, open_samples
 from xai_views.samples.prepare import prepare
 from xai_views.version import __version__
 
@@ -70,7 +71,7 @@ def explain(
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
-    if model.kind == "signal" and is_signals(samples):  # what is done to them is written into the provenance
+    if model.kind == "signal" and kinds.of(samples).key == "signal":  # what is done to them is written into the provenance
         samples = prepare(samples, model.leads, model.rate, model.size[0])
     samples = labelled_for(samples, model.classes)
     n = samples.sizes["sample"]

@@ -84,11 +84,6 @@ class Model:
         return f"Model({self.name!r}, {len(self.classes)} classes, {kinds.get(self.kind).said(self)})"
 
     @property
-    def of_signals(self) -> bool:
-        """TRANSITION: ``kind == "signal"``."""
-        return self.kind == "signal"
-
-    @property
     def parts(self) -> frozenset[str]:
         """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
         held = {

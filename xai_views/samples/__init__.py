@@ -22,7 +22,6 @@ __all__ = [
     "fit",
     "images",
     "inputs",
-    "is_signals",
     "labelled_for",
     "open_samples",
     "positions",
@@ -50,12 +49,3 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
         In one sentence: what came, what was expected, what to do.
     """
     return kinds.of(ds).validate(ds)
-
-
-def is_signals(ds: Any) -> bool:
-    """TRANSITION: ``kinds.of(ds).key == "signal"``."""
-    return (
-        isinstance(ds, xr.Dataset)
-        and any(k.holds(ds) for k in kinds.KINDS.values())
-        and kinds.of(ds).key == "signal"
-    )

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views import catalogue
+from xai_views import catalogue, kinds
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
 from xai_views.methods import get
-from xai_views.samples import digest, is_signals
+from xai_views.samples import digest
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
 from xai_views_dashboard.ecg.edits import edited
 
@@ -84,11 +84,11 @@ class EcgSession(Session):
     kind = "ecg"
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        if not is_signals(samples):
+        if kinds.of(samples).key != "signal":
             raise XaiViewsError(
                 "these samples are images and the ECG explorer shows records; open ECG files instead."
             )
-        if not model.of_signals:
+        if model.kind != "signal":
             raise XaiViewsError(
                 f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
                 "or give open_model size=(steps,)."

@@ -25,6 +25,7 @@ from panel.auth import BasicLoginHandler
 from panel.io.server import DocHandler, RootHandler, WSHandler, get_server
 
 from xai_views import apps as installed_apps
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import NAME, note, page
 from xai_views_dashboard.shell import method_pages
@@ -154,7 +155,7 @@ def _render(view: Any) -> None:
 
 def pages(shelf: Shelf) -> dict[str, Callable[[], Any]]:
     """Return the page functions of all installed apps, and of the methods' pages, by route."""
-    return {f"/{name}": app_page(name, shelf) for name in installed_apps.installed()} | method_pages.routes()
+    return {f"/{name}": app_page(name, shelf) for name in registry.entries("apps")} | method_pages.routes()
 
 
 def serve(

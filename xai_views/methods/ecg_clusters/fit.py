@@ -15,6 +15,7 @@ import xarray as xr
 import yaml
 from safetensors.torch import load_file, save_file
 
+from xai_views import kinds
 from xai_views.engine.clusters.codebook import CARD, Codebook
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.kmeans import kmeans
@@ -26,7 +27,7 @@ from xai_views.methods.ecg_clusters.observation import EcgAsk, signal_cells, sig
 from xai_views.methods.ecg_clusters.sequence import INTERPOLATION
 from xai_views.models.heads import Head, find_head
 from xai_views.models.taps import capture
-from xai_views.samples import digest, inputs, is_signals
+from xai_views.samples import digest, inputs
 
 CHUNK = 16  # records in one pass, and between two states on disk
 PER_RECORD = 50  # steps that are drawn from each record
@@ -166,7 +167,7 @@ def finished(steps: Generator[None, None, Fitted]) -> Fitted:
 
 def check_records(model: Any, samples: Any) -> None:
     """Raise a one-sentence :class:`MethodError` unless the records of a data set fit a network of signals."""
-    if not is_signals(samples):
+    if kinds.of(samples).key != "signal":
         raise MethodError(
             f"a codebook of {model.name!r} needs records and was given samples without 'signal'; open signals."
         )

@@ -54,7 +54,7 @@ class EcgClustersMethod(Method):
 
     def fits(self, model: Any) -> str:
         """Return "" for a network of signals with steps to cluster, else the reason."""
-        if not getattr(model, "of_signals", False):
+        if getattr(model, "kind", "") != "signal":
             return f"method 'ecg_clusters' is for networks of signals and {model.name!r} is given images; use 'nave' for those."
         try:
             return "" if default_taps(model) else f"method 'ecg_clusters' finds no steps in {model.name!r}."

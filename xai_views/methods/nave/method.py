@@ -70,7 +70,7 @@ class NaveMethod(Method):
         """Return "" for a network with spatial activations, else the reason."""
         from xai_views.errors import ModelError
 
-        if model.of_signals:
+        if model.kind == "signal":
             return f"method '{self.key}' is for images and {model.name!r} takes signals; use 'ecg_clusters'."
 
         try:

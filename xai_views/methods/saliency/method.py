@@ -68,7 +68,7 @@ class SaliencyMethod(Method):
 
     def fits(self, model: Any) -> str:
         """Return "" when the chosen map can be had of ``model``, else the reason."""
-        if model.of_signals:
+        if model.kind == "signal":
             return f"method 'saliency' is for images and {model.name!r} takes signals; use 'ecg_clusters' instead."
         return fits(model, self.map)
 

@@ -59,7 +59,7 @@ class SICMethod(Method):
         MethodError
             When a colour rendering of signals is asked for.
         """
-        if ask.rendering and model.of_signals:
+        if ask.rendering and model.kind == "signal":
             raise MethodError(
                 f"a colour rendering was asked of {model.name!r}, whose signals have no colours; ask for the maps alone."
             )
@@ -221,7 +221,7 @@ class SICMethod(Method):
         if ask.rendering:
             pictures = [observation.renderings[group_of(supports, supports.of_class(c))] for c in classes]
             ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
-        return of_signals(model, ds) if model.of_signals else ds
+        return over_leads(model, ds) if model.kind == "signal" else ds
 
     def _matches(
         self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
@@ -287,7 +287,7 @@ def complete(model: Any, supports: Supports) -> Supports:
     return replace(supports, self_contribution=maps)
 
 
-def of_signals(model: Any, ds: xr.Dataset) -> xr.Dataset:
+def over_leads(model: Any, ds: xr.Dataset) -> xr.Dataset:
     """Maps of signals lie over leads and time: dimensions named so, with the names of the leads and seconds."""
     ds = ds.rename(y="lead", x="time")
     steps = np.arange(ds.sizes["time"]) / (model.rate or 1.0)
