@@ -87,8 +87,8 @@ def describe(name: str) -> str:
     module, _, kind = installed()[name].value.partition(":")
     try:
         spec = importlib.util.find_spec(module)
-        body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-    except (ImportError, AttributeError, TypeError, OSError, SyntaxError):
+        body = ast.parse(Path(getattr(spec, "origin", None) or "").read_text(encoding="utf-8")).body
+    except (ImportError, OSError, SyntaxError):
         return ""
     words = next((ast.get_docstring(n) for n in body if isinstance(n, ast.ClassDef) and n.name == kind), None)
     return " ".join((words or "").split("\n\n")[0].split())

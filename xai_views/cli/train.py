@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from xai_views.errors import SamplesError, XaiViewsError
 
@@ -75,8 +76,8 @@ def _test_set(name: str | None, family: str, data):
         return replace(data, **parts, index=rest), held
     ds = open_samples(name or f"{family}/test")
     if isinstance(data, SignalSet):
-        held = signal_set(ds, name or f"{family}/test", data)
-        return data, (held.images, held.label)
+        tested = signal_set(ds, name or f"{family}/test", data)
+        return data, (tested.images, tested.label)
     shown = in_bytes(images(ds, np.arange(ds.sizes["sample"])))
     return data, (shown, single_label(np.asarray(ds["label"].values)))
 
@@ -178,7 +179,7 @@ def _sic(args: argparse.Namespace) -> int:
         "twin": twin,
         "curves": curves,
     }
-    detail = partial(_by_class, args, data.classes, test[1]) if signals else lambda _: {}
+    detail: Any = partial(_by_class, args, data.classes, test[1]) if signals else lambda _: {}
     metrics = checkpoint(folder, module.cpu(), data, test, recipe.supports_per_class, card, detail)
     if signals:
         from xai_views.samples import open_samples

@@ -177,7 +177,8 @@ def check_images(model: Model, images: np.ndarray) -> None:
 
 def check_signals(model: Model, signals: np.ndarray) -> None:
     """Raise a one-sentence :class:`ModelError` unless ``signals`` is ``[N, lead, time]`` as the network expects."""
-    want = f"[N, {model.channels}, {model.size[0]}]"
+    expected = (model.size or (0,))[0]
+    want = f"[N, {model.channels}, {expected}]"
     if signals.ndim != 3 or signals.dtype.kind not in "fiu":
         raise ModelError(
             f"model {model.name!r} got {signals.dtype} of shape {list(signals.shape)} and expects signals {want} in mV; "
@@ -189,9 +190,9 @@ def check_signals(model: Model, signals: np.ndarray) -> None:
             f"model {model.name!r} expects {model.channels} lead(s) and got signals of shape {[n, leads, steps]}; choose "
             "leads with xai_views.samples.prepare."
         )
-    if steps != model.size[0]:
+    if steps != expected:
         raise ModelError(
-            f"model {model.name!r} was trained on {model.size[0]} steps and got {steps}; bring the records to it with "
+            f"model {model.name!r} was trained on {expected} steps and got {steps}; bring the records to it with "
             "xai_views.samples.prepare."
         )
     if not np.isfinite(signals).all():

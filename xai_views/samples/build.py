@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -38,7 +39,7 @@ def package_folder(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def _write(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np.ndarray) -> None:
+def _write(folder: Path, card: dict, preview: Sequence[np.ndarray] | np.ndarray, **arrays: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if arrays:
         np.savez_compressed(folder / "samples.npz", **arrays)
@@ -50,7 +51,7 @@ def _write(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np
     )
 
 
-def _write_preview(folder: Path, preview: Sequence[np.ndarray]) -> None:
+def _write_preview(folder: Path, preview: Sequence[np.ndarray] | np.ndarray) -> None:
     tiles = [fit(np.asarray(p), (80, 80), 3) for p in preview[:8]]
     gap = np.full((80, 4, 3), 255, np.uint8)
     row = np.concatenate([t for tile in tiles for t in (tile, gap)][:-1], 1)

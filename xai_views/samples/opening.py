@@ -141,8 +141,9 @@ def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
     if "image" not in arrays:
         raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
     words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
+    held: dict[str, Any] = {k: arrays[k] for k in ARRAYS if k in arrays}
     return dataset(
-        **{k: arrays[k] for k in ARRAYS if k in arrays},
+        **held,
         classes=card.get("classes"),
         parts=card.get("parts"),
         title=name,

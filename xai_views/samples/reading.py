@@ -55,7 +55,7 @@ def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
     """
     wanted = positions(ds.sizes["sample"], indices)
     if in_memory(ds["image"]):
-        return ds["image"].variable._data[wanted]
+        return np.asarray(ds["image"].variable._data)[wanted]
     computed = np.asarray(ds["image"].isel(sample=wanted).values)
     if computed.dtype.kind == "f" and computed.size:
         check_range(computed)
@@ -104,7 +104,7 @@ def inputs(ds: xr.Dataset, indices: Any) -> np.ndarray:
         return images(ds, indices)
     wanted = positions(ds.sizes["sample"], indices)
     if in_memory(ds["signal"]):
-        return ds["signal"].variable._data[wanted]
+        return np.asarray(ds["signal"].variable._data)[wanted]
     computed = np.asarray(ds["signal"].isel(sample=wanted).values, np.float32)
     if not np.isfinite(computed).all():
         raise SamplesError("'signal' holds values that are not finite numbers; replace them before opening.")

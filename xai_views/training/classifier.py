@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,9 +148,11 @@ class WithParts(nn.Module):
         As in :class:`~xai_views.training.data.TrainingSet`.
     """
 
-    def __init__(self, network: nn.Module, kinds: tuple[np.ndarray, ...]) -> None:
+    of_class: torch.Tensor
+
+    def __init__(self, network: Any, kinds: tuple[np.ndarray, ...]) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.sizes = [k.shape[1] for k in kinds]
         self.kinds = nn.Linear(network.head.in_features, sum(self.sizes))
         self.register_buffer("of_class", torch.from_numpy(np.concatenate(kinds, 1)), persistent=False)
@@ -201,8 +204,8 @@ def train_classifier(
     trained: nn.Module = network
     loss: Callable = lambda pair: F.cross_entropy(network(pair[0]), pair[1])  # noqa: E731
     if recipe.parts and data.kinds:
-        trained = WithParts(network, data.kinds).to(device)
-        loss = lambda pair: trained.loss(*pair, recipe.parts)  # noqa: E731
+        parts = WithParts(network, data.kinds).to(device)
+        trained, loss = parts, lambda pair: parts.loss(pair[0], pair[1], recipe.parts)
     curves = fit(
         trained,
         lambda epoch: shuffled(data, recipe.batch, recipe.seed, epoch, device),

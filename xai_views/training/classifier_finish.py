@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -67,7 +68,7 @@ def fresh_accuracy(module: nn.Module) -> float:
 
 def checkpoint(folder: Path, module: nn.Module, test: tuple[np.ndarray, np.ndarray], card: dict) -> dict:
     """Evaluate and write the checkpoint folder; returns the card's metrics."""
-    metrics = figures(logits(module, test[0]).argmax(1), test[1])
+    metrics: dict[str, Any] = figures(logits(module, test[0]).argmax(1), test[1])
     if card["training_samples"] == "birds/train":
         metrics |= {"accuracy_on_1000_further_birds": fresh_accuracy(module)}
         metrics |= {"watermark": watermark_effect(module)}

@@ -80,10 +80,10 @@ def _sets(name: str, test: str | None) -> tuple[xr.Dataset, Records, Records, di
     from xai_views.samples import open_samples
 
     if name == "ecg":
-        train, held = open_samples("ecg/train"), open_samples(test or "ecg/test")
+        train, test = open_samples("ecg/train"), test or "ecg/test"
     else:
         train = open_samples(name)
-        held = open_samples(test) if test else None
+    held = open_samples(test) if test else None
     if held is None:
         n = train.sizes["sample"]
         if n < 5:
@@ -121,7 +121,7 @@ def add_clusters(folder: Path, train: xr.Dataset, quiet: bool = False) -> None:
     from xai_views.samples.prepare import prepare
 
     model = load(folder)
-    ready = prepare(train, model.leads, model.rate, model.size[0])
+    ready = prepare(train, model.leads, model.rate, *(model.size or ()))
     with tqdm(desc="clusters", disable=quiet, mininterval=2) as bar:
 
         def progress(done: int, total: int) -> None:

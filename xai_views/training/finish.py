@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
         )
         loss = np.mean(np.logaddexp(0, logit) - targets * logit)
         best = min(best, (float(loss), float(factor)))
-    gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
+    gains: list[Any] = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
     gains[-1].mul_(best[1])
     return best[1]
 

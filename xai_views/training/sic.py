@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -184,7 +185,7 @@ def train_sic(
     """
     start = time.monotonic()
     torch.manual_seed(recipe.seed)
-    model = build(architecture(data, recipe)).to(device)
+    model: Any = build(architecture(data, recipe)).to(device)
     curves = fit(
         model,
         lambda epoch: episodes(data, recipe, torch.device(device), epoch),

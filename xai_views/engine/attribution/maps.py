@@ -70,7 +70,7 @@ def control(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
     images = np.asarray(images)
     h, w = images.shape[1:3]
     if name == "random":
-        seeds = [[seed, zlib.crc32(np.ascontiguousarray(image))] for image in images]
+        seeds = [[seed, zlib.crc32(np.ascontiguousarray(image).data)] for image in images]
         return np.stack([np.random.default_rng(s).random((h, w)) for s in seeds])
     if name == "edges":
         from scipy.ndimage import sobel
@@ -225,7 +225,7 @@ def saliency(
         if name not in TENSOR and progress is not None:
             progress(start, len(images))
         if name == "sic":
-            out[part] = class_maps(model, images[part], targets[part])
+            out[part] = class_maps(model, images[part], targets[part].tolist())
             continue
         with exact(model.device):
             x = model.tensor(images[part])

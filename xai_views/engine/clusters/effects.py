@@ -43,7 +43,7 @@ def key(ask: Any) -> Hashable:
     )
 
 
-def to_pixels(labels: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def to_pixels(labels: torch.Tensor, size: tuple[int, ...]) -> np.ndarray:
     """Nearest-neighbour resize of ids ``[n, *grid]`` to the pixels of the image: ``[n, H, W]``."""
     resized = torch.nn.functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
     return resized[:, 0].round().long().cpu().numpy()
@@ -95,8 +95,8 @@ def answer(
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
     bias = bias_of(model, head, logit)
-    parts = parts.cpu().numpy().astype(logit.dtype)
-    residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
+    phi = parts.cpu().numpy().astype(logit.dtype)
+    residual = logit[targets] - bias[targets] - phi[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(
         {
             "logit": (("sample", "class"), logit[None]),
