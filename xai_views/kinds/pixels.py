@@ -98,7 +98,8 @@ def _opened(data: bytes, max_pixels: float) -> Image.Image:
             image.seek(0)
         w, h = image.size
         # Pillow hands a whole tile to its decoder, and a tile may claim more than the picture has.
-        tile = [int(image.tag_v2.get(t, 0)) for t in (322, 323)] if image.format == "TIFF" else [0, 0]
+        tags = getattr(image, "tag_v2", {})  # of a TIFF
+        tile = [int(tags.get(t, 0)) for t in (322, 323)]
     except Image.DecompressionBombError:
         raise SamplesError(f"the upload claims more pixels than can be decoded safely and {most}") from None
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is not an image

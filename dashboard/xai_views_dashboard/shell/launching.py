@@ -6,8 +6,9 @@ import panel as pn
 
 from xai_views import apps
 from xai_views.contract import registry
+from xai_views.views import patches
 from xai_views_dashboard.shell.opening import Shelf
-from xai_views_dashboard.shell.serving import guarded, patch
+from xai_views_dashboard.shell.serving import guarded, headers
 
 
 def alone(name: str) -> None:
@@ -25,5 +26,6 @@ def alone(name: str) -> None:
         opened = pn.state.as_cached(key, lambda: apps.opened(model, samples or None))
         registry.load("apps", name)(*opened).servable()
 
-    patch()
+    patches.default_headers(headers)
+    patches.no_delay()
     guarded(make)()

@@ -142,7 +142,8 @@ def _render(view: Any) -> None:
     if view is None:
         return
     meta = getattr(view, "meta", None)
-    pn.panel(view).server_doc(title=getattr(meta, "title", None) or NAME, location=True)
+    whole: Any = pn.panel(view)
+    whole.server_doc(title=getattr(meta, "title", None) or NAME, location=True)
 
 
 def pages(shelf: Shelf) -> dict[str, Callable[[], Any]]:
@@ -207,14 +208,16 @@ def serve(
     pn.config.exception_handler = report
     check_port(address, port)
     origins = list(origins)
+    shown: dict[str, Any] = {route: guarded(make) for route, make in routes.items()}
+    passwords_known: Any = known  # Panel takes them as a mapping too
     server = get_server(
-        {route: guarded(make) for route, make in routes.items()},
+        shown,
         port=port,
         address=address,
         websocket_origin=reachable(address, port, origins),
         title=dict.fromkeys(routes, NAME),
         liveness=True,
-        basic_auth=known,
+        basic_auth=passwords_known,
         login_template=str(LOGIN) if known else None,  # Panel's own asks its CDN for a logo
         cookie_secret=secrets.token_hex(32) if known else None,
         websocket_max_message_size=MOST_MESSAGE,
@@ -352,7 +355,7 @@ def loopback(host: str) -> bool:
         found = socket.getaddrinfo(host, None) if host else []
     except (OSError, UnicodeError):
         found = []
-    return bool(found) and all(ipaddress.ip_address(a[4][0].split("%")[0]).is_loopback for a in found)
+    return bool(found) and all(ipaddress.ip_address(str(a[4][0]).split("%")[0]).is_loopback for a in found)
 
 
 def exposed(address: str, origins: Iterable[str] = ()) -> str:

@@ -123,7 +123,7 @@ def covered(record: Record, window: tuple[float, float] | None) -> tuple[int, in
 
 def _add(frame: Frame, name: str, values: np.ndarray, stride: int, record: Record) -> None:
     """Add one sequence; with a stride, ids and entropies of every n-th step and means of contributions."""
-    about = {"stride": stride}
+    about: dict[str, Any] = {"stride": stride}
     if name == "cluster":
         frame.label_map(TILE, name, values[:, ::stride], **about)
     elif name == "entropy":
