@@ -116,7 +116,9 @@ def explore(model: Any, samples: Any = None, app: str | None = None, **state: An
     """
     if in_notebook() and not _loaded:
         notebook()
-    make = registry.load("apps", app) if app is not None else None  # a wrong name is told before a model is opened
+    make = (
+        registry.load("apps", app) if app is not None else None
+    )  # a wrong name is told before a model is opened
     model, samples = opened(model, samples)
     return (make or registry.load("apps", app_for(model)))(model, samples, **state)
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from xai_views.contract import registry
 from xai_views.errors import XaiViewsError

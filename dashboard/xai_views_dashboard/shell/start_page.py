@@ -139,7 +139,9 @@ def _also(model: str, method: str) -> list[tuple[str, str]]:
     if method == "ecg_clusters":  # a network of signals
         return []
     fit = [
-        a for a in registry.entries("apps") if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
+        a
+        for a in registry.entries("apps")
+        if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
     ]
     return [(f"Open in {APPS.get(a, a).partition(':')[0]}", f"{quote(a)}?model={quote(model)}") for a in fit]
 
