@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import _lloyd
@@ -114,16 +114,16 @@ def slider(setting: Setting) -> list[Row]:
     layers = len(default_taps(setting.model))
     many, sizes = 4 * setting.rounds, range(2, setting.most + 1)
     for grid in ("shallowest", "input"):
-        ask = replace(method.default_ask(), grid=grid)
+        ask = method.ask(grid=grid)
         # float steps that no earlier ask shares, so that nothing is answered from what is kept
         moves = {
             "from the image on, each time": [ask] * setting.rounds,
-            f"K from 2 to {setting.most}": [replace(ask, k=k) for k in sizes],
+            f"K from 2 to {setting.most}": [ask.replace(k=k) for k in sizes],
             "weight of a layer": [
-                replace(ask, weights=(float(w), *[1.0] * (layers - 1))) for w in np.linspace(0.03, 0.97, many)
+                ask.replace(weights=(float(w), *[1.0] * (layers - 1))) for w in np.linspace(0.03, 0.97, many)
             ],
-            "temperature": [replace(ask, temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
-            "K, k-means of its own each time": [replace(ask, k=k, mode="exact") for k in sizes],
+            "temperature": [ask.replace(temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
+            "K, k-means of its own each time": [ask.replace(k=k, mode="exact") for k in sizes],
         }
         spent, ran = {}, {}
         for way, asks in moves.items():

@@ -14,14 +14,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCREEN = {"panel", "panel_material_ui", "bokeh", "holoviews", "hvplot", "datashader", "pyviz_comms"}
 BASE = {"errors", "version"}
-DATA = {*BASE, "catalogue", "contract", "samples"}
+DATA = {*BASE, "catalogue", "contract", "kinds", "samples"}
 
 # part of xai_views -> the parts that it may import, besides itself; apps and cli put everything together
 LAYERS = {
     "errors": set(),
     "version": set(),
     "contract": BASE,
-    "catalogue": BASE,
+    "catalogue": {*BASE, "contract"},
+    "kinds": {*BASE, "contract"},
     "samples": DATA,
     "models": {*DATA, "models"},
     "engine": {*DATA, "models"},
@@ -157,6 +158,25 @@ def test_public_names():
         xv.nothing_like_this  # noqa: B018
     for name in ("explain", "explore", "notebook", "open_model", "open_samples", "methods"):
         assert callable(getattr(xv, name)), name
+
+
+def test_scores_are_reachable_by_name_and_a_star_import_works():
+    import xai_views as xv
+
+    for name in xv.scores.__all__:
+        assert getattr(xv.scores, name) is not None, name
+        assert name in dir(xv.scores)
+    assert callable(xv.scores.semantic.by_part), "a module, whatever was imported first"
+    assert {"relevance_curves", "maxboxacc", "asa", "evaluate"} <= set(xv.scores.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing_like_this'"):
+        xv.scores.nothing_like_this  # noqa: B018
+    code = (
+        "from xai_views import *\nassert callable(explain)\nassert scores.semantic.by_part is scores.by_part"
+    )
+    modules_after(code)
+    assert "torch" not in modules_after(
+        "import xai_views as xv\nxv.scores.by_part, xv.scores.maxboxacc, xv.scores.areas"
+    )
 
 
 def test_methods_is_a_module_that_can_be_called_whoever_imports_it_first():

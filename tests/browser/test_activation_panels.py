@@ -143,7 +143,7 @@ def test_what_the_caches_answer_at_once_is_written_too(page, server):
 @pytest.mark.parametrize("model", ["birds-vit", "birds-vit-registers"])
 def test_norms_and_fragmentation_of_tokens(page, server, model):
     opened(page, server, model=model)
-    tab(page, "Tokens")
+    tab(page, "Norms")
     drawn(page, "norm-2")
     page.locator("table", has_text="scattered clusters").locator("tbody tr").nth(2).wait_for(timeout=30_000)
 

@@ -97,7 +97,7 @@ def test_weights_change_the_clusters(page, server):
     before = at_rest(page.locator("[data-tile='sample']").first)
     slider.focus()
     changed(page, root, lambda: page.keyboard.press("End"))
-    wait_query(page, "preset", "own")
+    assert until(page, lambda: query(page)["weights"].startswith("["))
     assert until(page, lambda: np.abs(pixels(page, "sample") - before).mean() > 1)
 
 
@@ -149,7 +149,7 @@ def test_similar_places_follow_the_click(page, server):
     page.locator(".xv[data-state=idle] [data-tile='layer-0']").first.wait_for()
     before = at_rest(page.locator("[data-tile='layer-2']").first)
     click(page, "layer-0", 0.1, 0.1)
-    page.wait_for_function("() => location.search.includes('at=%5B')")
+    page.wait_for_function("() => location.search.includes('place=%5B')")
     page.mouse.move(5, 5)
     assert until(page, lambda: np.abs(pixels(page, "layer-2") - before).mean() > 1)
 
@@ -181,7 +181,7 @@ def test_the_sample_follows_strip_and_keys(page, server):
 
 
 def test_the_address_restores_the_page(page, server):
-    opened(page, server, "&k=7&cluster=2&preset=equal&shown=entropy")
+    opened(page, server, "&k=7&cluster=2&weights=equal&shown=entropy")
     expect(page.locator(".xv-ledger tbody tr")).to_have_count(7)
     expect(page.locator(".xv-ledger tr.xv-selected")).to_have_attribute("data-row", "2")
     expect(page.get_by_role("combobox", name="Picture")).to_have_text("entropy")

@@ -6,17 +6,14 @@ shown the marked pictures of ``birds-watermark/test``, most of them of other bir
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from xai_views import open_model
 from xai_views.engine.clusters.contribution import cluster_contribution
-from xai_views.engine.clusters.observed import Ablation
 from xai_views.methods import explain
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.methods.nave.method import NaveMethod
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
 from xai_views.samples import open_samples
@@ -40,8 +37,8 @@ class Seen:
 
     def __init__(self, name: str, marked, mode: str):
         self.model, (self.samples, mark) = open_model(name), marked
-        self.ask = NaveAsk(taps=TAPS, k=K, mode=mode, targets=(CLASS,))
-        self.result = explain(self.model, self.samples, "nave", ask=self.ask)
+        self.ask = NaveMethod().ask(taps=TAPS, k=K, mode=mode, targets=(CLASS,))
+        self.result = explain(self.model, self.samples, self.ask)
         segment = self.result["segment"].values
         #: The cluster that has most of the mark, the share of the mark that it has, and what it contributes.
         self.own = np.array([np.bincount(s[m]).argmax() for s, m in zip(segment, mark, strict=True)])
@@ -55,8 +52,8 @@ class Seen:
         """How far the logit falls when the activations of that cluster become the mean of the rest."""
         out = []
         for i in rows:
-            ask = replace(self.ask, ablation=Ablation((int(self.own[i]),)))
-            result = explain(self.model, self.samples.isel(sample=[i]), "nave", ask=ask)
+            ask = self.ask.replace(ablated=(int(self.own[i]),))
+            result = explain(self.model, self.samples.isel(sample=[i]), ask)
             out.append(float(result["logit"][0, CLASS] - result["ablated_logit"][0, CLASS]))
         return np.array(out)
 
@@ -124,6 +121,6 @@ def test_without_the_mark_the_same_pictures_are_not_taken_for_that_bird(seen):
     hans = seen["birds-cnn-watermark"]
     samples = open_samples("birds-watermark/test")
     has = (samples["part"].values == MARK).any((1, 2))
-    plain = explain(hans.model, samples.isel(sample=np.flatnonzero(~has)[::9]), "nave", ask=hans.ask)
+    plain = explain(hans.model, samples.isel(sample=np.flatnonzero(~has)[::9]), hans.ask)
     away = plain["label"].values != CLASS
     assert plain["logit"].values[away, CLASS].mean() < hans.logit.mean() - 5

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from xai_views.engine.attribution.steps import whole
 from xai_views.errors import MethodError
+from xai_views.methods import get
+from xai_views.models import open_model, passes
+from xai_views.models.heads import find_head
+from xai_views.samples import open_samples
+from xai_views.scores import semantic as module
 from xai_views.scores.semantic import (
     FIGURES,
+    by_part,
     disagreement,
     intervals,
     kendall,
     named_parts,
     one_image,
-    semantic,
 )
 
 NAMES = ["nothing", "head", "wing", "tail"]
@@ -30,7 +36,7 @@ def toys(n=6, seed=0):
 
 def test_figures_equal_their_definitions():
     maps, parts = toys()
-    found = semantic(maps, parts, NAMES, draws=10)
+    found = by_part(maps, parts, NAMES, draws=10)
     for name, stack in maps.items():
         for i, part in enumerate(NAMES):
             for n, (s, p) in enumerate(zip(stack, parts, strict=True)):
@@ -67,7 +73,7 @@ def test_ties_count_as_their_expectation():
 
 def test_a_map_that_says_nothing_scores_chance():
     _, parts = toys()
-    found = semantic({"flat": np.ones(parts.shape)}, parts, NAMES, draws=10).loc[{"part": NAMES[:3]}]
+    found = by_part({"flat": np.ones(parts.shape)}, parts, NAMES, draws=10).loc[{"part": NAMES[:3]}]
     for f in ("mass", "rank", "pointing"):
         np.testing.assert_allclose(found[f][0], found["area"])
     np.testing.assert_allclose(found["density"][0], 1)
@@ -75,7 +81,7 @@ def test_a_map_that_says_nothing_scores_chance():
 
 def test_a_map_that_is_the_part_scores_full():
     _, parts = toys()
-    found = semantic({"head": (parts == 1).astype(float)}, parts, NAMES, draws=10).loc[{"method": "head"}]
+    found = by_part({"head": (parts == 1).astype(float)}, parts, NAMES, draws=10).loc[{"method": "head"}]
     for f in ("mass", "rank", "pointing"):
         assert found[f].loc[{"part": "head"}] == 1
     assert found["mass"].loc[{"part": "object"}] == 1
@@ -84,7 +90,7 @@ def test_a_map_that_is_the_part_scores_full():
 
 def test_groups_unite_parts_and_means_are_over_the_images_that_show_them():
     maps, parts = toys()
-    found = semantic(maps, parts, NAMES, {"both": [1, 2]}, draws=10)
+    found = by_part(maps, parts, NAMES, {"both": [1, 2]}, draws=10)
     assert list(found["part"].values) == [*NAMES, "both"]
     both = found["mass_image"].loc[{"part": ["head", "wing"]}].sum("part")
     np.testing.assert_allclose(found["mass_image"].loc[{"part": "both"}], both)
@@ -97,10 +103,10 @@ def test_groups_unite_parts_and_means_are_over_the_images_that_show_them():
 
 def test_absolute_relevance():
     maps, parts = toys()
-    signed = semantic({"a": -np.abs(maps["noise"])}, parts, NAMES, positive="abs", draws=10)
-    absolute = semantic({"a": np.abs(maps["noise"])}, parts, NAMES, draws=10)
+    signed = by_part({"a": -np.abs(maps["noise"])}, parts, NAMES, positive="abs", draws=10)
+    absolute = by_part({"a": np.abs(maps["noise"])}, parts, NAMES, draws=10)
     np.testing.assert_array_equal(signed["rank"], absolute["rank"])
-    assert np.isnan(semantic({"a": -np.abs(maps["noise"])}, parts, NAMES, draws=10)["mass"]).all()
+    assert np.isnan(by_part({"a": -np.abs(maps["noise"])}, parts, NAMES, draws=10)["mass"]).all()
 
 
 def test_intervals_equal_a_slow_bootstrap():
@@ -159,14 +165,46 @@ def test_disagreement_of_equal_and_reversed_rankings():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda m, p: semantic({}, p, NAMES),
-        lambda m, p: semantic(m, p[0], NAMES),
-        lambda m, p: semantic({"a": m["noise"][:2]}, p, NAMES),
-        lambda m, p: semantic({"a": np.full(p.shape, np.inf)}, p, NAMES),
-        lambda m, p: semantic(m, p, NAMES[:2]),
-        lambda m, p: semantic(m, p, NAMES, positive="squared"),
+        lambda m, p: by_part({}, p, NAMES),
+        lambda m, p: by_part(m, p[0], NAMES),
+        lambda m, p: by_part({"a": m["noise"][:2]}, p, NAMES),
+        lambda m, p: by_part({"a": np.full(p.shape, np.inf)}, p, NAMES),
+        lambda m, p: by_part(m, p, NAMES[:2]),
+        lambda m, p: by_part(m, p, NAMES, positive="squared"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(call):
     with pytest.raises(MethodError, match=r"\.$"):
         call(*toys())
+
+
+# --- the evaluation of a data set ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(module, "MOST_IMAGES", 4)
+    monkeypatch.setattr(module, "COMPARED", ("gradient", "random", "centre"))
+
+
+def test_shares_add_up_and_a_random_map_is_chance(few):
+    model, samples = open_model("birds-cnn"), open_samples("birds/test")
+    rows = module.evaluated(samples.sizes["sample"])
+    part = np.maximum(samples["part"].isel(sample=rows).values.astype(np.int64), 0)
+    said = []
+    find_head(model)  # what is found out about a network once
+    method = get("nave")
+    ask = method.ready(model, method.ask())
+    before = passes.snapshot()
+    running = module.evaluate(
+        model, samples, (part, samples.attrs["parts"]), method, ask, lambda *a: said.append(a)
+    )
+    table, ranks, named = whole(running)
+    spent = {k: v - before[k] for k, v in passes.snapshot().items()}
+    assert (spent["forward"], spent["backward"]) == (8, 4)
+    mass = table["mass"].values[:, :-1]  # the last row unites the others
+    np.testing.assert_allclose(np.nansum(mass * (table["shown"].values[:-1] / 4), 1), 1, atol=0.05)
+    assert table["density"].loc[{"method": "random", "part": "object"}] == pytest.approx(1, abs=0.05)
+    assert named == "object"
+    assert set(ranks["method"].values) == {"gradient", "random", "centre"}
+    assert said[-1] == (16, 16)

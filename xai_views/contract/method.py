@@ -109,7 +109,10 @@ class Method(param.Parameterized):
         parameter = cls.param[name]
         if isinstance(parameter, Content):
             return parameter.made(value)
-        if isinstance(parameter, param.List) and isinstance(value, tuple):
+        if isinstance(value, np.ndarray | np.generic):
+            value = value.tolist()
+        if isinstance(parameter, param.List) and isinstance(value, list | tuple):
+            value = [v.tolist() if isinstance(v, np.ndarray | np.generic) else v for v in value]
             return [list(v) if isinstance(v, tuple) else v for v in value]
         if isinstance(parameter, param.Number) and not isinstance(parameter, param.Integer):
             return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from xai_views.engine.clusters.measures import crossing
 from xai_views.engine.superpixels.aggregate import kept, superpixelify
 from xai_views.engine.superpixels.regions import boundaries, checked, clusters_to_regions, compact, merged_to
 from xai_views.errors import MethodError, nearest
@@ -26,8 +27,7 @@ def _overlaps(regions: np.ndarray, truth: np.ndarray) -> np.ndarray:
             f"regions of shape {list(regions.shape)} and a truth of shape {list(truth.shape)} do not lie on one another; "
             "bring them to one size with resize_labels."
         )
-    m, t = int(regions.max()) + 1, int(truth.max()) + 1
-    return np.bincount((regions * t + truth).ravel(), minlength=m * t).reshape(m, t)
+    return crossing(regions, truth)
 
 
 def asa(regions: np.ndarray, truth: np.ndarray) -> float:

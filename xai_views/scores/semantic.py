@@ -6,14 +6,20 @@ image a part segmentation (the "semi-supervised" evaluation after Boubekki et al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xai_views.engine.superpixels.aggregate import superpixelify
 from xai_views.engine.superpixels.regions import checked
 from xai_views.errors import MethodError
+from xai_views.samples import images
 
+#: Saliency methods and controls that :func:`evaluate` compares, of those that fit the network.
+COMPARED = ("grad-cam", "gradient", "gradient x input", "guided backprop", "random", "edges", "centre")
+MOST_IMAGES, CHUNK = 24, 8
 FIGURES = ("mass", "density", "rank", "pointing")
 #: What each figure is when a map says nothing about where: a share of the image, or 1.
 CHANCE = {"mass": "area", "density": "1", "rank": "area", "pointing": "area"}
@@ -127,7 +133,7 @@ def intervals(
     return low, high
 
 
-def semantic(
+def by_part(
     maps: Mapping[str, np.ndarray],
     parts: np.ndarray,
     names: Sequence[str],
@@ -290,3 +296,77 @@ def disagreement(
         },
         coords={"method": list(raw)},
     )
+
+
+# -- the evaluation of a data set ------------------------------------------------------------------------------------
+
+
+def evaluated(n: int) -> np.ndarray:
+    """Positions of the images of a data set of ``n`` that are evaluated: at most 24, evenly drawn."""
+    return np.unique(np.linspace(0, n - 1, min(n, MOST_IMAGES)).astype(int))
+
+
+def evaluate(
+    model: Any,
+    samples: xr.Dataset,
+    known: tuple[np.ndarray, list[str]] | None,
+    method: Any,
+    ask: Any,
+    progress: Callable[[int, int], Any] = lambda *_: None,
+) -> Generator[None, None, tuple[xr.Dataset, xr.Dataset, str]]:
+    """Evaluate saliency methods on some images; a generator, so that a worker can serve others in between.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    samples : Dataset
+        Images; those that are used are :func:`evaluated`.
+    known : (ndarray, list of str) or None
+        Part ids ``[N, H, W]`` of the used images and their names; None takes the named clusters of ``ask.codebook``.
+    method, ask : Method, Ask
+        The method ``nave`` and what is asked of it, with taps: it gives the superpixels.
+    progress : callable
+        ``progress(done, total)``; may raise to stop.
+
+    Returns
+    -------
+    (Dataset, Dataset, str)
+        Methods by parts; the ranking of methods as they are and on superpixels; which part they are ranked by.
+    """
+    from xai_views.engine.attribution.maps import fits, saliency_steps  # loads torch
+
+    rows = evaluated(samples.sizes["sample"])
+    names = [n for n in COMPARED if not fits(model, n)]
+    maps: dict[str, list[np.ndarray]] = {n: [] for n in names}
+    read: dict[str, list[np.ndarray]] = {n: [] for n in names}
+    parts: list[np.ndarray] = []
+    titles: list[str] = []
+    total = len(rows) * (len(names) + 1)
+    for begin in range(0, len(rows), CHUNK):
+        batch = images(samples, rows[begin : begin + CHUNK])
+        observed = method.observe(model, batch, [ask] * len(batch), [None] * len(batch))
+        seen = [method.interpret(model, o, ask) for o in observed]
+        segment = np.stack([s["segment"].values[0] for s in seen]).astype(np.int64)
+        targets = [int(s["logit"].values[0].argmax()) for s in seen]
+        if known is None:
+            here, titles = named_parts(segment, ask.codebook.names)
+        else:
+            here, titles = known[0][begin : begin + CHUNK], known[1]
+        parts.append(here)
+        progress(begin * (len(names) + 1) + len(batch), total)
+        yield
+        for i, name in enumerate(names):
+            found = yield from saliency_steps(model, batch, targets, name)
+            maps[name].append(found)
+            read[name].append(np.stack([superpixelify(m, s) for m, s in zip(found, segment, strict=True)]))
+            progress(begin * (len(names) + 1) + len(batch) * (i + 2), total)
+            yield
+    stacked = np.concatenate(parts)
+    joined = [{n: np.concatenate(v) for n, v in m.items()} for m in (maps, read)]
+    tables = [by_part(m, stacked, titles, draws=300) for m in joined]
+    part = "object" if "object" in tables[0]["part"].values else titles[-1]
+    scores = [{n: t["mass_image"].loc[{"method": n, "part": part}].values for n in names} for t in tables]
+    whole = np.all([np.isfinite(v) for s in scores for v in s.values()], axis=0)
+    scores = [{n: v[whole] for n, v in s.items()} for s in scores]
+    return tables[0], disagreement(*scores, draws=300), part

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xai_views.contract.grids import overlap
 from xai_views.errors import XaiViewsError
 
 MAGIC = b"XV1\0"
@@ -48,11 +49,11 @@ def area_mean(array: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
         x / cells.size == array.sum()``. A cell with any NaN under it is NaN.
     """
     array = np.asarray(array, dtype=np.float64)
-    rows, columns = (_overlap(n, _cells(n, side)) for n in array.shape)
-    if rows is not None:
-        array = _contract(rows, array)
-    if columns is not None:
-        array = _contract(columns, array.T).T
+    rows, columns = (_cells(n, side) for n in array.shape)
+    if rows != len(array):
+        array = _contract(overlap(len(array), rows), array)
+    if columns != array.shape[1]:
+        array = _contract(overlap(array.shape[1], columns), array.T).T
     return array
 
 
@@ -60,16 +61,6 @@ def _cells(n: int, side: int) -> int:
     """Return how many cells ``n`` pixels become, of whole pixels where that costs little detail."""
     whole = [d for d in range(max(1, int(0.6 * side)), min(n, side) + 1) if n % d == 0]
     return max(whole) if whole else min(n, side)
-
-
-def _overlap(n: int, cells: int) -> np.ndarray | None:
-    """Return ``[cells, n]`` weights that average ``n`` pixels into ``cells`` equal cells, None when equal."""
-    if n == cells:
-        return None
-    edges = np.arange(cells + 1) * (n / cells)
-    pixels = np.arange(n)
-    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.clip(shared, 0, None) * (cells / n)
 
 
 def _contract(weights: np.ndarray, array: np.ndarray) -> np.ndarray:

@@ -10,11 +10,10 @@ import panel as pn
 import panel_material_ui as pmui
 
 from xai_views.views import Listing
-from xai_views_dashboard.activations.frame import names_of
-from xai_views_dashboard.activations.state import FILLS, INPUT_FILLS
-from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.activations.frame import is_exact, names_of
 from xai_views_dashboard.core.numbers import number
-from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.page import MUTED, caption
+from xai_views_dashboard.core.panel import ASK, Panel
 
 MOST_CLASSES = 6
 MOST_PLAYERS = 10  # exact Shapley values ask for 2^K coalitions
@@ -33,9 +32,15 @@ FILL_WORDS = {
     "data": "the mean of the data set",
     "blur": "a blur",
 }
+#: What can take a cluster's place, by where it is taken away.
+FILLS = {"latent": ("mean", "zero", "data"), "input": ("blur", "mean", "zero")}
+HOW = {
+    True: "Contributions add up to the logit exactly, because a linear layer reads the mean (or the cells) of the last map.",
+    False: "Contributions are gradient × activation of the last map; the ledger's residual says what they leave open.",
+}
 
 
-class ClusterPanel(Following):
+class ClusterPanel(Panel):
     """One cluster and every class; taking clusters away, and undoing it.
 
     Parameters
@@ -44,14 +49,14 @@ class ClusterPanel(Following):
         Gives session and state.
     """
 
-    watched = (
-        "sample", "cluster", "target", "taps", "preset", "weights", "grid", "interp", "k", "mode", "assigner", "seed", "ablated",
-        "keep", "where", "fill", "names",
-    )  # fmt: skip
+    title = "Cluster"
+    question = "why"
+    watched = ("sample", ASK, "cluster", "names")
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
         state = app.state
+        self.how = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16), styles=MUTED)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(
             label="The chosen cluster and each class, before and after the ablation", columns=COLUMNS
@@ -82,15 +87,14 @@ class ClusterPanel(Following):
     def _offer(self) -> None:
         """Offer what can take a cluster's place where it is taken away."""
         state = self.app.state
-        fills = INPUT_FILLS if state.where == "input" else FILLS
+        fills = FILLS[state.where]
         self.fill.options = {FILL_WORDS[f]: f for f in fills}
         self.where.value = state.where
         self.fill.value = state.fill if state.fill in fills else fills[0]
 
     def _moved(self, event: Any) -> None:
         if event.new != self.app.state.where:
-            fills = INPUT_FILLS if event.new == "input" else FILLS
-            self.app.state.edit(where=event.new, fill=fills[0])
+            self.app.state.edit(where=event.new, fill=FILLS[event.new][0])
 
     def _edit(self, keep: bool) -> None:
         state = self.app.state
@@ -111,27 +115,25 @@ class ClusterPanel(Following):
 
     async def compute(self) -> Any:
         """The explanation for the classes that matter here: the asked one, the true one and the best."""
-        app, state = self.app, self.app.state
-        first = await app.session.explain(state.sample, app.session.ask(state), priority=1)
-        classes = self.classes(first)
-        exact = app.session.layers.exact and first.sizes["cluster"] <= MOST_PLAYERS
-        ask = app.session.ask(state, targets=tuple(classes), shapley=exact)
-        return await app.session.explain(state.sample, ask, priority=1)
+        app, sample, ask = self.app, self.app.state.sample, self.app.ask()
+        first = await app.session.explain(sample, ask, priority=1)
+        players = is_exact(first) and first.sizes["cluster"] <= MOST_PLAYERS
+        ask = ask.replace(targets=tuple(self.classes(first, sample)), shapley=players)
+        return await app.session.explain(sample, ask, priority=1)
 
-    def classes(self, result: Any) -> list[int]:
+    def classes(self, result: Any, sample: int) -> list[int]:
         """Classes shown: the asked one first, then the true one, then the best."""
         best = np.argsort(-result["logit"].values[0], kind="stable")[:MOST_CLASSES]
-        asked, label = int(result["target_class"].values[0, 0]), self.app.session.label(self.app.state.sample)
-        chosen = dict.fromkeys(
-            [asked, *([label] if 0 <= label < len(self.app.model.classes) else []), *map(int, best)]
-        )
-        return list(chosen)[:MOST_CLASSES]
+        asked, label = int(result["target_class"].values[0, 0]), self.app.session.label(sample)
+        known = [label] if 0 <= label < len(self.app.model.classes) else []
+        return list(dict.fromkeys([asked, *known, *map(int, best)]))[:MOST_CLASSES]
 
     def write(self, result: Any) -> None:
         """Write words and table."""
         app, state = self.app, self.app.state
         classes, k = app.model.classes, result.sizes["cluster"]
         self.back.disabled = not state.can_undo
+        self.how.object = f"<p>{HOW[is_exact(result)]}</p>"
         c = state.cluster
         without = "ablated_logit" in result
         self.take.disabled = self.only.disabled = not 0 <= c < k
@@ -191,18 +193,12 @@ class ClusterPanel(Following):
         )
 
     def __panel__(self) -> Any:
-        exact = self.app.session.layers.exact
-        how = (
-            "Contributions add up to the logit exactly, because a linear layer reads the mean (or the cells) of the last map. "
-            if exact
-            else "Contributions are gradient × activation of the last map; the ledger's residual says what they leave open. "
-        )
         return pn.Column(
             caption(
-                how
-                + "An ablation asks what the network would say without the cluster; what takes its place matters, and zero "
+                "An ablation asks what the network would say without the cluster; what takes its place matters, and zero "
                 "overstates the loss. A Shapley value shares the change fairly among clusters that act together."
             ),
+            self.how,
             self.words,
             pn.FlexBox(
                 self.take,

@@ -6,9 +6,7 @@ import asyncio
 import io
 import tempfile
 import zipfile
-from concurrent.futures import Future
-from dataclasses import replace
-from html import escape
+from collections.abc import Generator, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,15 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import PREDICTED
+from xai_views.methods.nave.fitting import Fitted, fit
 from xai_views.views import Filmstrip, Listing
 from xai_views.views.wire import as_uint8
+from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.session import context_of
-from xai_views_dashboard.core.tasks import failed, on_page, start
+from xai_views_dashboard.core.tasks import start
 
 CROP = 0.3  # side of a crop, as a share of the image
 COLUMNS = [
@@ -32,10 +33,11 @@ COLUMNS = [
     {"key": "purity", "title": "known part"},
     {"key": "class", "title": "most of it in"},
 ]
-_fits: dict[tuple, Future] = {}  # shared by all visitors of a process
+#: Parameters that a codebook depends on.
+FITTED_BY = ("taps", "weights", "grid", "interp", "k", "seed")
 
 
-class BookPanel(pn.viewable.Viewer):
+class CodebookPanel(Job):
     """Fit a codebook on all samples, look at its clusters, name them, and cut every image by it.
 
     Parameters
@@ -44,12 +46,15 @@ class BookPanel(pn.viewable.Viewer):
         Gives session and state.
     """
 
+    title = "Codebook"
+    question = "why"
+    watched = ("cluster", "names")
+    verb = "Fit on all samples"
+    begun = "Fitting: every image goes through the network once; the line at the bottom counts."
+    stopped = "The fit was stopped."
+
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self.fitted: Any = None
-        self.fit = pmui.Button(label="Fit on all samples", variant="contained", size="small")
-        self.cancel = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
+        self.fitted: Fitted | None = None
         self.save = pmui.FileDownload(
             callback=self.archive,
             filename="codebook.zip",
@@ -57,105 +62,74 @@ class BookPanel(pn.viewable.Viewer):
             size="small",
             disabled=True,
         )
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="The clusters of all samples", columns=COLUMNS)
         self.film = Filmstrip(
             np.zeros((1, 8, 8, 3), np.uint8), size=72, label="Best crops of the chosen cluster"
         )
         self.found = pn.Column(sizing_mode="stretch_width")  # table and crops, once there are any
         self._crops: list[tuple[int, int, int, float]] = []
-        self.fit.on_click(lambda _: start(self.run()))
-        self.cancel.on_click(lambda _: self._stop())
+        super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.film.on_select(self._go)
-        app.state.param.watch(lambda *_: self._show(), ["cluster", "names"])
         app.state.param.watch(self.begin, "mode")
-        self._future: Future | None = None
 
     def begin(self, *_: Any) -> None:
         """Fit when the state asks for a codebook and there is none."""
-        if self.app.state.mode == "codebook" and self.app.session.book is None:
+        if self.app.state.mode == "codebook" and self.app.state.codebook is None:
             # From the address it comes before the page; a codebook that is there already would be written too early.
             pn.state.onload(lambda: start(self.run()))
 
-    def _ask(self) -> Any:
-        plain = self.app.session.ask(
-            self.app.state, mode="nested", codebook=None, ablation=None, targets=(-1,)
-        )
-        return replace(plain, k=plain.k or 8)
+    def wish(self) -> Ask:
+        """What the clusters are made of."""
+        plain = {"mode": "nested", "codebook": None, "ablated": [], "targets": [PREDICTED]}
+        return self.app.ask(k=self.app.state.k or 8, **plain)
 
-    async def run(self) -> None:
-        """Fit, or take the codebook that somebody fitted already; the page stays usable meanwhile."""
+    def key(self, wish: Ask) -> Hashable:
+        """Everybody who asks for the same clusters of the same samples shares the fit."""
         session = self.app.session
-        ask = self._ask()
-        key = (session.model.sha256, session.population.key, context_of(ask))
-        future = _fits.get(key)
-        if future is None or failed(future):
-            from xai_views.methods.nave.fitting import fit
-
-            samples = session.population.samples
-
-            def codebook(progress: Any) -> Any:
-                return (yield from fit(session.model, samples, ask, progress))
-
-            future = session.kernel.run(codebook, priority=1)
-            _fits[key] = future
-        self._future = future
-        self.fit.disabled, self.cancel.disabled = True, False
-        self.words.object = (
-            "<p>Fitting: every image goes through the network once; the line at the bottom counts.</p>"
+        return (
+            "codebook",
+            session.model.sha256,
+            session.population.key,
+            *(wish.values[n] for n in FITTED_BY),
         )
-        try:
-            fitted = await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            on_page(lambda: self._ended("The fit was stopped."))
-            return
-        except XaiViewsError as e:
-            said = str(e)
-            on_page(lambda: self._ended(said))
-            return
-        on_page(lambda: self.take(fitted))
 
-    def _stop(self) -> None:
-        if self._future is not None:
-            self._future.cancel()
+    def work(self, wish: Ask, progress: Any) -> Generator[None, None, Fitted]:
+        """Fit, on the worker."""
+        session = self.app.session
+        ask = registry.plain(wish.method).ready(session.model, wish)
+        return (yield from fit(session.model, session.population.samples, ask, progress))
 
-    def _ended(self, sentence: str) -> None:
-        self.fit.disabled, self.cancel.disabled = False, True
-        self.words.object = f"<p>{escape(sentence)}</p>"
-
-    def take(self, fitted: Any) -> None:
+    def take(self, answer: Fitted) -> None:
         """Use a codebook for every picture of the page."""
-        app = self.app
-        self.fitted = fitted
-        app.session.book = fitted.book
-        self._ended(
-            f"{fitted.book.k} clusters of {len(fitted.images)} images. Equal colours now mean equal clusters in every image; "
+        self.fitted, book = answer, answer.book
+        self.say(
+            f"{book.k} clusters of {len(answer.images)} images. Equal colours now mean equal clusters in every image; "
             "choose one to see where it is strongest. Another K, layers or weights count at the next fit."
         )
-        self.found.objects = [self.listing]
         self.save.disabled = False
-        if app.state.mode == "codebook":
-            app.refresh()
-        else:
-            app.state.mode = "codebook"
-        self._show()
+        self.app.state.param.update(codebook=book, mode="codebook")
+        self.update()
 
-    def _show(self) -> None:
+    async def compute(self) -> list[np.ndarray]:
+        """The best crops of the chosen cluster."""
+        chosen, fitted = self.app.state.cluster, self.fitted
+        self._crops = fitted.crops[chosen] if fitted is not None and 0 <= chosen < fitted.book.k else []
+        crops = list(self._crops)
+        return await asyncio.to_thread(lambda: [self.crop(i, y, x) for i, y, x, _ in crops])
+
+    def write(self, answer: list[np.ndarray]) -> None:
         """Write table and crops for what is chosen."""
         if self.fitted is None:
             return
-        state = self.app.state
-        self.listing.rows = [self._row(c) for c in range(self.fitted.book.k)]
-        self.listing.selected = str(state.cluster) if 0 <= state.cluster < self.fitted.book.k else ""
-        self._crops = self.fitted.crops[state.cluster] if 0 <= state.cluster < self.fitted.book.k else []
-        self.found.objects = [self.film, self.listing] if self._crops else [self.listing]
-        if self._crops:
+        chosen, k = self.app.state.cluster, self.fitted.book.k
+        self.listing.rows = [self._row(c) for c in range(k)]
+        self.listing.selected = str(chosen) if 0 <= chosen < k else ""
+        self.found.objects = [self.film, self.listing] if answer else [self.listing]
+        if answer:
             names = self.app.session.names
-            self.film.replace(
-                np.stack([self.crop(i, y, x) for i, y, x, _ in self._crops]),
-                captions=[f"{names[i]}, squared distance {d:.3f}" for i, _, _, d in self._crops],
-            )
+            said = [f"{names[i]}, squared distance {d:.3f}" for i, _, _, d in self._crops]
+            self.film.replace(np.stack(answer), captions=said)
 
     def archive(self) -> io.BytesIO:
         """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
@@ -212,7 +186,7 @@ class BookPanel(pn.viewable.Viewer):
                 "same cluster everywhere. Names are what the last layer reads, until you give one under Cluster; a name is an "
                 "interpretation."
             ),
-            pn.FlexBox(self.fit, self.cancel, self.save, align_items="center", gap="8px", margin=(4, 16)),
+            self.buttons(self.save),
             self.words,
             self.found,
             sizing_mode="stretch_width",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from html import escape
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, Legend
 from bokeh.plotting import figure
 
-from xai_views.errors import XaiViewsError
+from xai_views.engine.attribution.maps import CONTROLS, control
 from xai_views.scores.curves import areas, comparison, predictor, relevance_curves
 from xai_views.views import Listing, colour
+from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import caller, on_page, start
+from xai_views_dashboard.core.picture_panel import read
+from xai_views_dashboard.core.tasks import on_page
+from xai_views_dashboard.core.wishes import Wish
 
-CONTROLS = ("random", "edges", "centre")
 MAP = "the map"
 REDRAW_S = 0.25
 COLUMNS = [
@@ -37,22 +40,31 @@ TIES = {
 }
 
 
-class CurvesPanel(pn.viewable.Viewer):
+@dataclass
+class CurvesWish:
+    """What is asked: the saliency on superpixels, and what removed pixels become."""
+
+    saliency: Wish
+    fill: str
+
+
+class CurvesPanel(Job):
     """Remove pixels by relevance and watch the answer.
 
     Parameters
     ----------
     app : ActivationsApp
         Gives session and state.
-    panel : SaliencyPanel
-        Gives the map and the superpixels.
+    asked : callable
+        Gives the wish for the map and the superpixels.
     """
 
-    def __init__(self, app: Any, panel: Any) -> None:
-        super().__init__()
-        self.app, self.panel = app, panel
-        self.go = pmui.Button(label="Draw the relevance curves", variant="outlined", size="small")
-        self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
+    verb = "Draw the relevance curves"
+    begun = "Removing pixels step by step; the curves grow from coarse to fine."
+    stopped = "Stopped; what was computed until then is drawn."
+
+    def __init__(self, app: Any, asked: Callable[[], Wish]) -> None:
+        self.asked = asked
         self.order = pmui.RadioButtonGroup(
             options={"least relevant first": "lerf", "most relevant first": "morf"},
             value="lerf",
@@ -60,16 +72,12 @@ class CurvesPanel(pn.viewable.Viewer):
         )
         fills = {"the mean colour": "mean", "black": "zero", "a blur": "blur"}
         self.fill = pmui.Select(label="Removed become", options=fills, value="mean", width=170, size="small")
-        self.words = pn.pane.HTML("", margin=(4, 16), sizing_mode="stretch_width")
         self.listing = Listing(label="Areas under the curves", columns=COLUMNS)
         self.plot = pn.pane.Bokeh(self._figure(), sizing_mode="stretch_width", height=320)
         self.drawn = pn.Column(sizing_mode="stretch_width")  # the plot, then its table
         self._curves: dict[Any, Any] = {}
-        self._future: Any = None
-        self.go.on_click(lambda _: start(self.run()))
-        self.stop.on_click(lambda _: self.cancel())
+        super().__init__(app)
         self.order.param.watch(lambda *_: on_page(self.draw), "value")
-        app.state.param.watch(lambda *_: self.cancel(), ["sample", *panel.watched])
 
     def _figure(self) -> Any:
         plot = figure(height=320, sizing_mode="stretch_width", x_range=(0, 1), toolbar_location=None)
@@ -88,61 +96,47 @@ class CurvesPanel(pn.viewable.Viewer):
         plot.add_layout(Legend(items=items, location="center"), "right")
         return plot
 
-    def cancel(self) -> None:
-        """Stop at the next batch; what is drawn stays."""
-        if self._future is not None and not self._future.done():
-            self._future.cancel()
+    def wish(self) -> CurvesWish:
+        """The map and the superpixels in view."""
+        return CurvesWish(self.asked(), self.fill.value)
 
-    async def run(self) -> None:
-        """Compute in batches on the kernel, drawing what is known so far."""
-        app, state = self.app, self.app.state
-        session, sample, wish = app.session, state.sample, self.panel.wish()
-        self.go.disabled, self.stop.disabled = True, False
-        self.words.object = "<p>Removing pixels step by step; the curves grow from coarse to fine.</p>"
-        page, drawn = caller(), [0.0]
-        try:
-            _, raw, regions, target = await self.panel.parts(sample, wish)
-            maps = {wish[1]: raw}
-            for name in CONTROLS:
-                if name not in maps:
-                    maps[name] = (await self.panel.parts(sample, (wish[0], name, *wish[2:])))[1]
-            jobs = comparison(maps, regions, fill=self.fill.value, steps=16, how=wish[2])
-            image = await asyncio.to_thread(session.image, sample)
+    async def submit(self, wish: CurvesWish, told: Told) -> Future:
+        """Ask for the map, which is there when it is drawn, and then for its curves beside those of the controls."""
+        session, ask, sample = self.app.session, wish.saliency.ask, wish.saliency.sample
+        answer = await session.explain(sample, ask, priority=1)
+        image = await read(session, sample)
+        maps = {ask.map: answer["attribution"].values[0]}
+        maps |= {name: control(image[None], name)[0] for name in CONTROLS if name not in maps}
+        target = int(answer["target_class"].values[0, 0])
+        jobs = comparison(maps, answer["region"].values[0], fill=wish.fill, steps=16, how=ask.how)
 
-            def relevance(progress: Any) -> Any:
-                curves: dict[Any, Any] = {}
-                for curves in relevance_curves(predictor(session.model), image, jobs, target):
-                    values = [c.value for c in curves.values()]
-                    progress(sum(int(np.isfinite(v).sum()) for v in values), sum(v.size for v in values))
-                    if time.monotonic() - drawn[0] > REDRAW_S:
-                        drawn[0] = time.monotonic()
-                        page(lambda curves=curves: self.take(curves))
-                    yield
-                return curves
+        def grow(progress: Any) -> Generator[None, None, dict[Any, Any]]:
+            curves, drawn = {}, 0.0
+            for curves in relevance_curves(predictor(session.model), image, jobs, target):
+                values = [c.value for c in curves.values()]
+                done = sum(int(np.isfinite(v).sum()) for v in values), sum(v.size for v in values)
+                progress(*done)
+                if time.monotonic() - drawn > REDRAW_S:
+                    drawn = time.monotonic()
+                    told(*done, curves)
+                yield
+            return curves
 
-            self._future = session.kernel.run(relevance, priority=2)
-            curves = await asyncio.wrap_future(self._future)
-            page(lambda: self.take(curves, done=True))
-        except asyncio.CancelledError:
-            page(lambda: self._ended("Stopped; what was computed until then is drawn."))
-        except XaiViewsError as e:
-            said = str(e)
-            page(lambda: self._ended(said))
+        return session.job(None, grow)
 
-    def _ended(self, sentence: str) -> None:
-        self.go.disabled, self.stop.disabled = False, True
-        self.words.object = f"<p>{escape(sentence)}</p>"
-
-    def take(self, curves: dict[Any, Any], done: bool = False) -> None:
-        """Take over the curves as they are now."""
-        self._curves = curves
+    def refine(self, part: dict[Any, Any], done: int, total: int) -> None:  # noqa: ARG002
+        """Draw the curves as they are now."""
+        self._curves = part
         self.draw()
         if not len(self.drawn):
             self.drawn.objects = [self.plot]
-        if done:
-            self._ended(self.sentence())
-            self.listing.rows = self.rows()
-            self.drawn.objects = [self.plot, self.listing]
+
+    def take(self, answer: dict[Any, Any]) -> None:
+        """Draw the curves and write their areas."""
+        self.refine(answer, 0, 0)
+        self.say(self.sentence())
+        self.listing.rows = self.rows()
+        self.drawn.objects = [self.plot, self.listing]
 
     def draw(self) -> None:
         """Write the lines of the chosen order."""
@@ -206,9 +200,7 @@ class CurvesPanel(pn.viewable.Viewer):
                 "order open: three rules are shown. A random map on superpixels often does well, because large background "
                 "goes first."
             ),
-            pn.FlexBox(
-                self.go, self.stop, self.order, self.fill, align_items="center", gap="8px", margin=(4, 16)
-            ),
+            self.buttons(self.order, self.fill),
             self.words,
             self.drawn,
             sizing_mode="stretch_width",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import numpy as np
@@ -11,85 +10,61 @@ import panel as pn
 from xai_views.engine.clusters.measures import ari
 from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import SEGMENT
-from xai_views_dashboard.core.former_picture_panel import PicturePanel
+from xai_views_dashboard.activations.layered import LayeredPanel
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.session import context_of
+from xai_views_dashboard.core.panel import ASK
+from xai_views_dashboard.core.wishes import Wish
 
 SIDE = 168
 
 
-class _LayerPictures(PicturePanel):
-    """One small picture per layer."""
-
-    def _layers(self) -> list[str]:
-        raise NotImplementedError
-
-    def layout(self) -> dict:
-        """One tile per layer."""
-        tiles = {
-            f"layer-{i}": {"group": "layers", "size": SIDE, "label": path, "photo": "photo", "link": "layers"}
-            for i, path in enumerate(self._layers())
-        }
-        photo = {
-            "photo": {"group": "layers", "size": SIDE, "label": "Sample", "layers": [], "link": "layers"}
-        }
-        return {"tiles": photo | tiles, "groups": {"layers": {"title": ""}}}
-
-    def key(self, wish: Any) -> Any:
-        """The content of the ask."""
-        return context_of(wish)
+def tiles(paths: tuple[str, ...], marked: bool) -> dict[str, Any]:
+    """One tile per layer, after the photo."""
+    about = {"group": "layers", "size": SIDE, "link": "layers"}
+    made = {f"layer-{i}": {**about, "label": path, "photo": "photo"} for i, path in enumerate(paths)}
+    photo = {"photo": {**about, "label": "Sample", "layers": ["asked"] if marked else []}}
+    return {"tiles": photo | made, "groups": {"layers": {"title": ""}}}
 
 
-class SimilarityPanel(_LayerPictures):
+class SimilarityPanel(LayeredPanel):
     """How similar every position is to the clicked one, in each layer alone."""
 
-    watched = ("at", "taps", "grid", "interp")
+    title = "Similar places"
+    question = "where"
+    watched = ("sample", ASK, "place")
 
-    def _layers(self) -> list[str]:
-        return list(self.app.session.ask(self.app.state).taps)
+    def layout(self) -> dict[str, Any]:
+        """The photo shows the asked position."""
+        return tiles(self.taps, marked=True)
 
-    def wish(self) -> Any:
+    def wish(self) -> Wish:
         """The ask with the clicked position; the middle of the image before any click."""
         state, (height, width) = self.app.state, self.app.session.size
-        x, y = state.at if len(state.at) == 2 else (width / 2, height / 2)
-        return self.app.session.ask(state, at=(int(y), int(x)), ablation=None)
+        x, y = state.place if len(state.place) == 2 else (width / 2, height / 2)
+        ask = self.app.ask(at=[min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)], ablated=[])
+        return Wish(ask, {}, state.sample)
 
-    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> None:  # noqa: ARG002
         """Cosine maps on one scale from -1 to 1."""
-        session = self.app.session
-        result = await session.explain(sample, wish, priority=1)
-        y, x = wish.at
-        image = await asyncio.to_thread(session.image, sample)
-        frame = Frame(
-            key, text=f"Cosine similarity of every position with x {x}, y {y}, in {len(wish.taps)} layers."
-        )
+        y, x = wish.ask.at
+        paths, shape = list(map(str, answer["layer"].values)), image.shape[:2]
+        frame.header(text=f"Cosine similarity of every position with x {x}, y {y}, in {len(paths)} layers.")
         frame.photo(image, "photo")
-        mark = np.zeros(image.shape[:2], np.int16) - 1
-        reach = max(2, round(0.03 * max(mark.shape)))
+        mark = np.full(shape, -1, np.int16)
+        reach = max(2, round(0.03 * max(shape)))
         mark[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = 0
         frame.label_map("photo", "asked", mark, ["asked position"])
         frame.tile("photo", alt=f"The sample; the asked position is x {x}, y {y}")
-        for i, path in enumerate(wish.taps):
-            frame.signed_map(f"layer-{i}", "similarity", result["similarity"].values[0, i], limit=1.0)
-            frame.tile(
-                f"layer-{i}",
-                photo="photo",
-                size=list(image.shape[:2]),
-                alt=f"Similarity with the asked position in {path}",
-            )
+        for i, path in enumerate(paths):
+            frame.signed_map(f"layer-{i}", "similarity", answer["similarity"].values[0, i], limit=1.0)
+            words = f"Similarity with the asked position in {path}"
+            frame.tile(f"layer-{i}", photo="photo", size=list(shape), alt=words)
         frame.legend("similarity", title="cosine with the clicked position", target="", unit="")
-        return frame.to_bytes()
 
     def selected(self, message: Any) -> None:
         """A click here asks for another position."""
         if message.get("x") is not None:
-            self.app.state.at = [float(message["x"]), float(message["y"])]
-
-    def layout(self) -> dict:
-        """The photo shows the asked position."""
-        layout = super().layout()
-        layout["tiles"]["photo"]["layers"] = ["asked"]
-        return layout
+            self.app.state.place = [float(message["x"]), float(message["y"])]
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -102,45 +77,40 @@ class SimilarityPanel(_LayerPictures):
         )
 
 
-class DepthPanel(_LayerPictures):
+class DepthPanel(LayeredPanel):
     """The clusters of every default layer by itself, shallow to deep."""
 
-    watched = ("k", "seed")
+    title = "Depth"
+    question = "where"
 
-    def _layers(self) -> list[str]:
-        return list(self.app.session.layers.default)
+    def layout(self) -> dict[str, Any]:
+        """The architecture's own layers."""
+        return tiles(self.layers.default, marked=False)
 
-    def wish(self) -> Any:
-        """The sweep over the architecture's own layers."""
-        return self.app.session.ask(
-            self.app.state, sweep=True, taps=self.app.session.layers.default, ablation=None
-        )
+    def wish(self) -> Wish:
+        """The sweep, whatever layers are chosen."""
+        ask = self.app.ask(sweep=True, mode="nested", taps=[], weights="authors", ablated=[])
+        return Wish(ask, {"paths": self.layers.default}, self.app.state.sample)
 
-    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> None:  # noqa: ARG002
         """One label map per depth, with how many clusters it effectively has and what they explain."""
-        session = self.app.session
-        result = await session.explain(sample, wish, priority=1)
-        image = await asyncio.to_thread(session.image, sample)
-        frame = Frame(key, text=f"The clusters of {len(wish.taps)} layers by themselves, shallow to deep.")
+        paths = wish.drawn["paths"]
+        frame.header(text=f"The clusters of {len(paths)} layers by themselves, shallow to deep.")
         frame.photo(image, "photo")
-        place = {str(p): i for i, p in enumerate(result["depth"].values)}
+        place = {str(p): i for i, p in enumerate(answer["depth"].values)}
         before = None
-        for i, path in enumerate(self._layers()):
-            at = place[path]
-            ids = result["depth_segment"].values[0, at]
+        for i, path in enumerate(paths):
+            ids = answer["depth_segment"].values[0, place[path]]
             frame.label_map(f"layer-{i}", f"{SEGMENT} alone", ids)
-            number, explained = (float(result[n].values[0, at]) for n in ("effective_number", "explained"))
-            agree = "" if before is None else f" · ARI {ari(before, ids):.2f}"
-            frame.tile(
-                f"layer-{i}",
-                photo="photo",
-                size=list(image.shape[:2]),
-                title=f"{number:.1f} effective · {explained:.0%} explained{agree}",
-                alt=f"Clusters of {path} alone",
+            number, explained = (
+                float(answer[n].values[0, place[path]]) for n in ("effective_number", "explained")
             )
+            agree = "" if before is None else f" · ARI {ari(before, ids):.2f}"
+            title = f"{number:.1f} effective · {explained:.0%} explained{agree}"
+            words = f"Clusters of {path} alone"
+            frame.tile(f"layer-{i}", photo="photo", size=list(image.shape[:2]), title=title, alt=words)
             before = ids
         frame.legend(f"{SEGMENT} alone", title="cluster of this layer alone")
-        return frame.to_bytes()
 
     def __panel__(self) -> Any:
         return pn.Column(

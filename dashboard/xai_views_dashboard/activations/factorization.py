@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +11,11 @@ import panel_material_ui as pmui
 from xai_views.engine.clusters.match import match_labels
 from xai_views.views import Frame, Listing
 from xai_views_dashboard.activations.frame import SEGMENT
-from xai_views_dashboard.core.former_picture_panel import PicturePanel
+from xai_views_dashboard.activations.layered import LayeredPanel
+from xai_views_dashboard.activations.session import Layers
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.session import context_of
-from xai_views_dashboard.core.tasks import on_page
+from xai_views_dashboard.core.panel import ASK
+from xai_views_dashboard.core.wishes import Wish
 
 SIDE = 210
 COLUMNS = [
@@ -26,76 +25,81 @@ COLUMNS = [
     {"key": "agreement", "title": "agreement with k-means (ARI)", "kind": "number", "digits": 2},
     {"key": "milliseconds", "title": "time in ms", "kind": "number", "digits": 1},
 ]
+TILES = {"photo": "Sample", "ours": "k-means on cosines", "dff": "Deep Feature Factorization"}
+METHODS = {"dff": "Deep Feature Factorization", "pca": "PCA (upper bound)"}
 
 
-class PeerPanel(PicturePanel):
+class FactorizationPanel(LayeredPanel):
     """k-means, factorization and PCA on one layer of the sample in view."""
 
-    watched = ("k", "seed", "taps", "layer")
+    title = "Factorization"
+    question = "compared"
+    watched = ("sample", ASK, "layer")
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
-        options = list(app.session.layers.default)
-        self.layer = pmui.Select(label="Layer", options=options, value=self._layer(), width=240, size="small")
-        self.layer.param.watch(lambda e: setattr(app.state, "layer", e.new), "value")
+        self.choice = pmui.Select(label="Layer", options=[], width=240, size="small")
+        self.choice.param.watch(lambda e: e.new and setattr(app.state, "layer", e.new), "value")
+        self.above = pn.Column()
         self.listing = Listing(label="The methods on the same activations", columns=COLUMNS)
 
-    def _layer(self) -> str:
-        layers = self.app.session.layers
-        return self.app.state.layer if self.app.state.layer in layers.taps else layers.default[-1]
+    def learned(self, layers: Layers) -> None:
+        """Offer the layers."""
+        self.layers = layers
+        self.choice.param.update(options=list(layers.default), value=self._layer()[0])
+        self.above.objects = [
+            self.choice
+        ]  # only now: options that change while the browser opens the tab are lost
+        super().learned(layers)
 
-    def layout(self) -> dict:
+    def _layer(self) -> list[str]:
+        state = self.app.state
+        return [state.layer] if state.layer in self.layers.taps else list(self.layers.default[-1:])
+
+    def layout(self) -> dict[str, Any]:
         """Label maps side by side."""
-        words = {"photo": "Sample", "ours": "k-means on cosines", "dff": "Deep Feature Factorization"}
         tiles = {
             n: {"group": "peer", "size": SIDE, "label": w, "photo": "photo", "link": "peer"}
-            for n, w in words.items()
+            for n, w in TILES.items()
         }
         tiles["photo"]["layers"] = []
         return {"tiles": tiles, "groups": {"peer": {"title": ""}}}
 
-    def wish(self) -> Any:
+    def wish(self) -> Wish:
         """One layer alone, k-means of its own."""
-        ask = self.app.session.ask(
-            self.app.state, ablation=None, taps=(self._layer(),), weights="equal", grid="shallowest"
-        )
-        return replace(ask, mode="exact", assigner="k-means", codebook=None, k=ask.k or 5, peer=True)
+        ask = self.app.ask(
+            taps=self._layer(), weights="equal", grid="shallowest", mode="exact", assigner="k-means", peer=True,
+            k=self.app.state.k or 5, ablated=[],
+        )  # fmt: skip
+        return Wish(ask, {}, self.app.state.sample)
 
-    def key(self, wish: Any) -> Any:
-        """The content of the ask."""
-        return context_of(wish)
-
-    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
-        """Both label maps, colours matched."""
-        session = self.app.session
-        result = await session.explain(sample, wish, priority=1)
-        image = await asyncio.to_thread(session.image, sample)
-        frame = Frame(
-            key, text=f"k-means and Deep Feature Factorization of {wish.taps[0]} with {wish.k} parts each."
-        )
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Both label maps, colours matched; the figures of all three."""
+        layer = str(answer["layer"].values[0])
+        frame.header(text=f"k-means and Deep Feature Factorization of {layer} with {wish.ask.k} parts each.")
         frame.photo(image, "photo")
-        ours, peer = (result[n].values[0].astype(np.int64) for n in ("segment", "peer_segment"))
+        ours, peer = (answer[n].values[0].astype(np.int64) for n in ("segment", "peer_segment"))
         frame.label_map("ours", SEGMENT, ours)
         frame.label_map("dff", SEGMENT, match_labels(ours, peer)[peer])
         for tile in ("ours", "dff"):
             frame.tile(tile, size=list(image.shape[:2]), alt=f"Parts found by {tile}")
         frame.legend(SEGMENT, title="part (matched)")
-        figures = result["peer_figures"].values[0]
-        rows = [
+        figures = zip(map(str, answer["peer"].values), answer["peer_figures"].values[0].tolist(), strict=True)
+        return [
             {
-                "id": str(name),
-                "method": {"dff": "Deep Feature Factorization", "pca": "PCA (upper bound)"}.get(
-                    str(name), str(name)
-                ),
-                "explained": float(f[0]),
-                "milliseconds": 1000 * float(f[1]),
-                "stability": float(f[2]),
-                "agreement": float(f[3]) if name == "dff" else None,
+                "id": name,
+                "method": METHODS.get(name, name),
+                "explained": explained,
+                "milliseconds": 1000 * seconds,
+                "stability": stability,
+                "agreement": agreement if name == "dff" else None,
             }
-            for name, f in zip(result["peer"].values, figures, strict=True)
+            for name, (explained, seconds, stability, agreement) in figures
         ]
-        on_page(lambda: setattr(self.listing, "rows", rows))
-        return frame.to_bytes()
+
+    def write(self, answer: list[dict[str, Any]]) -> None:
+        """Write the table."""
+        self.listing.rows = answer
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -104,7 +108,7 @@ class PeerPanel(PicturePanel):
                 "direction. No K parts explain more of the centred activations than K principal components. Times are of this "
                 "machine, now."
             ),
-            self.layer,
+            self.above,
             self.canvas,
             self.listing,
             sizing_mode="stretch_width",

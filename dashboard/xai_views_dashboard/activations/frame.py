@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views.engine.clusters.measures import density, held, mean_per_cluster, purity, ranks
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
+#: Ids of known regions ``[y, x]`` (-1 = nothing) and their names; None when nothing is known.
+Truth = tuple[np.ndarray, list[str]] | None
 #: Name of the label-map layer; what is chosen in one picture stands out in all that draw it.
 SEGMENT = "cluster"
+#: What a map of contributions shows.
+PER_PIXEL = "contribution of its cluster, per pixel"
 
 LAYOUT = {
     "tiles": {
@@ -45,51 +50,40 @@ def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -
     return names
 
 
+def is_exact(result: xr.Dataset) -> bool:
+    """Whether a linear layer reads the last map: contributions add up by construction, and clusters have names."""
+    return "cluster_class" in result
+
+
 #: A part counts as held by a cluster when at least this share of it lies there.
 HELD = 0.5
 
 
-def purity(segment: np.ndarray, truth: tuple[np.ndarray, list[str]] | None, k: int) -> list[str]:
+def layout(known: bool) -> dict[str, Any]:
+    """Tiles of the canvas; without known parts there is no tile for them."""
+    tiles = {n: t for n, t in LAYOUT["tiles"].items() if known or n != "truth"}
+    return {**LAYOUT, "tiles": tiles}
+
+
+def parts_of(segment: np.ndarray, truth: Truth, k: int) -> list[str]:
     """For every cluster the known part that most of it covers, and small parts that lie in it; "" where nothing is known."""
     if truth is None:
         return [""] * k
     ids, names = truth
-    ids = np.maximum(ids, 0).astype(np.int64)
-    parts = int(ids.max()) + 1
-    table = np.bincount(segment.ravel().astype(np.int64) * parts + ids.ravel(), minlength=k * parts).reshape(
-        -1, parts
-    )
-    whole = np.maximum(table.sum(0), 1)
-    words = [(names[p] if p < len(names) else "") or "background" for p in range(parts)]
-    out = []
-    for counts in table[:k]:
-        best = int(counts.argmax())
-        held = [p for p in range(1, parts) if p != best and counts[p] / whole[p] >= HELD]
-        said = f"{words[best]} {counts[best] / max(counts.sum(), 1):.0%}" if counts.sum() else ""
-        out.append(", ".join([said, *(f"{counts[p] / whole[p]:.0%} of {words[p]}" for p in held)]))
-    return out
+    ids, words = np.maximum(ids, 0), [n or "background" for n in names]
+    inside = held(segment, ids, k)
+    said = []
+    for c, (part, share) in enumerate(zip(*purity(segment, ids, k), strict=True)):
+        small = [p for p in range(1, inside.shape[1]) if p != part and inside[c, p] >= HELD]
+        whole = f"{words[part]} {share:.0%}" if part >= 0 else ""
+        said.append(", ".join([whole, *(f"{inside[c, p]:.0%} of {words[p]}" for p in small)]))
+    return said
 
 
-def mean_per_cluster(values: np.ndarray, assignment: np.ndarray, k: int) -> np.ndarray:
-    """Mean of a map on the grid over each cluster ``[k]``; 0 where a cluster has no position."""
-    counts = np.bincount(assignment.ravel(), minlength=k)[:k]
-    sums = np.bincount(assignment.ravel(), values.ravel(), minlength=k)[:k]
-    return sums / np.maximum(counts, 1)
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
-    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
-    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
-    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
-
-
-def density(result: xr.Dataset) -> np.ndarray:
-    """``[y, x]``: each pixel gets its cluster's contribution divided by the cluster's pixels; sums to the evidence."""
-    segment = result["segment"].values[0]
-    share = result["cluster_contribution"].values[0, 0].astype(np.float64)
-    counts = np.bincount(segment.ravel(), minlength=len(share))[: len(share)]
-    return (share / np.maximum(counts, 1))[segment]
+def contribution_of(result: xr.Dataset, segment: np.ndarray | None = None) -> np.ndarray:
+    """Each pixel's share of what its cluster contributes ``[y, x]``; on another map of the clusters where one is given."""
+    ids = result["segment"].values[0] if segment is None else segment
+    return density(ids, result["cluster_contribution"].values[0, 0])
 
 
 def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> str:
@@ -109,17 +103,7 @@ def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> s
 
 
 def build(
-    key: str,
-    name: str,
-    image: np.ndarray,
-    label: int,
-    result: xr.Dataset,
-    classes: list[str],
-    truth: tuple[np.ndarray, list[str]] | None,
-    *,
-    shown: str = "clusters",
-    given: Mapping[str, str] | None = None,
-    exact: bool = True,
+    key: str, session: Any, sample: int, result: xr.Dataset, shown: str, names: Mapping[str, str]
 ) -> bytes:
     """Build the frame.
 
@@ -127,36 +111,32 @@ def build(
     ----------
     key : str
         The wish it answers.
-    name, image, label
-        The sample: id, ``[H, W, C]``, class or -1.
+    session : ActivationsSession
+        Gives the sample: id, picture, class, known regions.
+    sample : int
+        Its position.
     result : Dataset
         What the method ``nave`` says of it.
-    classes : list of str
-        Class names.
-    truth : (ndarray, list of str) or None
-        Known regions.
     shown : {"clusters", "entropy", "margin"}
         What lies over the large picture.
-    given : mapping, optional
+    names : mapping
         Names given by hand, by cluster id as text.
-    exact : bool
-        Whether contributions add up by construction.
 
     Returns
     -------
     bytes
         A frame in the wire format.
     """
+    name, image, classes = session.names[sample], session.image(sample), session.model.classes
+    label, truth, given = session.label(sample), session.truth(sample), names
     target = int(result["target_class"].values[0, 0])
-    names = names_of(result, classes, given or {})
+    names = names_of(result, classes, given)
     frame = Frame(key, text=sentence(name, classes, label, result))
     frame.photo(image, "photo")
     _main(frame, name, label, result, classes, names, shown)
-    frame.signed_map("contribution", "contribution", density(result))
-    frame.legend(
-        "contribution", title="contribution of its cluster, per pixel", target=classes[target], unit="logit"
-    )
-    kind = "" if exact else "gradient × activation; see the residual"
+    frame.signed_map("contribution", "contribution", contribution_of(result))
+    frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
+    kind = "" if is_exact(result) else "gradient × activation; see the residual"
     frame.tile(
         "contribution",
         title=kind,
@@ -205,7 +185,7 @@ def _main(
     )
 
 
-def _truth(frame: Frame, image: np.ndarray, truth: tuple | None) -> None:
+def _truth(frame: Frame, image: np.ndarray, truth: Truth) -> None:
     if truth is None:
         frame.tile("truth", reason="Nothing is known about the parts of this image.", alt="No truth is known")
         return
@@ -215,12 +195,12 @@ def _truth(frame: Frame, image: np.ndarray, truth: tuple | None) -> None:
     frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
 
 
-def rows(result: xr.Dataset, names: list[str], truth: tuple | None, target: int = 0) -> list[dict[str, Any]]:
+def rows(result: xr.Dataset, names: list[str], truth: Truth, target: int = 0) -> list[dict[str, Any]]:
     """The ledger's lines, one per cluster: what is known of it and what it contributes to asked class number ``target``."""
     k = result.sizes["cluster"]
     assignment = result["assignment"].values[0]
     entropy = mean_per_cluster(result["entropy"].values[0], assignment, k)
-    pure = purity(result["segment"].values[0], truth, k)
+    pure = parts_of(result["segment"].values[0], truth, k)
     contribution = result["cluster_contribution"].values[0, target]
     return [
         {
@@ -237,7 +217,7 @@ def rows(result: xr.Dataset, names: list[str], truth: tuple | None, target: int 
 
 
 def _ledger(
-    frame: Frame, result: xr.Dataset, classes: list[str], names: list[str], truth: tuple | None, target: int
+    frame: Frame, result: xr.Dataset, classes: list[str], names: list[str], truth: Truth, target: int
 ) -> None:
     """The bill: one row for each cluster, then what it all adds up to, beside the network's own figure."""
     lines = rows(result, names, truth)

@@ -1,4 +1,4 @@
-"""The controls of the activation explorer: layers with their weights, number of clusters, grid, class."""
+"""Layers with a weight for each, and everything else that decides the clustering."""
 
 from __future__ import annotations
 
@@ -7,70 +7,24 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views_dashboard.activations import state as choices
-from xai_views_dashboard.core.page import HALVES, caption, halved
-from xai_views_dashboard.core.state import PREDICTED
+from xai_views.engine.clusters.features import preset_weights
+from xai_views.engine.clusters.weights import PRESETS
+from xai_views_dashboard.activations.session import Layers
+from xai_views_dashboard.core.controls import control
+from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import Panel
 
-WORDS = {
-    "nested": "one merge tree",
-    "exact": "k-means for each K",
-    "codebook": "codebook of all samples",
-    "shallowest": "shallowest layer",
-    "input": "pixels of the image",
-    "double": "twice the tokens",
-    "authors": "as the authors: (1 + C₁) / (1 + C)",
-    "equal": "equal",
-    "deep-first": "deep first",
-    "own": "set by hand",
+OWN = "set by hand"
+SETTINGS = {
+    "interp": "Interpolation",
+    "assigner": "Assigner",
+    "soft": "Soft assignment",
+    "temperature": "Temperature (0 = mean distance)",
+    "seed": "Seed",
 }
-MOST_SHOWN = 60  # class names in the choice of the explained class
 
 
-def controls(app: Any) -> pn.viewable.Viewable:
-    """What is changed often: class, K, how clusters are cut, the grid, and what the large picture shows."""
-    state = app.state
-    classes = app.model.classes[:MOST_SHOWN] if len(app.model.classes) > 200 else app.model.classes
-    target = pmui.AutocompleteInput if len(app.model.classes) > 200 else pmui.Select
-    widgets = [
-        _target(target, app, classes),
-        _linked(
-            halved(pmui.IntSlider(label="Clusters K (0 = elbow)", start=0, end=16, width=190)), state, "k"
-        ),
-        _select("Cut", state, "mode", choices.MODES, 170),
-        _select("Grid", state, "grid", choices.GRIDS, 160),
-        _select("Picture", state, "shown", choices.MAPS, 120),
-    ]
-    return pn.FlexBox(*widgets, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES])
-
-
-def _target(kind: type, app: Any, classes: list[str]) -> Any:
-    """A choice among few classes; beyond 200 the name is typed."""
-    state, every = app.state, app.model.classes
-    if kind is pmui.Select:
-        options = {"the predicted class": PREDICTED} | {c: i for i, c in enumerate(classes)}
-        return _linked(
-            halved(pmui.Select(label="Explain class", options=options, width=190, size="small")),
-            state,
-            "target",
-        )
-    widget = kind(
-        label="Explain class (type a name)",
-        options=["the predicted class", *every],
-        value="the predicted class" if state.target < 0 else every[state.target],
-        case_sensitive=False,
-        restrict=True,
-        width=230,
-        size="small",
-    )
-    place = {"the predicted class": PREDICTED} | {c: i for i, c in enumerate(every)}
-    widget.param.watch(lambda e: setattr(state, "target", place.get(e.new, PREDICTED)), "value")
-    state.param.watch(
-        lambda e: setattr(widget, "value", every[e.new] if e.new >= 0 else "the predicted class"), "target"
-    )
-    return widget
-
-
-class LayerPanel(pn.viewable.Viewer):
+class LayerPanel(Panel):
     """Chips for the layers, a weight for each, and everything else that decides the clustering.
 
     Parameters
@@ -79,132 +33,115 @@ class LayerPanel(pn.viewable.Viewer):
         Gives session and state.
     """
 
+    title = "Layers"
+    question = "why"
+    watched = ("taps", "weights")
+
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app, self.state = app, app.state
-        layers = app.session.layers
-        self.offered = list(layers.default)
-        self.chips = pmui.CheckButtonGroup(
-            label="Layers", options=self.offered, value=list(self.taps), size="small", button_type="primary"
+        self.layers = Layers({}, ())
+        self._slid_for: tuple[str, ...] = ()
+        self._quiet = False  # while the state is written into the widgets
+        self.chips = pmui.CheckButtonGroup(label="Layers", options=[], size="small", button_type="primary")
+        self.more = pmui.MultiChoice(label="Further layers", options=[], width=320)
+        self.preset = pmui.Select(label="Weights", options=[*PRESETS, OWN], width=260, size="small")
+        self.choices, self.sliders = (
+            pn.FlexBox(gap="8px", margin=(0, 8), align_items="center") for _ in range(2)
         )
-        self.more = pmui.MultiChoice(
-            label="Further layers", options=[p for p in layers.taps if p not in self.offered], width=320,
-            value=[p for p in self.taps if p not in self.offered],
-        )  # fmt: skip
-        self.preset = _select("Weights", self.state, "preset", choices.PRESETS, 260)
-        self.sliders = pn.FlexBox(gap="8px", margin=(0, 8))
+        super().__init__(app)
         self.chips.param.watch(self._taken, "value")
         self.more.param.watch(self._taken, "value")
-        self.state.param.watch(lambda *_: self._drawn(), ["taps", "preset"])
-        self._quiet = self._own = False
-        self._drawn()
+        self.preset.param.watch(self._weighted, "value")
+
+    async def compute(self) -> Layers:
+        """What may be tapped."""
+        return await self.app.session.layers()
+
+    def write(self, answer: Layers) -> None:
+        """Write chips and sliders for what the state says."""
+        self.layers, self._quiet = answer, True
+        try:
+            weights = self.app.state.weights
+            first = list(answer.default)
+            self.chips.param.update(options=first, value=[p for p in self.taps if p in first])
+            others = [p for p in answer.taps if p not in first]
+            self.more.param.update(options=others, value=[p for p in self.taps if p in others])
+            self.preset.value = weights if isinstance(weights, str) else OWN
+            self._slide()
+            # Only now: options that change while the browser opens the tab are lost.
+            if not len(self.choices):
+                self.choices.objects = [self.chips, self.more, self.preset]
+        finally:
+            self._quiet = False
+
+    def _slide(self) -> None:
+        """One slider for each layer; those that are there stay, as one of them may be under the hand."""
+        values = self.weights()
+        if self._slid_for != self.taps:
+            self._slid_for = self.taps
+            self.sliders.objects = [self._slider(p, v) for p, v in zip(self.taps, values, strict=True)]
+        for slider, value in zip(self.sliders, values, strict=True):
+            slider.param.update(end=max(slider.end, value), value=value)
 
     @property
     def taps(self) -> tuple[str, ...]:
         """The layers in use."""
-        return tuple(self.state.taps) or tuple(self.app.session.layers.default)
+        return tuple(p for p in self.app.state.taps if p in self.layers.taps) or self.layers.default
+
+    def weights(self) -> list[float]:
+        """The weights in use, one per layer."""
+        weights = self.app.state.weights
+        if not isinstance(weights, str) and len(weights) == len(self.taps):
+            return list(weights)
+        preset = weights if isinstance(weights, str) else PRESETS[0]
+        return [float(w) for w in preset_weights([self.layers.taps[p].channels for p in self.taps], preset)]
 
     def _taken(self, *_: Any) -> None:
         """A chip was pressed; without any layer there is nothing to cluster."""
         if self._quiet:
             return
-        chosen = set(self.chips.value) | set(self.more.value)
+        chosen, state = {*self.chips.value, *self.more.value}, self.app.state
         if not chosen:
             self.app.problem = "At least one layer is needed; the last one stays."
-            self._drawn()
+            self.write(self.layers)
             return
         self.app.problem = ""
-        ordered = [p for p in self.app.session.layers.taps if p in chosen]
-        self.state.param.update(taps=ordered, **({"preset": "authors"} if self.state.preset == "own" else {}))
+        weights = state.weights if isinstance(state.weights, str) else PRESETS[0]
+        state.param.update(taps=[p for p in self.layers.taps if p in chosen], weights=weights)
 
-    def _drawn(self) -> None:
-        """Write chips and sliders for what the state says."""
-        if self._own:
-            return
-        self._quiet = True
-        try:
-            self.chips.value = [p for p in self.taps if p in self.offered]
-            self.more.value = [p for p in self.taps if p not in self.offered]
-        finally:
-            self._quiet = False
-        values = self.weights()
-        self.sliders.objects = [self._slider(i, p, values[i]) for i, p in enumerate(self.taps)]
+    def _weighted(self, event: Any) -> None:
+        if not self._quiet:
+            self.app.state.weights = self.weights() if event.new == OWN else event.new
 
-    def weights(self) -> list[float]:
-        """The weights in use, one per layer."""
-        if self.state.preset == "own" and len(self.state.weights) == len(self.taps):
-            return list(self.state.weights)
-        from xai_views.engine.clusters.features import preset_weights
-
-        channels = [self.app.session.layers.taps[p].channels for p in self.taps]
-        return [
-            float(w)
-            for w in preset_weights(channels, self.state.preset if self.state.preset != "own" else "authors")
-        ]
-
-    def _slider(self, i: int, path: str, value: float) -> Any:
-        tap = self.app.session.layers.taps[path]
+    def _slider(self, path: str, value: float) -> Any:
+        tap = self.layers.taps[path]
         size = "×".join(str(n) for n in tap.grid)
         slider = pmui.FloatSlider(
             label=f"{path} · {tap.channels} channels · {size}", start=0, end=max(2.0, value), step=0.01, value=value, width=230,
         )  # fmt: skip
-
-        def changed(event: Any) -> None:
-            weights = self.weights()
-            weights[i] = round(float(event.new), 3)
-            if not any(weights):
-                self.app.problem = "One layer needs a weight above zero."
-                return
-            self.app.problem = ""
-            self._keep(weights)
-
-        slider.param.watch(changed, "value")
+        slider.param.watch(self._slid, "value")
         return slider
 
-    def _keep(self, weights: list[float]) -> None:
-        """Take over weights set by hand without building the sliders anew under the hand."""
-        self._own = True
-        try:
-            self.state.param.update(weights=weights, preset="own")
-        finally:
-            self._own = False
+    def _slid(self, *_: Any) -> None:
+        if self._quiet:
+            return
+        weights = [round(float(s.value), 3) for s in self.sliders]
+        self.app.problem = "" if any(weights) else "One layer needs a weight above zero."
+        if any(weights):
+            self.app.state.weights = weights
 
     def __panel__(self) -> Any:
-        state = self.state
         return pn.Column(
             caption(
                 "Each layer's activations are brought to one grid and normalised at every position; a weight says how much a "
                 "layer counts in the distance. Layers and weights change without asking the network again."
             ),
-            pn.FlexBox(self.chips, self.more, align_items="center", gap="8px", margin=(0, 8)),
-            self.preset,
+            self.choices,
             self.sliders,
             pn.FlexBox(
-                _select("Interpolation", state, "interp", choices.INTERPOLATIONS, 140),
-                _select("Assigner", state, "assigner", choices.ASSIGNERS, 170),
-                _select("Soft assignment", state, "soft", choices.SOFT, 150),
-                _linked(
-                    pmui.FloatInput(label="Temperature (0 = mean distance)", start=0, step=0.05, width=210),
-                    state,
-                    "temperature",
-                ),
-                _linked(pmui.IntInput(label="Seed", start=0, end=9999, width=110), state, "seed"),
+                *(control(self.app.state, *setting) for setting in SETTINGS.items()),
                 align_items="center",
                 gap="8px",
                 margin=(0, 8),
             ),
             sizing_mode="stretch_width",
         )
-
-
-def _select(label: str, state: Any, name: str, options: tuple[str, ...], width: int) -> Any:
-    named = {WORDS.get(o, o): o for o in options}
-    widget = pmui.Select(label=label, options=named, width=width, size="small")
-    return _linked(halved(widget), state, name)
-
-
-def _linked(widget: Any, state: Any, name: str) -> Any:
-    """Tie a widget to a parameter of the state, both ways."""
-    widget.value = getattr(state, name)
-    widget.link(state, value=name, bidirectional=True)
-    return widget

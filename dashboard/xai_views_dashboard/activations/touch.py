@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
+import xarray as xr
 
+from xai_views.contract import registry
 from xai_views.engine.clusters.match import match_labels
 from xai_views.samples import digest
 from xai_views.views import Frame, Listing
 from xai_views.views.wire import as_uint8
-from xai_views_dashboard.activations.frame import SEGMENT, density
-from xai_views_dashboard.core.former_picture_panel import PicturePanel
+from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import ASK
+from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.pictures import polygon_mask
-from xai_views_dashboard.core.session import context_of
-from xai_views_dashboard.core.tasks import on_page
+from xai_views_dashboard.core.wishes import Wish
 
 MOST_EDITS = 40
 SIDE = 230
@@ -35,6 +37,17 @@ COLUMNS = [
 ]
 
 
+@dataclass
+class Answer:
+    """The edited image, and what is said of both."""
+
+    image: np.ndarray
+    before: xr.Dataset
+    after: xr.Dataset
+    target: int
+    edits: int
+
+
 class TouchPanel(PicturePanel):
     """The sample as it is and as it was edited, side by side on one scale.
 
@@ -44,19 +57,9 @@ class TouchPanel(PicturePanel):
         Gives session, state and canvas; its brushed region is what is edited.
     """
 
-    watched = (
-        "taps",
-        "preset",
-        "weights",
-        "grid",
-        "interp",
-        "k",
-        "mode",
-        "assigner",
-        "seed",
-        "target",
-        "touched",
-    )
+    title = "Touch it"
+    question = "what-if"
+    watched = ("sample", ASK, "touched")
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
@@ -76,25 +79,24 @@ class TouchPanel(PicturePanel):
 
     def apply(self) -> None:
         """Edit the brushed region."""
+        state, kind = self.app.state, self.kind.value
+        at = [float(v) for v in state.place] if kind == "paste" else []
+        self.app.problem = self.refused(at)
+        if not self.app.problem:
+            self._keep([*state.touched, {"kind": kind, "region": [list(p) for p in state.region], "at": at}])
+
+    def refused(self, at: list[float]) -> str:
+        """Why there is nothing to edit, in one sentence; "" when there is."""
         state = self.app.state
         if len(state.region) < 3:
-            self.app.problem = (
+            return (
                 "No region is brushed: hold Shift and drag on the photo, or choose the lasso in the toolbar."
             )
-            return
         if len(state.touched) >= MOST_EDITS:
-            self.app.problem = f"This image already has {MOST_EDITS} edits; undo some or start again."
-            return
-        self.app.problem = ""
-        at = [float(v) for v in state.at] if self.kind.value == "paste" and len(state.at) == 2 else []
-        if self.kind.value == "paste" and not at:
-            self.app.problem = (
-                "Click the place to copy from first; then brush the region that is pasted over."
-            )
-            return
-        self._keep(
-            [*state.touched, {"kind": self.kind.value, "region": [list(p) for p in state.region], "at": at}]
-        )
+            return f"This image already has {MOST_EDITS} edits; undo some or start again."
+        if self.kind.value == "paste" and len(at) != 2:
+            return "Click the place to copy from first; then brush the region that is pasted over."
+        return ""
 
     def _keep(self, edits: list) -> None:
         self.app.state.touched = list(edits)
@@ -102,72 +104,55 @@ class TouchPanel(PicturePanel):
 
     def layout(self) -> dict:
         """Before above, after below."""
-        tiles = {}
+        tiles: dict[str, Any] = {}
         for row, words in (("before", "As it is"), ("after", "Edited")):
-            tiles[f"{row}-photo"] = {
-                "group": row,
-                "size": SIDE,
-                "label": words,
-                "layers": [],
-                "link": "touch",
-            }
+            about = {"group": row, "size": SIDE, "link": "touch"}
+            tiles[f"{row}-photo"] = {**about, "label": words, "layers": []}
             for layer, title in ((SEGMENT, "clusters"), ("contribution", "contribution")):
-                tiles[f"{row}-{layer}"] = {
-                    "group": row, "size": SIDE, "label": f"{words}: {title}", "photo": f"{row}-photo", "link": "touch",
-                }  # fmt: skip
+                label = f"{words}: {title}"
+                tiles[f"{row}-{layer}"] = {**about, "label": label, "photo": f"{row}-photo"}
         return {"tiles": tiles, "groups": {"before": {"title": ""}, "after": {"title": ""}}}
 
-    def wish(self) -> Any:
+    def wish(self) -> Wish:
         """The ask and the edits."""
-        ask = self.app.session.ask(self.app.state, ablation=None)
-        return ask, repr(self.app.state.touched), list(self.app.state.touched)
+        state = self.app.state
+        return Wish(self.app.ask(ablated=[]), {"touched": state.frozen(state.touched)}, state.sample)
 
-    def key(self, wish: Any) -> Any:
-        """The content of the ask and of the edits."""
-        return context_of(wish[0]), wish[1]
-
-    async def frame(self, key: str, sample: int, wish: Any) -> bytes:
-        """Explain both pictures; the edited one is a sample like any other."""
-        ask, _, edits = wish
+    async def explained(self, sample: int, wish: Wish) -> Answer:
+        """Explain both pictures for one class; the edited one is a sample like any other."""
         session = self.app.session
-        image = await asyncio.to_thread(session.image, sample)
-        before = await session.explain(sample, ask, priority=1)
+        before = await session.explain(sample, wish.ask, priority=1)
+        image = await asyncio.to_thread(lambda: edited(session.image(sample), wish.drawn["touched"]))
         target = int(before["target_class"].values[0, 0])
-        image_after = await asyncio.to_thread(edited, image, edits)
-        fixed = replace(ask, targets=(target,))
-        future = session.kernel.explain(
-            session.model, image_after[None], [digest(image_after)], session.method, [fixed], priority=1
+        ask = wish.ask.replace(targets=(target,))
+        after = await asyncio.wrap_future(
+            session.kernel.explain(
+                session.model, image[None], [digest(image)], registry.plain(ask.method), [ask], priority=1
+            )
         )
-        after = (await asyncio.wrap_future(future))[0]
-        on_page(lambda: self.write(before, after, target, len(edits)))
-        return await asyncio.to_thread(self._build, key, image, image_after, before, after, target)
+        return Answer(image, before, after[0], target, len(wish.drawn["touched"]))
 
-    def _build(
-        self, key: str, image: np.ndarray, image_after: np.ndarray, before: Any, after: Any, target: int
-    ) -> bytes:
-        words = self.app.model.classes[target]
-        frame = Frame(key, text=f"The sample before and after the edits, explained for {words}.")
-        frame.photo([image, image_after], ["before-photo", "after-photo"])
-        reference = before["segment"].values[0]
-        for row, result in (("before", before), ("after", after)):
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Answer, wish: Wish) -> Answer:  # noqa: ARG002
+        """Both pictures on one scale, colours matched."""
+        words = self.app.model.classes[answer.target]
+        frame.header(text=f"The sample before and after the edits, explained for {words}.")
+        frame.photo([image, answer.image], ["before-photo", "after-photo"])
+        reference = answer.before["segment"].values[0]
+        for row, result in (("before", answer.before), ("after", answer.after)):
             ids = result["segment"].values[0]
             ids = ids if row == "before" else match_labels(reference, ids)[ids]
             frame.label_map(f"{row}-{SEGMENT}", SEGMENT, ids)
-            frame.signed_map(f"{row}-contribution", "contribution", density(result))
+            frame.signed_map(f"{row}-contribution", "contribution", contribution_of(result))
             top = int(result["logit"].values[0].argmax())
-            frame.tile(
-                f"{row}-photo",
-                title=f"{self.app.model.classes[top]} {float(result['probability'].values[0, top]):.3f}",
-                alt=f"The photo {row}",
-            )
+            title = f"{self.app.model.classes[top]} {float(result['probability'].values[0, top]):.3f}"
+            frame.tile(f"{row}-photo", title=title, alt=f"The photo {row}")
         frame.legend(SEGMENT, title="cluster (matched)")
-        frame.legend(
-            "contribution", title="contribution of its cluster, per pixel", target=words, unit="logit"
-        )
-        return frame.to_bytes()
+        frame.legend("contribution", title=PER_PIXEL, target=words, unit="logit")
+        return answer
 
-    def write(self, before: Any, after: Any, target: int, edits: int) -> None:
+    def write(self, answer: Answer) -> None:
         """Write the figures beside the pictures."""
+        before, after, target, edits = answer.before, answer.after, answer.target, answer.edits
         best = [int(c) for r in (before, after) for c in np.argsort(-r["logit"].values[0], kind="stable")[:4]]
         names = self.app.model.classes
         self.listing.rows = [

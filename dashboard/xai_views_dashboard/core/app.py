@@ -45,8 +45,10 @@ class App(pn.viewable.Viewer):
         Name in addresses, and for people.
     method : str
         Key of the method that the main picture shows; its parameters are part of the state.
+    beside : tuple of str
+        Keys of further methods that its panels ask; what they declare beyond the main method is part of the state too.
     selection : type of AppState
-        What is selected beside the method's parameters.
+        What is selected beside the methods' parameters.
     session_kind : type of Session
         One visitor's samples and requests.
     panels_own : tuple of type of Panel
@@ -66,6 +68,7 @@ class App(pn.viewable.Viewer):
     key: ClassVar[str]
     title: ClassVar[str] = ""
     method: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
     selection: ClassVar[type[AppState]] = AppState
     session_kind: ClassVar[type[Session]] = Session
     panels_own: ClassVar[tuple[type[Panel], ...]] = ()
@@ -99,8 +102,8 @@ class App(pn.viewable.Viewer):
 
     @classmethod
     def state_kind(cls) -> type[AppState]:
-        """The class of the state: the selection, and the method's parameters as the method declares them."""
-        return cls.selection.derived(type(cls.main_method()))
+        """The class of the state: the selection, and the methods' parameters as the methods declare them."""
+        return cls.selection.derived(*(type(registry.plain(key)) for key in (cls.method, *cls.beside)))
 
     @classmethod
     def fits(cls, model: Any) -> str:
@@ -141,9 +144,15 @@ class App(pn.viewable.Viewer):
         """What stands above the main picture."""
         return []
 
-    def ask(self, **changes: Any) -> Ask:
-        """What the state asks of the main method."""
-        return self.main_method().ask(**{**self.state.asked(self.main_method()), **changes})
+    def ask(self, method: str = "", /, **changes: Any) -> Ask:
+        """What the state asks of a method, by default the main one; ``changes`` are other values of its parameters."""
+        asked = registry.plain(method or self.method)
+        return asked.ask(**{**self.state.asked(asked), **changes})
+
+    def asked_by(self) -> list[str]:
+        """The parameters of the state that decide what is asked of the main method."""
+        names = dict.fromkeys([*self.state.asked(self.main_method()), *self.state.TARGETS])
+        return [n for n in names if n in self.state.param]
 
     def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
         """One explanation as a frame of the canvas; called on a thread, reads the wish and not the state."""
@@ -246,10 +255,7 @@ class App(pn.viewable.Viewer):
         canvas.on_settings(self.looked)
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
         state.param.watch(self.moved, "sample")
-        shared = list(state.asked(self.main_method()))
-        state.param.watch(
-            self.asked, [n for n in dict.fromkeys([*shared, *state.TARGETS, *self.drawn]) if n in state.param]
-        )
+        state.param.watch(self.asked, [*dict.fromkeys([*self.asked_by(), *self.drawn])])
         state.param.watch(lambda e: canvas.compose(**self.composed(e.new)), "look")
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:

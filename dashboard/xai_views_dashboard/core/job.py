@@ -48,7 +48,7 @@ class Job(Panel):
         self.bar = pmui.LinearProgress(value=0, width=160, visible=False, variant="determinate")
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.wished: Any = None
-        self.running = False
+        self.running = self._unwanted = False
         self._future: Future | None = None
         super().__init__(app)
         self.go.on_click(lambda _: start(self.run()))
@@ -97,7 +97,7 @@ class Job(Panel):
             self.say(str(error))
             return
         page = caller()
-        self.running = True
+        self.running, self._unwanted = True, False
         self.go.disabled, self.stop.disabled = True, False
         self.say(self.begun)
         answer, said = None, ""
@@ -107,6 +107,8 @@ class Job(Panel):
 
         try:
             self._future = await self.submit(wish, told)
+            if self._unwanted:  # stopped while it was made ready
+                self._future.cancel()
             answer = await asyncio.wrap_future(self._future)
         except asyncio.CancelledError:
             said = self.stopped
@@ -133,6 +135,7 @@ class Job(Panel):
 
     def cancel(self) -> None:
         """Stop at the next step; others who wait for the same go on."""
+        self._unwanted = True
         if self._future is not None:
             self._future.cancel()
 

@@ -13,6 +13,9 @@ from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import note
 from xai_views_dashboard.core.tasks import on_page, start
 
+#: Among what a panel watches: everything that the app asks of its main method.
+ASK = "*ask"
+
 
 class Panel(pn.viewable.Viewer):
     """A panel that follows the state of an app.
@@ -31,7 +34,7 @@ class Panel(pn.viewable.Viewer):
     question : str
         Which of :data:`xai_views.contract.method.QUESTIONS` it answers; tabs stand in their order.
     watched : tuple of str
-        Parameters of the state that it depends on.
+        Parameters of the state that it depends on; :data:`ASK` stands for all that decide what is asked of the main method.
 
     Notes
     -----
@@ -49,7 +52,8 @@ class Panel(pn.viewable.Viewer):
         self._turn = 0
         self._active = False
         self._stale = True
-        app.state.param.watch(self.update, [n for n in self.watched if n in app.state.param])
+        names = [n for w in self.watched for n in (app.asked_by() if w == ASK else [w])]
+        app.state.param.watch(self.update, [n for n in dict.fromkeys(names) if n in app.state.param])
 
     @classmethod
     def fits(cls, app: Any) -> str:  # noqa: ARG003 - for subclasses

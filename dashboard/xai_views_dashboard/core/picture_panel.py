@@ -7,13 +7,18 @@ from typing import Any, ClassVar
 
 import panel as pn
 
-from xai_views.views import Canvas
-from xai_views_dashboard.core.panel import Panel
+from xai_views.views import Canvas, Frame
+from xai_views_dashboard.core.panel import ASK, Panel
+from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.core.wishes import Wish, Wishes
 
 
 class PicturePanel(Panel):
     """Pictures that depend on the sample in view and on parameters of the state.
+
+    Subclasses say how the tiles lie (``layout``), what is asked (``wish``) and how the answer is drawn (``draw``); what
+    ``draw`` returns is given to ``write`` when the frame is still the newest. Where the wish is the same as before, nothing is
+    asked.
 
     The browser asks for a frame when the panel is in view, so that a closed tab costs nothing: while it is closed not even the
     wish is told.
@@ -24,16 +29,18 @@ class PicturePanel(Panel):
         Gives session, state and canvas.
     """
 
-    watched: ClassVar[tuple[str, ...]] = ("sample",)
+    watched: ClassVar[tuple[str, ...]] = ("sample", ASK)
     label: ClassVar[str] = "Pictures"
 
     def __init__(self, app: Any) -> None:
         self.wishes = Wishes()
         super().__init__(app)
+        wish = self.wish()
+        self._last = (self._sample(), wish.context)
         self.canvas = Canvas(
             self.answer,
             order=[self._sample()],
-            context=self._context(),
+            context=self._context(wish),
             layout=self.layout(),
             settings=self._look(app.canvas.settings) | {"toolbar": False, "prefetch": False},
             page_keys=False,
@@ -49,21 +56,23 @@ class PicturePanel(Panel):
     def _sample(self) -> str:
         return self.app.session.names[min(self.app.state.sample, len(self.app.session) - 1)]
 
-    def _context(self) -> str:
-        wish = self.wish()
+    def _context(self, wish: Wish) -> str:
         # A name of its own for every refresh: what is written beside the pictures comes with the answer, so that the browser
         # must not answer from its cache. The kernel's caches make asking again cheap.
         self._turn += 1
         return self.wishes.add(wish, f"{wish.context}.{self._turn}")
 
-    def update(self, *_: Any) -> None:
-        """Ask for what the state now says, if somebody looks."""
+    def update(self, *events: Any) -> None:
+        """Ask for what the state now says, if somebody looks; without events also when it says nothing new."""
         self._stale = True
         if not self._active:
             return
         self._stale = False
-        layout = self.layout()
-        changes: dict[str, Any] = {"order": [self._sample()], "context": self._context()}
+        wish, sample, layout = self.wish(), self._sample(), self.layout()
+        if events and (sample, wish.context) == self._last:
+            return
+        self._last = (sample, wish.context)
+        changes: dict[str, Any] = {"order": [sample], "context": self._context(wish)}
         if layout != self.canvas.layout:
             changes["layout"] = layout
         self.canvas.param.update(**changes)
@@ -87,9 +96,23 @@ class PicturePanel(Panel):
         }
         return Wish(self.app.ask(), drawn, state.sample)
 
-    async def frame(self, key: str, sample: int, wish: Wish) -> bytes:
-        """Build the frame for one sample; reads the wish and not the state."""
+    async def explained(self, sample: int, wish: Wish) -> Any:
+        """What ``draw`` is given: the explanation that the wish asks for; others ask for more."""
+        return await self.app.session.explain(sample, wish.ask, priority=1)
+
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> Any:
+        """Fill the frame, on a thread; reads the wish and not the state. What it returns is what ``write`` takes."""
         raise NotImplementedError
+
+    async def frame(self, key: str, sample: int, wish: Wish) -> bytes:
+        """Build the frame for one sample, and write what stands beside the pictures when nothing newer was asked for."""
+        turn = self._turn
+        answer = await self.explained(sample, wish)
+        image = await read(self.app.session, sample)
+        frame = Frame(key)
+        beside = await asyncio.to_thread(self.draw, frame, sample, image, answer, wish)
+        on_page(lambda: turn == self._turn and self.write(beside))
+        return frame.to_bytes()
 
     def selected(self, message: Any) -> None:
         """Take a click on a picture."""

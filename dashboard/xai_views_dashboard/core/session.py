@@ -293,8 +293,4 @@ class Session:
 
 def context_of(ask: Any, *more: Any) -> str:
     """A short name of everything that a frame depends on besides the sample."""
-    book = ask.codebook.key if ask.codebook is not None else ""
-    plain = {k: v for k, v in vars(ask).items() if k != "codebook"}
-    return hashlib.sha256(repr((sorted(plain.items(), key=lambda i: i[0]), book, more)).encode()).hexdigest()[
-        :20
-    ]
+    return hashlib.sha256(repr((ask.key, more)).encode()).hexdigest()[:20]

@@ -172,7 +172,10 @@ class AppState(param.Parameterized):
             return text
         if isinstance(self.param[key], param.String):
             return text
-        value = json.loads(text)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text  # a parameter that may hold text too, such as the name of a preset; others refuse it
         if isinstance(self.param[key], param.Dict) and not isinstance(value, dict):
             raise ValueError(text)  # noqa: TRY004 - like every other value that is not possible
         return self.checked(key, value)

@@ -12,11 +12,12 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import XaiViewsError
+from xai_views.kinds.pixels import decode_sized
 from xai_views.samples import fit
-from xai_views.samples.readers.image_upload import decode_sized
 from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.pictures import png
 from xai_views_dashboard.core.tasks import on_page, start
 
@@ -81,7 +82,7 @@ class ImageInput(patches.BoundedFileInput):
     most, most_name = MAX_BYTES, MOST_NAME
 
 
-class UploadPanel(pn.viewable.Viewer):
+class UploadPanel(Panel):
     """Upload an image and explain it; it lives with this page and is stored nowhere.
 
     Parameters
@@ -92,9 +93,12 @@ class UploadPanel(pn.viewable.Viewer):
         Where the page says whether the image resembles what the network knows.
     """
 
+    title = "Your image"
+    question = "what-if"
+    watched = ()
+
     def __init__(self, app: Any, hint: str = "") -> None:
-        super().__init__()
-        self.app, self.hint = app, hint
+        self.hint = hint
         self.input = ImageInput(
             label="Choose an image file",
             uploaded_label="Choose another image file",
@@ -111,7 +115,8 @@ class UploadPanel(pn.viewable.Viewer):
         self.listing = Listing(label="Your images on this page", columns=COLUMNS, margin=(4, 16))
         self.taken = pn.Column(sizing_mode="stretch_width")
         self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
-        app.state.param.watch(lambda *_: self._mark(), "sample")
+        super().__init__(app)
+        app.state.param.watch(self.write, "sample")
         self.input.param.watch(self._arrived, "value")
 
     def _arrived(self, event: Any) -> None:
@@ -156,10 +161,11 @@ class UploadPanel(pn.viewable.Viewer):
         self.taken.objects = [self.listing]
         self.app.canvas.order = [*self.app.canvas.order, name]
         self.app.state.sample = position
-        self._mark()
+        self.write()
         self._compare(name, original, image, size)
 
-    def _mark(self) -> None:
+    def write(self, *_: Any) -> None:
+        """Mark the sample in view."""
         name = self.app.session.names[self.app.state.sample]
         self.listing.selected = name if any(r["id"] == name for r in self.listing.rows) else ""
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
+import threading
 
 import numpy as np
 import pytest
-import xarray as xr
 from PIL import Image
 
 from xai_views import apps
 from xai_views.errors import XaiViewsError
+from xai_views.kernel import Kernel, get_kernel, set_kernel
+from xai_views.methods import explain
 from xai_views.models import passes
 from xai_views.samples import decode_upload, fit
 from xai_views.views.wire import decode
 from xai_views_dashboard.activations.app import ActivationsApp
-from xai_views_dashboard.activations.frame import density, purity, ranks
-from xai_views_dashboard.activations.state import ActivationsState
-from xai_views_dashboard.activations.touch import edited
+from xai_views_dashboard.activations.depth import SimilarityPanel
+from xai_views_dashboard.activations.factorization import FactorizationPanel
+from xai_views_dashboard.activations.frame import parts_of
+from xai_views_dashboard.activations.layers import LayerPanel
+from xai_views_dashboard.activations.norms import NormsPanel
+from xai_views_dashboard.activations.saliency import SaliencyPanel
+from xai_views_dashboard.activations.touch import TouchPanel, edited
+from xai_views_dashboard.core.picture_panel import PicturePanel
+
+State = ActivationsApp.state_kind()
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +43,32 @@ def app(opened):
 
 def frame_of(app, sample: int = 0):
     """The frame that the canvas would get, read back."""
-    import asyncio
-
     key = f"{app.session.names[sample]}|{app.canvas.context}"
-    return decode(asyncio.run(app._frame(key)))
+    return decode(asyncio.run(app.answer(key)))
+
+
+def panel_of(app, kind):
+    """One of the app's tabs."""
+    return next(p for p in app.panels if isinstance(p, kind))
+
+
+async def asked(panel) -> None:
+    """Bring a panel into view, until it has asked for what the state says."""
+    before = panel.canvas.context
+    panel.active = True
+    while panel.canvas.context == before:
+        await asyncio.sleep(0.01)
+    panel.active = False
+
+
+def again(app, samples, shown):
+    """Explain again what a result says that it is."""
+    return explain(app.model, samples, shown.attrs["method"], **json.loads(shown.attrs["parameters"]))
+
+
+def plain(state) -> dict:
+    """What a state says."""
+    return {k: v for k, v in state.param.values().items() if k != "name"}
 
 
 def encoded(array: np.ndarray) -> bytes:
@@ -60,11 +93,12 @@ def test_the_frame_holds_the_clusters_and_a_bill_that_adds_up(app):
 
 def test_moving_a_slider_costs_no_pass(app):
     frame_of(app)
+    layers = asyncio.run(app.session.layers())
     before = passes.snapshot()
     contexts = set()
     for change in (
-        {"k": 7}, {"k": 3}, {"k": 0}, {"mode": "exact"}, {"preset": "equal"}, {"grid": "input"}, {"interp": "nearest"},
-        {"taps": list(app.session.layers.default[-1:])}, {"soft": "fuzzy"}, {"target": 7}, {"ablated": [0]}, {"seed": 5},
+        {"k": 7}, {"k": 3}, {"k": 0}, {"mode": "exact"}, {"weights": "equal"}, {"grid": "input"}, {"interp": "nearest"},
+        {"taps": list(layers.default[-1:])}, {"soft": "fuzzy"}, {"target": 7}, {"ablated": [0]}, {"seed": 5},
         {"assigner": "pca"}, {"shown": "entropy"},
     ):  # fmt: skip
         app.state.param.update(**change)
@@ -130,9 +164,31 @@ def test_more_clusters_than_different_positions_is_fewer_clusters(app):
 
 
 def test_without_a_layer_the_last_one_stays(app):
-    app.layers.chips.value = []
+    layers = asyncio.run(app.session.layers())
+    panel = panel_of(app, LayerPanel)
+    panel.write(layers)
+    panel.chips.value = []
     assert app.problem
-    assert list(app.layers.chips.value) == list(app.session.layers.default)
+    assert list(panel.chips.value) == list(layers.default)
+
+
+def test_weights_are_a_preset_or_set_by_hand(app):
+    panel = panel_of(app, LayerPanel)
+    panel.write(asyncio.run(app.session.layers()))
+    sliders = list(panel.sliders)
+    assert app.state.weights == "authors"
+    assert [s.value for s in sliders] == pytest.approx(panel.weights(), abs=1e-6)
+    sliders[0].value = 1.5
+    assert app.state.weights[0] == 1.5
+    panel.write(panel.layers)
+    assert list(panel.sliders) == sliders, "what is under the hand stays"
+    assert panel.preset.value == "set by hand"
+    panel.preset.value = "equal"
+    assert app.state.weights == "equal"
+    panel.write(panel.layers)
+    assert {s.value for s in sliders} == {1.0}
+    panel.chips.value = panel.chips.value[1:]
+    assert len(app.state.taps) == len(sliders) - 1
 
 
 def test_a_set_without_samples_is_a_sentence(opened):
@@ -142,15 +198,18 @@ def test_a_set_without_samples_is_a_sentence(opened):
 
 
 def test_every_parameter_goes_round_the_address():
-    state = ActivationsState(
-        k=9, taps=["a.b"], weights=[1, 0.5], names={"2": "wing"}, ablated=[1, 3], at=[3.5, 4.0], compared=["x"], keep=True,
-        touched=[{"kind": "blur", "region": [[0, 0], [4, 0], [4, 4]], "at": []}], look={"opacity": 0.4},
-    )  # fmt: skip
-    again = ActivationsState()
-    assert again.restore(state.query(["s"]), ["s"]) == []
-    assert {k: v for k, v in again.param.values().items() if k != "name"} == {
-        k: v for k, v in state.param.values().items() if k != "name"
-    }
+    values = {
+        "k": 9, "taps": ["a.b"], "weights": [1.0, 0.5], "names": {"2": "wing"}, "ablated": [1, 3], "place": [3.5, 4.0],
+        "compared": ["x"], "keep": True, "temperature": 0.25, "soft": "gmm", "shapley": True, "map": "random", "connected": True,
+        "touched": [{"kind": "blur", "region": [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]], "at": []}], "look": {"opacity": 0.4},
+    }  # fmt: skip
+    state, again = State(**values), State()
+    query = state.query(["s"])
+    assert set(query) == {"v", *(n for n in State.param if n not in {"name", "codebook"})}
+    assert again.restore(query, ["s"]) == []
+    assert plain(again) == plain(state)
+    assert again.restore(State().query(["s"]), ["s"]) == []
+    assert plain(again) == plain(State()), "the name of a preset too"
 
 
 @pytest.mark.parametrize(
@@ -160,17 +219,21 @@ def test_every_parameter_goes_round_the_address():
         {"names": '{"a": "b"}'},
         {"ablated": '["x"]'},
         {"k": "33"},
+        {"weights": "magic"},
+        {"weights": '["a"]'},
+        {"taps": "layers.6"},
+        {"codebooks": "{}", "mode": "magic"},
     ],
 )
 def test_what_an_address_must_not_hold_is_left_out(query):
-    state = ActivationsState()
-    before = state.param.values()
+    state = State()
+    before = plain(state)
     assert len(state.restore(query, ["s"])) == 1
-    assert state.param.values() == before
+    assert plain(state) == before
 
 
 def test_undo_takes_back_one_ablation_at_a_time():
-    state = ActivationsState()
+    state = State()
     state.edit(ablated=[1])
     state.edit(ablated=[1, 2], keep=True)
     assert state.undo()
@@ -193,29 +256,132 @@ def test_edits_change_the_region_alone():
     assert np.abs(erased - image[~inside].mean(0)).max() <= 0.5
 
 
-def test_the_contribution_map_sums_to_the_contributions():
-    result = xr.Dataset(
-        {
-            "segment": (("sample", "y", "x"), np.array([[[0, 0, 1], [2, 2, 2]]])),
-            "cluster_contribution": (("sample", "target", "cluster"), np.array([[[4.0, -1.0, 6.0]]])),
-        }
-    )
-    assert density(result).tolist() == [[2, 2, -1], [2, 2, 2]]
-
-
-def test_ranks_are_percentiles_with_ties():
-    assert ranks(np.array([[3.0, 1.0], [1.0, 9.0]])).tolist() == [[2 / 3, 1 / 6], [1 / 6, 1]]
-
-
 def test_purity_names_the_largest_part_and_small_ones_that_lie_inside():
     segment = np.array([[0, 0, 0, 1], [0, 0, 0, 1]])
     truth = np.array([[-1, -1, 2, 1], [-1, -1, -1, 1]]), ["", "body", "eye"]
-    assert purity(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
+    assert parts_of(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
 
 
 def test_a_codebook_that_is_asked_for_from_the_start_is_fitted(opened):
     model, samples = opened
     app = ActivationsApp(model, samples.isel(sample=slice(0, 6)), mode="codebook", k=4)
-    assert app.session.book.k == 4
+    assert app.state.codebook.k == 4
     assert app.result().sizes["cluster"] == 4
     assert app.state.mode == "codebook"
+    assert "codebook" not in app.state.query(app.session.names), "it has no place in an address"
+    frame = frame_of(app)
+    assert np.array_equal(frame.maps["sample", "cluster"], app.result()["segment"].values[0])
+
+
+async def test_until_there_is_a_codebook_the_answer_says_that_it_is_of_one_tree(app):
+    app.state.param.update(mode="codebook", codebook=None)
+    assert json.loads(app.result().attrs["parameters"])["mode"] == "nested"
+
+
+def test_what_is_asked_at_first_is_what_is_answered(opened):
+    app = ActivationsApp(*opened, k=9, grid="input", temperature=0.3, soft="gmm")
+    result = app.result()
+    asked = json.loads(result.attrs["parameters"])
+    assert {n: asked[n] for n in ("k", "grid", "temperature", "soft")} == {
+        "k": 9, "grid": "input", "temperature": 0.3, "soft": "gmm",
+    }  # fmt: skip
+    assert result.sizes["cluster"] == len(frame_of(app).header["table"]["rows"]) == 9
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"k": 9, "grid": "input", "temperature": 0.3, "soft": "gmm"},
+        {"ablated": [0, 2], "keep": True, "fill": "zero"},
+        {"ablated": [1], "where": "input", "fill": "blur"},
+        {"target": 7, "mode": "exact"},
+        {"taps": ["layers.10", "layers.14"], "weights": [1.0, 0.25]},
+        {"mode": "codebook", "k": 4, "ablated": [1], "fill": "data"},
+    ],
+    ids=["soft", "ablated", "ablated in the image", "class", "own weights", "codebook"],
+)
+def test_what_is_in_view_says_how_it_is_made_again(opened, state):
+    model, samples = opened
+    few = samples.isel(sample=slice(0, 6))
+    app = ActivationsApp(model, few, **state)
+    shown = app.result()
+    asked = json.loads(shown.attrs["parameters"])
+    assert {n: asked[n] for n in state if n != "target"} == {n: v for n, v in state.items() if n != "target"}
+    assert asked["targets"] == [state.get("target", -1)]
+    assert again(app, few.isel(sample=[0]), shown).identical(shown)
+
+
+def test_an_upload_is_explained_again_from_its_pixels(app):
+    app.state.sample = app.session.add(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    shown = app.result()
+    assert again(app, app.session.dataset(app.state.sample), shown).identical(shown)
+
+
+def test_two_states_have_two_frames_whoever_asks_first(app):
+    """A frame that is kept without what was asked, or that is built from the state of the moment, is another's."""
+    name, seen = app.session.names[0], {}
+    for state in (
+        {"k": 3, "soft": "fuzzy", "names": {"0": "one"}},
+        {"k": 8, "soft": "tempered", "names": {}},
+    ):
+        app.state.param.update(**state)
+        seen[f"{name}|{app.canvas.context}"] = (app.result(), state["names"])
+    assert len(seen) == 2
+    for key, (result, names) in [*seen.items(), *seen.items()]:  # the state says the second throughout
+        frame = decode(asyncio.run(app.answer(key)))
+        rows = frame.header["table"]["rows"]
+        assert np.array_equal(frame.maps["sample", "cluster"], result["segment"].values[0])
+        assert [r["value"] for r in rows] == pytest.approx(
+            result["cluster_contribution"].values[0, 0].tolist()
+        )
+        assert (rows[0]["cells"][1] == "one") == bool(names)
+        entropy = result["entropy"].values[0]
+        assert frame.maps["entropy", "entropy"] == pytest.approx(entropy, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [SaliencyPanel, SimilarityPanel, TouchPanel, NormsPanel, FactorizationPanel])
+def test_pictures_of_panels_are_of_their_wish(app, kind):
+    panel, keys = panel_of(app, kind), []
+    for k, place in ((3, [5.0, 5.0]), (6, [50.0, 40.0])):
+        app.state.param.update(k=k, place=place, seed=k, grid="input" if k == 6 else "shallowest")
+        asyncio.run(asked(panel))
+        keys.append(f"{app.session.names[0]}|{panel.canvas.context}")
+    frames = [decode(asyncio.run(panel.answer(key))) for key in (*keys, *keys)]
+    assert len(set(keys)) == 2
+    for first, second in ((0, 2), (1, 3)):
+        same = frames[first].maps
+        assert all(np.array_equal(m, frames[second].maps[n]) for n, m in same.items())
+    assert any(not np.array_equal(m, frames[1].maps[n]) for n, m in frames[0].maps.items())
+
+
+def test_what_says_nothing_new_is_not_asked_again(app):
+    panel = panel_of(app, SaliencyPanel)
+    asyncio.run(asked(panel))
+    panel.active, context = True, panel.canvas.context
+    app.state.ablated = [1]  # saliency does not look at it
+    assert panel.canvas.context == context
+    app.state.how = "sum"
+    assert panel.canvas.context != context
+
+
+def test_a_page_is_built_while_the_worker_is_busy(opened):
+    go, made = threading.Event(), []
+    kernel = Kernel(device="cpu")
+    previous = set_kernel(kernel)
+    try:
+        get_kernel().run(lambda progress: go.wait(60))
+        thread = threading.Thread(target=lambda: made.append(ActivationsApp(*opened).__panel__()))
+        thread.start()
+        thread.join(30)
+        assert made, "it waited for the kernel"
+    finally:
+        go.set()
+        set_kernel(previous)
+        kernel.close()
+
+
+def test_a_closed_tab_asks_nothing(app):
+    frame_of(app)
+    before = [p.canvas.context for p in app.panels if isinstance(p, PicturePanel)]
+    app.state.param.update(k=7, sample=2)
+    assert [p.canvas.context for p in app.panels if isinstance(p, PicturePanel)] == before

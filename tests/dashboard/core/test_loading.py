@@ -12,9 +12,11 @@ from panel.io.state import set_curdoc
 
 from xai_views import apps
 from xai_views_dashboard.activations.app import ActivationsApp
-from xai_views_dashboard.activations.codebook import BookPanel
+from xai_views_dashboard.activations.codebook import CodebookPanel
 from xai_views_dashboard.core import following, tasks
+from xai_views_dashboard.core import panel as panels
 from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.ecg.app import EcgApp
 from xai_views_dashboard.sic.app import SicApp
 
@@ -23,7 +25,7 @@ MODELS = {"activations": "birds-cnn-watermark", "ecg": "ecg-resnet", "sic": "bir
 FIRST = {"activations": "ClusterPanel", "ecg": "LedgerPanel", "sic": "AnswerPanel"}
 MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
 OTHER = {
-    "activations": (1, []),
+    "activations": (3, []),
     "ecg": (3, ["IntervalsPanel"]),
     "sic": (3, []),
 }  # another tab, what follows in it
@@ -37,10 +39,13 @@ class Page:
         self.doc = Document()
         context = SimpleNamespace(id="page", request=SimpleNamespace(arguments={}, cookies={}, headers={}))
         self.doc._session_context = lambda: context
-        monkeypatch.setattr(
-            following, "on_page", lambda call: call()
-        )  # nobody turns the ticks of this document
-        follow, written = Following._follow, Following._written
+        for module, kind in ((following, Following), (panels, Panel)):
+            # nobody turns the ticks of this document
+            monkeypatch.setattr(module, "on_page", lambda call: call())
+            self._watched(kind, monkeypatch)
+
+    def _watched(self, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+        follow, written = kind._follow, kind._written
 
         def asked(panel, turn):
             self.asked.append(type(panel).__name__)
@@ -50,8 +55,8 @@ class Page:
             self.written.append(type(panel).__name__)
             written(panel, answer)
 
-        monkeypatch.setattr(Following, "_follow", asked)
-        monkeypatch.setattr(Following, "_written", wrote)
+        monkeypatch.setattr(kind, "_follow", asked)
+        monkeypatch.setattr(kind, "_written", wrote)
 
     def build(self, **state) -> None:
         """What the server does for an address: build, restore, lay out."""
@@ -133,7 +138,7 @@ def test_a_codebook_that_the_address_asks_for_waits_too(page, monkeypatch):
     async def run(panel):
         ran.append(panel)
 
-    monkeypatch.setattr(BookPanel, "run", run)
+    monkeypatch.setattr(CodebookPanel, "run", run)
 
     async def main():
         with set_curdoc(page.doc):
@@ -152,7 +157,7 @@ def test_a_fitted_codebook_reaches_the_open_tab(page):
     async def main():
         page.build(mode="codebook")
         await page.quiet()
-        assert page.app.session.book is not None
+        assert page.app.state.codebook is not None
         assert page.written.count("ClusterPanel") == 2, "before and after the fit"
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from xai_views.engine.clusters.features import Features, preset_weights
 from xai_views.engine.clusters.kmeans import kmeans
 from xai_views.engine.clusters.measures import ari
 from xai_views.errors import MethodError
+from xai_views.methods.nave.method import NaveMethod
 
 
 def images(layers: list[torch.Tensor], *which: int) -> list[torch.Tensor]:
@@ -39,6 +41,60 @@ def planted(make_planted, shapes, dtype):
         chunks, 4, taps=("a", "b", "c"), per_image=60, interp="nearest", names=["head", "wing"]
     )
     return layers, truth, book
+
+
+# --- as JSON -----------------------------------------------------------------------------------------------
+
+
+def test_json_gives_the_same_book_bit_for_bit(planted):
+    layers, _, book = planted
+    book = replace(book, last_mean=torch.rand(5), spread=0.1 + 0.2, model_sha256="abc", samples="birds/test")
+    again = Codebook.from_json(json.loads(json.dumps(book.to_json())))
+    assert again.to_json() == book.to_json()
+    assert again.key == book.key
+    assert again.about() == book.about()
+    for name, tensor in book.tensors().items():
+        assert torch.equal(again.tensors()[name], tensor), name
+        assert again.tensors()[name].dtype == tensor.dtype
+    assert torch.equal(
+        again.assign(features(again, layers)).distances, book.assign(features(book, layers)).distances
+    )
+
+
+def test_the_key_is_of_all_that_explanations_depend_on(planted):
+    book = planted[2]
+    others = [
+        replace(book, last_mean=torch.rand(5)),
+        replace(book, spread=book.spread + 1),
+        replace(book, weights=(1.0, 2.0, 3.0)),
+        replace(book, grid="input"),
+        replace(book, interp="bilinear"),
+        replace(book, taps=("a", "b", "d")),
+        replace(book, centroids=[m + 1e-6 for m in book.centroids]),
+        replace(
+            book, centroids=[m.double() if m.dtype == torch.float32 else m.float() for m in book.centroids]
+        ),
+    ]
+    assert len({book.key, *(other.key for other in others)}) == len(others) + 1
+    assert book.named(["x"]).key == book.key, "names explain nothing"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda v: v["tensors"].pop("layer-0"),
+        lambda v: v.pop("taps"),
+        lambda v: v.update(interp="cubic"),
+        lambda v: v["tensors"].update({"layer-1": v["tensors"]["counts"]}),
+        lambda v: v["tensors"].update({"layer-1": "no base64"}),
+    ],
+)
+def test_json_that_is_no_book_is_one_sentence(planted, wrong):
+    value = planted[2].to_json()
+    wrong(value)
+    with pytest.raises(MethodError, match="came as JSON that is no Codebook") as caught:
+        NaveMethod(codebook=value)
+    assert "\n" not in str(caught.value)
 
 
 # --- one cluster in every image ----------------------------------------------------------------------------

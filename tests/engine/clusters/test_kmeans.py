@@ -21,6 +21,7 @@ from xai_views.engine.clusters.kmeans import (
     lloyd,
     trial,
 )
+from xai_views.engine.clusters.lloyd import refilled
 from xai_views.engine.clusters.measures import ari
 from xai_views.errors import MethodError
 
@@ -200,6 +201,21 @@ def test_an_empty_cluster_is_put_on_the_farthest_position(make_planted, shapes, 
     found = kmeans(features, 4, init=torch.zeros(4, dtype=torch.long))
     assert bool((found.counts > 0).all())
     assert ari(found.labels, truth) == 1
+
+
+@pytest.mark.parametrize("empty", [1, 2])
+def test_empty_clusters_go_where_positions_are_farthest_from_their_own(empty):
+    """On a line, the farthest positions are known: neither the nearest nor any others will do."""
+    rows = torch.tensor([[0.0], [1.0], [2.0], [3.0], [40.0], [100.0]])
+    features = Features.raw(rows)
+    start = [torch.tensor([[1.5], *[[-1e4]] * empty])]
+    best, _ = features.nearest(start, 1)
+    counts = torch.tensor([[len(rows), *[0] * empty]])
+    (moved,) = refilled(features, start, best.reshape(1, -1), counts)
+    assert moved.flatten().tolist() == [1.5, 100.0, 40.0][: 1 + empty]
+    found = lloyd(features, start, iterations=20)
+    assert found.counts.tolist() == ([5, 1] if empty == 1 else [4, 1, 1])
+    assert found.inertia == pytest.approx(((rows[:5] - rows[:5].mean()) ** 2).sum() if empty == 1 else 5.0)
 
 
 def test_an_empty_cluster_keeps_its_id_when_a_start_was_given(make_planted, shapes):

@@ -13,6 +13,7 @@ import torch
 from xai_views.engine.clusters import measures
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.kmeans import kmeans
+from xai_views.engine.clusters.labels import connected
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_coherence_at_its_ends():
 @pytest.mark.parametrize("shape", [(14, 17), (40,)])
 def test_pieces_are_those_of_a_slow_search(rng, shape):
     labels = patchy(rng, shape) - 1
-    pieces, owner = measures.connected(labels)
+    pieces, owner = connected(labels)
     slow = pieces_of(labels)
     assert len(owner) == len(slow)
     assert set(pieces.ravel()) == set(range(len(slow)))
@@ -210,7 +211,7 @@ def test_pieces_are_those_of_a_slow_search(rng, shape):
 
 
 def test_diagonal_neighbours_are_not_connected():
-    assert len(measures.connected(np.eye(2, dtype=int))[1]) == 4
+    assert len(connected(np.eye(2, dtype=int))[1]) == 4
 
 
 @pytest.mark.parametrize("shape", [(14, 17), (40,)])
@@ -250,3 +251,45 @@ def test_outliers_that_have_a_cluster_of_their_own():
     labels[3, 4] = labels[9, 9] = labels[17, 2] = labels[5, 5] = 1
     assert measures.outliers_in_one(1 + 50 * labels, labels) == 1
     assert measures.outliers_in_one(np.ones((1, 1)), np.zeros((1, 1), int)) == 1, "at least one position"
+
+
+# --- maps and tables by cluster -----------------------------------------------------------------------------
+
+
+def test_ranks_are_percentiles_with_ties():
+    assert measures.ranks([[3.0, 1.0], [1.0, 9.0]]).tolist() == [[2 / 3, 1 / 6], [1 / 6, 1]]
+    assert measures.ranks([[4.0]]).tolist() == [[0]]
+
+
+def test_density_spreads_what_a_cluster_has_over_its_positions():
+    labels, amounts = np.array([[0, 0, 1], [2, 2, 2]]), [4.0, -1.0, 6.0]
+    found = measures.density(labels, amounts)
+    assert found.tolist() == [[2, 2, -1], [2, 2, 2]]
+    assert found.sum() == sum(amounts)
+
+
+def test_means_per_cluster_are_0_where_there_is_no_position():
+    assert measures.mean_per_cluster([[1.0, 3.0], [5.0, 7.0]], [[0, 0], [2, 0]], 4).tolist() == [
+        11 / 3,
+        0,
+        5,
+        0,
+    ]
+
+
+def test_what_lies_in_what_is_counted_both_ways(rng):
+    labels, truth = rng.integers(0, 4, (9, 9)), rng.integers(-1, 3, (9, 9))
+    table = measures.crossing(labels, truth, 6)
+    for c in range(6):
+        for p in range(3):
+            assert table[c, p] == ((labels == c) & (truth == p)).sum()
+    of_parts = measures.held(labels, truth, 6)
+    np.testing.assert_allclose(of_parts.sum(0), 1)
+    part, share = measures.purity(labels, truth, 6)
+    assert part.tolist()[4:] == [-1, -1]
+    for c in range(4):
+        assert share[c] == pytest.approx(table[c].max() / table[c].sum())
+        assert of_parts[c, part[c]] == pytest.approx(table[c].max() / (truth == part[c]).sum())
+    assert not measures.held(labels, np.where(truth == 1, 2, truth), 6)[:, 1].any(), (
+        "a part that is not there"
+    )

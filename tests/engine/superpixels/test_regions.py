@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label as nd_label
 
+from xai_views.engine.clusters.labels import resize_labels
 from xai_views.engine.superpixels.regions import (
     borders,
     boundaries,
@@ -14,7 +15,6 @@ from xai_views.engine.superpixels.regions import (
     nested,
     owners,
     pieces,
-    resize_labels,
 )
 from xai_views.errors import MethodError
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from xai_views.contract.explanation import validate
+from xai_views.contract.ask import Ask
+from xai_views.contract.explanation import PROVENANCE, validate
 from xai_views.engine.clusters.codebook import Codebook
 from xai_views.engine.clusters.measures import ari
-from xai_views.engine.clusters.observed import Ablation
+from xai_views.engine.kept import Kept
 from xai_views.errors import MethodError
 from xai_views.methods import explain, get
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.methods.nave.method import NaveMethod
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
 
@@ -22,7 +23,7 @@ from ..nave_nets import CLASSES, COLOURS, counted, picture, pictures, planted
 
 DTYPES = [torch.float32, torch.float64]
 ALL = tuple(range(CLASSES))
-ASK = NaveAsk(k=4, interp="nearest", targets=ALL)
+ASK = NaveMethod().ask(k=4, interp="nearest", targets=ALL)
 
 
 def exact(dtype) -> float:
@@ -52,9 +53,7 @@ def last_of(model, part: int) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_parts_are_found_at_every_pixel(dtype, grid, mode):
     image, truth = picture()
-    result = explain(
-        planted(dtype=dtype), pictures(image), ask=replace(ASK, grid=grid, mode=mode), method="nave"
-    )
+    result = explain(planted(dtype=dtype), pictures(image), ASK.replace(grid=grid, mode=mode))
     parts = parts_of(result, truth)
     share = np.bincount(truth.ravel()) / truth.size
     np.testing.assert_allclose(result["proportion"].values[0], share[parts], rtol=1e-6)
@@ -70,7 +69,7 @@ def test_parts_are_found_at_every_pixel(dtype, grid, mode):
 def test_contributions_are_share_times_weight_times_activation(dtype):
     image, truth = picture()
     model = planted(dtype=dtype)
-    result = explain(model, pictures(image), "nave", ask=ASK)
+    result = explain(model, pictures(image), ASK)
     for c, part in enumerate(parts_of(result, truth)):
         want = (truth == part).mean() * (model.module.fc.weight @ last_of(model, part)).detach().numpy()
         np.testing.assert_allclose(result["cluster_contribution"].values[0, :, c], want, atol=exact(dtype))
@@ -87,7 +86,7 @@ def test_contributions_and_bias_are_the_logit_of_any_image_at_any_k(head, k, dty
     with torch.no_grad():
         logit = model.module(model.tensor(image[None]))[0].numpy()
     for grid in ("shallowest", "input"):
-        result = explain(model, pictures(image), "nave", ask=NaveAsk(k=k, grid=grid, targets=ALL))
+        result = explain(model, pictures(image), "nave", k=k, grid=grid, targets=ALL)
         np.testing.assert_allclose(result["logit"].values[0], logit, atol=exact(dtype))
         total = result["cluster_contribution"].values[0].sum(1) + result["bias"].values
         np.testing.assert_allclose(total, logit, atol=exact(dtype))
@@ -101,7 +100,7 @@ def test_a_head_that_is_not_linear_says_its_gap():
     image = np.random.default_rng(1).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     model = planted("square", torch.float64)
     assert find_head(model).kind == "none"
-    result = explain(model, pictures(image), "nave", ask=NaveAsk(k=3, targets=ALL))
+    result = explain(model, pictures(image), "nave", k=3, targets=ALL)
     x = model.tensor(image[None])
     _, kept = capture(model, x, [find_head(model).tap])
     mean = kept[find_head(model).tap].mean((2, 3))[0]
@@ -118,7 +117,7 @@ def test_a_head_that_is_not_linear_says_its_gap():
 def test_names_are_what_the_head_reads_from_a_cluster_alone():
     image, truth = picture()
     model = planted()
-    result = explain(model, pictures(image), "nave", ask=ASK)
+    result = explain(model, pictures(image), ASK)
     for c, part in enumerate(parts_of(result, truth)):
         probability = torch.softmax(model.module.fc(last_of(model, part)).detach(), 0)
         best, at = probability.topk(2)
@@ -144,9 +143,9 @@ def test_ablations_of_a_linear_head_in_closed_form(fill, keep, mode):
     image, truth = picture()
     model = planted(dtype=torch.float64)
     last = {p: last_of(model, p) for p in range(4)}
-    ask = replace(ASK, mode=mode, codebook=book(model, image) if mode == "codebook" else None)
-    parts = parts_of(explain(model, pictures(image), "nave", ask=ask), truth)
-    result = explain(model, pictures(image), "nave", ask=replace(ask, ablation=Ablation((1, 2), keep, fill)))
+    ask = ASK.replace(mode=mode, codebook=book(model, image) if mode == "codebook" else None)
+    parts = parts_of(explain(model, pictures(image), ask), truth)
+    result = explain(model, pictures(image), ask.replace(ablated=(1, 2), keep=keep, fill=fill))
     gone = [parts[c] for c in ((0, 3) if keep else (1, 2))]
     share = {p: (truth == p).mean() for p in range(4)}
     rest = {p: share[p] for p in range(4) if p not in gone}
@@ -162,7 +161,7 @@ def test_ablations_of_a_linear_head_in_closed_form(fill, keep, mode):
 
 
 def book(model, *images) -> Codebook:
-    taps = get("nave").ready(model, NaveAsk()).taps
+    taps = get("nave").ready(model, NaveMethod().ask()).taps
     x = model.tensor(np.stack(images))
     _, kept = capture(model, x, taps)
     mean = torch.full((9,), 0.25)
@@ -172,17 +171,17 @@ def book(model, *images) -> Codebook:
 def test_the_mean_of_a_data_set_needs_a_codebook():
     image, _ = picture()
     with pytest.raises(MethodError, match="known once a codebook was fitted; fit one, or choose 'mean'"):
-        explain(planted(), pictures(image), "nave", ask=replace(ASK, ablation=Ablation((0,), fill="data")))
+        explain(planted(), pictures(image), ASK.replace(ablated=(0,), fill="data"))
     with pytest.raises(MethodError, match="mode 'codebook' needs a codebook"):
-        explain(planted(), pictures(image), "nave", ask=replace(ASK, mode="codebook"))
+        explain(planted(), pictures(image), ASK.replace(mode="codebook"))
 
 
 def test_an_ablation_in_the_image_is_what_the_network_says_of_the_edited_image():
     image, truth = picture()
     model = planted()
-    parts = parts_of(explain(model, pictures(image), "nave", ask=ASK), truth)
-    ask = replace(ASK, ablation=Ablation((1,), fill="zero", where="input"))
-    result = explain(model, pictures(image), "nave", ask=ask)
+    parts = parts_of(explain(model, pictures(image), ASK), truth)
+    ask = ASK.replace(ablated=(1,), fill="zero", where="input")
+    result = explain(model, pictures(image), ask)
     edited = image.copy()
     edited[truth == parts[1]] = 0
     with torch.no_grad():
@@ -193,9 +192,9 @@ def test_an_ablation_in_the_image_is_what_the_network_says_of_the_edited_image()
 def test_shapley_values_add_up_to_the_logit_without_what_is_said_of_nothing():
     image, _ = picture()
     model = planted(dtype=torch.float64)
-    result = explain(model, pictures(image), "nave", ask=replace(ASK, shapley=True))
-    everything = replace(ASK, ablation=Ablation((0, 1, 2, 3)))
-    nothing = explain(model, pictures(image), "nave", ask=everything)["ablated_logit"].values[0]
+    result = explain(model, pictures(image), ASK.replace(shapley=True))
+    everything = ASK.replace(ablated=(0, 1, 2, 3))
+    nothing = explain(model, pictures(image), everything)["ablated_logit"].values[0]
     np.testing.assert_allclose(
         result["cluster_shapley"].values[0].sum(1), result["logit"].values[0] - nothing, atol=1e-9
     )
@@ -204,7 +203,7 @@ def test_shapley_values_add_up_to_the_logit_without_what_is_said_of_nothing():
 # --- uncertainty --------------------------------------------------------------------------------------------
 
 
-def clustered(ask: NaveAsk, seed: int = 0):
+def clustered(ask: Ask, seed: int = 0):
     """The explanation of an image of noise, and its clusters."""
     model, method = planted(), get("nave")
     image = np.random.default_rng(seed).integers(0, 255, (1, 24, 24, 3), dtype=np.uint8)
@@ -214,7 +213,7 @@ def clustered(ask: NaveAsk, seed: int = 0):
 
 
 def test_the_margin_is_that_of_the_own_cluster_also_where_another_is_nearer():
-    result, found = clustered(NaveAsk(k=5))
+    result, found = clustered(NaveMethod().ask(k=5))
     d, labels = found.distances[0].sqrt().numpy(), found.labels[0].numpy()
     own = np.take_along_axis(d, labels[None], 0)[0]
     others = np.where(np.arange(5)[:, None, None] == labels, np.inf, d)
@@ -227,7 +226,7 @@ def test_the_margin_is_that_of_the_own_cluster_also_where_another_is_nearer():
 def test_a_mixture_is_of_principal_components(mode):
     """Against the explicit features; in all dimensions nearly every position would be decided."""
     more = {"codebook": book(planted(), picture()[0])} if mode == "codebook" else {}
-    result, found = clustered(NaveAsk(k=4, mode=mode, soft="gmm", **more))
+    result, found = clustered(NaveMethod().ask(k=4, mode=mode, soft="gmm", **more))
     rows = found.features.explicit().double()
     axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)[2][:16]
     centres = torch.cat(found.features.drop(found.centroids), 1).double()
@@ -245,16 +244,16 @@ def test_a_mixture_is_of_principal_components(mode):
 
 def free_asks():
     """What sliders change."""
-    yield from (replace(ASK, k=k) for k in (1, 2, 3, 5, 16, 32, 0))
-    yield from (replace(ASK, weights=w) for w in ("equal", "deep-first", (0.0, 1.0, 3.0), (1.0, 0.0, 0.0)))
-    yield from (replace(ASK, grid=g) for g in ("input", "double"))
-    yield from (replace(ASK, interp=i) for i in ("bicubic", "bilinear"))
-    yield from (replace(ASK, soft=s, temperature=t) for s in ("gmm", "fuzzy", "tempered") for t in (0.0, 0.3))
-    yield from (replace(ASK, assigner=a) for a in ("pca", "agglomerative", "clustering module"))
-    yield from (replace(ASK, targets=t) for t in ((0,), (5, 1), (-1,)))
-    yield from (replace(ASK, **more) for more in ({"seed": 3}, {"mode": "exact"}, {"at": (3, 9)}))
-    yield from (replace(ASK, **{flag: True}) for flag in ("shapley", "norms", "sweep", "peer"))
-    yield replace(ASK, ablation=Ablation((0,)))
+    yield from (ASK.replace(k=k) for k in (1, 2, 3, 5, 16, 32, 0))
+    yield from (ASK.replace(weights=w) for w in ("equal", "deep-first", (0.0, 1.0, 3.0), (1.0, 0.0, 0.0)))
+    yield from (ASK.replace(grid=g) for g in ("input", "double"))
+    yield from (ASK.replace(interp=i) for i in ("bicubic", "bilinear"))
+    yield from (ASK.replace(soft=s, temperature=t) for s in ("gmm", "fuzzy", "tempered") for t in (0.0, 0.3))
+    yield from (ASK.replace(assigner=a) for a in ("pca", "agglomerative", "clustering module"))
+    yield from (ASK.replace(targets=t) for t in ((0,), (5, 1), (-1,)))
+    yield from (ASK.replace(**more) for more in ({"seed": 3}, {"mode": "exact"}, {"at": (3, 9)}))
+    yield from (ASK.replace(**{flag: True}) for flag in ("shapley", "norms", "sweep", "peer"))
+    yield ASK.replace(ablated=(0,))
 
 
 def test_whatever_a_slider_changes_runs_no_pass():
@@ -265,7 +264,7 @@ def test_whatever_a_slider_changes_runs_no_pass():
     with counted(model) as spent:
         (observed,) = method.observe(model, image[None], [ready], [None])
     assert spent == {"forward": 1, "forward_calls": 1, "backward": 0, "backward_calls": 0}
-    subsets = [replace(ASK, taps=t) for t in (ready.taps[:1], ready.taps[1:], ready.taps[::2])]
+    subsets = [ASK.replace(taps=t) for t in (ready.taps[:1], ready.taps[1:], ready.taps[::2])]
     first = method.interpret(model, observed, ready)
     with counted(model) as spent:
         for ask in [*free_asks(), *subsets]:
@@ -278,37 +277,23 @@ def test_whatever_a_slider_changes_runs_no_pass():
 
 def validate_part(ds):
     """Of one image, without the provenance that comes with the whole."""
-    attrs = dict.fromkeys(
-        (
-            "method",
-            "parameters",
-            "model",
-            "model_sha256",
-            "samples_sha256",
-            "version",
-            "seed",
-            "device",
-            "exact",
-        ),
-        "",
-    )
-    validate(ds.assign_attrs(attrs))
+    validate(ds.assign_attrs(dict.fromkeys(PROVENANCE, "")))
 
 
 def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
     """Each wish before and after all others, beside an observation that has seen none."""
     model, method = planted(), get("nave")
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype(np.uint8)
-    base = method.ready(model, replace(ASK, k=5))
+    base = method.ready(model, ASK.replace(k=5))
     (observed,) = method.observe(model, image[None], [base], [None])
-    wishes = [method.ready(model, replace(a, k=5 if a.k == 4 else a.k)) for a in free_asks() if not a.peer]
-    wishes += [replace(base, taps=base.taps[:2]), replace(base, taps=base.taps[1:])]
+    wishes = [method.ready(model, a.replace(k=5 if a.k == 4 else a.k)) for a in free_asks() if not a.peer]
+    wishes += [base.replace(taps=base.taps[:2]), base.replace(taps=base.taps[1:])]
 
     def told(o, wish):
         # of k-means at the same K the best that is known is told, which may come from another wish
         return method.interpret(model, o, wish).drop_vars("inertia_exact")
 
-    fresh = [told(replace(observed, kept=type(observed.kept)()), wish) for wish in wishes]
+    fresh = [told(replace(observed, kept=Kept(12)), wish) for wish in wishes]
     for wish, want in [*zip(wishes, fresh, strict=True), *zip(wishes[::-1], fresh[::-1], strict=True)]:
         assert told(observed, wish).identical(want), wish
     assert len({f["segment"].values.tobytes() for f in fresh}) > 12, (
@@ -320,15 +305,15 @@ def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
     ("more", "cost"),
     [
         ({"taps": ("one", "relu3")}, (1, 0)),
-        ({"ablation": Ablation((1,), where="input")}, (1, 0)),
-        ({"ablation": Ablation((1,))}, (0, 0)),
+        ({"ablated": (1,), "where": "input"}, (1, 0)),
+        ({"ablated": (1,)}, (0, 0)),
     ],
 )
 def test_what_needs_a_pass_costs_one_and_once(more, cost):
     model, method = planted(), get("nave")
     image, _ = picture()
     known = method.observe(model, image[None], [method.ready(model, ASK)], [None])
-    ask = replace(method.ready(model, ASK), **more)
+    ask = method.ready(model, ASK).replace(**more)
     for expected in (cost, (0, 0)):
         with counted(model) as spent:
             if not method.covers(model, known[0], ask):
@@ -342,7 +327,7 @@ def test_a_new_class_of_a_head_that_is_not_linear_costs_one_backward_pass():
     image, _ = picture()
     known = None
     for targets, backward in (((2,), 1), ((2, 3), 1), ((3, 2), 0), ((0, 1, 4, 5), 4)):
-        ask = method.ready(model, replace(ASK, targets=targets))
+        ask = method.ready(model, ASK.replace(targets=targets))
         with counted(model) as spent:
             if known is None or not method.covers(model, known[0], ask):
                 known = method.observe(model, image[None], [ask], known or [None])
@@ -353,9 +338,9 @@ def test_a_new_class_of_a_head_that_is_not_linear_costs_one_backward_pass():
 def test_images_in_a_batch_are_explained_as_alone():
     images = [picture(seed)[0] for seed in range(3)]
     model = planted()
-    together = explain(model, pictures(*images), "nave", ask=ASK)
+    together = explain(model, pictures(*images), ASK)
     for i, image in enumerate(images):
-        alone = explain(model, pictures(image), "nave", ask=ASK)
+        alone = explain(model, pictures(image), ASK)
         np.testing.assert_array_equal(together["segment"].values[i], alone["segment"].values[0])
         np.testing.assert_allclose(
             together["cluster_contribution"].values[i], alone["cluster_contribution"].values[0], atol=1e-6

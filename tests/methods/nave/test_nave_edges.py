@@ -11,10 +11,9 @@ from PIL import Image
 from torch import nn
 
 from xai_views import open_model
-from xai_views.engine.clusters.observed import Ablation
 from xai_views.errors import XaiViewsError
 from xai_views.methods import explain
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.methods.nave.method import NaveMethod
 from xai_views.samples import dataset, decode_upload, fit
 
 from ..nave_nets import CLASSES, Planted, picture, pictures, planted
@@ -59,10 +58,10 @@ def dead(which: tuple[str, ...]):
 @pytest.mark.parametrize("soft", ["tempered", "gmm", "fuzzy"])
 def test_a_dead_tap_gives_no_nan(which, mode, soft):
     """An explanation is validated: what is not finite would be refused."""
-    ask = NaveAsk(
+    ask = NaveMethod().ask(
         k=4, mode=mode, soft=soft, targets=ALL, shapley=True, at=(3, 3), sweep=True, norms=True, peer=True
     )
-    result = explain(dead(which), pictures(picture()[0]), "nave", ask=ask)
+    result = explain(dead(which), pictures(picture()[0]), ask)
     adds_up(result)
     if "three" in which:
         assert not result["cluster_contribution"].any()
@@ -75,7 +74,7 @@ def test_a_dead_tap_gives_no_nan(which, mode, soft):
 @pytest.mark.parametrize("which", [("three",), ("one", "two", "three")], ids="+".join)
 @pytest.mark.parametrize("assigner", ["pca", "agglomerative", "clustering module"])
 def test_every_assigner_takes_dead_taps(which, assigner):
-    adds_up(explain(dead(which), pictures(picture()[0]), "nave", ask=NaveAsk(k=3, assigner=assigner)))
+    adds_up(explain(dead(which), pictures(picture()[0]), "nave", k=3, assigner=assigner))
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -83,7 +82,7 @@ def test_every_assigner_takes_dead_taps(which, assigner):
 def test_an_image_of_one_colour_is_one_cluster(value, k):
     image = np.full((24, 24, 3), value, np.uint8)
     for mode in ("nested", "exact"):
-        result = explain(planted(), pictures(image), "nave", ask=NaveAsk(k=k, mode=mode, targets=ALL))
+        result = explain(planted(), pictures(image), "nave", k=k, mode=mode, targets=ALL)
         assert result.sizes["cluster"] == 1
         adds_up(result)
 
@@ -91,19 +90,19 @@ def test_an_image_of_one_colour_is_one_cluster(value, k):
 def test_taking_away_all_there_is_gives_no_nan():
     image = np.full((24, 24, 3), 99, np.uint8)
     for where in ("latent", "input"):
-        ask = NaveAsk(k=3, ablation=Ablation((0,), where=where))
-        assert np.isfinite(explain(planted(), pictures(image), "nave", ask=ask)["ablated_logit"]).all()
+        ask = NaveMethod().ask(k=3, ablated=(0,), where=where)
+        assert np.isfinite(explain(planted(), pictures(image), ask)["ablated_logit"]).all()
 
 
 @pytest.mark.parametrize("k", [5, 0])
 def test_images_with_different_numbers_of_clusters_are_explained_together(k):
     images = [picture()[0], np.full((24, 24, 3), 99, np.uint8), picture(3)[0]]
-    ask = NaveAsk(k=k, interp="nearest", targets=ALL, shapley=True)
-    together = explain(planted(), pictures(*images), "nave", ask=ask)
+    ask = NaveMethod().ask(k=k, interp="nearest", targets=ALL, shapley=True)
+    together = explain(planted(), pictures(*images), ask)
     adds_up(together)
     assert (together["proportion"].values[1] > 0).sum() == 1
     for i, image in enumerate(images):
-        alone = explain(planted(), pictures(image), "nave", ask=ask)
+        alone = explain(planted(), pictures(image), ask)
         own = alone.sizes["cluster"]
         for name in ("proportion", "cluster_contribution", "cluster_class", "cluster_shapley"):
             whole = together[name].isel(sample=i)
@@ -119,7 +118,7 @@ def test_images_with_different_numbers_of_clusters_are_explained_together(k):
 @pytest.mark.parametrize("grid", ["shallowest", "input", "double"])
 def test_any_size_that_the_network_takes_is_explained(size, grid):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    result = explain(planted(), pictures(image), "nave", ask=NaveAsk(k=5, grid=grid, targets=ALL, at=(3, 3)))
+    result = explain(planted(), pictures(image), "nave", k=5, grid=grid, targets=ALL, at=(3, 3))
     assert result["segment"].shape == (1, *size)
     assert 1 <= result.sizes["cluster"] <= 5
     adds_up(result)
@@ -139,13 +138,18 @@ class Strided(nn.Module):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 70), (9, 1)])
 @pytest.mark.parametrize(
-    "ask", [NaveAsk(), NaveAsk(k=0, mode="exact"), NaveAsk(k=32, grid="input", peer=True)]
+    "ask",
+    [
+        NaveMethod().ask(),
+        NaveMethod().ask(k=0, mode="exact"),
+        NaveMethod().ask(k=32, grid="input", peer=True),
+    ],
 )
 def test_one_pixel_and_less_than_a_stride_are_explained(size, ask):
     torch.manual_seed(0)
     model = open_model(Strided().eval(), name="strided")
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    result = explain(model, pictures(image), "nave", ask=ask)
+    result = explain(model, pictures(image), ask)
     assert result["segment"].shape == (1, *size)
     assert result.sizes["cluster"] <= result["assignment"].size
     adds_up(result)
@@ -156,7 +160,7 @@ def test_pixels_show_the_cell_of_their_centre_where_cells_are_no_whole_pixels(si
     torch.manual_seed(0)
     model = open_model(Strided().eval(), name="strided")
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    result = explain(model, pictures(image), "nave", ask=NaveAsk(taps=("a",), k=9))
+    result = explain(model, pictures(image), "nave", taps=("a",), k=9)
     cells, shown = result["assignment"].values[0], result["segment"].values[0]
     assert any(s % c for s, c in zip(size, cells.shape, strict=True)), "the case must need it"
     y, x = (((np.arange(s) + 0.5) * c / s).astype(int) for s, c in zip(size, cells.shape, strict=True))
@@ -311,12 +315,12 @@ def test_tokens_that_fit_no_grid_are_one_sentence():
         ({"weights": (1.0, 2.0)}, "2 weights"),
         ({"weights": (0.0, 0.0, 0.0)}, "above 0"),
         ({"weights": (1.0, float("nan"), 1.0)}, "not possible"),
-        ({"grid": "shallow"}, "'shallowest'"),
-        ({"interp": "cubic"}, "'bicubic'"),
-        ({"soft": "temper"}, "'tempered'"),
+        ({"grid": "shallow"}, "shallowest"),
+        ({"interp": "cubic"}, "bicubic"),
+        ({"soft": "temper"}, "tempered"),
         ({"temperature": -1.0}, "-1"),
-        ({"assigner": "kmeans"}, "'k-means'"),
-        ({"mode": "nest"}, "'nested'"),
+        ({"assigner": "kmeans"}, "k-means"),
+        ({"mode": "nest"}, "nested"),
         ({"shapley": True, "k": 11}, "10"),
     ],
     ids=lambda v: str(v) if isinstance(v, dict) else "",
@@ -324,5 +328,5 @@ def test_tokens_that_fit_no_grid_are_one_sentence():
 def test_wishes_that_cannot_be_are_one_sentence(wrong, says):
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     with pytest.raises(XaiViewsError) as caught:
-        explain(planted(), pictures(image), "nave", ask=NaveAsk(**wrong))
+        explain(planted(), pictures(image), "nave", **wrong)
     assert says in sentence(caught)

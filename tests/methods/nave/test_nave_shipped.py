@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from xai_views import open_model
 from xai_views.contract.explanation import VARIABLES, load, save, validate
-from xai_views.engine.clusters.observed import Ablation
 from xai_views.methods import available, explain, get
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.methods.nave.method import NaveMethod
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture, capture_with_grad, default_taps, replace_activation
 from xai_views.samples import open_samples
@@ -52,8 +49,8 @@ ON_DEMAND = {
     "explained": {"sweep": True},
     "peer_segment": {"peer": True},
     "peer_figures": {"peer": True},
-    "ablated_logit": {"ablation": Ablation((0,))},
-    "ablated_probability": {"ablation": Ablation((0,))},
+    "ablated_logit": {"ablated": (0,)},
+    "ablated_probability": {"ablated": (0,)},
 }
 SAMPLES = 2
 
@@ -79,7 +76,7 @@ def test_the_schema_is_complete(case):
     assert {n: str(v.dtype) for n, v in result.data_vars.items()} == ALWAYS | (
         LINEAR if kind != "none" else {}
     )
-    assert all(v.dims in VARIABLES[n] for n, v in result.data_vars.items())
+    assert all(v.dims in VARIABLES[n].dims for n, v in result.data_vars.items())
     size = samples["image"].shape[1:3]
     want = {"sample": SAMPLES, "class": len(model.classes), "target": 1, "cluster": 5, "layer": 3}
     want |= {"y": size[0], "x": size[1], "row": grid[0], "column": grid[1]}
@@ -98,7 +95,7 @@ def test_what_is_asked_for_is_there_and_nothing_else_is(case, name):
     model, samples, plain = case
     one = samples.isel(sample=[0])
     more = ON_DEMAND[name]
-    result = explain(model, one, "nave", ask=NaveAsk(**more))
+    result = explain(model, one, "nave", **more)
     extra = {n for n, wish in ON_DEMAND.items() if wish == more}
     assert set(result.data_vars) == set(plain.data_vars) | extra
     np.testing.assert_array_equal(result["segment"].values[0], plain["segment"].values[0])
@@ -123,7 +120,7 @@ def test_logits_are_the_networks_and_probabilities_follow(case):
 def test_contributions_and_bias_are_the_logit_in_single_precision(case, k):
     model, samples, _ = case
     classes = (0, len(model.classes) // 2, -1)
-    result = explain(model, samples, "nave", ask=NaveAsk(k=k, targets=classes))
+    result = explain(model, samples, "nave", k=k, targets=classes)
     at = result["target_class"].values
     logit = np.take_along_axis(result["logit"].values, at, 1)
     total = result["cluster_contribution"].sum("cluster").values + result["bias"].values[at]
@@ -189,7 +186,7 @@ def test_an_ablation_is_what_the_network_says_with_the_edited_map(case):
     """Exact heads are asked without the network; here the network itself is asked with the same map."""
     model, samples, plain = case
     one = samples.isel(sample=[0])
-    result = explain(model, one, "nave", ask=NaveAsk(ablation=Ablation((1,), fill="zero")))
+    result = explain(model, one, "nave", ablated=(1,), fill="zero")
     head, x = find_head(model), model.tensor(images(one))
     _, kept = capture(model, x, [head.tap])
     labels, last = plain["assignment"].values[0], kept[head.tap]
@@ -201,29 +198,29 @@ def test_an_ablation_is_what_the_network_says_with_the_edited_map(case):
 def test_sliders_run_no_pass(case):
     model, samples, _ = case
     method = get("nave")
-    ask = method.ready(model, NaveAsk())
+    ask = method.ready(model, NaveMethod().ask())
     x = images(samples)[:1]
     with counted(model) as spent:
         (observed,) = method.observe(model, x, [ask], [None])
     backward = 0 if find_head(model).exact else 1
     assert spent["backward"] == backward
     assert spent["forward"] == 1 + backward
-    moves = [replace(ask, k=k) for k in (1, 2, 9, 32, 0)]
-    moves += [replace(ask, weights=w) for w in ("equal", "deep-first", (0.0, 1.0, 0.5))]
+    moves = [ask.replace(k=k) for k in (1, 2, 9, 32, 0)]
+    moves += [ask.replace(weights=w) for w in ("equal", "deep-first", (0.0, 1.0, 0.5))]
     moves += [
-        replace(ask, taps=ask.taps[-1:]),
-        replace(ask, taps=ask.taps[:2], interp="bilinear", grid="double"),
+        ask.replace(taps=ask.taps[-1:]),
+        ask.replace(taps=ask.taps[:2], interp="bilinear", grid="double"),
     ]
     moves += [
-        replace(ask, mode="exact", seed=2),
-        replace(ask, soft="fuzzy"),
-        replace(ask, norms=True, at=(1, 1)),
+        ask.replace(mode="exact", seed=2),
+        ask.replace(soft="fuzzy"),
+        ask.replace(norms=True, at=(1, 1)),
     ]
     if find_head(model).exact:
         moves += [
-            replace(ask, targets=(0, 7)),
-            replace(ask, ablation=Ablation((0,))),
-            replace(ask, shapley=True),
+            ask.replace(targets=(0, 7)),
+            ask.replace(ablated=(0,)),
+            ask.replace(shapley=True),
         ]
     with counted(model) as spent:
         for wanted in moves:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
+from xai_views.engine.attribution.steps import (
+    Asked,
+    Steps,
+    exact,
+    integrated_steps,
+    occlusion_steps,
+    whole,
+)
+from xai_views.engine.kept import Kept
 from xai_views.errors import MethodError
 from xai_views.models import passes
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture, capture_with_grad, default_taps, taps
-from xai_views.models.tracing import example, forward, module_of
+from xai_views.models.tracing import example
 
 Progress = Callable[[int, int], None]
-
 
 #: Pixels that go through a network together, on the CPU and on other devices.
 AT_ONCE = (210_000, 1_680_000)
@@ -34,65 +40,18 @@ def comfortable(device: torch.device | str, shape: tuple[int, ...]) -> int:
     return min(max(AT_ONCE[not cpu] // (shape[0] * shape[1]), 1), 64 if cpu else 256)
 
 
-class Asked:
-    """The network as captum calls it: counted, with errors in one sentence, and with a say in going on."""
-
-    def __init__(self, model: Any, total: int, progress: Progress | None) -> None:
-        self.module, self.total, self.done, self.progress = module_of(model), total, 0, progress
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of ``x``."""
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-        self.done += len(x)
-        return forward(self.module, x)
-
-
-@contextmanager
-def exact(device: torch.device) -> Iterator[None]:
-    """Graphs whatever the caller is in the middle of; no rounding by autocast."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        yield
-
-
-def _counted(gradient: Callable) -> Callable:
-    """A gradient function of captum that also counts."""
-
-    def counted(*args: Any, **options: Any) -> Any:
-        inputs = options["inputs"] if "inputs" in options else args[1]
-        passes.count_backward(len(inputs[0]))
-        return gradient(*args, **options)
-
-    return counted
-
-
 # -- methods on tensors: (asked, x [N, C, H, W], targets [N], options) -> [N, C, H, W] -------------------------------
 
 
 def _gradient(asked: Asked, x: torch.Tensor, targets: torch.Tensor, _: dict) -> torch.Tensor:
-    from captum.attr import Saliency
-
-    method = Saliency(asked)
-    method.gradient_func = _counted(method.gradient_func)
-    return method.attribute(x.clone().requires_grad_(), target=targets, abs=False)
+    leaf = x.clone().requires_grad_()
+    score = asked.of(leaf, targets).sum()
+    passes.count_backward(len(x))
+    return torch.autograd.grad(score, leaf)[0]
 
 
 def _gradient_x_input(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
     return _gradient(asked, x, targets, options) * x
-
-
-def _integrated(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
-    from captum.attr import IntegratedGradients
-
-    method = IntegratedGradients(asked)
-    method.gradient_func = _counted(method.gradient_func)
-    return method.attribute(
-        x.clone().requires_grad_(),
-        baselines=options["baseline"],
-        target=targets,
-        n_steps=options["steps"],
-        internal_batch_size=max(options["batch"], len(x)),
-    ).to(x)
 
 
 def _relus(score: torch.Tensor) -> list[Any]:
@@ -115,7 +74,7 @@ def _relus(score: torch.Tensor) -> list[Any]:
 def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
     """Guided backpropagation (Springenberg et al., 2015): every ReLU also drops negative gradients on their way back."""
     leaf = x.clone().requires_grad_()
-    score = asked(leaf).gather(1, targets[:, None]).sum()
+    score = asked.of(leaf, targets).sum()
     relus = _relus(score)
     if not relus:
         raise MethodError(
@@ -129,50 +88,38 @@ def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) 
     return torch.autograd.grad(score, leaf)[0]
 
 
-def _window(options: dict, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
-    window = tuple(options["window"] or (-(-side // 8) for side in shape))
-    stride = tuple(options["stride"] or (-(-side // 2) for side in window))
-    if any(not 1 <= t <= w <= side for t, w, side in zip(stride, window, shape, strict=True)):
-        raise MethodError(
-            f"occlusion of {shape[0]}x{shape[1]} pixels got windows of {list(window)} and strides of {list(stride)}; windows "
-            "have to fit into the image and strides into windows."
-        )
-    return window, stride
+def _at_once(function: Callable[..., torch.Tensor]) -> Callable[..., Steps]:
+    """An attribution that is one call, as one step."""
+
+    def steps(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> Steps:
+        yield asked.so_far()
+        with exact(x.device):
+            return function(asked, x, targets, options)
+
+    return steps
 
 
-def _occlusion(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
-    from captum.attr import Occlusion
-
-    window, stride = _window(options, tuple(x.shape[2:]))
-    windows = np.prod(
-        [-(-max(s - w, 0) // t) + 1 for s, w, t in zip(x.shape[2:], window, stride, strict=True)]
-    )
-    asked.total = asked.done + len(x) * (1 + int(windows))
-    with torch.no_grad():
-        found = Occlusion(asked).attribute(
-            x,
-            sliding_window_shapes=(x.shape[1], *window),
-            strides=(x.shape[1], *stride),
-            baselines=options["baseline"],
-            target=targets,
-            perturbations_per_eval=max(1, options["batch"] // len(x)),
-        )
-    return found[:, :1]  # all channels go together: their common figure must not be counted once per channel
-
-
-TENSOR = {
-    "gradient": _gradient,
-    "gradient x input": _gradient_x_input,
-    "integrated gradients": _integrated,
-    "guided backprop": guided,
-    "occlusion": _occlusion,
+#: name -> generator that says how far it is before each call of the network, and returns the attribution.
+STEPS: dict[str, Callable[..., Steps]] = {
+    "gradient": _at_once(_gradient),
+    "gradient x input": _at_once(_gradient_x_input),
+    "integrated gradients": integrated_steps,
+    "guided backprop": _at_once(guided),
+    "occlusion": occlusion_steps,
 }
+
+
+def _without_stopping(name: str, *given: Any) -> torch.Tensor:
+    return whole(STEPS[name](*given))
+
+
+#: The same without stopping in between.
+TENSOR = {name: partial(_without_stopping, name) for name in STEPS}
 
 
 # -- Grad-CAM --------------------------------------------------------------------------------------------------------
 
-_cam_paths: dict[tuple, str] = {}
-_lock = threading.Lock()
+_cam_paths = Kept(64)
 
 
 def cam_path(model: Any, size: tuple[int, ...] | None = None) -> str:
@@ -187,15 +134,12 @@ def cam_path(model: Any, size: tuple[int, ...] | None = None) -> str:
         When there is none.
     """
     key = (getattr(model, "sha256", None), tuple(size or getattr(model, "size", None) or ()))
-    with _lock:
-        if key[0] is not None and key in _cam_paths:
-            return _cam_paths[key]
+    return _cam_paths.once(key, lambda: _looked_for(model, size)) if key[0] else _looked_for(model, size)
+
+
+def _looked_for(model: Any, size: tuple[int, ...] | None) -> str:
     head = find_head(model, size)
-    path = head.tap if head.exact else _reaching(model, head.tap, size)
-    with _lock:
-        if key[0] is not None:
-            _cam_paths[key] = path
-    return path
+    return head.tap if head.exact else _reaching(model, head.tap, size)
 
 
 def _reaching(model: Any, last: str, size: tuple[int, ...] | None) -> str:

@@ -1,33 +1,38 @@
 """Saliency maps: how much each pixel matters to one logit, by gradients, occlusion or contributions, and controls.
 
-captum computes gradients, integrated gradients and occlusion. Guided backpropagation and Grad-CAM are written here,
-because captum's see only ``nn.ReLU`` modules and maps with channels first. All maps explain logits, not probabilities.
+All maps explain logits, not probabilities. Where captum has the same method, its answer is the same (but captum's guided
+backpropagation and Grad-CAM see only ``nn.ReLU`` modules and maps with channels first).
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from xai_views.contract.method import Progress
 from xai_views.engine.attribution.bcos import class_maps, unfit
-from xai_views.engine.attribution.gradients import (
-    TENSOR,
-    Asked,
-    Progress,
-    cam_path,
-    comfortable,
-    exact,
-    grad_cam,
-    guided,
-)
+from xai_views.engine.attribution.gradients import STEPS, cam_path, comfortable, grad_cam, guided
+from xai_views.engine.attribution.steps import Asked, exact, occlusion_windows, relayed, whole
+from xai_views.engine.kept import Kept
 from xai_views.errors import MethodError, ModelError, nearest
 from xai_views.models.tracing import example
 
-__all__ = ["CONTROLS", "FILLS", "METHODS", "REDUCTIONS", "cam_path", "control", "fits", "saliency"]
+__all__ = [
+    "CONTROLS",
+    "FILLS",
+    "METHODS",
+    "REDUCTIONS",
+    "cam_path",
+    "control",
+    "fits",
+    "images_asked",
+    "saliency",
+    "saliency_steps",
+]
 
 #: name -> (title, what it costs per image).
 METHODS: dict[str, tuple[str, str]] = {
@@ -86,7 +91,7 @@ def control(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
 
 # -- for people ------------------------------------------------------------------------------------------------------
 
-_guidable: dict[str, str] = {}
+_guidable = Kept(64)
 
 
 def fits(model: Any, name: str) -> str:
@@ -109,16 +114,32 @@ def fits(model: Any, name: str) -> str:
 
 
 def _guides(model: Any) -> str:
-    if model.sha256 not in _guidable:
+    def looked_at() -> str:
         x = example(model)
         try:
             with exact(x.device):
                 targets = torch.zeros(1, dtype=torch.long, device=x.device)
-                guided(Asked(model, 1, None), x, targets, {"name": model.name})
-            _guidable[model.sha256] = ""
+                guided(Asked(model, 1), x, targets, {"name": model.name})
         except MethodError as e:
-            _guidable[model.sha256] = str(e)
-    return _guidable[model.sha256]
+            return str(e)
+        return ""
+
+    return _guidable.once(model.sha256, looked_at)
+
+
+def images_asked(
+    name: str,
+    n: int,
+    shape: tuple[int, int],
+    *,
+    steps: int = 32,
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
+) -> int:
+    """How many images go through a network for the maps of ``n`` images of a shape ``(H, W)``; n for all that ask once."""
+    if name == "occlusion":
+        return n * (1 + len(occlusion_windows(shape, window, stride)))
+    return n * (steps if name == "integrated gradients" else 1)
 
 
 def _checked(model: Any, images: np.ndarray, targets: Any, name: str, reduce: str, fill: str) -> np.ndarray:
@@ -146,6 +167,32 @@ def saliency(
     targets: Sequence[int] | np.ndarray,
     name: str,
     *,
+    progress: Callable[[int, int], Any] | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Saliency maps of a batch of images, each for one class: :func:`saliency_steps`, without stopping in between.
+
+    Parameters
+    ----------
+    model, images, targets, name, **options
+        As in :func:`saliency_steps`.
+    progress : callable, optional
+        ``progress(done, total)`` before each call of the network, in images; may raise to stop.
+
+    Returns
+    -------
+    ndarray
+        ``[N, H, W]``.
+    """
+    return whole(saliency_steps(model, images, targets, name, **options), progress)
+
+
+def saliency_steps(
+    model: Any,
+    images: np.ndarray,
+    targets: Sequence[int] | np.ndarray,
+    name: str,
+    *,
     reduce: str = "sum",
     steps: int = 32,
     fill: str = "zero",
@@ -154,9 +201,8 @@ def saliency(
     tap: str = "",
     seed: int = 0,
     batch: int | None = None,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Saliency maps of a batch of images, each for one class.
+) -> Generator[Progress, None, np.ndarray]:
+    """Saliency maps of a batch of images, each for one class, in steps between which it may be stopped or put aside.
 
     Parameters
     ----------
@@ -184,13 +230,17 @@ def saliency(
         Of the control "random".
     batch : int, optional
         Images that go through the network together; by default as many as are fast.
-    progress : callable, optional
-        ``progress(done, total)`` before each call of the network, in images; may raise to stop.
+
+    Yields
+    ------
+    Progress
+        Before each call of the network, in images; ``partial`` holds the maps ``[H, W]`` that are known by now, of
+        occlusion those of the windows so far, None for the others.
 
     Returns
     -------
     ndarray
-        ``[N, H, W]`` float32 (float64 for a network in float64, though captum weighs steps and windows in float32).
+        ``[N, H, W]`` float32 (float64 for a network in float64).
         Gradient x input sums to the logit of a network that is piecewise linear without biases; integrated gradients sum
         to the difference between the logits of the image and of ``fill``, as exactly as the number of steps allows; "sic"
         sums to the logit minus its bias.
@@ -205,39 +255,59 @@ def saliency(
     images = np.asarray(images)
     model.check(images)
     targets = _checked(model, images, targets, name, reduce, fill)
-    batch = comfortable(model.device, images.shape[1:3]) if batch is None else batch
+    if batch is None:
+        batch = comfortable(model.device, images.shape[1:3])
+        if name == "integrated gradients":
+            batch = max(
+                1, batch // 2
+            )  # the way back needs all activations and takes as long as the way there
     if steps < 1 or batch < 1:
         raise MethodError(
             f"{min(steps, batch)} was given as number of steps or size of a batch; give at least 1."
         )
     if name == "sic" and (reason := fits(model, name)):
         raise MethodError(reason)
-    total = len(images) * (steps if name == "integrated gradients" else 1)
-    asked = Asked(model, total, progress)
+    shape = images.shape[1:3]
+    asked = Asked(model, images_asked(name, len(images), shape, steps=steps, window=window, stride=stride))
     options = {"steps": steps, "window": window, "stride": stride, "batch": batch, "name": model.name}
-    kind = np.zeros(0, str(model.tensor(images[:0]).dtype).removeprefix("torch.")).dtype
-    out = np.zeros(images.shape[:3], np.float64 if kind == np.float64 else np.float32)
+    double = model.tensor(images[:0]).dtype == torch.float64
+    out = np.zeros(images.shape[:3], np.float64 if double else np.float32)
+
+    def figure(values: torch.Tensor) -> np.ndarray:
+        """The map that is shown of values ``[..., C, H, W]``."""
+        values = values.detach()
+        return (values.abs() if reduce == "abs" else values).sum(-3).cpu().numpy()
+
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
         if name in CONTROLS:
             out[part] = control(images[part], name, seed)
             continue
-        if name not in TENSOR and progress is not None:
-            progress(start, len(images))
+        if name not in STEPS:
+            yield Progress(start, len(images), _known(out, start, ()))
         if name == "sic":
             out[part] = class_maps(model, images[part], targets[part].tolist())
             continue
         with exact(model.device):
             x = model.tensor(images[part])
             t = torch.from_numpy(targets[part]).to(x.device)
-            if name == "grad-cam":
-                found = grad_cam(model, x, t, tap)
-            else:
-                options["baseline"] = _baseline(x, fill)
-                found = TENSOR[name](asked, x, t, options)
-        found = found.detach().abs() if reduce == "abs" else found.detach()
-        out[part] = found.sum(1).cpu().numpy()
+            options["baseline"] = _baseline(x, fill)
+        if name == "grad-cam":
+            with exact(model.device):
+                out[part] = figure(grad_cam(model, x, t, tap))
+            continue
+
+        def told(step: Progress, start: int = start) -> Progress:
+            own = [figure(m[None]) for m in step.partial or ()]
+            return Progress(step.done, step.total, _known(out, start, own))
+
+        out[part] = figure((yield from relayed(STEPS[name](asked, x, t, options), told)))
     return np.abs(out) if reduce == "abs" else out
+
+
+def _known(out: np.ndarray, start: int, own: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """The maps of the images before ``start``, then those under way, then None."""
+    return [*out[:start], *own, *[None] * (len(out) - start - len(own))]
 
 
 def _baseline(x: torch.Tensor, fill: str) -> torch.Tensor:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from xai_views.contract.content import checksum, packed, unpacked
 from xai_views.engine.clusters.features import Centroids, Features
 from xai_views.engine.clusters.grid import CHOICES, MODES
 from xai_views.engine.clusters.kmeans import Clustering, assign
@@ -71,13 +72,9 @@ class Codebook:
 
     def __post_init__(self) -> None:
         self.names = [*self.names, *[""] * (self.k - len(self.names))][: self.k]
-        about = (tuple(self.taps), tuple(self.weights), self.grid, self.interp, self.model_sha256)
-        digest = hashlib.sha256(repr(about).encode())
-        for m in self.centroids:
-            digest.update(str((m.dtype, tuple(m.shape))).encode())
-            digest.update(m.cpu().contiguous().numpy().tobytes())
-        #: Of everything that labels depend on; names are not among it.
-        self.key = digest.hexdigest()
+        about = (self.taps, self.weights, self.grid, self.interp, self.model_sha256, float(self.spread))
+        #: Of everything that explanations depend on; names are not among it.
+        self.key = checksum(*about, *(m.cpu().numpy() for m in (*self.centroids, self.last_mean)))
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -182,16 +179,14 @@ class Codebook:
         """The same clusters with other names."""
         return replace(self, names=list(names))
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``codebook.safetensors`` and ``card.yaml``; the card is last, so that an interrupted save is seen."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CARD).unlink(missing_ok=True)
-        tensors = {f"layer-{i}": m for i, m in enumerate(self.centroids)}
-        tensors |= {"last_mean": self.last_mean, "counts": self.counts}
-        save_file({n: t.cpu().contiguous().clone() for n, t in tensors.items()}, folder / WEIGHTS)
-        card = {
-            "kind": "codebook",
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors by the names that files give them."""
+        layers = {f"layer-{i}": m for i, m in enumerate(self.centroids)}
+        return layers | {"last_mean": self.last_mean, "counts": self.counts}
+
+    def about(self) -> dict[str, Any]:
+        """Everything but the tensors, as values that JSON knows."""
+        return {
             "taps": list(self.taps),
             "weights": [float(w) for w in self.weights],
             "grid": self.grid if isinstance(self.grid, str) else list(self.grid),
@@ -201,8 +196,57 @@ class Codebook:
             "seed": self.seed,
             "spread": float(self.spread),
             "names": list(self.names),
-            "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         }
+
+    @classmethod
+    def made(cls, about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        """Make it of what :meth:`about` and :meth:`tensors` gave.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            When they are incomplete or do not belong together.
+        """
+        taps, grid = tuple(str(n) for n in about["taps"]), about["grid"]
+        book = cls(
+            [tensors[f"layer-{i}"] for i in range(len(taps))],
+            taps,
+            tuple(float(w) for w in about["weights"]),
+            grid if isinstance(grid, str) else tuple(int(g) for g in grid),
+            str(about["interp"]),
+            str(about["model_sha256"]),
+            str(about["samples"]),
+            int(about["seed"]),
+            [str(n) for n in about["names"]],
+            tensors["last_mean"],
+            tensors["counts"],
+            float(about.get("spread", 0.0)),
+        )
+        return _checked(book, tensors)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that :meth:`from_json` needs, as values that JSON knows."""
+        return self.about() | {"tensors": {n: packed(t.cpu().numpy()) for n, t in self.tensors().items()}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Make again what :meth:`to_json` gave, bit for bit.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            When it is no codebook.
+        """
+        return cls.made(value, {n: torch.from_numpy(unpacked(t)) for n, t in value["tensors"].items()})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``codebook.safetensors`` and ``card.yaml``; the card is last, so that an interrupted save is seen."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
+        save_file({n: t.cpu().contiguous().clone() for n, t in self.tensors().items()}, folder / WEIGHTS)
+        sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        card = {"kind": "codebook", **self.about(), "sha256": sha256}
         (folder / CARD).write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), "utf-8")
         return folder
 
@@ -230,28 +274,12 @@ class Codebook:
                 f"{WEIGHTS} in {folder.name!r} has another sha256 than its card says; restore it."
             )
         try:
-            t = load_file(folder / WEIGHTS)
-            taps, grid = tuple(str(n) for n in card["taps"]), card["grid"]
-            book = cls(
-                [t[f"layer-{i}"] for i in range(len(taps))],
-                taps,
-                tuple(float(w) for w in card["weights"]),
-                grid if isinstance(grid, str) else tuple(int(g) for g in grid),
-                str(card["interp"]),
-                str(card["model_sha256"]),
-                str(card["samples"]),
-                int(card["seed"]),
-                [str(n) for n in card["names"]],
-                t["last_mean"],
-                t["counts"],
-                float(card.get("spread", 0.0)),
-            )
-            return _checked(book, t)
+            return cls.made(card, load_file(folder / WEIGHTS))
         except (KeyError, TypeError, ValueError, IndexError, SafetensorError):
             raise MethodError(f"the card in {folder.name!r} does not fit {WEIGHTS}; restore both.") from None
 
 
-def _checked(book: Codebook, tensors: dict[str, torch.Tensor]) -> Codebook:
+def _checked(book: Codebook, tensors: Mapping[str, torch.Tensor]) -> Codebook:
     """The book; ``ValueError`` where its card and tensors do not belong together, as the sha256 is of the tensors alone."""
     layers = {f"layer-{i}" for i in range(len(book.taps))}
     grid, weights = book.grid, book.weights

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from xai_views.contract import grids
 from xai_views.models.heads import Head
 
 
 def overlap(n_from: int, n_to: int, like: torch.Tensor) -> torch.Tensor:
     """Share ``[n_to, n_from]`` of each new cell that each old cell covers; rows sum to 1."""
-    edges_to = torch.arange(n_to + 1, dtype=torch.float64) / n_to
-    edges_from = torch.arange(n_from + 1, dtype=torch.float64) / n_from
-    high = torch.minimum(edges_to[1:, None], edges_from[None, 1:])
-    low = torch.maximum(edges_to[:-1, None], edges_from[None, :-1])
-    return ((high - low).clamp_min(0) * n_to).to(like)
+    return torch.tensor(grids.overlap(n_from, n_to)).to(like)
 
 
 def membership(

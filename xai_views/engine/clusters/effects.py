@@ -13,6 +13,7 @@ from xai_views.engine.clusters import ablation as ablate
 from xai_views.engine.clusters import contribution, dff
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.kmeans import kmeans
+from xai_views.engine.clusters.labels import resize_labels
 from xai_views.engine.clusters.observed import Ablation, Observed
 from xai_views.engine.clusters.observing import bias_of
 from xai_views.errors import MethodError
@@ -26,27 +27,15 @@ def needs_pass(model: Any, wanted: Ablation | None) -> bool:
     return wanted is not None and (wanted.where == "input" or not find_head(model).exact)
 
 
+#: Parameters that the answer without some clusters depends on.
+ABLATED_BY = (
+    "ablated", "keep", "fill", "where", "taps", "weights", "grid", "interp", "k", "mode", "assigner", "seed", "codebook",
+)  # fmt: skip
+
+
 def key(ask: Any) -> Hashable:
     """What the answer without some clusters depends on."""
-    book = ask.codebook.key if ask.codebook is not None else ""
-    return (
-        ask.ablation,
-        ask.taps,
-        ask.weights,
-        ask.grid,
-        ask.interp,
-        ask.k,
-        ask.mode,
-        ask.assigner,
-        ask.seed,
-        book,
-    )
-
-
-def to_pixels(labels: torch.Tensor, size: tuple[int, ...]) -> np.ndarray:
-    """Nearest-neighbour resize of ids ``[n, *grid]`` to the pixels of the image: ``[n, H, W]``."""
-    resized = torch.nn.functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
-    return resized[:, 0].round().long().cpu().numpy()
+    return tuple(ask.values[name] for name in ABLATED_BY)
 
 
 def chosen(wanted: Ablation, k: int) -> list[int]:
@@ -57,16 +46,14 @@ def chosen(wanted: Ablation, k: int) -> list[int]:
 
 def edited_image(image: np.ndarray, labels: torch.Tensor, wanted: Ablation) -> np.ndarray:
     """The image ``[H, W, C]`` with the clusters' pixels blurred or filled."""
-    ids = to_pixels(labels, image.shape[:2])[0]
+    ids = resize_labels(labels.cpu(), image.shape[:2])[0]
     mask = np.isin(ids, chosen(wanted, int(labels.max()) + 1))
-    return ablate.input_ablation(
-        image[None], mask[None], wanted.fill if wanted.fill in {"blur", "mean", "zero"} else "mean"
-    )[0]
+    return ablate.input_ablation(image[None], mask[None], wanted.fill)[0]
 
 
 def ablated(last: torch.Tensor, labels: torch.Tensor, ask: Any) -> torch.Tensor:
     """The last activation ``[1, C, *grid]`` with some clusters replaced."""
-    wanted, k = ask.ablation, int(labels.max()) + 1
+    wanted, k = Ablation.of(ask), int(labels.max()) + 1
     share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     mean = None
     if wanted.fill == "data":
@@ -95,8 +82,8 @@ def answer(
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
     bias = bias_of(model, head, logit)
-    phi = parts.cpu().numpy().astype(logit.dtype)
-    residual = logit[targets] - bias[targets] - phi[0].sum(1, dtype=np.float64).astype(logit.dtype)
+    parts = parts.cpu().numpy().astype(logit.dtype)
+    residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(
         {
             "logit": (("sample", "class"), logit[None]),
@@ -112,7 +99,7 @@ def answer(
     )
     if head.exact:
         ds = ds.assign(named(head, last, labels, k))
-    if ask.ablation is not None:
+    if ask.ablated:
         without = _without(observation, ask, head, labels)
         ds["ablated_logit"] = (("sample", "class"), without[None])
         ds["ablated_probability"] = (("sample", "class"), model.probability(without)[None])
@@ -122,7 +109,7 @@ def answer(
 
 
 def _without(observation: Observed, ask: Any, head: Head, labels: torch.Tensor) -> np.ndarray:
-    if head.exact and ask.ablation.where == "latent":
+    if head.exact and ask.where == "latent":
         return (
             head.logits(ablated(observation.last, labels, ask))[0]
             .cpu()
@@ -155,7 +142,7 @@ def extras(observation: Observed, ask: Any, features: Features) -> dict[str, Any
     """Maps that are drawn only when they are asked for: similarity, norms of tokens, the clusters of each depth."""
     found: dict[str, Any] = {}
     layers = ("sample", "layer", "row", "column")
-    if ask.at is not None:
+    if ask.at:
         at = [
             min(int(p * g / s), g - 1)
             for p, g, s in zip(ask.at, features.grid, observation.size, strict=True)
@@ -179,7 +166,7 @@ def extras(observation: Observed, ask: Any, features: Features) -> dict[str, Any
             k = min(ask.k or 5, alone.positions)
             one = kmeans(alone, k, seed=ask.seed)
             spread = kmeans(alone, 1, restarts=1).inertia
-            maps.append(to_pixels(one.labels, observation.size)[0].astype(np.int16))
+            maps.append(resize_labels(one.labels.cpu(), observation.size)[0].astype(np.int16))
             share = one.counts.double() / one.counts.sum()
             sizes.append(float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())))
             explained.append(1 - one.inertia / spread if spread > 0 else 0.0)
@@ -199,7 +186,7 @@ def _peer(observation: Observed, ask: Any) -> dict[str, Any]:
     columns = ("explained", "seconds", "stability", "agreement")
     table = np.array([[row.get(c, 0.0) for c in columns] for row in figures.values()])
     return {
-        "peer_segment": (("sample", "y", "x"), to_pixels(labels, observation.size).astype(np.int16)),
+        "peer_segment": (("sample", "y", "x"), resize_labels(labels, observation.size).astype(np.int16)),
         "peer_figures": (("sample", "peer", "figure"), table[None]),
         "peer": ("peer", list(figures)),
     }

@@ -19,9 +19,8 @@ import torch
 from xai_views.engine.clusters.blocks import Block
 from xai_views.engine.clusters.blocks import compress as compressed
 from xai_views.engine.clusters.grid import MODES, common_grid
+from xai_views.engine.clusters.weights import PRESETS
 from xai_views.errors import MethodError, nearest
-
-PRESETS = ("authors", "equal", "deep-first")
 
 Centroids = list[torch.Tensor]
 

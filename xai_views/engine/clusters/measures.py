@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from xai_views.engine.clusters.labels import connected
+
 COHERENT_CELLS = 2  # a cluster whose median piece is this small is scattered
 
 
@@ -33,26 +35,68 @@ def explained_variance(found: Any) -> float:
     return 1 - found.inertia / total if total > features.noise * features.positions else 0.0
 
 
-def purity(labels: Any, truth: Any) -> tuple[np.ndarray, np.ndarray]:
-    """For each cluster the true part that covers most of it, and the share that it covers.
+def crossing(labels: Any, truth: Any, k: int = 0) -> np.ndarray:
+    """How many positions of each cluster lie in each true part, ``[K, P]``.
 
     Parameters
     ----------
     labels, truth : array
         Ids of one shape; positions with a negative truth are left out.
+    k : int
+        Number of clusters, where the last ones may have no position; 0 = as many as there are ids.
+    """
+    labels, truth = np.asarray(labels).astype(np.int64), np.asarray(truth).astype(np.int64)
+    k, parts = k or int(labels.max(initial=0)) + 1, int(truth.max(initial=0)) + 1
+    known = truth >= 0
+    return np.bincount(labels[known] * parts + truth[known], minlength=k * parts).reshape(k, parts)
+
+
+def purity(labels: Any, truth: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """For each cluster the true part that covers most of it, and the share that it covers.
+
+    Parameters
+    ----------
+    labels, truth, k
+        As in :func:`crossing`.
 
     Returns
     -------
     part, share : ndarray
         ``[K]``; part -1 and share 0 for a cluster of which nothing is known.
     """
-    labels, truth = np.asarray(labels).astype(np.int64), np.asarray(truth).astype(np.int64)
-    k, parts = int(labels.max(initial=0)) + 1, int(truth.max(initial=0)) + 1
-    known = truth >= 0
-    table = np.bincount(labels[known] * parts + truth[known], minlength=k * parts).reshape(k, parts)
+    table = crossing(labels, truth, k)
     total = table.sum(1)
     part = np.where(total > 0, table.argmax(1), -1)
     return part, table.max(1) / np.maximum(total, 1)
+
+
+def held(labels: Any, truth: Any, k: int = 0) -> np.ndarray:
+    """Share of each true part that lies in each cluster, ``[K, P]``; 0 for a part that is not there."""
+    table = crossing(labels, truth, k)
+    return table / np.maximum(table.sum(0), 1)
+
+
+def mean_per_cluster(values: Any, labels: Any, k: int) -> np.ndarray:
+    """Mean of a map over each cluster ``[k]``; 0 where a cluster has no position."""
+    labels = np.asarray(labels).ravel()
+    counts = np.bincount(labels, minlength=k)[:k]
+    sums = np.bincount(labels, np.asarray(values).ravel(), minlength=k)[:k]
+    return sums / np.maximum(counts, 1)
+
+
+def density(labels: Any, amounts: Any) -> np.ndarray:
+    """Each position gets what its cluster has, ``amounts [K]``, divided by the cluster's positions; sums to all of it."""
+    labels, amounts = np.asarray(labels), np.asarray(amounts, np.float64)
+    counts = np.bincount(labels.ravel(), minlength=len(amounts))[: len(amounts)]
+    return (amounts / np.maximum(counts, 1))[labels]
+
+
+def ranks(values: Any) -> np.ndarray:
+    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
+    values = np.asarray(values)
+    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
+    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
 
 
 def best_overlap(labels: Any, mask: Any, pieces: bool = False) -> tuple[int, float]:
@@ -94,26 +138,6 @@ def coherence(labels: Any) -> float:
     return float(both.mean()) if both.size else 1.0
 
 
-def connected(labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces of equal labels that are connected along the axes.
-
-    Returns
-    -------
-    pieces : ndarray
-        Of the shape of the labels, numbered from 0.
-    owner : ndarray
-        The label of each piece.
-    """
-    from skimage.measure import label
-
-    labels = np.asarray(labels).astype(np.int64)
-    # numbered from 1 on, because 0 would be a background
-    pieces = label(labels - labels.min() + 1, background=0, connectivity=1) - 1
-    owner = np.zeros(int(pieces.max()) + 1, np.int64)
-    owner[pieces.ravel()] = labels.ravel()
-    return pieces, owner
-
-
 def fragmentation(labels: Any) -> dict[str, float]:
     """How scattered a partition ``[rows, columns]`` (or ``[time]``) is.
 
@@ -135,3 +159,48 @@ def outliers_in_one(norm: Any, labels: Any, share: float = 0.01) -> float:
     count = max(1, round(share * norm.size))
     top = np.argsort(-norm.ravel(), kind="stable")[:count]
     return float(np.bincount(labels.ravel()[top]).max() / count)
+
+
+def norm_figures(norm: Any, labels: Any) -> dict[str, float]:
+    """What the norms of one layer's activations say beside a partition of the same positions ``[rows, columns]``.
+
+    Returns
+    -------
+    dict
+        ``mean``, ``largest``, ``ratio`` (largest to median), ``outliers`` (see :func:`outliers_in_one`), and
+        :func:`fragmentation`.
+    """
+    norm = np.asarray(norm)
+    return {
+        "mean": float(norm.mean()),
+        "largest": float(norm.max()),
+        "ratio": float(norm.max() / max(float(np.median(norm)), 1e-9)),
+        "outliers": outliers_in_one(norm, labels),
+        **fragmentation(labels),
+    }
+
+
+def compared(labels: Any, reference: Any, mask: Any = None) -> dict[str, float | None]:
+    """Figures of a partition beside another one of the same positions.
+
+    Parameters
+    ----------
+    labels, reference : array
+        Ids ``[rows, columns]``.
+    mask : array, optional
+        Where the object is.
+
+    Returns
+    -------
+    dict
+        ``effective`` (:func:`effective_number` of the sizes), ``ari``, ``coherence``, ``pieces`` and ``truth``, the best
+        overlap with the object; None where it is not known.
+    """
+    found = fragmentation(labels)
+    return {
+        "effective": effective_number(np.bincount(np.asarray(labels).ravel())),
+        "ari": ari(reference, labels),
+        "coherence": found["coherence"],
+        "pieces": found["pieces"],
+        "truth": None if mask is None else best_overlap(labels, mask)[1],
+    }

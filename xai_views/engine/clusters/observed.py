@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-#: Stands for "the class with the largest logit" in an ask.
-PREDICTED = -1
+from xai_views.contract.method import PREDICTED
+from xai_views.engine.kept import Kept
+
+__all__ = ["FINE_TOLERANCE", "LEAVES", "PREDICTED", "SMALL_GRID", "Ablation", "Observed"]
+
 #: Clusters that the merge tree starts from; the K slider ends there.
 LEAVES = 32
 #: On grids of more positions than restarts are tried on, the leaves end when their inertia falls by less than this share, which
@@ -24,7 +26,7 @@ _KEPT = 12  # clusterings of one image kept for the next movement of a slider
 
 @dataclass(frozen=True)
 class Ablation:
-    """Some clusters taken away, or all others.
+    """Some clusters taken away, or all others: what an ask says of it, see :meth:`of`.
 
     Attributes
     ----------
@@ -43,6 +45,11 @@ class Ablation:
     keep: bool = False
     fill: str = "mean"
     where: str = "latent"
+
+    @classmethod
+    def of(cls, ask: Any) -> Self | None:
+        """What an ask wants to be taken away by ``ablated``, ``keep``, ``fill`` and ``where``; None when nothing."""
+        return cls(ask.ablated, ask.keep, ask.fill, ask.where) if ask.ablated else None
 
 
 @dataclass(eq=False)
@@ -71,7 +78,7 @@ class Observed:
     last: torch.Tensor
     gradients: dict[int, torch.Tensor] = field(default_factory=dict)
     answers: dict[Hashable, np.ndarray] = field(default_factory=dict)
-    kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    kept: Kept = field(default_factory=lambda: Kept(_KEPT))
 
     @property
     def nbytes(self) -> int:
@@ -82,10 +89,4 @@ class Observed:
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what was made for this key before, or make it; the least recently used goes first."""
-        if key in self.kept:
-            self.kept.move_to_end(key)
-            return self.kept[key]
-        value = self.kept[key] = make()
-        while len(self.kept) > _KEPT:
-            self.kept.popitem(last=False)
-        return value
+        return self.kept.once(key, make)

@@ -10,8 +10,10 @@ import heapq
 from collections.abc import Sequence
 
 import numpy as np
-from skimage.measure import label as _label
 
+from xai_views.engine.clusters.labels import connected as pieces_of
+from xai_views.engine.clusters.labels import resize_labels
+from xai_views.engine.clusters.measures import crossing
 from xai_views.errors import MethodError
 
 
@@ -47,8 +49,7 @@ def compact(labels: np.ndarray, raster: bool = False) -> np.ndarray:
 
 def pieces(labels: np.ndarray) -> np.ndarray:
     """4-connected pieces of equal labels, ``[H, W]``, numbered in the order of their first pixels."""
-    # the labels are numbered from 1 because the library leaves out a background
-    return compact(_label(checked(labels) + 1, background=0, connectivity=1), raster=True)
+    return pieces_of(checked(labels))[0]
 
 
 def borders(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,18 +180,7 @@ def merged_to(regions: np.ndarray, count: int) -> np.ndarray:
 
 def owners(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The label ``[m]`` that most pixels of each region have; of equally many the smallest."""
-    regions, labels = checked(regions), checked(labels)
-    k = int(labels.max()) + 1
-    table = np.bincount((regions * k + labels).ravel(), minlength=(int(regions.max()) + 1) * k)
-    return table.reshape(-1, k).argmax(1)
-
-
-def resize_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A label map ``[..., h, w]`` at another size, by the nearest cell centre; ids are never mixed."""
-    h, w = labels.shape[-2:]
-    rows = ((np.arange(shape[0]) + 0.5) * h / shape[0]).astype(np.int64)
-    columns = ((np.arange(shape[1]) + 0.5) * w / shape[1]).astype(np.int64)
-    return labels[..., rows[:, None], columns[None]]
+    return crossing(checked(regions), checked(labels)).argmax(1)
 
 
 def nested(

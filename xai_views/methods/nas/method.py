@@ -7,35 +7,39 @@ are the defaults of ``nave``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.former import Ask
-from xai_views.engine.attribution.maps import METHODS, fits
-from xai_views.engine.clusters.observed import PREDICTED, Observed
-from xai_views.engine.superpixels.aggregate import aggregate, kept
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import Progress
+from xai_views.engine.attribution.maps import METHODS, REDUCTIONS, fits
+from xai_views.engine.attribution.steps import relayed
+from xai_views.engine.clusters.observed import Observed
+from xai_views.engine.superpixels.aggregate import HOWS, aggregate, kept
 from xai_views.engine.superpixels.regions import clusters_to_regions
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.errors import MethodError
 from xai_views.methods.nave.method import NaveMethod
-from xai_views.methods.saliency.method import SaliencyAsk, SaliencyMethod, SaliencyObservation
+from xai_views.methods.saliency.method import SaliencyMethod, SaliencyObservation
 
-HOW = ("mean", "sum", "median", "positive")
+_SALIENCY = SaliencyMethod()
 
 
-@dataclass(frozen=True)
-class NasAsk(Ask):
-    """Superpixels of an image and the map that is read on them."""
+@dataclass(frozen=True, eq=False)
+class NasObservation:
+    """What was observed for the superpixels, and for the map that is read on them."""
 
-    clusters: NaveAsk = field(default_factory=NaveAsk)
-    saliency: SaliencyAsk = field(default_factory=SaliencyAsk)
-    connected: bool = False
-    min_area: float = 0.002
-    how: str = "mean"
+    clusters: Observed
+    attribution: SaliencyObservation
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.clusters.nbytes + self.attribution.nbytes
 
 
 class NasMethod(NaveMethod):
@@ -43,14 +47,16 @@ class NasMethod(NaveMethod):
 
     key: ClassVar[str] = "nas"
     title: ClassVar[str] = "Neuro-activated superpixels"
-    preference: ClassVar[int] = 5
+    preference: ClassVar[int] = 0
     cost: ClassVar[str] = "1 forward pass for the superpixels, and what the saliency map needs"
 
     map = param.Selector(
-        default="gradient x input", objects=list(METHODS), doc="Attribution method or control."
+        default="gradient x input",
+        objects=list(METHODS),
+        doc="Attribution method or control; of the first of the targets.",
     )
     reduce = param.Selector(
-        default="sum", objects=["sum", "abs"], doc="Channels with their signs, or absolute."
+        default="sum", objects=list(REDUCTIONS), doc="Channels with their signs, or absolute."
     )
     connected = param.Boolean(False, doc="Connected pieces of clusters instead of whole clusters.")
     min_area = param.Number(
@@ -58,44 +64,44 @@ class NasMethod(NaveMethod):
         bounds=(0, 1),
         doc="Share of the image below which a piece joins its neighbour with the longest border.",
     )
-    how = param.Selector(default="mean", objects=list(HOW), doc="Figure of a superpixel.")
+    how = param.Selector(default="mean", objects=list(HOWS), doc="Figure of a superpixel.")
 
-    def fits(self, model: Any) -> str:
+    def reason(self, model: Any) -> str:
         """Return "" when both the clusters and the map can be had, else the reason."""
-        return super().fits(model) or fits(model, self.map)
+        return super().reason(model) or fits(model, self.map)
 
-    def default_ask(self) -> NasAsk:
-        """What the parameters describe."""
-        wanted = SaliencyAsk(self.map, PREDICTED, self.reduce)
-        return NasAsk(super().default_ask(), wanted, self.connected, self.min_area, self.how)
+    def ready(self, model: Any, ask: Ask) -> Ask:
+        """Fill in the default taps; refuse a map that cannot be had."""
+        if reason := fits(model, ask.map):
+            raise MethodError(reason)
+        return super().ready(model, ask)
 
-    def ready(self, model: Any, ask: Any) -> Any:
-        """Fill in the default taps."""
-        if isinstance(ask, NaveAsk):
-            return super().ready(model, ask)
-        return replace(ask, clusters=super().ready(model, ask.clusters))
-
-    def covers(self, model: Any, observation: Any, ask: NasAsk) -> bool:
+    def covers(self, model: Any, observation: NasObservation, ask: Ask) -> bool:
         """Whether neither part needs a pass."""
-        clusters, attribution = observation.parts
-        return super().covers(model, clusters, ask.clusters) and SaliencyMethod().covers(
-            model, attribution, ask.saliency
+        return super().covers(model, observation.clusters, ask) and _SALIENCY.covers(
+            model, observation.attribution, ask
         )
 
     def observe(
-        self, model: Any, images: np.ndarray, asks: Sequence[NasAsk], known: Sequence[Any]
-    ) -> list[Any]:
+        self,
+        model: Any,
+        inputs: np.ndarray,
+        asks: Sequence[Ask],
+        known: Sequence[NasObservation | None],
+    ) -> Generator[Progress, None, list[NasObservation]]:
         """Both parts, each in its own batches."""
-        old = [o.parts if o is not None else (None, None) for o in known]
-        clusters = super().observe(model, images, [a.clusters for a in asks], [c for c, _ in old])
-        maps = SaliencyMethod().observe(model, images, [a.saliency for a in asks], [m for _, m in old])
-        return [_Both((c, m)) for c, m in zip(clusters, maps, strict=True)]
+        clusters = super().observe(model, inputs, asks, [o and o.clusters for o in known])
 
-    def interpret(self, model: Any, observation: Any, ask: NasAsk) -> xr.Dataset:
+        def told(step: Progress) -> Progress:
+            return Progress(step.done, step.total, step.partial and _both(clusters, step.partial))
+
+        running = _SALIENCY.observe(model, inputs, asks, [o and o.attribution for o in known])
+        return _both(clusters, (yield from relayed(running, told)))
+
+    def interpret(self, model: Any, observation: NasObservation, ask: Ask) -> xr.Dataset:
         """The clusters, the map, and the map on the superpixels."""
-        clusters, attribution = observation.parts
-        ds = super().interpret(model, clusters, ask.clusters)
-        raw = SaliencyMethod().interpret(model, attribution, ask.saliency)["attribution"]
+        ds = super().interpret(model, observation.clusters, ask)
+        raw = _SALIENCY.interpret(model, observation.attribution, ask)["attribution"]
         regions = clusters_to_regions(ds["segment"].values[0].astype(np.int64), ask.connected, ask.min_area)
         read, _ = aggregate(raw.values[0], regions, ask.how)
         return ds.assign(
@@ -106,10 +112,7 @@ class NasMethod(NaveMethod):
         )
 
 
-@dataclass(eq=False)
-class _Both:
-    parts: tuple[Observed, SaliencyObservation]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(p.nbytes for p in self.parts)
+def _both(
+    clusters: Sequence[Observed], maps: Sequence[SaliencyObservation | None]
+) -> list[NasObservation | None]:
+    return [None if m is None else NasObservation(c, m) for c, m in zip(clusters, maps, strict=True)]

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 import xarray as xr
 
+from xai_views.contract.ask import Ask
 from xai_views.engine.clusters.codebook import Codebook, Sample
 from xai_views.engine.clusters.contribution import membership
-from xai_views.engine.clusters.effects import to_pixels
+from xai_views.engine.clusters.labels import resize_labels
+from xai_views.engine.clusters.measures import crossing
 from xai_views.errors import MethodError
-from xai_views.methods.nave.ask import NaveAsk
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
 from xai_views.samples import images
@@ -50,7 +51,7 @@ class Fitted:
     purity: list[tuple[int, float]] | None
 
 
-def fit(model: Any, samples: xr.Dataset, ask: NaveAsk, progress: Any) -> Generator[None, None, Fitted]:
+def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[None, None, Fitted]:
     """Fit a codebook; a generator, so that a worker can serve others between the chunks.
 
     Parameters
@@ -59,8 +60,8 @@ def fit(model: Any, samples: xr.Dataset, ask: NaveAsk, progress: Any) -> Generat
         The network; each image goes through it once.
     samples : Dataset
         The data set.
-    ask : NaveAsk
-        Layers, weights, grid, interpolation, K and seed.
+    ask : Ask
+        Of the method ``nave``, with its taps: layers, weights, grid, interpolation, K and seed.
     progress : callable
         ``progress(done, total)``; may raise to stop.
     """
@@ -150,16 +151,12 @@ class _Tally:
                 y, x = ((p + 0.5) * s / g for p, s, g in zip(divmod(at, grid[1]), size, grid, strict=True))
                 self.near[c].append((float(d[at]), int(i), int(y), int(x)))
         if self.table is not None:
-            self._count(to_pixels(labels, size), samples["part"].isel(sample=rows).values)
+            self._count(resize_labels(labels.cpu(), size), samples["part"].isel(sample=rows).values)
 
     def _count(self, ids: np.ndarray, part: np.ndarray) -> None:
-        part = np.maximum(part, 0).astype(np.int64)
-        width = max(self.table.shape[1], int(part.max()) + 1)
-        table = np.bincount(ids.ravel() * width + part.ravel(), minlength=self.k * width).reshape(
-            self.k, width
-        )
-        table[:, : self.table.shape[1]] += self.table
-        self.table = table
+        found = crossing(ids, np.maximum(part, 0), self.k)
+        width = max(self.table.shape[1], found.shape[1])
+        self.table = sum(np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in (self.table, found))
 
     def best(self) -> list[list[tuple[int, int, int, float]]]:
         return [[(i, y, x, d) for d, i, y, x in sorted(near)[:CROPS]] for near in self.near]

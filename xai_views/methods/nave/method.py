@@ -7,7 +7,6 @@ contributions and ablations are our readings; ``docs/methods/nave.md`` names eac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +14,17 @@ import param
 import torch
 import xarray as xr
 
-from xai_views.contract.former import Method
+from xai_views.contract.ask import Ask
+from xai_views.contract.content import Content
+from xai_views.contract.method import PREDICTED, Method
 from xai_views.engine.clusters import effects, kmeans, pca, soft, tree
 from xai_views.engine.clusters.assigners import cluster
 from xai_views.engine.clusters.features import Features
-from xai_views.engine.clusters.observed import FINE_TOLERANCE, LEAVES, SMALL_GRID, Observed
+from xai_views.engine.clusters.labels import resize_labels
+from xai_views.engine.clusters.observed import FINE_TOLERANCE, LEAVES, SMALL_GRID, Ablation, Observed
 from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
-from xai_views.errors import MethodError, nearest
-from xai_views.methods.nave.ask import NaveAsk
+from xai_views.engine.clusters.weights import Weights
+from xai_views.errors import MethodError, ModelError
 from xai_views.models.heads import Head, find_head
 from xai_views.models.taps import capture, default_taps, replace_activation
 
@@ -31,6 +33,8 @@ GRIDS = ("shallowest", "input", "double")
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 ASSIGNERS = ("k-means", "pca", "agglomerative", "clustering module")
 SOFT = ("tempered", "gmm", "fuzzy")
+WHERE = ("latent", "input")
+FILLS = ("mean", "zero", "data", "blur")
 
 
 class NaveMethod(Method):
@@ -38,21 +42,24 @@ class NaveMethod(Method):
 
     key: ClassVar[str] = "nave"
     title: ClassVar[str] = "Activation clusters"
+    question: ClassVar[str] = "why"
     preference: ClassVar[int] = 10
     cost: ClassVar[str] = (
         "1 forward pass; 1 backward pass per class where the head is not linear; K, weights and taps without a pass"
     )
 
+    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+
     k = param.Integer(5, bounds=(0, LEAVES), doc="Number of clusters; 0 = elbow.")
     mode = param.Selector(
-        default="nested", objects=list(MODES), doc="Cut of one merge tree, or k-means for each K."
+        default="nested",
+        objects=list(MODES),
+        doc="Cut of one merge tree, k-means for each K, or the clusters of a codebook.",
     )
     assigner = param.Selector(
-        default="k-means", objects=list(ASSIGNERS), doc="How positions become clusters."
+        default="k-means", objects=list(ASSIGNERS), doc="How positions become clusters; only k-means nests."
     )
-    weights = param.Selector(
-        default="authors", objects=["authors", "equal", "deep-first"], doc="Weights of the layers."
-    )
+    weights = Weights("authors", doc="Weights of the layers: a preset, or one number for each.")
     grid = param.Selector(
         default="shallowest", objects=list(GRIDS), doc="Grid that the layers are brought to."
     )
@@ -64,78 +71,97 @@ class NaveMethod(Method):
         0.0, bounds=(0, None), doc="Of the soft assignment; 0 = mean squared distance."
     )
     seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
-    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+    targets = param.List(
+        [PREDICTED],
+        item_type=int,
+        doc="Classes whose logit is taken apart; -1 = the largest.",
+    )
+    codebook = Content(
+        kind="xai_views.engine.clusters.codebook:Codebook",
+        doc="Clusters of a data set, for the mode codebook; their last map's mean for the fill data.",
+    )
+    ablated = param.List(
+        [], item_type=int, doc="Ids of clusters that are taken away; -1 stands for nothing, [] = do not ask."
+    )
+    keep = param.Boolean(False, doc="Take away all clusters but those.")
+    where = param.Selector(
+        default="latent", objects=list(WHERE), doc="Take them away from the last map, or from the image."
+    )
+    fill = param.Selector(
+        default="mean",
+        objects=list(FILLS),
+        doc="What takes their place: mean of the rest, zero, mean of the data set (latent), a blur (input).",
+    )
+    shapley = param.Boolean(False, doc="Exact Shapley values over the clusters, at most 10 of them.")
+    at = param.List(
+        [],
+        item_type=int,
+        bounds=(0, 2),
+        doc="Position [y, x] in pixels whose similarity with every other is shown; [] = none.",
+    )
+    sweep = param.Boolean(False, doc="The clusters of every default tap alone.")
+    norms = param.Boolean(False, doc="Norm of the activation at every position of each tap.")
+    peer = param.Boolean(
+        False, doc="Deep Feature Factorization of the first tap, with figures beside k-means and PCA."
+    )
 
-    def fits(self, model: Any) -> str:
+    def reason(self, model: Any) -> str:
         """Return "" for a network with spatial activations, else the reason."""
-        from xai_views.errors import ModelError
-
-        if model.of_signals:
-            return f"method '{self.key}' is for images and {model.name!r} takes signals; use 'ecg_clusters'."
-
         try:
-            return (
-                ""
-                if default_taps(model)
-                else f"method 'nave' finds no spatial activations in {model.name!r}."
-            )
+            found = default_taps(model)
         except ModelError as e:
             return str(e)
+        return "" if found else f"method {self.key!r} finds no spatial activations in {model.name!r}."
 
-    def default_ask(self) -> NaveAsk:
-        """The clusters that the parameters describe, and their contribution to the predicted class."""
-        names = ("k", "mode", "assigner", "weights", "grid", "interp", "soft", "temperature", "seed")
-        return NaveAsk(taps=tuple(self.taps), **{n: getattr(self, n) for n in names})
-
-    def ready(self, model: Any, ask: NaveAsk) -> NaveAsk:
+    def ready(self, model: Any, ask: Ask) -> Ask:
         """Fill in the default taps, so that equal wishes have equal keys."""
-        return ask if ask.taps else replace(ask, taps=default_taps(model))
+        return ask if ask.taps else ask.replace(taps=default_taps(model))
 
     # -- what is needed -----------------------------------------------------------------------------------------
 
     @staticmethod
-    def targets(observation: Observed, ask: NaveAsk) -> list[int]:
+    def classes(observation: Observed, ask: Ask) -> list[int]:
         """The asked classes as numbers."""
         return asked_classes(observation.logit, ask.targets)
 
-    def covers(self, model: Any, observation: Observed, ask: NaveAsk) -> bool:
+    def covers(self, model: Any, observation: Observed, ask: Ask) -> bool:
         """Whether nothing of the ask needs another pass."""
         if any(path not in observation.activations for path in ask.taps):
             return False
         if not find_head(model).exact and any(
-            c not in observation.gradients for c in self.targets(observation, ask)
+            c not in observation.gradients for c in self.classes(observation, ask)
         ):
             return False
-        return not effects.needs_pass(model, ask.ablation) or effects.key(ask) in observation.answers
+        return not effects.needs_pass(model, Ablation.of(ask)) or effects.key(ask) in observation.answers
 
     # -- the network --------------------------------------------------------------------------------------------
 
     def observe(
-        self, model: Any, images: np.ndarray, asks: Sequence[NaveAsk], known: Sequence[Observed | None]
+        self, model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[Observed | None]
     ) -> list[Observed]:
         """One forward pass for all taps; gradients and ablated answers only where the head is not linear."""
         head = find_head(model)
         asks = [self.ready(model, ask) for ask in asks]
-        x = model.tensor(images)
+        x = model.tensor(inputs)
         paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
         found = observe_taps(model, x, head, paths, known)
         if not head.exact:
-            targets = [self.targets(o, ask) for o, ask in zip(found, asks, strict=True)]
+            targets = [self.classes(o, ask) for o, ask in zip(found, asks, strict=True)]
             observe_gradients(model, x, head, targets, found)
         for i, ask in enumerate(asks):
-            if effects.needs_pass(model, ask.ablation) and effects.key(ask) not in found[i].answers:
+            if effects.needs_pass(model, Ablation.of(ask)) and effects.key(ask) not in found[i].answers:
                 found[i].answers[effects.key(ask)] = self._without(
-                    model, head, images[i], x[i : i + 1], found[i], ask
+                    model, head, inputs[i], x[i : i + 1], found[i], ask
                 )
         return found
 
     def _without(
-        self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: NaveAsk
+        self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: Ask
     ) -> np.ndarray:
         """Logits without some clusters, by a pass of the network."""
         labels = self.clustering(observation, ask).labels
-        if ask.ablation.where == "input":
-            edited = effects.edited_image(image, labels, ask.ablation)
+        if ask.where == "input":
+            edited = effects.edited_image(image, labels, Ablation.of(ask))
             logit, _ = capture(model, model.tensor(edited[None]), [])
         else:
             changed = effects.ablated(observation.last, labels, ask)
@@ -144,7 +170,7 @@ class NaveMethod(Method):
 
     # -- the clusters -------------------------------------------------------------------------------------------
 
-    def features(self, observation: Observed, ask: NaveAsk) -> Features:
+    def features(self, observation: Observed, ask: Ask) -> Features:
         """The activations of the asked taps on their common grid, with the asked weights; nothing is up-sampled."""
         key = (ask.taps, ask.grid, ask.interp)
         plain = observation.once(
@@ -160,10 +186,8 @@ class NaveMethod(Method):
         )
         return plain.reweighted(ask.weights)
 
-    def clustering(self, observation: Observed, ask: NaveAsk) -> Any:
+    def clustering(self, observation: Observed, ask: Ask) -> Any:
         """The clusters of one image, kept for the next ask that shares them."""
-        if ask.mode not in MODES:
-            raise MethodError(f"mode {ask.mode!r} is not known; there is {nearest(ask.mode, MODES)}.")
         features = self.features(observation, ask)
         if ask.mode == "codebook":
             if ask.codebook is None:
@@ -189,20 +213,20 @@ class NaveMethod(Method):
         return tree.build(found, features)
 
     @staticmethod
-    def _axes(observation: Observed, found: Any, ask: NaveAsk) -> Any:
+    def _axes(observation: Observed, found: Any, ask: Ask) -> Any:
         """Principal components of what was clustered, whatever K."""
         weights = ask.codebook if ask.mode == "codebook" else ask.weights
         key = ("axes", ask.taps, ask.grid, ask.interp, ask.mode == "codebook", weights)
         return observation.once(key, lambda: pca.components(found.features, soft.DIMENSIONS))
 
     @staticmethod
-    def _elbow(observation: Observed, features: Features, ask: NaveAsk) -> int:
+    def _elbow(observation: Observed, features: Features, ask: Ask) -> int:
         key = ("elbow", ask.taps, ask.weights, ask.grid, ask.interp, ask.seed)
         return observation.once(key, lambda: kmeans.elbow(features, seed=ask.seed)[0])
 
     # -- the explanation ----------------------------------------------------------------------------------------
 
-    def interpret(self, model: Any, observation: Observed, ask: NaveAsk) -> xr.Dataset:
+    def interpret(self, model: Any, observation: Observed, ask: Ask) -> xr.Dataset:
         """Clusters, uncertainty, shares and contributions of one image; no pass of the network."""
         ask = self.ready(model, ask)
         head = find_head(model)
@@ -212,12 +236,12 @@ class NaveMethod(Method):
         axes = self._axes(observation, found, ask) if ask.soft == "gmm" else None
         gamma, temperature = soft.shares(found, ask.soft, ask.temperature or None, axes)
         grid, layered = ("sample", "row", "column"), ("sample", "layer", "row", "column")
-        ds = effects.answer(model, observation, ask, self.targets(observation, ask), head, labels, k)
+        ds = effects.answer(model, observation, ask, self.classes(observation, ask), head, labels, k)
         ds = ds.assign(
             {
                 "segment": (
                     ("sample", "y", "x"),
-                    effects.to_pixels(labels, observation.size).astype(np.int16),
+                    resize_labels(labels.cpu(), observation.size).astype(np.int16),
                 ),
                 "assignment": (grid, labels.numpy().astype(np.int16)),
                 "entropy": (grid, _f32(soft.entropy(gamma))),
@@ -232,7 +256,7 @@ class NaveMethod(Method):
         ).assign_coords(layer=list(ask.taps), layer_weight=("layer", _f32(features.weights)))
         return ds.assign(effects.extras(observation, ask, features))
 
-    def _exact(self, observation: Observed, features: Features, ask: NaveAsk, k: int, found: Any) -> float:
+    def _exact(self, observation: Observed, features: Features, ask: Ask, k: int, found: Any) -> float:
         """Inertia of k-means at the same K, from this cut or its own where that is known; -1 where it means nothing."""
         if ask.mode != "nested" or ask.assigner != "k-means":
             return float(found.inertia) if ask.mode == "exact" else -1.0

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.former import Ask, Method
-from xai_views.engine.attribution.maps import METHODS, fits, saliency
-from xai_views.engine.clusters.observed import PREDICTED
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import PREDICTED, Method, Progress
+from xai_views.engine.attribution.gradients import comfortable
+from xai_views.engine.attribution.maps import METHODS, REDUCTIONS, fits, images_asked, saliency_steps
+from xai_views.engine.attribution.steps import relayed
+from xai_views.engine.clusters.observing import asked_classes
+from xai_views.errors import MethodError
 from xai_views.models.taps import capture
 
 
-@dataclass(frozen=True)
-class SaliencyAsk(Ask):
-    """What is wanted of one image.
-
-    Attributes
-    ----------
-    name : str
-        One of :data:`xai_views.engine.attribution.maps.METHODS`.
-    target : int
-        Class; ``PREDICTED`` = the largest logit.
-    reduce : str
-        "sum" (signed) or "abs".
-    """
-
-    name: str = "gradient x input"
-    target: int = PREDICTED
-    reduce: str = "sum"
-
-
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class SaliencyObservation:
     """Logits ``[classes]`` and the maps ``[H, W]`` that were asked so far, by name, class and reduction."""
 
@@ -47,9 +32,13 @@ class SaliencyObservation:
         """Bytes held."""
         return self.logit.nbytes + sum(m.nbytes for m in self.maps.values())
 
-    def key(self, ask: SaliencyAsk) -> tuple[str, int, str]:
+    def key(self, ask: Ask) -> tuple[str, int, str]:
         """Where the map of an ask is kept."""
-        return ask.name, int(self.logit.argmax()) if ask.target == PREDICTED else ask.target, ask.reduce
+        return ask.map, asked_classes(self.logit, ask.targets[:1])[0], ask.reduce
+
+    def knowing(self, ask: Ask, found: np.ndarray) -> SaliencyObservation:
+        """The same, and the map of an ask."""
+        return replace(self, maps={**self.maps, self.key(ask): found})
 
 
 class SaliencyMethod(Method):
@@ -57,55 +46,80 @@ class SaliencyMethod(Method):
 
     key: ClassVar[str] = "saliency"
     title: ClassVar[str] = "Saliency map"
+    question: ClassVar[str] = "why"
     cost: ClassVar[str] = "1 forward pass, and what the chosen method needs"
 
     map = param.Selector(
         default="gradient x input", objects=list(METHODS), doc="Attribution method or control."
     )
     reduce = param.Selector(
-        default="sum", objects=["sum", "abs"], doc="Channels with their signs, or absolute."
+        default="sum", objects=list(REDUCTIONS), doc="Channels with their signs, or absolute."
+    )
+    targets = param.List(
+        [PREDICTED],
+        item_type=int,
+        doc="The class that is explained, the first of them; -1 = the largest logit.",
     )
 
-    def fits(self, model: Any) -> str:
+    def reason(self, model: Any) -> str:
         """Return "" when the chosen map can be had of ``model``, else the reason."""
-        if model.of_signals:
-            return f"method 'saliency' is for images and {model.name!r} takes signals; use 'ecg_clusters' instead."
         return fits(model, self.map)
 
-    def default_ask(self) -> SaliencyAsk:
-        """The chosen map for the predicted class."""
-        return SaliencyAsk(self.map, PREDICTED, self.reduce)
+    def ready(self, model: Any, ask: Ask) -> Ask:
+        """Leave the class that is explained alone, so that equal wishes are equal; refuse a map that cannot be had."""
+        if reason := fits(model, ask.map):
+            raise MethodError(reason)
+        return ask.replace(targets=ask.targets[:1])
 
-    def covers(self, model: Any, observation: SaliencyObservation, ask: SaliencyAsk) -> bool:  # noqa: ARG002
+    def covers(self, model: Any, observation: SaliencyObservation, ask: Ask) -> bool:  # noqa: ARG002
         """Whether the map is there."""
         return observation.key(ask) in observation.maps
 
     def observe(
         self,
         model: Any,
-        images: np.ndarray,
-        asks: Sequence[SaliencyAsk],
+        inputs: np.ndarray,
+        asks: Sequence[Ask],
         known: Sequence[SaliencyObservation | None],
-    ) -> list[SaliencyObservation]:
+    ) -> Generator[Progress, None, list[SaliencyObservation]]:
         """One forward pass for the classes, then the maps, together where name and reduction agree."""
-        found = [SaliencyObservation(o.logit, dict(o.maps)) if o is not None else None for o in known]
-        new = [i for i, o in enumerate(found) if o is None]
-        if new:
-            logit, _ = capture(model, model.tensor(images[new]), [])
-            for row, i in enumerate(new):
+        found = list(known)
+        new, at_once = (
+            [i for i, o in enumerate(found) if o is None],
+            comfortable(model.device, inputs.shape[1:3]),
+        )
+        for start in range(0, len(new), at_once):
+            if start:
+                yield Progress(start, len(inputs))
+            rows = new[start : start + at_once]
+            logit, _ = capture(model, model.tensor(inputs[rows]), [])
+            for row, i in enumerate(rows):
                 found[i] = SaliencyObservation(logit[row].cpu().numpy().copy(), {})
         groups: dict[tuple[str, str], list[int]] = {}
         for i, ask in enumerate(asks):
             if not self.covers(model, found[i], ask):
-                groups.setdefault((ask.name, ask.reduce), []).append(i)
+                groups.setdefault((ask.map, ask.reduce), []).append(i)
+        done, shape = 0, inputs.shape[1:3]
+        total = sum(images_asked(name, len(rows), shape) for (name, _), rows in groups.items())
+        out: list[SaliencyObservation | None] = list(found)
+        for i in (i for rows in groups.values() for i in rows):
+            out[i] = None  # not to be shown before there is a map
         for (name, reduce), rows in groups.items():
-            targets = [found[i].key(asks[i])[1] for i in rows]
-            maps = saliency(model, images[rows], targets, name, reduce=reduce)
-            for i, m in zip(rows, maps, strict=True):
-                found[i].maps[found[i].key(asks[i])] = m.copy()
-        return found
 
-    def interpret(self, model: Any, observation: SaliencyObservation, ask: SaliencyAsk) -> xr.Dataset:
+            def told(step: Progress, rows: list[int] = rows, done: int = done) -> Progress:
+                shown = list(out)
+                for i, own in zip(rows, step.partial, strict=True):
+                    shown[i] = None if own is None else found[i].knowing(asks[i], own)
+                return Progress(done + step.done, total, shown)
+
+            targets = [found[i].key(asks[i])[1] for i in rows]
+            maps = yield from relayed(saliency_steps(model, inputs[rows], targets, name, reduce=reduce), told)
+            for i, own in zip(rows, maps, strict=True):
+                out[i] = found[i].knowing(asks[i], own.copy())
+            done += images_asked(name, len(rows), shape)
+        return out
+
+    def interpret(self, model: Any, observation: SaliencyObservation, ask: Ask) -> xr.Dataset:
         """The map of one image."""
         key = observation.key(ask)
         return xr.Dataset(

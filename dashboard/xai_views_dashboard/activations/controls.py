@@ -1,0 +1,75 @@
+"""What stands above the picture: the samples, and what is changed often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from xai_views.samples import images
+from xai_views.views import Filmstrip
+from xai_views_dashboard.core.controls import control, linked
+from xai_views_dashboard.core.page import HALVES, halved
+from xai_views_dashboard.core.state import PREDICTED
+
+FEW = 200  # classes; beyond, the name is typed
+CHOICES = {
+    "k": ("Clusters K (0 = elbow)", 190),
+    "mode": ("Cut", 170),
+    "grid": ("Grid", 160),
+    "shown": ("Picture", 120),
+}
+
+
+def strip(app: Any) -> Filmstrip:
+    """The samples in a row; it follows the sample in view."""
+    state, classes, samples = app.state, app.model.classes, app.session.population
+    named = [classes[c] if 0 <= c < len(classes) else "" for c in samples.label]
+    made = Filmstrip(
+        lambda rows: images(samples.samples, rows),
+        count=samples.n,
+        size=48,
+        label="Samples",
+        current=state.sample,
+        captions=[f"{n}: {c}" if c else n for n, c in zip(samples.names, named, strict=True)],
+    )
+    made.on_select(lambda i: setattr(state, "sample", i))
+    state.param.watch(lambda e: setattr(made, "current", e.new if e.new < samples.n else -1), "sample")
+    return made
+
+
+def controls(app: Any) -> pn.viewable.Viewable:
+    """What is changed often: class, K, how clusters are cut, the grid, and what the large picture shows."""
+    made = [
+        halved(control(app.state, n, label, width=width, description=""))
+        for n, (label, width) in CHOICES.items()
+    ]
+    return pn.FlexBox(
+        target(app), *made, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES]
+    )
+
+
+def target(app: Any) -> Any:
+    """A choice among few classes; of many, the name is typed."""
+    state, classes = app.state, app.model.classes
+    place = {"the predicted class": PREDICTED} | {c: i for i, c in enumerate(classes)}
+    if len(classes) <= FEW:
+        widget = pmui.Select(label="Explain class", options=place, width=190, size="small")
+        return linked(halved(widget), state, "target")
+    widget = pmui.AutocompleteInput(
+        label="Explain class (type a name)",
+        options=list(place),
+        case_sensitive=False,
+        restrict=True,
+        width=230,
+        size="small",
+    )
+
+    def show(*_: Any) -> None:
+        widget.value = classes[state.target] if 0 <= state.target < len(classes) else "the predicted class"
+
+    show()
+    widget.param.watch(lambda e: setattr(state, "target", place.get(e.new, PREDICTED)), "value")
+    state.param.watch(show, "target")
+    return widget

@@ -1,0 +1,86 @@
+"""Norms of the activations, or tokens, beside the clusters, and how scattered the clusters are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+from xai_views.engine.clusters.measures import norm_figures
+from xai_views.views import Frame, Listing
+from xai_views_dashboard.activations.frame import SEGMENT
+from xai_views_dashboard.activations.layered import LayeredPanel
+from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.wishes import Wish
+
+SIDE = 190
+COLUMNS = [
+    {"key": "layer", "title": "layer"},
+    {"key": "mean", "title": "mean norm", "kind": "number", "digits": 2},
+    {"key": "largest", "title": "largest norm", "kind": "number", "digits": 2},
+    {"key": "ratio", "title": "largest / median", "kind": "number", "digits": 2},
+    {"key": "outliers", "title": "top 1 % in one cluster", "kind": "number", "digits": 2},
+    {"key": "pieces", "title": "connected pieces", "kind": "number", "digits": 0},
+    {"key": "scattered", "title": "scattered clusters", "kind": "number", "digits": 2},
+    {"key": "coherence", "title": "coherence", "kind": "number", "digits": 3},
+]
+
+
+class NormsPanel(LayeredPanel):
+    """Norms of the activations in each layer, and fragmentation figures; made for registers of transformers."""
+
+    title = "Norms"
+    question = "trust"
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.listing = Listing(label="Norms and fragmentation by layer", columns=COLUMNS)
+
+    def layout(self) -> dict[str, Any]:
+        """The clusters, then the norms of each layer."""
+        about = {"group": "norms", "size": SIDE, "link": "norms"}
+        tiles = {
+            f"norm-{i}": {**about, "label": path, "photo": "clusters"} for i, path in enumerate(self.taps)
+        }
+        return {
+            "tiles": {"clusters": {**about, "label": "Clusters"}} | tiles,
+            "groups": {"norms": {"title": ""}},
+        }
+
+    def wish(self) -> Wish:
+        """The ask, with the norms."""
+        return Wish(self.app.ask(norms=True, ablated=[]), {}, self.app.state.sample)
+
+    def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Norm maps on one scale; the figures of each layer."""
+        frame.header(text="Norms of the activations at every position, by layer.")
+        frame.photo(image, "clusters")
+        frame.label_map("clusters", SEGMENT, answer["segment"].values[0])
+        norms, labels = answer["token_norm"].values[0], answer["assignment"].values[0]
+        paths = list(map(str, answer["layer"].values))
+        for i, path in enumerate(paths):
+            frame.sequential(f"norm-{i}", "norm", norms[i])
+            frame.tile(f"norm-{i}", size=list(image.shape[:2]), alt=f"Norm of the activations of {path}")
+        frame.legend("norm", title="norm of the activation")
+        frame.legend(SEGMENT, title="cluster")
+        return [{"id": p, "layer": p, **norm_figures(norms[i], labels)} for i, p in enumerate(paths)]
+
+    def write(self, answer: list[dict[str, Any]]) -> None:
+        """Write the table."""
+        self.listing.rows = answer
+
+    def __panel__(self) -> Any:
+        return pn.Column(
+            caption(
+                "Transformers without registers often store global information in a few tokens with large norms. "
+                "Clustering normalises every position, so that such tokens show only by their direction: as small "
+                "scattered pieces. Compare a network with registers in the tab Compare models."
+            ),
+            self.canvas,
+            self.listing,
+            caption(
+                "Scattered clusters: share of clusters whose median piece has at most two cells. Coherence: share of "
+                "neighbouring positions in the same cluster."
+            ),
+            sizing_mode="stretch_width",
+        )
