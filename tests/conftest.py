@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,9 +42,39 @@ CHROMIUM_ARGS = [
 ORDER = {"lab": -1, "browser": 1}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-cases", action="store_true", help="run all combinations of parameters, not all pairs")
+
+
+@pytest.hookimpl(trylast=True)  # what -k and -m leave out is gone by then
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """JupyterLab first, other browsers last: its one file takes minutes, for which the others would wait at the end."""
+    for item in items:
+        if item.path.parent.name == "training":
+            item.add_marker("training")
+    if not config.getoption("all_cases"):
+        spare = spare_cases(items)
+        config.hook.pytest_deselected(items=spare)
+        items[:] = [item for item in items if item not in set(spare)]
     items.sort(key=lambda item: ORDER.get(item.path.parent.name, 0))
+
+
+def spare_cases(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Cases of a test with three or more parameters whose pairs of values are all in earlier cases.
+
+    A product of five parameters has hundreds of cases, and next to nothing fails in one of them alone: what fails,
+    fails for a value or for two together.
+    """
+    seen: dict[str, set] = {}
+    spare = []
+    for item in items:
+        values = sorted(getattr(getattr(item, "callspec", None), "indices", {}).items())
+        if len(values) > 2:
+            pairs = set(combinations(values, 2))
+            if pairs <= seen.setdefault(item.nodeid.partition("[")[0], set()):
+                spare.append(item)
+            seen[item.nodeid.partition("[")[0]] |= pairs
+    return spare
 
 
 # --- servers -----------------------------------------------------------------------------------------------

@@ -56,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show tracebacks and more of the log")
-    top = argparse.ArgumentParser(prog="xai-views", description=str(xai_views.__doc__).split("\n")[0])
+    top = argparse.ArgumentParser(
+        prog="xai-views", description=__import__("xai_views").__doc__.split("\n")[0]
+    )
     top.add_argument("--version", action="version", version=f"xai-views {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -99,6 +99,6 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
         )
         loss = np.mean(np.logaddexp(0, logit) - targets * logit)
         best = min(best, (float(loss), float(factor)))
-    gains: list[Any] = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
+    gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
     gains[-1].mul_(best[1])
     return best[1]

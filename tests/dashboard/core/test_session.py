@@ -50,7 +50,7 @@ def test_the_last_ones_are_kept_and_ids_that_come_again_do_no_harm(monkeypatch):
         ds = whole.isel(sample=[i])
         assert ask(ds) == ds["name"].values[0]
         del ds
-        gc.collect()
+        gc.collect(1)
     assert len(session._shared) == 2
 
 

@@ -82,8 +82,8 @@ def answer(
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
     bias = bias_of(model, head, logit)
-    phi = parts.cpu().numpy().astype(logit.dtype)
-    residual = logit[targets] - bias[targets] - phi[0].sum(1, dtype=np.float64).astype(logit.dtype)
+    parts = parts.cpu().numpy().astype(logit.dtype)
+    residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(
         {
             "logit": (("sample", "class"), logit[None]),
