@@ -15,7 +15,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import xai_views
 from xai_views.cli.pairs import read_pairs
 from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.version import __version__
