@@ -10,7 +10,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 export PYTHON VENV
 
-.PHONY: help setup serve test lint format bench notebooks clean
+.PHONY: help setup serve test test-quick lint format pins bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,10 +34,18 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Written anew after pyproject.toml changed; what is pinned stays as it is unless ARGS=--upgrade, or
+# ARGS='--upgrade-package torch'. On Linux torch may bring CUDA along, so its packages are pinned too; a build for
+# CPUs installs none of them. Debian 12 has Python 3.11.2 and a pip that cannot resolve extras against constraints.
+pins: setup
+	echo pip | UV_CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/uv pip compile pyproject.toml - --extra all --extra test \
+	    --python-version 3.11.2 --no-annotate --quiet --output-file constraints.txt $(ARGS)
 
 bench: setup
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done

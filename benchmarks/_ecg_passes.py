@@ -42,6 +42,8 @@ def explain(options: argparse.Namespace) -> list[dict]:
     import torch
     from _turns import take_turns
 
+    from xai_views.methods.explaining import observed_whole
+
     session, state = opened()
     model, method, rows = session.model, session.method, []
     fresh = iter(range(len(session.names)))
@@ -55,14 +57,14 @@ def explain(options: argparse.Namespace) -> list[dict]:
 
         def whole(x=x, **more):
             asks = [session.ask(state, i, **more) for i in range(len(x))]
-            seen = method.observe(model, x, asks, [None] * len(x))
+            seen = observed_whole(method.observe(model, x, asks, [None] * len(x)))
             return [method.interpret(model, o, a) for o, a in zip(seen, asks, strict=True)]
 
         ways = {
             "one forward pass": forward,
             "clusters, contributions of a class": whole,
-            "and of every class": lambda whole=whole: whole(targets=tuple(range(len(model.classes)))),
-            "and the ensemble of 5": lambda whole=whole: whole(ensemble=session.fitted.ensemble),
+            "and of every class": lambda whole=whole: whole(targets=list(range(len(model.classes)))),
+            "and the ensemble of 5": lambda whole=whole: whole(ensemble=True),
             "and gradient x input": lambda whole=whole: whole(attribution="gradient x input"),
         }
         if count == 1:
@@ -86,16 +88,15 @@ def explain(options: argparse.Namespace) -> list[dict]:
 
 def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Time changes of explained records and count the passes of the network, which must be none."""
-    from xai_views.engine.clusters.observed import Ablation
     from xai_views.models import passes
 
     session, state = opened()
     spread, classes = session.temperature, len(session.model.classes)
     kinds = {
         "temperature": lambda n: {"temperature": spread * (1 + 0.01 * n)},
-        "target class": lambda n: {"targets": (n % classes,)},
-        "cluster taken away": lambda n: {"ablation": Ablation((n % session.book.k,))},
-        "clusters of the record alone, K": lambda n: {"codebook": None, "ensemble": (), "k": 3 + n},
+        "target class": lambda n: {"targets": [n % classes]},
+        "cluster taken away": lambda n: {"ablated": [n % session.book.k]},
+        "clusters of the record alone, K": lambda n: {"mode": "own", "codebook_key": "", "k": 3 + n},
     }
     records = range(min(len(session.names), -(-options.steps // 4)))  # no change is asked for twice
     for i in records:

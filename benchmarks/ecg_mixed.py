@@ -19,7 +19,7 @@ import torch
 import xarray as xr
 
 from xai_views import open_model, open_samples
-from xai_views.methods.ecg_clusters.muting import muted
+from xai_views.methods.ecg_clusters.edits import edited
 from xai_views.samples import inputs, signal_dataset
 from xai_views.samples.prepare import prepare
 from xai_views.samples.sets.ecg.composing import CLASSES
@@ -53,8 +53,10 @@ def answers(model: Any, signal: np.ndarray) -> np.ndarray:
 
 def silenced(signal: np.ndarray, mask: np.ndarray, rate: float, length: int) -> np.ndarray:
     """Put straight lines in place of a truth ``[lead, time]``."""
-    mutes = [(t.lead, t.start, t.stop, "line") for t in intervals(mask, rate)]
-    return muted(signal, mutes, rate, length)
+    edits = [
+        {"kind": "silence", "lead": t.lead, "start": t.start, "stop": t.stop} for t in intervals(mask, rate)
+    ]
+    return edited(signal, edits, rate, length)
 
 
 def composed_without(model: Any, rows: list[int], named: np.ndarray) -> np.ndarray:

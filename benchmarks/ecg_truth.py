@@ -23,12 +23,15 @@ import torch
 import xarray as xr
 from sklearn.metrics import roc_auc_score
 
-from xai_views import catalogue, open_model, open_samples
-from xai_views.methods import get
+from xai_views import open_model, open_samples
+from xai_views.contract.ask import Ask
 from xai_views.methods.ecg_clusters.attribution import OWN, has_own
+from xai_views.methods.ecg_clusters.edits import edited
 from xai_views.methods.ecg_clusters.fit import Fitted
-from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.ecg_clusters.fit import shipped as clusters_of
+from xai_views.methods.ecg_clusters.method import EcgClustersMethod
 from xai_views.methods.ecg_clusters.receptive import receptive_field
+from xai_views.methods.explaining import observed_whole
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 
@@ -65,13 +68,13 @@ class Setting:
     """The network, its codebook, and the records as it takes them, with the rows that are looked at."""
 
     model: Any
-    book: Any
+    fitted: Fitted
     records: xr.Dataset
     rows: np.ndarray
 
     @property
     def method(self) -> Any:
-        return get("ecg_clusters")
+        return EcgClustersMethod()
 
     def label(self, i: int) -> int:
         return int(self.records["label"].values[i])
@@ -83,11 +86,10 @@ class Setting:
         """Known evidence ``[lead, steps that are signal]``."""
         return self.records["mask"].values[i, :, : self.length(i)]
 
-    def ask(self, i: int, **more: Any) -> EcgAsk:
+    def ask(self, i: int, **more: Any) -> Ask:
         """What is asked of a record about its labelled class."""
-        c = self.label(i)
-        common = {"codebook": self.book, "length": self.length(i), "targets": (c,), "attribution_class": c}
-        return EcgAsk(**common, **more)
+        common = {"mode": "codebook", "length": self.length(i), "targets": [self.label(i)]}
+        return self.method.ask(**common, **more)
 
 
 def shipped(most: int = 30, name: str = MODEL) -> Setting:
@@ -98,9 +100,8 @@ def shipped(most: int = 30, name: str = MODEL) -> Setting:
     wanted = np.concatenate(
         [np.flatnonzero((label == c) & evident)[:most] for c in range(len(model.classes))]
     )
-    book = Fitted.load(Path(catalogue.models()[name]) / "clusters").book
     records = prepare(samples.isel(sample=wanted), model.leads, model.rate, model.size[0])
-    return Setting(model, book, records, np.arange(len(wanted)))
+    return Setting(model, clusters_of(model), records, np.arange(len(wanted)))
 
 
 def explained(setting: Setting, rows: np.ndarray, attribution: str) -> Iterator[tuple[int, xr.Dataset]]:
@@ -108,7 +109,8 @@ def explained(setting: Setting, rows: np.ndarray, attribution: str) -> Iterator[
     for at in range(0, len(rows), BATCH):
         some = rows[at : at + BATCH]
         asks = [setting.ask(i, attribution=attribution) for i in some]
-        seen = setting.method.observe(setting.model, inputs(setting.records, some), asks, [None] * len(some))
+        signals, none = inputs(setting.records, some), [None] * len(some)
+        seen = observed_whole(setting.method.observe(setting.model, signals, asks, none))
         for i, observation, ask in zip(some, seen, asks, strict=True):
             yield int(i), setting.method.interpret(setting.model, observation, ask)
 
@@ -213,12 +215,12 @@ def straightened(signal: np.ndarray, start: int, size: int) -> float:
     return float(np.linalg.norm(piece - np.linspace(piece[:, 0], piece[:, -1], size, axis=1)))
 
 
-def logits(setting: Setting, wishes: list[tuple[int, tuple]]) -> np.ndarray:
-    """Logit of the labelled class of records with intervals muted, ``[wish]``, as the page asks for it."""
+def logits(setting: Setting, wishes: list[tuple[int, list]]) -> np.ndarray:
+    """Logit of the labelled class of records with edits, ``[wish]``, as the page asks for it."""
     out = []
     for at in range(0, len(wishes), BATCH):
         some = wishes[at : at + BATCH]
-        asks = [setting.ask(i, mute=mute) for i, mute in some]
+        asks = [setting.ask(i, edits=edits) for i, edits in some]
         signals = inputs(setting.records, [i for i, _ in some])
         seen = setting.method.observe(setting.model, signals, asks, [None] * len(some))
         out += [
@@ -228,19 +230,22 @@ def logits(setting: Setting, wishes: list[tuple[int, tuple]]) -> np.ndarray:
     return np.array(out)
 
 
-def change(setting: Setting, i: int, mute: tuple) -> float:
-    """How far muting moves a record: square root of the sum of squares, in mV."""
-    from xai_views.methods.ecg_clusters.muting import muted
-
+def change(setting: Setting, i: int, edits: list[dict]) -> float:
+    """How far edits move a record: square root of the sum of squares, in mV."""
     signal = inputs(setting.records, [i])[0]
-    return float(np.linalg.norm(muted(signal, mute, setting.model.rate, setting.length(i)) - signal))
+    return float(np.linalg.norm(edited(signal, edits, setting.model.rate, setting.length(i)) - signal))
 
 
-def mutes(
+def silence(lead: int, start: float, stop: float) -> dict:
+    """The edit that puts a straight line in place of an interval."""
+    return {"kind": "silence", "lead": lead, "start": start, "stop": stop}
+
+
+def changes(
     setting: Setting, i: int, rng: np.random.Generator
-) -> Iterator[tuple[str, tuple, tuple, dict[str, float]]]:
-    """Yield what is muted of a record, and what is muted of it to compare: kind, both, and figures of the pair."""
-    mask, rate, end = setting.mask(i), setting.model.rate, setting.length(i) / setting.model.rate
+) -> Iterator[tuple[str, list, list, dict[str, float]]]:
+    """Yield edits of a record, and others of it to compare: kind, both, and figures of the pair."""
+    mask, rate = setting.mask(i), setting.model.rate
     own = np.flatnonzero(mask.any(1))
     others = np.setdiff1d(np.arange(len(mask)), own)
     signal = inputs(setting.records, [i])[0][own]
@@ -249,8 +254,7 @@ def mutes(
         if not found:
             continue
         here, there = (
-            tuple((int(k), p[s] / rate, (p[s] + p[2]) / rate, "line") for k in own for p in found)
-            for s in (0, 1)
+            [silence(int(k), p[s] / rate, (p[s] + p[2]) / rate) for k in own for p in found] for s in (0, 1)
         )
         more = {
             f"{kind}silenced": sum(p[2] for p in found) / mask.any(0).sum(),
@@ -259,7 +263,7 @@ def mutes(
         yield kind, here, there, more
     if len(others) >= len(own):
         chosen = rng.choice(others, len(own), replace=False)
-        here, there = (tuple((int(k), 0.0, end, "zero") for k in group) for group in (own, chosen))
+        here, there = ([{"kind": "mute", "lead": int(k)} for k in group] for group in (own, chosen))
         yield "lead ", here, there, {}
 
 
@@ -273,9 +277,9 @@ def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str,
     """
     rng = np.random.default_rng(seed)
     rows = [int(i) for i in setting.rows]
-    drawn = [(i, *one) for i in rows for _ in range(draws) for one in mutes(setting, i, rng)]
-    before = dict(zip(rows, logits(setting, [(i, ()) for i in rows]), strict=True))
-    after = logits(setting, [(i, mute) for i, _, here, there, _ in drawn for mute in (here, there)])
+    drawn = [(i, *one) for i in rows for _ in range(draws) for one in changes(setting, i, rng)]
+    before = dict(zip(rows, logits(setting, [(i, []) for i in rows]), strict=True))
+    after = logits(setting, [(i, edits) for i, _, here, there, _ in drawn for edits in (here, there)])
     figures: dict[int, dict[str, list[float]]] = {i: {} for i in rows}
     for (i, kind, _, _, more), (here, there) in zip(drawn, after.reshape(-1, 2), strict=True):
         wins = 0.5 if here == there else float(here < there)
@@ -359,7 +363,7 @@ def main() -> None:
     setting = shipped(most, options.model)
     attributions = (*attributions, OWN) if has_own(setting.model) else attributions
     measured = measure(setting, attributions, draws)
-    seen = receptive_field(setting.model, setting.book.taps[-1])
+    seen = receptive_field(setting.model, setting.fitted.book.taps[-1])
     print(
         f"{len(setting.rows)} records of {SAMPLES}, {options.model}, {draws} draws; mean ± standard error over records"
     )

@@ -22,7 +22,6 @@ import torch
 
 from xai_views import catalogue, explain, open_model, open_samples
 from xai_views.methods import get
-from xai_views.methods.sic.method import SICAsk
 from xai_views.models import passes
 from xai_views.models.bcos import add_inverse, explanation_mode
 from xai_views.samples import dataset, images
@@ -104,30 +103,30 @@ def measure(args) -> dict:
     model, samples, source = setting(args)
     pictures = images(samples, np.arange(samples.sizes["sample"]))
     n, method = len(pictures), get("sic")
-    ask, everything = SICAsk(), SICAsk(everything=True)
+    everything = method.ask(everything=True)
     (known,) = method.observe(model, pictures[:1], [everything], [None])
     rng = np.random.default_rng(0)
-    edits = [model.supports.take(np.sort(rng.permutation(len(model.supports))[1:])) for _ in range(20)]
-    one_class = SICAsk(matches=False)
+    edits = [method.ask(excluded=[int(p)]) for p in rng.permutation(model.supports.index)[:20]]
+    classes = [method.ask(targets=[c]) for c in range(len(model.classes))]
     ways = {
         "straightforward, one at a time": (lambda: straightforward(model, pictures), n),
         "explain, batches of 32": (
-            lambda: explain(model, samples, method, ask=ask)["contribution"].values[:, 0],
+            lambda: explain(model, samples, "sic")["contribution"].values[:, 0],
             n,
         ),
-        "explain, one at a time": (lambda: explain(model, samples, method, ask=ask, batch=1), n),
-        "explain, class map only": (lambda: explain(model, samples, method, ask=one_class), n),
+        "explain, one at a time": (lambda: explain(model, samples, "sic", batch=1), n),
+        "explain, class map only": (lambda: explain(model, samples, "sic", matches=False), n),
         "latent basis of an image": (
             lambda: [method.observe(model, pictures[i : i + 1], [everything], [None]) for i in range(4)],
             4,
         ),
         "edited support set, after the basis": (
-            lambda: [method.interpret(model, known, SICAsk(supports=e)) for e in edits],
+            lambda: [method.interpret(model, known, ask) for ask in edits],
             len(edits),
         ),
         "every class, after the basis": (
-            lambda: [method.interpret(model, known, SICAsk(classes=(c,))) for c in range(len(model.classes))],
-            len(model.classes),
+            lambda: [method.interpret(model, known, ask) for ask in classes],
+            len(classes),
         ),
     }
     seconds, counts, values = {k: [] for k in ways}, {}, {}

@@ -14,14 +14,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCREEN = {"panel", "panel_material_ui", "bokeh", "holoviews", "hvplot", "datashader", "pyviz_comms"}
 BASE = {"errors", "version"}
-DATA = {*BASE, "catalogue", "contract", "samples"}
+DATA = {*BASE, "catalogue", "contract", "kinds", "samples"}
 
 # part of xai_views -> the parts that it may import, besides itself; apps and cli put everything together
 LAYERS = {
     "errors": set(),
     "version": set(),
     "contract": BASE,
-    "catalogue": BASE,
+    "catalogue": {*BASE, "contract"},
+    "kinds": {*BASE, "contract"},
     "samples": DATA,
     "models": {*DATA, "models"},
     "engine": {*DATA, "models"},

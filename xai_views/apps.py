@@ -112,7 +112,7 @@ def app_for(model: Any) -> str:
     app = OF_METHOD.get(method, method)
     if app in installed():
         return app
-    return "ecg" if model.of_signals else "sic" if model.supports is not None else "activations"
+    return "ecg" if model.kind == "signal" else "sic" if model.supports is not None else "activations"
 
 
 def explore(model: Any, samples: Any = None, app: str | None = None, **state: Any) -> Any:
@@ -174,7 +174,7 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
             raise XaiViewsError(message)
     if not isinstance(samples, xr.Dataset):
         long = None
-        if model.of_signals and isinstance(samples, str | Path):
+        if model.kind == "signal" and isinstance(samples, str | Path):
             from xai_views.samples.readers.long_record import long_samples
 
             long = long_samples(samples, model.size[0], model.rate, model.leads)
@@ -196,9 +196,9 @@ def notebook() -> None:
     import panel as pn
     import panel_material_ui  # noqa: F401  its scripts are part of what the extension puts into the page
 
-    from xai_views.views import inline
+    from xai_views.views import patches
 
-    inline.install()
+    patches.notebook()
     pn.extension(*EXTENSIONS, inline=True)
     hv.extension("bokeh", inline=True, logo=False)
     _loaded = True

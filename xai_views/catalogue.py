@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from functools import cache
 from pathlib import Path
 
 import yaml
 
+from xai_views.contract import registry
+from xai_views.contract.sample_set import SampleFamily
 from xai_views.errors import XaiViewsError, nearest
 
-FAMILIES = ("birds", "birds-watermark", "digits", "nuclei", "ecg")
-SPLITS = ("train", "test")
+logger = logging.getLogger("xai_views")
 
 
 def root() -> Path:
@@ -28,29 +30,29 @@ def models() -> dict[str, Path]:
     return {p.parent.name: p.parent for p in sorted((root() / "models").glob("*/card.yaml"))}
 
 
+@cache
+def sets() -> dict[str, SampleFamily]:
+    """Return the families of all sample sets by catalogue name; one that cannot be imported is left out with a warning."""
+    found: dict[str, SampleFamily] = {}
+    for entry in registry.entries("samples"):
+        try:
+            family = registry.load("samples", entry)()
+        except XaiViewsError as error:
+            logger.warning("The samples %s are left out: %s", entry, error)
+            continue
+        found |= dict.fromkeys(family.names, family)
+    return found
+
+
 def samples() -> dict[str, Path]:
     """Find the folders of sample sets by catalogue name, such as ``birds/test``.
 
-    Training birds and records, and records of two findings, are made when they are looked at and have no folder of
-    their own; theirs is that of the test set.
+    Sets that are made when they are looked at have no folder of their own; theirs is that of the set whose card tells
+    about them.
     """
-    found = {}
-    for family in FAMILIES:
-        for split in SPLITS:
-            for folder in (root() / "samples" / f"{family}-{split}", root() / "samples" / family):
-                if (folder / "card.yaml").is_file():
-                    found[f"{family}/{split}"] = folder
-                    break
-    if (root() / "samples" / "photos" / "card.yaml").is_file():
-        found["photos"] = root() / "samples" / "photos"
-    if (root() / "samples" / "ecg-dicom" / "card.yaml").is_file():
-        found["ecg/dicom"] = root() / "samples" / "ecg-dicom"
-    if "ecg/test" in found:
-        found.setdefault("ecg/train", found["ecg/test"])
-        found.setdefault("ecg/mixed", found["ecg/test"])
-    if "birds/test" in found:
-        found.setdefault("birds/train", found["birds/test"])
-    return dict(sorted(found.items()))
+    below = root() / "samples"
+    found = [family.folders(below) for family in dict.fromkeys(sets().values())]
+    return dict(sorted((name, folder) for folders in found for name, folder in folders.items()))
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 
 from xai_views import catalogue, cli
 from xai_views.cli import doctor as cli_doctor
-from xai_views.cli.main import _parameters
+from xai_views.cli.pairs import read_pairs
 from xai_views.errors import ModelError, XaiViewsError
 from xai_views.models.user_model import OwnModel
 from xai_views.version import __version__
@@ -117,7 +117,7 @@ def test_a_parameter_has_a_name_and_a_value(capsys, tmp_path, pair):
 
 def test_parameters_are_numbers_words_and_lists():
     pairs = ["a=3", "b=0.5", "c=true", "d=[1, 2]", "e=predicted", "f=x=y"]
-    assert _parameters(pairs) == {"a": 3, "b": 0.5, "c": True, "d": [1, 2], "e": "predicted", "f": "x=y"}
+    assert read_pairs(pairs) == {"a": 3, "b": 0.5, "c": True, "d": [1, 2], "e": "predicted", "f": "x=y"}
 
 
 def test_explanations_overwrite_nothing_by_accident(capsys, tmp_path):
@@ -153,7 +153,7 @@ def test_version(capsys):
 def test_list_names_everything(capsys):
     code, out, _ = run(capsys, "list")
     assert code == 0
-    for title in ("Models:", "Samples:", "Methods:", "Apps:"):
+    for title in ("Models:", "Samples:", "Methods:", "Families:", "Recipes:", "Apps:"):
         assert title in out
     for name in [*catalogue.models(), *catalogue.samples(), "sic"]:
         assert re.search(rf"^  {re.escape(name)} +\S", out, re.MULTILINE), name
@@ -162,15 +162,19 @@ def test_list_names_everything(capsys):
     assert "made when looked at" in said["ecg/mixed"]
 
 
-def test_help_of_train_names_its_options():
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], ("sic", "cnn", "vit", "ecg")), (["sic"], ("--out", "--supports-per-class", "--no-twin", "--set"))],
+)
+def test_help_of_train_names_recipes_and_their_options(words, said):
     done = subprocess.run(
-        [sys.executable, "-m", "xai_views.cli", "train", "--help"],
+        [sys.executable, "-m", "xai_views.cli", "train", *words, "--help"],
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "--out" in done.stdout
+    assert all(word in done.stdout for word in said)
 
 
 def test_doctor_finds_nothing_to_mend_here(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ def coloured(n: int, channels: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), label
 
 
-def build(channels: int, seed: int) -> Model:
+def build(channels: int, seed: int, folder: Path) -> Model:
+    """A network whose training images, positions 100 to 129, lie in a file."""
     from xai_views.engine.attribution.bcos import self_contributions
 
     torch.manual_seed(seed)
@@ -36,7 +38,9 @@ def build(channels: int, seed: int) -> Model:
     images, label = coloured(30, channels, seed=seed)
     with torch.no_grad():
         z = net.latent(add_inverse(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)).numpy()
-    latents = Latents(z, label, np.arange(len(z)) + 100)
+    training = folder / f"toys-{channels}.npz"
+    np.savez(training, image=np.concatenate([np.zeros((100, *images.shape[1:]), np.uint8), images]))
+    latents = Latents(z, label, np.arange(len(z)) + 100, str(training))
     rows, support_class = select(latents, PER_CLASS, CLASSES)
     supports = Supports(
         z[rows], support_class, latents.index[rows], images[rows], self_contributions(net, images[rows])
@@ -48,13 +52,14 @@ def build(channels: int, seed: int) -> Model:
 
 
 @pytest.fixture(scope="session")
-def toy() -> Callable[..., Model]:
+def toy(tmp_path_factory) -> Callable[..., Model]:
     """``toy(channels=3)``: a model with supports and training vectors; the same one each time."""
     made: dict[int, Model] = {}
+    folder = tmp_path_factory.mktemp("training")
 
     def get(channels: int = 3) -> Model:
         if channels not in made:
-            made[channels] = build(channels, seed=channels)
+            made[channels] = build(channels, channels, folder)
         return made[channels]
 
     return get

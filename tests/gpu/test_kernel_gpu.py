@@ -42,7 +42,7 @@ class InputTimesGradient:
     key = "input-times-gradient"
     title = "Input times gradient"
 
-    def key_parameters(self):
+    def observation_key(self, ask):
         return ()
 
     def covers(self, model, observation, ask):

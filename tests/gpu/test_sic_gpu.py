@@ -6,7 +6,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xai_views.methods import explain  # noqa: E402
-from xai_views.methods.sic.method import SICAsk  # noqa: E402
 from xai_views.models import open_model  # noqa: E402
 from xai_views.models.families.cnn.network import PLANS, BcosCNN  # noqa: E402
 from xai_views.models.families.sic.network import SIC  # noqa: E402
@@ -32,10 +31,10 @@ def model():
 @pytest.mark.parametrize("everything", [False, True])
 def test_cuda_agrees_with_the_cpu(everything):
     ours, samples = model()
-    ask = SICAsk(classes=(0, 3), everything=everything)
-    want = explain(ours, samples, ask=ask)
+    parameters = {"targets": [0, 3], "everything": everything}
+    want = explain(ours, samples, "sic", **parameters)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    got = explain(ours.to("cuda"), samples, ask=ask)
+    got = explain(ours.to("cuda"), samples, "sic", **parameters)
     assert got.attrs["device"].startswith("cuda")
     for name in ("contribution", "support_contribution", "evidence", "logit"):
         difference = np.linalg.norm(got[name].values - want[name].values) / np.linalg.norm(want[name].values)

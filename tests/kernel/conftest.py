@@ -44,7 +44,7 @@ class FakeMethod:
         self.on_observe = lambda numbers: None
         self.on_interpret = lambda number, ask: None
 
-    def key_parameters(self):
+    def observation_key(self, ask):
         return self.parameters
 
     def wait_entered(self):

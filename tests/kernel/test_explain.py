@@ -5,7 +5,6 @@ import threading
 from concurrent.futures import CancelledError, wait
 
 import numpy as np
-import param
 import pytest
 import xarray as xr
 
@@ -303,47 +302,6 @@ def test_sizes_are_counted_and_bounded(make_bench, method):
     assert len(bench.kernel.observations) == 20
 
 
-class Tunable(param.Parameterized):
-    key = "tunable"
-    title = "Tunable"
-    strength = param.Integer(1)
-    copies = []
-
-    def __init__(self, **values):
-        super().__init__(**values)
-        self.copies.append(self)
-
-    def key_parameters(self):
-        return (self.strength,)
-
-    def covers(self, model, observation, ask):
-        return True
-
-    def observe(self, model, images, asks, known):
-        return list(images)
-
-    def interpret(self, model, observation, ask):
-        return xr.Dataset({"logit": (("sample", "class"), [[float(self.strength)]])})
-
-
-def test_a_request_captures_the_parameters_when_it_is_made(bench):
-    method = Tunable(strength=2)
-    release = bench.hold()
-    before = bench.ask(method, 1)
-    method.strength = 3
-    after = bench.ask(method, 1)
-    release()
-    assert bench.logits(before) == [2]
-    assert bench.logits(after) == [3]
-
-
-def test_the_same_parameters_share_one_copy(bench):
-    Tunable.copies.clear()
-    for _ in range(5):
-        bench.ask(Tunable(strength=7), 1).result(20)
-    assert len(Tunable.copies) == 6
-
-
 def test_register_returns_the_first_of_equal_models(bench, fake, method):
     first, second = fake.Model(), fake.Model()
     assert bench.kernel.register(first) is first
@@ -377,6 +335,6 @@ def test_wrong_arguments_are_told_at_once(bench, method, images, digests, asks):
         bench.kernel.explain(bench.model, images, digests, method, asks)
 
 
-def test_parameters_that_cannot_be_a_key(bench, fake):
-    with pytest.raises(KernelError, match="key_parameters"):
+def test_what_an_observation_depends_on_must_be_a_key(bench, fake):
+    with pytest.raises(KernelError, match="observation_key"):
         bench.ask(fake.Method(parameters=[1]), 1)

@@ -574,6 +574,10 @@ class Leaky:
     """Yields with gradients off."""
 
     key = "leaky"
+
+    def observation_key(self, ask):
+        return ()
+
     closed = False
 
     def __init__(self, progress, inside):
@@ -709,25 +713,6 @@ def test_asks_with_one_observation_key_share_the_observation(bench):
     seen = ("model-a", "digest-1-2", "keyed")
     assert set(bench.kernel.observations._entries) == {(*seen, 0), (*seen, 1)}
     assert set(bench.kernel.results._entries) == {(*seen, 0, 1), (*seen, 0, 2), (*seen, 1, 12)}
-
-
-def test_an_observation_key_wins_over_parameters_and_no_copy_is_made(bench):
-    class Both(Keyed):
-        def key_parameters(self):
-            raise AssertionError
-
-    method = Both()
-    assert bench.logits(bench.ask(method, 1, ask=7)) == [7]
-    assert method.calls == [[7]]
-
-
-def test_a_method_with_no_key_of_its_own(bench, fake):
-    class Bare(Keyed):
-        observation_key = property()  # as if it were not there
-
-    method = Bare()
-    assert bench.logits(bench.ask(method, 1, ask=7)) == [7]
-    assert set(bench.kernel.observations._entries) == {("model-a", "digest-1-2", "keyed", ())}
 
 
 def test_an_observation_key_that_cannot_be_a_key(bench):

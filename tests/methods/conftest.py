@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,14 +46,14 @@ def network(dtype: torch.dtype, trained: bool, channels: int = 3) -> SIC:
             m.running_var.uniform_(0.002, 0.02)
             m.weight.data.uniform_(0.5, 2)
     if trained:
-        from xai_views.training.sic import Recipe, episode_loss
+        from xai_views.training.recipes.sic import SicRecipe
 
         images, label = coloured(24, channels, seed=9)
         batch = (tensor(images, dtype), torch.eye(CLASSES, dtype=dtype)[label], torch.from_numpy(label))
         optimizer = torch.optim.AdamW(net.train().parameters(), 1e-2)
         for _ in range(8):
             optimizer.zero_grad()
-            episode_loss(net, batch, Recipe()).backward()
+            SicRecipe().loss(net, batch).backward()
             optimizer.step()
     return net.eval()
 
@@ -86,6 +88,27 @@ def make() -> Callable[..., Model]:
         if images is None:
             images, label = coloured(30, channels)
         return with_supports(network(dtype, trained, channels), images, label, per_class)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def at_hand(make, tmp_path_factory) -> Model:
+    """A toy model whose training images, positions 100 to 129, lie in a file, as those of a shipped one do."""
+    model, path = make(), tmp_path_factory.mktemp("training") / "toys.npz"
+    image, _ = coloured(30)
+    np.savez(path, image=np.concatenate([np.zeros((100, *image.shape[1:]), np.uint8), image]))
+    return replace(model, latents=replace(model.latents, samples=str(path)))
+
+
+@pytest.fixture(scope="session")
+def holding():
+    """``holding(model, supports)``: the same network with other supports as its own."""
+
+    def build(model: Model, supports: Supports) -> Model:
+        module = copy.deepcopy(model.module)
+        module.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(supports.label))
+        return replace(model, module=module, supports=supports, sha256=f"{model.sha256}-{supports.key}")
 
     return build
 

@@ -9,13 +9,15 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "own-model.md").read_text
 
 def test_the_code_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, "own-model.md", "exec"), names)
     said = capsys.readouterr().out
     assert "SIC network" in said
     assert "(1, 32, 32)" in said
+    assert "'epochs': 2" in said
+    assert names["noise"].sizes["sample"] == 40
     assert not (names["result"]["residual"].values > 1e-3).any()
 
 
@@ -25,4 +27,4 @@ def test_the_commands_parse():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     (command,) = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
-    assert parser.parse_args(command.split()).network == "sic"
+    assert parser.parse_args(command.split()).recipe == "sic"

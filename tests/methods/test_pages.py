@@ -11,6 +11,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = (
     "clever-hans.md",
     "methods/nave.md",
+    "methods/sic.md",
     "methods/nas.md",
     "methods/ecg_clusters.md",
     "foreign-models.md",

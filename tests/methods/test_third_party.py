@@ -43,7 +43,7 @@ class Distance(Method):
         })
 '''
 
-SCRIPT = '''
+SCRIPT = """
 import asyncio, json, xarray as xr, xai_views as xv
 from xai_views.contract import registry
 
@@ -56,9 +56,9 @@ for name, samples in (("birds-cnn", "birds/test"), ("ecg-resnet", "ecg/test")):
     xr.testing.assert_identical(result, again)
     found[name] = {v: result[v].attrs["role"] for v in result.data_vars}
 print(json.dumps(found))
-'''
+"""
 
-APPS = '''
+APPS = """
 import asyncio, json, xai_views as xv
 from xai_views_dashboard.panels.explain import ExplainPanel
 
@@ -84,7 +84,7 @@ for name, samples, app in (
     made = xv.explore(xv.open_model(name), xv.open_samples(samples).isel(sample=slice(0, 3)), app=app)
     found[app] = asyncio.run(seen(made))
 print(json.dumps(found))
-'''
+"""
 
 
 @pytest.fixture(scope="module")

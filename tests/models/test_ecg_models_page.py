@@ -19,7 +19,7 @@ def test_the_code_runs(capsys):
     for block in blocks:
         exec(compile(block, "ecg-models.md", "exec"), names)
     model, result = names["model"], names["result"]
-    assert (model.of_signals, model.rate, model.leads) == (True, 400, tuple(names["leads"]))
+    assert (model.kind, model.rate, model.leads) == ("signal", 400, tuple(names["leads"]))
     assert "III, aVR, aVL and aVF are computed from I and II; V1, V2" in names["ready"]["flag"].item()
     assert "gap" in capsys.readouterr().out
     assert np.abs(result["residual"].values).max() < 1e-4
@@ -32,7 +32,7 @@ def test_the_commands_parse():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     commands = re.findall(r"^xai-views train (.*)$", PAGE, re.MULTILINE)
-    assert [parser.parse_args(command.split()).network for command in commands] == ["ecg", "sic"]
+    assert [parser.parse_args(command.split()).recipe for command in commands] == ["ecg", "sic"]
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

@@ -109,7 +109,7 @@ def test_each_record_is_resampled_over_its_own_length():
 
 
 def test_only_what_is_kept_is_filtered_and_comes_out_as_if_all_had_been(monkeypatch):
-    module = importlib.import_module("xai_views.samples.prepare")
+    module = importlib.import_module("xai_views.kinds.signal_preparing")
 
     seen = []
     plain = module.resampled

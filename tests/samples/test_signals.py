@@ -7,9 +7,10 @@ import pytest
 import torch
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.errors import ModelError, SamplesError
 from xai_views.models import open_model
-from xai_views.samples import inputs, is_signals, open_samples, signal_dataset
+from xai_views.samples import inputs, open_samples, signal_dataset
 from xai_views.samples.signals import LEADS, lead_name
 
 
@@ -20,7 +21,7 @@ def made(n=3, leads=("DI", "II"), steps=50, **more):
 
 def test_names_units_and_times():
     ds = made(label=["a", "b", "a"])
-    assert is_signals(ds)
+    assert kinds.of(ds).key == "signal"
     assert list(ds["lead"].values) == ["I", "II"]
     assert ds["signal"].dtype == np.float32
     assert ds["signal"].attrs["units"] == "mV"
@@ -95,7 +96,7 @@ class Net(torch.nn.Module):
 
 def test_a_network_of_signals_takes_them_and_nothing_else():
     model = open_model(Net(), channels=2, size=(50,), rate=100, leads=["DI", "DII"])
-    assert model.of_signals
+    assert model.kind == "signal"
     assert model.leads == ("I", "II")
     ds = made()
     tensor = model.tensor(inputs(ds, slice(None)))

@@ -19,16 +19,10 @@ from xai_views.models.families.vit.network import ViT
 from xai_views.samples.sets.birds import drawing as birds
 from xai_views.samples.sets.birds import watermark
 from xai_views.training import loop
-from xai_views.training.classifier import (
-    ClassifierRecipe,
-    WithParts,
-    architecture,
-    figures,
-    logits,
-    shuffled,
-    train_classifier,
-)
 from xai_views.training.data import TrainingSet, training_set, watermarked
+from xai_views.training.figures import figures, logits
+from xai_views.training.recipe import fitted, shuffled
+from xai_views.training.recipes.classifier import CnnRecipe, VitRecipe, WithParts
 
 COLOURS = [(210, 40, 40), (40, 200, 60), (50, 60, 210), (200, 190, 40)]
 #: Two parts: is there red, is there green?
@@ -45,23 +39,23 @@ def colours(n, seed=0, side=16):
     return images.clip(0, 255).astype(np.uint8), label.astype(np.int64)
 
 
-def toys(n=64, **changes):
-    images, label = colours(n)
+def toys(n=64, seed=0, **changes):
+    images, label = colours(n, seed)
     targets = np.eye(4, dtype=np.float32)[label]
     data = TrainingSet(images, targets, label, list("rgby"), "colours/train", ("x",), 1, kinds=KINDS)
     return replace(data, **changes)
 
 
 RECIPES = {
-    "cnn": ClassifierRecipe("cnn", epochs=3, batch=16, rate=1e-2),
-    "vit": ClassifierRecipe("vit", epochs=3, batch=16, rate=3e-3, parts=1.0, registers=1),
+    "cnn": CnnRecipe(epochs=3, batch=16, rate=1e-2),
+    "vit": VitRecipe(epochs=3, batch=16, rate=3e-3, parts=1.0, registers=1, weight_decay=0.0),
 }
 
 
 @pytest.fixture(scope="module", params=sorted(RECIPES))
 def trained(request):
     recipe = RECIPES[request.param]
-    module, curves = train_classifier(toys(), colours(40, 1), recipe, quiet=True)
+    module, curves = fitted(recipe, toys(), toys(40, 1), quiet=True)
     return recipe, module, curves
 
 
@@ -82,10 +76,10 @@ def test_it_learns(trained):
 
 def test_it_repeats_itself_and_follows_its_seed(trained):
     recipe, module, curves = trained
-    again, other_curves = train_classifier(toys(), colours(40, 1), recipe, quiet=True)
+    again, other_curves = fitted(recipe, toys(), toys(40, 1), quiet=True)
     assert equal(module, again)
     assert other_curves == curves
-    other, _ = train_classifier(toys(), colours(40, 1), replace(recipe, seed=1, epochs=1), quiet=True)
+    other, _ = fitted(recipe.changed(seed=1, epochs=1), toys(), toys(40, 1), quiet=True)
     assert not equal(module, other)
 
 
@@ -101,25 +95,25 @@ def test_after_an_interruption_it_ends_where_it_would_have_ended(trained, tmp_pa
 
     monkeypatch.setattr(loop, "save_progress", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(toys(), colours(40, 1), recipe, folder=tmp_path, quiet=True)
+        fitted(recipe, toys(), toys(40, 1), folder=tmp_path, quiet=True)
     monkeypatch.setattr(loop, "save_progress", real)
     torch.manual_seed(99)
-    again, resumed = train_classifier(toys(), colours(40, 1), recipe, folder=tmp_path, quiet=True)
+    again, resumed = fitted(recipe, toys(), toys(40, 1), folder=tmp_path, quiet=True)
     assert resumed == curves
     assert equal(module, again)
 
 
 def test_progress_of_another_run_is_not_taken_for_ours(tmp_path):
-    short = replace(RECIPES["cnn"], epochs=1)
-    train_classifier(toys(16), colours(8, 1), short, folder=tmp_path, quiet=True)
+    short = RECIPES["cnn"].changed(epochs=1)
+    fitted(short, toys(16), toys(8, 1), folder=tmp_path, quiet=True)
     for data, recipe in (
-        (toys(16), replace(short, seed=5)),
-        (toys(16), replace(short, watermark="r")),
+        (toys(16), short.changed(seed=5)),
+        (toys(16), short.changed(watermark=True)),
         (toys(20), short),
         (toys(16, flips=()), short),
     ):
         with pytest.raises(XaiViewsError, match="--out") as caught:
-            train_classifier(data, colours(8, 1), recipe, folder=tmp_path, quiet=True)
+            fitted(recipe, data, toys(8, 1), folder=tmp_path, quiet=True)
         assert "\n" not in str(caught.value)
 
 
@@ -175,12 +169,12 @@ def test_figures_leave_unknown_labels_out():
 @pytest.mark.parametrize(("side", "patch"), [(64, 8), (28, 4), (49, 7), (30, 5)])
 def test_patches_tile_the_images(side, patch):
     data = toys(4, images=np.zeros((4, side, side, 3), np.uint8))
-    assert architecture(data, RECIPES["vit"])["patch"] == patch
+    assert RECIPES["vit"].architecture(data)["patch"] == patch
 
 
 def test_images_that_no_patch_tiles():
     with pytest.raises(XaiViewsError, match="31x16") as caught:
-        architecture(toys(4, images=np.zeros((4, 31, 16, 3), np.uint8)), RECIPES["vit"])
+        RECIPES["vit"].architecture(toys(4, images=np.zeros((4, 31, 16, 3), np.uint8)))
     assert "\n" not in str(caught.value)
 
 
@@ -264,14 +258,14 @@ def test_the_command_writes_a_checkpoint_that_opens_and_resumes(tmp_path, networ
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["cnn", "--registers", "4"], "--registers belongs to vit"),
-        (["vit", "--watermark"], "--watermark belongs to cnn"),
-        (["sic", "--watermark"], "--watermark belongs to cnn"),
-        (["cnn", "--supports-per-class", "2"], "--supports-per-class belongs to sic"),
-        (["vit", "--no-twin"], "--no-twin belongs to sic"),
+        (["cnn", "--registers", "4"], "'train cnn' has no option '--registers'"),
+        (["vit", "--watermark"], "'train vit' has no option '--watermark'"),
+        (["sic", "--watermark"], "'train sic' has no option '--watermark'"),
+        (["cnn", "--supports-per-class", "2"], "'train cnn' has no option '--supports-per-class'"),
+        (["vit", "--no-twin"], "'train vit' has no option '--no-twin'"),
         (["cnn", "--watermark"], "give --samples birds"),
-        (["cnn", "--epochs", "0"], "at least 1 epoch"),
-        (["vit", "--registers", "-1"], "negative"),
+        (["cnn", "--epochs", "0"], "epochs' must be at least 1"),
+        (["vit", "--registers", "-1"], "registers' must be at least 0"),
     ],
 )
 def test_impossible_wishes_are_refused_before_training(tmp_path, words, says, capsys):
@@ -341,19 +335,23 @@ def test_the_shortcut_is_real_and_belongs_to_the_network_that_was_taught_it():
 
 
 def test_the_recipes_on_the_cards_are_those_of_the_code():
-    from xai_views.training.classifier import RECIPES as STANDARD
-
     for name in SHIPPED:
         card = catalogue.card(catalogue.find(name))
-        recipe = ClassifierRecipe(**card["recipe"])
-        assert replace(recipe, registers=0, watermark="") == STANDARD[recipe.family]
+        kind = {"cnn": CnnRecipe, "vit": VitRecipe}[card["recipe"]["family"]]
+        registers, taught = card["recipe"]["registers"], bool(card["recipe"]["watermark"])
+        values = kind().values()
+        assert {n: card["recipe"][n] for n in values if n not in ("registers", "watermark")} == {
+            n: v for n, v in values.items() if n not in ("registers", "watermark")
+        }
         assert json.loads(json.dumps(card["architecture"])) == card["architecture"]
         parser = argparse.ArgumentParser()
         cli.add_arguments(parser)
         args = parser.parse_args(shlex.split(card["command"])[2:])
-        assert (args.network, args.samples) == (recipe.family, "birds")
-        assert bool(args.watermark) == bool(recipe.watermark) == name.endswith("watermark")
-        assert (args.registers or 0) == recipe.registers == (4 if name.endswith("registers") else 0)
+        assert (args.recipe, args.samples) == (kind.key, "birds")
+        assert bool(getattr(args, "watermark", None)) == taught == name.endswith("watermark")
+        assert (
+            (getattr(args, "registers", None) or 0) == registers == (4 if name.endswith("registers") else 0)
+        )
 
 
 def test_drawn_birds_join_those_of_the_catalogue(monkeypatch):

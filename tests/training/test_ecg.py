@@ -13,14 +13,17 @@ from xai_views.cli import train as cli
 from xai_views.errors import ModelError, XaiViewsError
 from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.models.heads import find_head
+from xai_views.models.stored import CLUSTERS
 from xai_views.samples import inputs
 from xai_views.samples.prepare import prepare
 from xai_views.samples.signals import LEADS, signal_dataset
-from xai_views.training import ecg_finish, loop
-from xai_views.training.ecg import EcgRecipe, logits, per_class, scores, train_ecg
-from xai_views.training.records import RATE, STEPS, records
+from xai_views.training import clusters, loop
+from xai_views.training.data import RATE, STEPS, labelled
+from xai_views.training.figures import logits, per_class, scores
+from xai_views.training.recipe import fitted
+from xai_views.training.recipes.ecg import EcgRecipe
 
-SMALL = EcgRecipe(epochs=3, batch=8, rate=1e-2, stem=4, blocks=((6, 4), (8, 4)), kernel=9)
+SMALL = EcgRecipe(epochs=3, batch=8, rate=1e-2, stem=4, blocks=[[6, 4], [8, 4]], kernel=9)
 CLASSES = ["early", "late"]
 
 
@@ -48,12 +51,12 @@ def weights(module):
 
 @pytest.fixture(scope="module")
 def sets():
-    return records(planted(), "planted"), records(planted(16, 1), "planted/test")
+    return labelled(planted(), "planted"), labelled(planted(16, 1), "planted/test")
 
 
 @pytest.fixture(scope="module")
 def trained(sets):
-    return train_ecg(*sets, SMALL, quiet=True)
+    return fitted(SMALL, *sets, quiet=True)
 
 
 # -- fitting -----------------------------------------------------------------------------------------------------
@@ -63,8 +66,8 @@ def test_it_learns_what_was_planted(sets, trained):
     _, curves = trained
     assert [c["epoch"] for c in curves] == [1, 2, 3]
     assert curves[-1]["loss"] < curves[0]["loss"]
-    longer, _ = train_ecg(*sets, replace(SMALL, epochs=12), quiet=True)
-    assert scores(logits(longer, sets[1].signal), sets[1])["test_accuracy"] >= 0.9
+    longer, _ = fitted(SMALL.changed(epochs=12), *sets, quiet=True)
+    assert scores(logits(longer, sets[1].images), sets[1], several=False)["test_accuracy"] >= 0.9
 
 
 def test_an_interrupted_run_ends_with_equal_weights(sets, trained, tmp_path, monkeypatch):
@@ -78,50 +81,48 @@ def test_an_interrupted_run_ends_with_equal_weights(sets, trained, tmp_path, mon
     with monkeypatch.context() as m:
         m.setattr(loop, "save_progress", stop_after_two)
         with pytest.raises(KeyboardInterrupt):
-            train_ecg(*sets, SMALL, folder=tmp_path, quiet=True)
+            fitted(SMALL, *sets, folder=tmp_path, quiet=True)
     seen = []
-    monkeypatch.setattr(
-        "xai_views.training.ecg.batches",
-        lambda *a, given=train_ecg.__globals__["batches"]: (seen.append(a[2]), given(*a))[1],
-    )
-    module, curves = train_ecg(*sets, SMALL, folder=tmp_path, quiet=True)
+    given = EcgRecipe.batches
+    monkeypatch.setattr(EcgRecipe, "batches", lambda *a: (seen.append(a[2]), given(*a))[1])
+    module, curves = fitted(SMALL, *sets, folder=tmp_path, quiet=True)
     assert seen == [2]  # only the epoch that was missing
     assert curves == trained[1]
     assert torch.equal(weights(module), weights(trained[0]))
 
 
 def test_the_seed_decides(sets, trained):
-    assert torch.equal(weights(train_ecg(*sets, SMALL, quiet=True)[0]), weights(trained[0]))
-    other = train_ecg(*sets, replace(SMALL, seed=1, epochs=1), quiet=True)[0]
+    assert torch.equal(weights(fitted(SMALL, *sets, quiet=True)[0]), weights(trained[0]))
+    other = fitted(SMALL.changed(seed=1, epochs=1), *sets, quiet=True)[0]
     assert not torch.equal(weights(other), weights(trained[0]))
 
 
 @pytest.mark.parametrize("change", ["signal", "label", "recipe"])
 def test_progress_of_another_run_is_refused(sets, tmp_path, change):
-    one = replace(SMALL, epochs=1)
-    train_ecg(*sets, one, folder=tmp_path, quiet=True)
+    one = SMALL.changed(epochs=1)
+    fitted(one, *sets, folder=tmp_path, quiet=True)
     data, recipe = sets[0], one
     if change == "signal":
-        data = replace(data, signal=data.signal * np.float16(2))
+        data = replace(data, images=data.images * np.float16(2))
     elif change == "label":
-        data = replace(data, target=data.target[::-1].copy())
+        data = replace(data, targets=data.targets[::-1].copy())
     else:
-        recipe = replace(one, gain=2.0)
+        recipe = one.changed(gain=2.0)
     with pytest.raises(ModelError, match="another recipe; choose another --out"):
-        train_ecg(data, sets[1], recipe, folder=tmp_path, quiet=True)
+        fitted(recipe, data, sets[1], folder=tmp_path, quiet=True)
 
 
 def test_a_silenced_lead_and_gain_change_batches_but_not_the_records(sets):
-    from xai_views.training.ecg import batches
-
-    before = sets[0].signal.copy()
-    loud = [x for x, _ in batches(sets[0], replace(SMALL, dropped=0.0, gain=1.0), 0, "cpu")]
-    muted = [x for x, _ in batches(sets[0], replace(SMALL, dropped=0.5, gain=1.0), 0, "cpu")]
+    before = sets[0].images.copy()
+    loud = [x for x, *_ in SMALL.batches(SMALL.changed(dropped=0.0, gain=1.0).prepared(sets[0])[1], 0, "cpu")]
+    muted = [
+        x for x, *_ in SMALL.batches(SMALL.changed(dropped=0.5, gain=1.0).prepared(sets[0])[1], 0, "cpu")
+    ]
     assert len(loud) == 4
     silent = torch.cat([(x == 0).all(2) for x in muted])
     assert 0.25 < silent.double().mean() < 0.75
     assert not torch.cat([(x == 0).all(2) for x in loud]).any()
-    np.testing.assert_array_equal(before, sets[0].signal)
+    np.testing.assert_array_equal(before, sets[0].images)
 
 
 # -- records -----------------------------------------------------------------------------------------------------
@@ -129,17 +130,17 @@ def test_a_silenced_lead_and_gain_change_batches_but_not_the_records(sets):
 
 def test_records_come_to_rate_steps_and_twelve_leads():
     ds = signal_dataset(np.ones((2, 2, 1000)), 200, ["I", "II"], label=[0, 1], classes=CLASSES)
-    data = records(ds, "two")
-    assert data.signal.shape == (2, 12, STEPS)
-    assert data.leads == list(LEADS)
-    assert not data.signal[..., 2000:].any()  # 5 s at 400 Hz, then padding
-    assert data.target.tolist() == [[1, 0], [0, 1]]
+    data = labelled(ds, "two")
+    assert data.images.shape == (2, 12, STEPS)
+    assert data.leads == LEADS
+    assert not data.images[..., 2000:].any()  # 5 s at 400 Hz, then padding
+    assert data.targets.tolist() == [[1, 0], [0, 1]]
     assert data.label.tolist() == [0, 1]
     assert not data.several
 
 
 def test_several_labels_are_seen():
-    data = records(planted(8, several=True), "several")
+    data = labelled(planted(8, several=True), "several")
     assert data.several
     assert data.label[:4].tolist() == [0, 1, -1, -1]  # one, one, both, none
 
@@ -150,7 +151,7 @@ def test_several_labels_are_seen():
 )
 def test_missing_labels_are_one_sentence(changes, said):
     with pytest.raises(XaiViewsError, match=said) as e:
-        records(planted(4, **changes), "planted")
+        labelled(planted(4, **changes), "planted")
     assert "\n" not in str(e.value)
 
 
@@ -164,23 +165,23 @@ def test_figures_per_class_and_difficulty(sets):
     got = per_class(answer, test.label, CLASSES, np.arange(16) // 2 % 2, ["plain", "faint"])
     assert got == {c: {"all": 0.875, "plain": 0.75, "faint": 1.0} for c in CLASSES}
     assert per_class(answer, test.label, CLASSES) == {c: {"all": 0.875} for c in CLASSES}
-    assert scores(answer, test) == {"test_accuracy": 0.875, "test_balanced_accuracy": 0.875}
+    assert scores(answer, test, several=False) == {"test_accuracy": 0.875, "test_balanced_accuracy": 0.875}
 
 
 def test_a_class_without_test_records_has_no_figure(sets):
-    lone = replace(sets[1], target=np.tile(np.float32([1, 0]), (16, 1)))
+    lone = replace(sets[1], label=np.zeros(16, int))
     got = per_class(np.tile([1.0, 0.0], (16, 1)), lone.label, lone.classes)
     assert got == {"early": {"all": 1.0}, "late": {}}
 
 
 def test_area_under_the_curve_of_several_labels():
-    test = records(planted(8, several=True), "several")
-    assert scores(test.target, test) == {"test_auroc": 1.0}
-    half = test.target * [1, 0]  # the second class is guessed
-    assert scores(half, test) == {"test_auroc": 0.75}
-    alone = replace(test, target=test.target * np.float32([1, 0]))  # the second class never occurs
-    assert scores(half, alone) == {"test_auroc": 1.0}
-    assert scores(half, replace(test, target=test.target * 0)) == {}
+    test = labelled(planted(8, several=True), "several")
+    assert scores(test.targets, test, several=True) == {"test_auroc": 1.0}
+    half = test.targets * [1, 0]  # the second class is guessed
+    assert scores(half, test, several=True) == {"test_auroc": 0.75}
+    alone = replace(test, targets=test.targets * np.float32([1, 0]))  # the second class never occurs
+    assert scores(half, alone, several=True) == {"test_auroc": 1.0}
+    assert scores(half, replace(test, targets=test.targets * 0), several=True) == {}
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -193,11 +194,35 @@ def command(request, tmp_path_factory):
     several = request.param.startswith("several")
     ds = planted(40, several=several)
     (ds if several else difficult(ds)).to_zarr(folder / "planted.zarr")
-    small = replace(SMALL, head=request.param.split()[-1], epochs=4)
+    small = SMALL.changed(head=request.param.split()[-1], epochs=4, seed=3)
+    words = [
+        "--epochs",
+        "4",
+        "--batch",
+        "8",
+        "--rate",
+        "0.01",
+        "--stem",
+        "4",
+        "--kernel",
+        "9",
+        "--seed",
+        "3",
+        "--set",
+    ]
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(ecg_finish, "EcgRecipe", lambda: small)
-        m.setattr(ecg_finish, "CLUSTERED", 16)
-        assert run(folder / "planted.zarr", folder / "net", "--seed", "3") == 0
+        m.setattr(clusters, "CLUSTERED", 16)
+        assert (
+            run(
+                folder / "planted.zarr",
+                folder / "net",
+                *words,
+                "blocks=[[6, 4], [8, 4]]",
+                "--head",
+                small.head,
+            )
+            == 0
+        )
     return folder, small, several
 
 
@@ -239,9 +264,11 @@ def test_the_figures_in_the_card_are_those_of_the_checkpoint(command):
     """A fifth of the records, drawn with seed 0, is held out; figures are of them."""
     folder, _, several = command
     card = yaml.safe_load((folder / "net/card.yaml").read_text())
-    held = records(planted(40, several=several).isel(sample=np.random.default_rng(0).permutation(40)[:8]), "")
-    answer = logits(open_model(folder / "net").module, held.signal)
-    wanted = scores(answer, held)
+    held = labelled(
+        planted(40, several=several).isel(sample=np.random.default_rng(0).permutation(40)[:8]), ""
+    )
+    answer = logits(open_model(folder / "net").module, held.images)
+    wanted = scores(answer, held, several)
     assert {k: card["metrics"][k] for k in wanted} == wanted
     assert set(wanted) == ({"test_auroc"} if several else {"test_accuracy", "test_balanced_accuracy"})
     assert ("chance" in card["metrics"]) is not several
@@ -267,7 +294,7 @@ def test_the_checkpoint_opens_as_a_network_of_records(command):
 
 def test_clusters_lie_beside_the_weights(command):
     folder, _, _ = command
-    fitted = Fitted.load(folder / "net" / ecg_finish.CLUSTERS)
+    fitted = Fitted.load(folder / "net" / CLUSTERS)
     assert len(fitted.ensemble) == 5
     assert fitted.book.model_sha256 == open_model(folder / "net").sha256
     assert fitted.book.counts.sum() > 0
@@ -279,7 +306,10 @@ def test_clusters_lie_beside_the_weights(command):
 
 @pytest.mark.parametrize(
     ("n", "more", "said"),
-    [(4, (), "4 labelled records were given; .* at least 5"), (8, ("--epochs", "0"), "at least 1 epoch")],
+    [
+        (4, (), "4 labelled records were given; .* at least 5"),
+        (8, ("--epochs", "0"), "epochs' must be at least 1"),
+    ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, n, more, said):
     planted(n).to_zarr(tmp_path / "few.zarr")
@@ -306,13 +336,12 @@ def test_test_records_of_other_classes_are_refused(tmp_path):
 
 def test_test_records_are_asked_as_the_training_records_are(sets):
     with pytest.raises(XaiViewsError, match="4 test records of 'x' have no class or several"):
-        records(planted(8, several=True), "x", like=sets[0])
-    both = records(planted(8, several=True), "y")
+        labelled(planted(8, several=True), "x", like=sets[0])
+    both = labelled(planted(8, several=True), "y")
     alone = planted(
         8, label=np.eye(2, dtype=int)[np.arange(8) % 2]
     )  # one each, as a small test set may have by chance
-    assert records(alone, "z", like=both).several
-    assert not records(alone, "z").several
+    assert not labelled(alone, "z", like=both).several, "what may be is said by the training records"
 
 
 def test_test_records_of_other_leads_are_refused(tmp_path):

@@ -13,8 +13,7 @@ from xai_views.errors import SamplesError
 from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.models.families.cnn.network import PLANS
 from xai_views.samples.signals import signal_dataset
-from xai_views.training.data import SignalSet, disturbed, signal_set, training_set
-from xai_views.training.records import RATE, STEPS
+from xai_views.training.data import RATE, STEPS, SignalSet, disturbed, labelled, training_set
 
 PLAN = [[6, 9, 1, 4], [8, 9, 1, 8]]
 
@@ -43,7 +42,7 @@ def trained(folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("made") / "own-sic"
     patch = pytest.MonkeyPatch()
     patch.setitem(PLANS, "ecg", PLAN)
-    patch.setattr("xai_views.training.ecg_finish.CLUSTERED", 12)
+    patch.setattr("xai_views.training.clusters.CLUSTERED", 12)
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     words = f"sic --samples {folder} --out {out} --epochs 2 --supports-per-class 2 --threads 1 --quiet"
@@ -66,7 +65,7 @@ def test_records_become_a_training_set(folder):
         "scale": 0.25,
     }
     with pytest.raises(SamplesError, match="the same, in the same order"):
-        signal_set(planted().assign_attrs(classes=["other", "second"]), "other", data)
+        labelled(planted().assign_attrs(classes=["other", "second"]), "other", data)
 
 
 def test_disturbed_records_differ_by_gain_and_silent_leads():
@@ -83,7 +82,7 @@ def test_disturbed_records_differ_by_gain_and_silent_leads():
 
 def test_the_checkpoint_opens_with_supports_and_clusters(trained, folder):
     model = open_model(trained)
-    assert model.of_signals
+    assert model.kind == "signal"
     assert model.card["method"] == "ecg_clusters"  # the page that it opens in
     assert model.card["twin"] == {}
     assert len(model.supports) == 4

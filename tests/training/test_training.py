@@ -2,7 +2,6 @@
 
 import hashlib
 import shlex
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,11 +18,12 @@ from xai_views.models.families.sic.network import SIC
 from xai_views.samples import dataset
 from xai_views.training.data import TrainingSet, shifted
 from xai_views.training.episodes import class_evidence, draw
-from xai_views.training.finish import attach_supports, calibrate
-from xai_views.training.sic import Recipe, episodes, latents, stamp, train_sic, train_twin
+from xai_views.training.finish import attach_supports, calibrate, latents
+from xai_views.training.recipe import fitted
+from xai_views.training.recipes.sic import SicRecipe, train_twin
 
 COLOURS = [(210, 40, 40), (40, 200, 60), (50, 60, 210), (200, 190, 40)]
-RECIPE = Recipe(latent=12, epochs=3, steps=6, per_class=6, twin_epochs=1, rate=1e-2)
+RECIPE = SicRecipe(latent=12, epochs=3, steps=6, per_class=6, twin_epochs=1, rate=1e-2)
 
 
 def colours(n, seed=0):
@@ -34,8 +34,8 @@ def colours(n, seed=0):
     return images.clip(0, 255).astype(np.uint8), label.astype(np.int64)
 
 
-def training_set(n=80):
-    images, label = colours(n)
+def training_set(n=80, seed=0):
+    images, label = colours(n, seed)
     return TrainingSet(
         images, np.eye(4, dtype=np.float32)[label], label, list("rgby"), "colours/train", ("x",), 1
     )
@@ -43,7 +43,7 @@ def training_set(n=80):
 
 @pytest.fixture(scope="module")
 def trained():
-    module, curves, _ = train_sic(training_set(), colours(40, 1), RECIPE, quiet=True)
+    module, curves = fitted(RECIPE, training_set(), training_set(40, 1), quiet=True)
     return module, curves
 
 
@@ -59,10 +59,10 @@ def equal(a, b):
 
 
 def test_it_repeats_itself_and_follows_its_seed(trained):
-    again, curves, _ = train_sic(training_set(), colours(40, 1), RECIPE, quiet=True)
+    again, curves = fitted(RECIPE, training_set(), training_set(40, 1), quiet=True)
     assert equal(trained[0], again)
     assert curves == trained[1]
-    other, *_ = train_sic(training_set(), colours(40, 1), replace(RECIPE, seed=1, epochs=1), quiet=True)
+    other, _ = fitted(RECIPE.changed(seed=1, epochs=1), training_set(), training_set(40, 1), quiet=True)
     assert not equal(trained[0], other)
 
 
@@ -79,26 +79,26 @@ def test_after_an_interruption_it_ends_where_it_would_have_ended(trained, tmp_pa
 
     monkeypatch.setattr(loop, "save_progress", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_sic(training_set(), colours(40, 1), RECIPE, folder=tmp_path, quiet=True)
+        fitted(RECIPE, training_set(), training_set(40, 1), folder=tmp_path, quiet=True)
     monkeypatch.setattr(loop, "save_progress", real)
     torch.manual_seed(99)
-    module, curves, _ = train_sic(training_set(), colours(40, 1), RECIPE, folder=tmp_path, quiet=True)
+    module, curves = fitted(RECIPE, training_set(), training_set(40, 1), folder=tmp_path, quiet=True)
     assert curves == trained[1]
     assert equal(trained[0], module)
 
 
 def test_progress_of_another_run_is_not_taken_for_ours(tmp_path):
-    short = replace(RECIPE, epochs=1, steps=1)
-    train_sic(training_set(8), colours(8, 1), short, folder=tmp_path, quiet=True)
-    for data, recipe in ((training_set(8), replace(short, seed=5)), (training_set(12), short)):
+    short = RECIPE.changed(epochs=1, steps=1)
+    fitted(short, training_set(8), training_set(8, 1), folder=tmp_path, quiet=True)
+    for data, recipe in ((training_set(8), short.changed(seed=5)), (training_set(12), short)):
         with pytest.raises(XaiViewsError, match="--out") as caught:
-            train_sic(data, colours(8, 1), recipe, folder=tmp_path, quiet=True)
+            fitted(recipe, data, training_set(8, 1), folder=tmp_path, quiet=True)
         assert "\n" not in str(caught.value)
-    assert stamp(training_set(8), short) == stamp(training_set(8), short)
+    assert short.stamp(training_set(8)) == short.stamp(training_set(8))
 
 
 def test_the_twin_learns_too():
-    figures = train_twin(training_set(128), colours(40, 1), replace(RECIPE, twin_epochs=10), quiet=True)
+    figures = train_twin(training_set(128), training_set(40, 1), RECIPE.changed(twin_epochs=10), quiet=True)
     assert figures["test_accuracy"] >= 0.9
     assert figures["parameters"] > 100
 
@@ -128,7 +128,7 @@ def test_draws_are_distinct_and_of_their_class():
 
 def test_episodes_depend_on_seed_and_epoch_only():
     data = training_set(24)
-    first, again, later = (next(iter(episodes(data, RECIPE, "cpu", e))) for e in (0, 0, 1))
+    first, again, later = (next(iter(RECIPE.batches(data, e, "cpu"))) for e in (0, 0, 1))
     assert torch.equal(first[0], again[0])
     assert not torch.equal(first[0], later[0])
     assert torch.equal(first[1].argmax(1), first[2])
@@ -289,8 +289,10 @@ def test_an_image_folder_trains_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--epochs", "0"], "at least 1 epoch"),
-        (["--supports-per-class", "0"], "1 support per class"),
+        (["--epochs", "0"], "epochs' must be at least 1"),
+        (["--supports-per-class", "0"], "supports_per_class' must be at least 1"),
+        (["--set", "ways=[1]"], "ways' must be an integer"),
+        (["--set", "way=1"], "no parameter 'way'; it has 'ways'"),
     ],
 )
 def test_impossible_wishes_are_refused_before_training(tmp_path, options, says):

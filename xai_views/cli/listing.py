@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xai_views import apps, catalogue
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 
 
@@ -20,6 +21,9 @@ def lines() -> Iterator[str]:
     yield from _table("Models", {name: _about(path) for name, path in catalogue.models().items()})
     yield from _table("Samples", {name: _about(path, name) for name, path in catalogue.samples().items()})
     yield from _table("Methods", dict(_methods()))
+    for group in ("families", "recipes"):
+        words = {name: registry.described(group, name) for name in registry.entries(group)}
+        yield from _table(group.capitalize(), words)
     yield from _table("Apps", {name: apps.describe(name) for name in apps.installed()})
 
 
@@ -39,7 +43,8 @@ def _about(folder: Path, name: str = "") -> str:
     except (XaiViewsError, OSError, ValueError) as error:
         return f"(its card cannot be read: {error})"
     title = str(card.get("title") or "")
-    if name and not name.endswith("/test"):  # its card is that of the test set
+    family = catalogue.sets().get(name)
+    if family is not None and family.made.get(name):  # its card is that of another set
         title = title.replace(", test set", ", made when looked at")
     words = [title]
     metrics = card.get("metrics") or {}
@@ -53,8 +58,6 @@ def _about(folder: Path, name: str = "") -> str:
 
 
 def _methods() -> Iterator[tuple[str, str]]:
-    from xai_views.contract import registry
-
     for key in registry.entries("methods"):
         method = registry.plain(key)
         yield key, ", ".join(words for words in (method.title, method.cost) if words)

@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from xai_views.errors import MethodError, ModelError, XaiViewsError, nearest
+from xai_views.cli.pairs import read_pairs
+from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.version import __version__
 
 
@@ -207,7 +208,7 @@ def _has_screen() -> bool:
 
 def explain(arguments: argparse.Namespace) -> None:
     """Run ``xai-views explain``."""
-    parameters = _parameters(arguments.set)
+    parameters = read_pairs(arguments.set)
     out = arguments.out.expanduser()
     if out.exists() and not arguments.overwrite:
         message = f"{out} exists: choose another --out, or say --overwrite."
@@ -238,40 +239,20 @@ def _told(done: int, total: int) -> None:
         print(f"\r{done} of {total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
-def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs; values are numbers, words, true, false or [lists]."""
-    import yaml
-
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip().isidentifier():
-            message = f"--set {pair!r} is not KEY=VALUE, for example --set k=8."
-            raise MethodError(message)
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            message = f"--set {pair!r}: the value is not a number, a word or a [list]."
-            raise MethodError(message) from error
-    return found
-
-
 def train(arguments: argparse.Namespace) -> int:
     """Run ``xai-views train``; its options are those of ``xai_views.cli.train``."""
-    try:
-        training = import_module("xai_views.cli.train")
-    except ModuleNotFoundError as error:
-        if error.name != "xai_views.cli.train":
-            raise
-        message = "This installation cannot train: the module xai_views.cli.train is missing."
-        raise XaiViewsError(message) from error
+    training = import_module("xai_views.cli.train")
     own = argparse.ArgumentParser(
         prog="xai-views train", description="Train a network and write it to a folder."
     )
     own.add_argument("--debug", action="store_true", default=arguments.debug, help="show tracebacks")
     training.add_arguments(own)
-    chosen = own.parse_args(arguments.rest)
+    chosen, unknown = own.parse_known_args(arguments.rest)
     arguments.debug = chosen.debug
+    if unknown:
+        near = nearest(unknown[0], training.options(chosen.recipe))
+        message = f"'train {chosen.recipe}' has no option {unknown[0]!r}; the nearest it has: {near}."
+        raise XaiViewsError(message)
     return training.run(chosen) or 0
 
 

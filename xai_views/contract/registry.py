@@ -93,33 +93,16 @@ def method(key: str | Method, **parameters: Any) -> Method:
         For an unknown method or parameter, or a value out of bounds.
     """
     if not isinstance(key, str):
-        if not isinstance(key, Method):  # TRANSITION: methods of the former contract
-            return key
         return (
             type(key)(**{**{n: getattr(key, n) for n in key.declared()}, **parameters}) if parameters else key
         )
     known = entries("methods")
     if key not in known:
         raise MethodError(f"method {key!r} is not known; there is {nearest(key, known)}.")
-    kind = load("methods", key)
-    if not issubclass(kind, Method):  # TRANSITION: methods of the former contract
-        for name in parameters:
-            if name not in [p for p in kind.param if p != "name"]:
-                raise MethodError(
-                    f"method {key!r} has no parameter {name!r}; it has {nearest(name, list(kind.param))}."
-                )
-        try:
-            return kind(**parameters)
-        except ValueError as e:
-            raise MethodError(f"method {key!r} cannot take these parameters: {e}") from None
-    return kind(**parameters)
-
-
-def plain(key: str) -> Method:
-    """The method of this key with its defaults; one object serves a process."""
-    return _plain(key)
+    return load("methods", key)(**parameters)
 
 
 @cache
-def _plain(key: str) -> Method:
+def plain(key: str) -> Method:
+    """The method of this key with its defaults; one object serves a process."""
     return method(key)

@@ -15,7 +15,6 @@ import numpy as np
 from xai_views.errors import KernelError
 from xai_views.kernel import device as devices
 from xai_views.kernel.cache import ByteCache
-from xai_views.kernel.copies import Copies
 from xai_views.kernel.queue import Queue
 from xai_views.kernel.requests import ExplainJob, ExplainRequest, Job, RunJob, RunRequest
 from xai_views.kernel.shared import Runs, SharedFuture
@@ -64,7 +63,6 @@ class Kernel:
         self.observations = ByteCache(cache_bytes // 2)
         self.results = ByteCache(cache_bytes - cache_bytes // 2)
         self._models: dict[str, Any] = {}
-        self._copies = Copies()
         self._runs = Runs(most_shared)
         self._lock = threading.Lock()
         self._board = Board(devices.check_name(device))
@@ -137,23 +135,9 @@ class Kernel:
             hash(asks)
         except TypeError as error:
             raise KernelError(f"An ask cannot be a cache key ({error}): use hashable values.") from error
-        method, keys = self._keys(method, asks)
+        keys = _keys(method, asks)
         request = ExplainRequest(channel, priority, model, method, images, digests, asks, keys, partial)
         return self._submit(ExplainJob(request))
-
-    def _keys(self, method: Any, asks: Sequence[Hashable]) -> tuple[Any, tuple[Hashable, ...]]:
-        """Return the method to call, and for each ask the part of its key that a whole observation depends on."""
-        if not hasattr(method, "observation_key"):
-            return self._copies.frozen(method, asks)  # this and copies.py go when all methods have it
-        keys = tuple(method.observation_key(ask) for ask in asks)
-        try:
-            hash(keys)
-        except TypeError as error:
-            raise KernelError(
-                f"An observation of {method.key!r} cannot be cached ({error}): "
-                "let observation_key() return hashable values."
-            ) from error
-        return method, keys
 
     def run(self, function: Callable, channel: str = "", priority: int = 0) -> Future:
         """Run ``function(progress)`` on the worker and return the future of its value.
@@ -262,6 +246,18 @@ class Kernel:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _keys(method: Any, asks: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    """Return for each ask the part of its key that a whole observation depends on."""
+    keys = tuple(method.observation_key(ask) for ask in asks)
+    try:
+        hash(keys)
+    except TypeError as error:
+        raise KernelError(
+            f"An observation of {method.key!r} cannot be cached ({error}): let observation_key() return hashable values."
+        ) from error
+    return keys
 
 
 _alive: weakref.WeakSet[Kernel] = weakref.WeakSet()

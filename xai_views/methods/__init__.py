@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xai_views.contract.former import Ask, Method
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import Method, Progress
 from xai_views.methods.choosing import available, get, suited
 from xai_views.methods.explaining import explain
 
-__all__ = ["Ask", "Method", "available", "explain", "get", "suited"]
+__all__ = ["Ask", "Method", "Progress", "available", "explain", "get", "suited"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xai_views import kinds
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.explanation import adds_up, combine, validate, with_roles
 from xai_views.contract.method import Method
 from xai_views.errors import MethodError
 from xai_views.methods.choosing import suited
-from xai_views.samples import digest, inputs, is_signals, labelled_for, open_samples
+from xai_views.samples import digest, inputs, labelled_for, open_samples
 from xai_views.samples.prepare import prepare
 from xai_views.version import __version__
 
@@ -63,14 +63,11 @@ def explain(
 
     model = open_model(model)
     samples = samples if isinstance(samples, xr.Dataset) else open_samples(samples)
-    ask = parameters.pop("ask", None)  # TRANSITION: methods of the former contract
-    chosen, ask = (
-        asked(model, method, parameters) if ask is None else (asked(model, method, parameters)[0], ask)
-    )
+    chosen, ask = asked(model, method, parameters)
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
-    if model.kind == "signal" and is_signals(samples):  # what is done to them is written into the provenance
+    if model.kind == kinds.of(samples).key == "signal":  # what is done to them is written into the provenance
         samples = prepare(samples, model.leads, model.rate, model.size[0])
     samples = labelled_for(samples, model.classes)
     n = samples.sizes["sample"]
@@ -85,13 +82,13 @@ def explain(
     return finish(parts, model, samples, chosen, ask, batch)
 
 
-def asked(model: Any, method: str | Method | Ask | None, parameters: dict[str, Any]) -> tuple[Any, Any]:
+def asked(model: Any, method: str | Method | Ask | None, parameters: dict[str, Any]) -> tuple[Method, Ask]:
     """The method that is meant, and what is asked of it."""
     if isinstance(method, Ask):
         chosen = registry.plain(method.method)
         return chosen, chosen.ask(**{**method.values, **parameters}) if parameters else method
     chosen = registry.method(suited(model) if method is None else method, **parameters)
-    return chosen, chosen.ask() if isinstance(chosen, Method) else chosen.default_ask()  # TRANSITION
+    return chosen, chosen.ask()
 
 
 def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = None) -> list[Any]:
@@ -108,10 +105,10 @@ def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = 
 
 
 def finish(
-    parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Any, ask: Any = None, batch: int = 1
+    parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Method, ask: Ask, batch: int = 1
 ) -> xr.Dataset:
     """Join single explanations, name the samples, add roles and provenance, and validate."""
-    ds = with_roles(combine(parts), getattr(method, "gives", {}))
+    ds = with_roles(combine(parts), method.gives)
     n = samples.sizes["sample"]
     names = samples["name"].values if "name" in samples else [f"sample-{i}" for i in range(n)]
     content = hashlib.sha256()
@@ -126,14 +123,12 @@ def finish(
         ds.assign_attrs(
             prepared,
             method=method.key,
-            parameters=ask.text()
-            if isinstance(ask, Ask)
-            else json.dumps(dict(method.key_parameters()), default=str),
+            parameters=ask.text(),
             model=model.name,
             model_sha256=model.sha256,
             samples_sha256=content.hexdigest(),
             version=__version__,
-            seed=int(getattr(ask, "values", {}).get("seed", 0)),
+            seed=int(ask.values.get("seed", 0)),
             device=str(model.device),
             exact=int(adds_up(ds)),
             batch=batch,

@@ -1,99 +1,67 @@
 """Checkpoint folders: ``model.safetensors``, ``supports.safetensors``, ``latents.safetensors`` and ``card.yaml``.
 
-Only SIC networks have supports and latents. A card with an entry ``weights`` says where else the weights are: in an
-installed package, or drawn from a seed. Nothing in a folder is unpickled: weights are safetensors, cards are read
-with the safe YAML loader.
+The family of the network, an entry of ``xai_views.families``, says how it is built and what it holds beside its weights. A
+card with an entry ``weights`` says where else the weights are: in an installed package, or drawn from a seed. Nothing in a
+folder is unpickled: weights are safetensors, cards are read with the safe YAML loader.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from xai_views.catalogue import named_classes
+from xai_views.contract import registry
+from xai_views.contract.family import Family
 from xai_views.errors import ModelError, XaiViewsError, nearest
-from xai_views.models.families.sic.network import SIC
 from xai_views.models.model import Model
+from xai_views.models.stored import CARD, LATENTS, SUPPORTS, WEIGHTS, file_sha256, read_tensors
 from xai_views.models.supports import Latents, Supports
 
-WEIGHTS, SUPPORTS, LATENTS, CARD = (
-    "model.safetensors",
-    "supports.safetensors",
-    "latents.safetensors",
-    "card.yaml",
-)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
-def _sic(a: dict) -> nn.Module:
-    from xai_views.models.families.cnn.network import BcosCNN, BcosCNN1d
+def family_of(name: str) -> Family:
+    """Return the family of networks of this name.
 
-    of_signals = len(a.get("size") or ()) == 1
-    encoder = (
-        BcosCNN1d(a["channels"], a["plan"], a["scale"]) if of_signals else BcosCNN(a["channels"], a["plan"])
-    )
-    return SIC(encoder, a["classes"], a["latent"], a["temperature"])
-
-
-def _cnn(a: dict) -> nn.Module:
-    from xai_views.models.families.cnn.network import PlainCNN
-
-    return PlainCNN(a["channels"], a["classes"], a["plan"])
-
-
-def _vit(a: dict) -> nn.Module:
-    from xai_views.models.families.vit.network import ViT
-
-    sizes = (a["patch"], a["dim"], a["depth"], a["heads"], a.get("registers", 0))
-    return ViT(a["channels"], a["classes"], tuple(a["size"]), *sizes, stem=a.get("stem", "patch"))
+    Raises
+    ------
+    ModelError
+        When none is installed.
+    """
+    known = registry.entries("families")
+    if name not in known:
+        raise ModelError(
+            f"the card names the architecture family {name!r}; those installed are {', '.join(map(repr, known))}."
+        )
+    return registry.load("families", name)()
 
 
-def _lite0(a: dict) -> nn.Module:
-    from xai_views.models.families.efficientnet.network import Lite0
-
-    return Lite0(a["classes"])
-
-
-def _resnet1d(a: dict) -> nn.Module:
-    from xai_views.models.families.resnet1d.network import ResNet1d
-
-    return ResNet1d(a["channels"], a["classes"], a["size"][0], a["stem"], a["blocks"], a["kernel"], a["head"])
-
-
-#: Architecture families by the name in a card.
-FAMILIES: dict[str, Callable[[dict], nn.Module]] = {
-    "sic": _sic,
-    "cnn": _cnn,
-    "vit": _vit,
-    "efficientnet-lite0": _lite0,
-    "resnet1d": _resnet1d,
-}
-
-
-def build(architecture: dict) -> nn.Module:
+def build(architecture: dict, family: Family | None = None) -> nn.Module:
     """Build an untrained network from the ``architecture`` entry of a card.
+
+    Parameters
+    ----------
+    architecture : dict
+        Names its family, unless that is given.
+    family : Family, optional
+        Of the network.
 
     Raises
     ------
     ModelError
         For an unknown family or a missing entry.
     """
-    family = architecture.get("family")
-    if family not in FAMILIES:
-        raise ModelError(
-            f"the card names the architecture family {family!r}; this version knows {', '.join(map(repr, FAMILIES))}."
-        )
+    family = family_of(str(architecture.get("family"))) if family is None else family
     try:
-        return FAMILIES[family](architecture)
+        return family.build(architecture)
     except KeyError as missing:
         raise ModelError(
             f"the card's architecture lacks the entry {missing}; write the card again."
@@ -101,26 +69,6 @@ def build(architecture: dict) -> nn.Module:
     except (TypeError, ValueError, RuntimeError) as e:
         said = str(e).partition("\n")[0][:120]
         raise ModelError(f"the card's architecture cannot be built ({said}); restore the card.") from None
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ModelError(
-            f"checkpoint {path.parent.name!r} has no file {path.name}; train it again or restore the file."
-        )
-    try:
-        return load_file(path)
-    except SafetensorError as e:
-        raise ModelError(
-            f"{path.name} in checkpoint {path.parent.name!r} is not a complete safetensors file ({e}); restore it from "
-            "its source."
-        ) from None
 
 
 def _check_sha256(folder: Path, card: dict) -> None:
@@ -210,20 +158,17 @@ def load(folder: Path) -> Model:
     _check_sha256(folder, card)
     architecture = card["architecture"]
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
-    supports = latents = None
+    family = family_of(str(card.get("family") or architecture.get("family")))
     if "weights" in card:
-        from xai_views.models.families.efficientnet.network import elsewhere
-
-        module, said = elsewhere(lambda: build(architecture), card["weights"])
+        module, said = family.fetched(architecture, card["weights"])
         digest.update(said.encode())
     else:
-        module = build(architecture)
-        _load_weights(module, _read(folder / WEIGHTS), folder.name)
+        module = build(architecture, family)
+        _load_weights(module, read_tensors(folder / WEIGHTS), folder.name)
         digest.update(file_sha256(folder / WEIGHTS).encode())
-    if isinstance(module, SIC):
-        supports = _load_supports(folder, module)
-        latents = _load_latents(folder, card)
-        digest.update(file_sha256(folder / SUPPORTS).encode())
+    held = family.held(folder, card, module)
+    for name in family.files:
+        digest.update(file_sha256(folder / name).encode())
     size = architecture.get("size")
     return Model(
         card.get("name", folder.name),
@@ -233,43 +178,13 @@ def load(folder: Path) -> Model:
         architecture["channels"],
         tuple(size) if size else None,
         card,
-        supports,
-        latents,
-        architecture.get("rate"),
-        tuple(str(x) for x in architecture.get("leads", ())),
+        rate=architecture.get("rate"),
+        leads=tuple(str(x) for x in architecture.get("leads", ())),
+        kind=str(card.get("kind") or ""),
+        outputs=family.outputs,
+        path=folder,
+        **held,
     )
-
-
-def _load_supports(folder: Path, module: SIC) -> Supports:
-    t = _read(folder / SUPPORTS)
-    expected = {"vectors", "label", "index", "image", "self_contribution"}
-    if set(t) != expected or t["vectors"].ndim != 2 or t["vectors"].shape[1] != module.latent_size:
-        raise ModelError(
-            f"{SUPPORTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold {sorted(expected)} with vectors of "
-            f"size {module.latent_size}; select the supports again."
-        )
-    sizes = sorted({len(v) for v in t.values()})
-    if len(sizes) > 1 or not ((t["label"] >= 0) & (t["label"] < module.classes)).all():
-        raise ModelError(
-            f"{SUPPORTS} in checkpoint {folder.name!r} holds lists of {sizes} supports or labels beyond {module.classes} "
-            "classes; select the supports again."
-        )
-    # signals and their maps are stored with half the digits, which is more than a recording has
-    supports = Supports(**{k: (v.float() if v.is_floating_point() else v).numpy() for k, v in t.items()})
-    module.set_supports(t["vectors"], t["label"])
-    return supports
-
-
-def _load_latents(folder: Path, card: dict) -> Latents | None:
-    if not (folder / LATENTS).is_file():
-        return None
-    t = {k: v.numpy() for k, v in _read(folder / LATENTS).items()}
-    if set(t) != {"z", "label", "index"} or len({len(v) for v in t.values()}) > 1:
-        raise ModelError(
-            f"{LATENTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold z, label and index of one length; "
-            "restore the file."
-        )
-    return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))
 
 
 def _compact(name: str, array: np.ndarray) -> np.ndarray:

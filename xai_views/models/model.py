@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from xai_views.errors import ModelError
+from xai_views import kinds
+from xai_views.models.stored import CLUSTERS
 from xai_views.models.supports import Latents, Supports
 
 
@@ -23,14 +26,15 @@ class Model:
     sha256 : str
         Content key of weights and supports.
     module : nn.Module
-        Maps images ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
+        Maps images ``[N, C, H, W]`` in [0, 1], signals ``[N, lead, time]`` in mV, or what else its kind gives, to logits
+        ``[N, classes]``.
     classes : list of str
         Class names.
     channels : int
-        1 (grey) or 3 (RGB); of signals the number of leads.
-    size : (int, int), (int,) or None
-        Height and width that the network was trained on; of signals the number of steps, which is what makes it a
-        network of signals; None when any size of image will do.
+        1 (grey) or 3 (RGB); of signals the number of leads, of tables that of features.
+    size : (int, int), (int,), (int, int, int) or None
+        Height and width that the network was trained on; of signals the number of steps; of cine loops frames, height and
+        width; None when any size will do.
     card : dict
         Origin, command, metrics, licence.
     supports : Supports or None
@@ -41,6 +45,14 @@ class Model:
         Of signals: steps per second (Hz); None when it does not matter.
     leads : tuple of str
         Of signals: the leads in their order; () when unknown.
+    kind : str
+        What it is given: "image", "signal", "cine" or "table"; where it is not said it follows from ``size``.
+    outputs : frozenset of str
+        What it answers with: "logits", "embedding", "reconstruction", "heat map".
+    prototypes : object or None
+        Prototypes of a network that has them.
+    path : Path or None
+        The checkpoint folder that it came from.
     """
 
     name: str
@@ -54,38 +66,32 @@ class Model:
     latents: Latents | None = None
     rate: float | None = None
     leads: tuple[str, ...] = ()
+    kind: str = ""
+    outputs: frozenset[str] = frozenset({"logits", "embedding"})
+    prototypes: Any = None
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
-        if self.size is None and self.supports is not None and len(self.supports):
-            self.size = size_of(self.supports.image)  # maps of image and supports share their pixels
+        of_supports = self.supports is not None and len(self.supports) > 0
+        if not self.kind and of_supports and self.supports.image.ndim == 3:
+            self.kind = "signal"
+        self.kind = kinds.get(self.kind).key if self.kind else kinds.of_size(self.size).key
+        if self.size is None and of_supports:  # maps of image and supports share their pixels
+            self.size = kinds.get(self.kind).size_of(self.supports.image)
 
     def __repr__(self) -> str:
-        size = "any size" if self.size is None else "x".join(map(str, self.size))
-        if self.of_signals:
-            at = f" at {self.rate:g} Hz" if self.rate else ""
-            return f"Model({self.name!r}, {len(self.classes)} classes, {self.channels} lead(s), {size} steps{at})"
-        return f"Model({self.name!r}, {len(self.classes)} classes, {self.channels} channel(s), {size})"
-
-    @property
-    def of_signals(self) -> bool:
-        """Whether the network is given signals rather than images."""
-        return self.size is not None and len(self.size) == 1
-
-    @property
-    def kind(self) -> str:
-        """What it is given: "image" or "signal"."""
-        return "signal" if self.of_signals else "image"
-
-    @property
-    def outputs(self) -> frozenset[str]:
-        """What it answers with."""
-        return frozenset({"logits", "embedding"})
+        return f"Model({self.name!r}, {len(self.classes)} classes, {kinds.get(self.kind).said(self)})"
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it holds beside its weights: "supports", "latents"."""
-        held = {"supports": self.supports is not None, "latents": self.latents is not None}
+        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        held = {
+            "supports": self.supports is not None,
+            "latents": self.latents is not None,
+            "prototypes": self.prototypes is not None,
+            "codebook": self.path is not None and (self.path / CLUSTERS).is_dir(),
+        }
         return frozenset(name for name, there in held.items() if there)
 
     @property
@@ -107,20 +113,17 @@ class Model:
         return (e / e.sum(-1, keepdims=True)).astype(logit.dtype)
 
     def check(self, given: np.ndarray) -> None:
-        """Raise a one-sentence :class:`ModelError` unless images or signals are as the network expects."""
-        if self.of_signals:
-            check_signals(self, given)
-        else:
-            check_images(self, given)
+        """Raise a one-sentence ``ModelError`` unless ``given [N, …]`` is as the network expects."""
+        kinds.get(self.kind).check(self, given)
 
     def tensor(self, given: np.ndarray) -> torch.Tensor:
-        """Images or signals as the tensor that the network is given, on its device and in its dtype.
+        """Samples as the tensor that the network is given, on its device and in its dtype.
 
         Parameters
         ----------
         given : ndarray
-            Images ``[N, H, W, C]`` (uint8, or float in [0, 1]), which become ``[N, C, H, W]``; or signals
-            ``[N, lead, time]`` in mV.
+            Images ``[N, H, W, C]`` (uint8, or float in [0, 1]), which become ``[N, C, H, W]``; signals ``[N, lead, time]``
+            in mV; or what else :func:`xai_views.samples.inputs` gives.
 
         Raises
         ------
@@ -130,71 +133,4 @@ class Model:
         given = np.asarray(given)
         self.check(given)
         like = next(self.module.parameters(), torch.zeros(()))
-        if self.of_signals:
-            return torch.from_numpy(np.ascontiguousarray(given)).to(like.device, like.dtype)
-        x = torch.from_numpy(np.ascontiguousarray(given.transpose(0, 3, 1, 2)))
-        return x.to(like.device, like.dtype) / (255 if given.dtype == np.uint8 else 1)
-
-
-def size_of(given: np.ndarray) -> tuple[int, ...]:
-    """Height and width of images ``[N, H, W, C]``, or number of steps of signals ``[N, lead, time]``."""
-    return tuple(given.shape[1:3]) if given.ndim == 4 else (given.shape[2],)
-
-
-def check_images(model: Model, images: np.ndarray) -> None:
-    """Raise a one-sentence :class:`ModelError` unless ``images`` is ``[N, H, W, C]`` as the network expects."""
-    want = f"[N, {'H, W' if model.size is None else f'{model.size[0]}, {model.size[1]}'}, {model.channels}]"
-    if images.ndim != 4:
-        raise ModelError(
-            f"model {model.name!r} got images of shape {list(images.shape)} and expects {want}; add the missing "
-            "dimension, for instance images[None]."
-        )
-    n, h, w, c = images.shape
-    if c != model.channels:
-        first = " (channels first? use images.transpose(0, 2, 3, 1))" if h == model.channels else ""
-        raise ModelError(
-            f"model {model.name!r} expects {model.channels} channel(s) and got images of shape {[n, h, w, c]}{first}; "
-            "convert grey to RGB or RGB to grey before asking it."
-        )
-    if model.size is not None and (h, w) != tuple(model.size):
-        raise ModelError(
-            f"model {model.name!r} was trained on {model.size[0]}x{model.size[1]} pixels and got {h}x{w}; resize the "
-            "images, for instance open_samples(..., size=...)."
-        )
-    if images.dtype != np.uint8:
-        low, high = float(images.min(initial=0)), float(images.max(initial=0))
-        if not np.isfinite([low, high]).all():
-            raise ModelError(
-                f"model {model.name!r} got images with values that are not finite; replace them, for instance with "
-                "numpy.nan_to_num."
-            )
-        if low < 0 or high > 1:
-            raise ModelError(
-                f"model {model.name!r} expects uint8 images or floats in [0, 1] and got {images.dtype} in "
-                f"[{low:.3g}, {high:.3g}]; divide by the largest possible value."
-            )
-
-
-def check_signals(model: Model, signals: np.ndarray) -> None:
-    """Raise a one-sentence :class:`ModelError` unless ``signals`` is ``[N, lead, time]`` as the network expects."""
-    want = f"[N, {model.channels}, {model.size[0]}]"
-    if signals.ndim != 3 or signals.dtype.kind not in "fiu":
-        raise ModelError(
-            f"model {model.name!r} got {signals.dtype} of shape {list(signals.shape)} and expects signals {want} in mV; "
-            "open them with open_samples."
-        )
-    n, leads, steps = signals.shape
-    if leads != model.channels:
-        raise ModelError(
-            f"model {model.name!r} expects {model.channels} lead(s) and got signals of shape {[n, leads, steps]}; choose "
-            "leads with xai_views.samples.prepare."
-        )
-    if steps != model.size[0]:
-        raise ModelError(
-            f"model {model.name!r} was trained on {model.size[0]} steps and got {steps}; bring the records to it with "
-            "xai_views.samples.prepare."
-        )
-    if not np.isfinite(signals).all():
-        raise ModelError(
-            f"model {model.name!r} got signals with values that are not finite; mark such leads as missing."
-        )
+        return kinds.get(self.kind).tensor(given, like.device, like.dtype)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from xai_views.errors import ModelError, nearest
+from xai_views import catalogue
+from xai_views.contract import registry
+from xai_views.contract.family import Family
+from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.models.checkpoint import PICKLES, load
 from xai_views.models.model import Model
 from xai_views.models.own_module import own_model
+
+logger = logging.getLogger("xai_views")
 
 
 def open_model(
@@ -24,14 +30,15 @@ def open_model(
     std: Sequence[float] | None = None,
     rate: float | None = None,
     leads: Sequence[str] = (),
+    kind: str | None = None,
 ) -> Model:
     """Open a model.
 
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A catalogue name (``"birds-sic"``), a checkpoint folder, ``"openecg-rhythm"`` or ``"openecg-beat"`` where that
-        package is installed, or your own module, which maps images
+        A catalogue name (``"birds-sic"``), a checkpoint folder, a name that an installed family knows
+        (``"openecg-rhythm"`` or ``"openecg-beat"``, where that package is there), or your own module, which maps images
         ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : sequence of str, optional
         Class names of your own module; numbered when not given.
@@ -45,6 +52,9 @@ def open_model(
         itself, else none.
     rate, leads : float, sequence of str, optional
         Of your own module of signals: steps per second (Hz), and the leads in the order it expects.
+    kind : {"image", "signal", "cine", "table"}, optional
+        What your own module is given; when not said it follows from ``size``: one number is steps of a signal, three are
+        frames, height and width of cine loops, all else is images. A table has ``channels`` features.
 
     Returns
     -------
@@ -59,16 +69,10 @@ def open_model(
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
-        return own_model(spec, classes, channels, size, name, mean, std, rate, leads)
-    from xai_views import catalogue
-
+        return own_model(spec, classes, channels, size, name, mean, std, rate, leads, kind)
     shipped = catalogue.models()
     if str(spec) in shipped:
         return load(Path(shipped[str(spec)]))
-    from xai_views.models.families.openecg.network import NAMES, open_openecg
-
-    if str(spec) in NAMES:
-        return open_openecg(NAMES[str(spec)])
     path = Path(spec).expanduser()
     if path.suffix in PICKLES:
         raise ModelError(
@@ -77,8 +81,24 @@ def open_model(
         )
     if path.is_file():
         raise ModelError(f"{path.name!r} is a file; give open_model the checkpoint folder that holds it.")
-    if not path.is_dir():
+    if path.is_dir():
+        return load(path)
+    family = _family_of(str(spec))
+    if family is None:
         raise ModelError(
             f"there is no model or folder {str(spec)!r}; the catalogue has {nearest(str(spec), shipped)}."
         )
-    return load(path)
+    return family.open(str(spec))
+
+
+def _family_of(name: str) -> Family | None:
+    """The installed family that opens this name, if any; one that cannot be imported is passed over."""
+    for entry in registry.entries("families"):
+        try:
+            family = registry.load("families", entry)()
+        except XaiViewsError as error:
+            logger.warning("The family %s is passed over: %s", entry, error)
+            continue
+        if name in family.names:
+            return family
+    return None

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from xai_views import kinds
 from xai_views.errors import ModelError
+from xai_views.kinds.signal_schema import lead_name
 from xai_views.models.foreign import class_names, logits_of, natural_size, normalisation, wrap
 from xai_views.models.model import Model
 
@@ -51,8 +53,6 @@ def _plain(value: Any) -> bool:
 
 def _leads(leads: Sequence[str], channels: int) -> tuple[str, ...]:
     """The standard names of the leads; () when none are given."""
-    from xai_views.samples.signals import lead_name
-
     if leads and len(leads) != channels:
         raise ModelError(f"{len(leads)} leads were named and the network has {channels} channels; name each.")
     return tuple(lead_name(x) for x in leads)
@@ -68,6 +68,7 @@ def own_model(
     std: Sequence[float] | None = None,
     rate: float | None = None,
     leads: Sequence[str] = (),
+    kind: str | None = None,
 ) -> Model:
     """Return a module as a ``Model``; parameters as for :func:`xai_views.open_model`.
 
@@ -79,15 +80,16 @@ def own_model(
     own = module.eval()
     if mean is not None or std is not None or normalisation(own) is not None:
         module = wrap(own, mean, std)
+    taken = kinds.get(kind) if kind else kinds.of_size(size)
     sizes = [size] if size else [None, natural_size(own)] if natural_size(own) else [None]
     for size in sizes:  # a network that takes any size takes this one; a transformer may want its own
-        shape = [1, channels, *(size or (64, 64))]
+        shape = taken.example(channels, size)
         out, said = _asked(module, shape)
         if not said:
             break
     else:
         raise ModelError(
-            f"{type(own).__name__} could not be asked with an image of shape {shape} ({said}); give open_model its "
+            f"{type(own).__name__} could not be asked with {taken.plural} of shape {shape} ({said}); give open_model its "
             "channels= and size=."
         )
     if not isinstance(out, torch.Tensor):
@@ -111,9 +113,17 @@ def own_model(
         raise ModelError(
             f"{len(names)} class names were given and {type(own).__name__} has {n} logits; give {n}."
         )
-    model = Model(name or type(own).__name__, module_sha256(module), module, names, channels, size)
-    model.rate, model.leads = rate, _leads(leads, channels)
-    return model
+    return Model(
+        name or type(own).__name__,
+        module_sha256(module),
+        module,
+        names,
+        channels,
+        size,
+        rate=rate,
+        leads=_leads(leads, channels),
+        kind=taken.key,
+    )
 
 
 def _asked(module: nn.Module, shape: Sequence[int]) -> tuple[Any, str]:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views import catalogue, kinds
 from xai_views.errors import SamplesError, nearest
+from xai_views.kinds.image import dataset
 from xai_views.samples.readers.arrays import load_npz
 from xai_views.samples.readers.folder import open_folder
-from xai_views.samples.schema import dataset, validate
-
-ARRAYS = ("image", "label", "name", "part", "mask")
 
 
 def open_samples(
@@ -57,7 +56,7 @@ def open_samples(
         In one sentence: what came, what was expected, what to do.
     """
     if isinstance(spec, xr.Dataset):
-        return validate(spec)
+        return kinds.of(spec).validate(spec)
     if isinstance(spec, tuple) and len(spec) == 2 and not isinstance(spec[0], str):
         spec, labels = spec
     if isinstance(spec, Mapping):
@@ -68,8 +67,9 @@ def open_samples(
         raise SamplesError(
             f"samples were given as {type(spec).__name__}; give a name, a path, an array or a Dataset."
         )
-    if _is_name(str(spec), split):
-        return _named(str(spec), split)
+    named = _named(f"{spec}/{split}" if split else str(spec))
+    if named is not None:
+        return named
     if _exists(spec):
         from xai_views.samples.readers.ecg_files import is_ecg, open_ecg
 
@@ -87,68 +87,13 @@ def _exists(spec: str | Path) -> bool:
         return False
 
 
-def _is_name(spec: str, split: str | None) -> bool:
-    from xai_views import catalogue
-
-    name = f"{spec}/{split}" if split else spec
-    return name in catalogue.samples() or name in ("birds/train", "birds/test")
-
-
-def _named(spec: str, split: str | None) -> xr.Dataset:
-    """Open the catalogue's samples of a name that it has."""
-    from xai_views import catalogue
-
-    name = f"{spec}/{split}" if split else spec
+def _named(name: str) -> xr.Dataset | None:
+    """Open the set of a catalogue name; None when there is none."""
+    family = catalogue.sets().get(name)
     folder = catalogue.samples().get(name)
-    if name == "birds/train" or folder is None:
-        from xai_views.samples.sets.birds.samples import bird_samples
-
-        return bird_samples(name.split("/")[1])
-    card = catalogue.card(folder)
-    if name.startswith("ecg/"):
-        from xai_views.samples.sets.ecg.samples import ecg_samples
-
-        return ecg_samples(name.split("/")[1], folder)
-    if name == "photos":
-        from xai_views.samples.sets.photos import photo_samples
-
-        return photo_samples(card)
-    if name.startswith("nuclei/"):
-        from xai_views.samples.sets.nuclei import nuclei_samples
-
-        return nuclei_samples(folder, name.split("/")[1], card)
-    return shipped(folder, name, card)
-
-
-def shipped(folder: Path, name: str, card: dict) -> xr.Dataset:
-    """Open ``samples.npz`` of a shipped folder with the words of its card.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``samples.npz``.
-    name : str
-        Title of the set.
-    card : dict
-        Classes, parts and words.
-
-    Raises
-    ------
-    SamplesError
-        When the file is damaged.
-    """
-    arrays = load_npz(folder / "samples.npz")
-    if "image" not in arrays:
-        raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
-    words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
-    return dataset(
-        **{k: arrays[k] for k in ARRAYS if k in arrays},
-        classes=card.get("classes"),
-        parts=card.get("parts"),
-        title=name,
-        synthetic=int(bool(card.get("synthetic"))),
-        **words,
-    )
+    if family is None or (folder is None and name not in family.made):
+        return None
+    return family.open(name, folder, catalogue.card(folder) if folder is not None else {})
 
 
 def _path(
@@ -156,8 +101,6 @@ def _path(
 ) -> xr.Dataset:
     path = Path(spec).expanduser()
     if not _exists(spec):
-        from xai_views import catalogue
-
         name = f"{spec}/{split}" if split else str(spec)
         raise SamplesError(
             f"there are no samples and no path {name[:200]!r}; the nearest names in the "
@@ -209,4 +152,4 @@ def _zarr(path: Path) -> xr.Dataset:
         ds = ds.assign(name=("sample", np.asarray(ds["name"].values, dtype=str)))
     if "label" in ds:
         ds["label"] = ds["label"].compute()
-    return validate(ds.assign_attrs(title=ds.attrs.get("title") or path.stem))
+    return kinds.of(ds).validate(ds.assign_attrs(title=ds.attrs.get("title") or path.stem))

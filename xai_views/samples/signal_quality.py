@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_views.samples.signals import LEADS
+from xai_views.kinds.signal_schema import LEADS
 
 #: Seconds of missing values that are bridged by a straight line; a longer gap makes the lead unusable.
 BRIDGE_S = 0.1

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import xarray as xr
 
+from xai_views import catalogue, kinds
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import LEADS
+from xai_views.samples import images, inputs, open_samples
+from xai_views.samples.prepare import prepare
 
 #: Voltage in mV that SIC networks encode half way between 0 mV and the end of the scale.
 SCALE = 0.25
+#: What records are brought to.
+RATE, STEPS = 400, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,8 @@ class TrainingSet:
     kinds : tuple of ndarray
         What the classes are made of, where that is known: per part ``[classes, kinds]`` float32, 1 for the kind of
         that part which the class has.
+    difficulty, levels : ndarray, tuple of str, optional
+        ``[N]`` how hard each sample is, where that is known, as positions in the names of the levels.
     """
 
     images: np.ndarray
@@ -52,6 +61,25 @@ class TrainingSet:
     shift: int = 0
     index: np.ndarray | None = None
     kinds: tuple[np.ndarray, ...] = ()
+    difficulty: np.ndarray | None = None
+    levels: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """Name of the family of samples: "birds" of ``birds/train``."""
+        return self.samples.partition("/")[0]
+
+    @property
+    def several(self) -> bool:
+        """Whether a sample may have several classes at once, or none."""
+        return bool((self.targets.sum(1) != 1).any())
+
+    def taken(self, rows: np.ndarray) -> Self:
+        """The samples in ``rows``."""
+        index = rows if self.index is None else self.index[rows]
+        difficulty = None if self.difficulty is None else self.difficulty[rows]
+        held = {n: getattr(self, n)[rows] for n in ("images", "targets", "label")}
+        return replace(self, **held, index=index, difficulty=difficulty)
 
     def inputs(self) -> dict:
         """What the ``architecture`` of a card says of the input."""
@@ -90,11 +118,6 @@ class SignalSet(TrainingSet):
     rate: float = 400
     gain: float = 1.25
     dropped: float = 0.06
-
-    @property
-    def several(self) -> bool:
-        """Whether a record may have several classes at once, or none."""
-        return bool((self.targets.sum(1) != 1).any())
 
     def inputs(self) -> dict:
         """What the ``architecture`` of a card says of the input."""
@@ -153,98 +176,144 @@ def single_label(label: np.ndarray) -> np.ndarray:
 
 
 def training_set(name: str, drawn: int = 0) -> TrainingSet:
-    """Build the training set of the catalogue family ``name`` ("birds", "digits", "nuclei", "ecg", or a samples path).
+    """Build the training set of a family of the catalogue ("birds", "digits", "nuclei", "ecg"), or of a samples path.
 
     Parameters
     ----------
     name : str
         Family or path.
     drawn : int
-        Birds to draw beyond those of the catalogue, half of which lack parts; other samples have no generator.
+        Samples to draw beyond those of the catalogue, where the family can draw any.
 
     Raises
     ------
     SamplesError
         When the samples carry no labels.
     """
-    from xai_views.samples import images, is_signals, open_samples
-
-    if name == "birds":
-        return _birds(drawn)
-    known = name in ("digits", "nuclei", "ecg")
-    ds = open_samples(f"{name}/train" if known else name)
-    if is_signals(ds):
-        return signal_set(ds, f"{name}/train" if known else name)
-    label = np.asarray(ds["label"].values)
-    n_classes = len(ds.attrs.get("classes", ()))
-    if not n_classes or (label.ndim == 1 and (label < 0).any()):
-        raise SamplesError(
-            f"samples {name!r} have no label for every image; training needs labels and class names."
-        )
-    targets = label if label.ndim == 2 else np.eye(n_classes)[label]
-    image = images(ds, np.arange(ds.sizes["sample"]))
-    flips, shift = {"digits": ((), 2), "nuclei": (("x", "y", "t"), 4)}.get(name, (("x",), 2))
-    return TrainingSet(
-        in_bytes(image),
-        targets.astype(np.float32),
-        single_label(label),
-        list(ds.attrs["classes"]),
-        f"{name}/train" if known else name,
-        flips,
-        shift,
+    title = f"{name}/train" if f"{name}/train" in catalogue.sets() else name
+    data = labelled(open_samples(title), title)
+    family = catalogue.sets().get(title)
+    if family is None:
+        return data
+    data = replace(data, flips=family.flips, shift=family.shift, kinds=family.concepts())
+    more = family.further(drawn)
+    if more is None:
+        return data
+    return replace(
+        data,
+        images=np.concatenate([data.images, more[0]]),
+        targets=np.concatenate([data.targets, more[1]]).astype(np.float32),
+        label=np.concatenate([data.label, np.full(len(more[0]), -1)]),
     )
 
 
-def signal_set(ds: xr.Dataset, name: str, like: SignalSet | None = None) -> SignalSet:
-    """Labelled records, brought to 400 Hz and 4096 steps; test records take over leads and classes of ``like``.
+def labelled(ds: xr.Dataset, name: str, like: TrainingSet | None = None) -> TrainingSet:
+    """Labelled samples as a training or a test set; records are brought to 400 Hz and 4096 steps.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Images of one size, or signals of any leads, rate and length.
+    name : str
+        Of the samples.
+    like : TrainingSet, optional
+        The training set whose classes, leads and kind of labels a test set takes over; its images may lack labels.
 
     Raises
     ------
     SamplesError
-        When labels are missing, or test records have other classes.
+        In one sentence, when labels are missing, or a test set does not go with the training set.
     """
-    from xai_views.training.records import RATE, records
-
-    found = records(ds, name, like)
-    return SignalSet(
-        found.signal,
-        found.target,
-        found.label,
-        found.classes,
-        name,
-        leads=tuple(found.leads),
-        rate=RATE,
-    )
-
-
-def _birds(drawn: int) -> TrainingSet:
-    """Full birds for queries and supports, birds with dropped parts as further queries with soft targets, and more."""
-    from xai_views.samples import images, open_samples
-    from xai_views.samples.sets.birds import drawing as birds
-
-    ds = open_samples("birds/train")
-    full = images(ds, np.arange(ds.sizes["sample"]))
+    kind = kinds.of(ds).key
+    if like is not None and (kind == "signal") != isinstance(like, SignalSet):
+        raise SamplesError(
+            f"the test samples {name!r} are {kinds.of(ds).plural}, unlike the training samples; give the same."
+        )
+    classes = list(ds.attrs.get("classes", ()))
+    if "label" not in ds or not classes:
+        what = "records" if kind == "signal" else "samples"
+        raise SamplesError(
+            f"{what} {name!r} have no labels; training needs a label for each one, and class names."
+        )
+    if like is not None and classes != like.classes:
+        raise SamplesError(
+            f"the test samples {name!r} have the classes {', '.join(classes)[:80]} and the training samples "
+            f"{', '.join(like.classes)[:80]}; give the same, in the same order."
+        )
     label = np.asarray(ds["label"].values)
-    classes = list(ds.attrs["classes"])
-    shown, targets = [full], [np.eye(len(classes))[label]]
-    for n, seed, dropped in ((2000, 3, 1.0), (drawn, 4, 0.5)):
-        more = birds.training_arrays(n, seed=seed, parts_dropped=dropped)
-        shown.append(more[0])
-        targets.append(more[1])
-    kinds = tuple(
-        np.asarray([[c[p] == kind for kind in birds.VARIANTS[p]] for c in birds.classes()], np.float32)
-        for p in birds.PARTS
+    unknown = int((label < 0).sum()) if label.ndim == 1 else 0
+    if unknown and (like is None or kind == "signal"):
+        raise SamplesError(
+            f"{unknown} records of {name!r} have no label; give each one."
+            if kind == "signal"
+            else f"samples {name!r} have no label for every image; training needs labels and class names."
+        )
+    targets = (label if label.ndim == 2 else np.eye(len(classes))[label] * (label >= 0)[:, None]).astype(
+        np.float32
     )
-    return TrainingSet(
-        np.concatenate(shown),
-        np.concatenate(targets).astype(np.float32),
-        np.concatenate([label, np.full(2000 + drawn, -1)]),
+    known = {}
+    if "difficulty" in ds:
+        known = {"difficulty": ds["difficulty"].values, "levels": tuple(ds.attrs["difficulties"])}
+    if kind == "signal":
+        return _records(ds, targets, classes, name, like, known)
+    image = in_bytes(images(ds, np.arange(ds.sizes["sample"])))
+    return TrainingSet(image, targets, single_label(label), classes, name, ("x",), 2, **known)
+
+
+def _records(
+    ds: xr.Dataset, targets: np.ndarray, classes: list[str], name: str, like: TrainingSet | None, known: dict
+) -> SignalSet:
+    leads = [str(x) for x in ds["lead"].values]
+    leads = list(LEADS) if set(leads) >= {"I", "II"} else leads
+    leads = leads if like is None else list(like.leads)
+    odd = int((targets.sum(1) != 1).sum())
+    if like is not None and odd and not like.several:
+        raise SamplesError(
+            f"{odd} test records of {name!r} have no class or several and the training records have one each; leave them out."
+        )
+    ready = prepare(ds, leads, RATE, STEPS)
+    signal = inputs(ready, slice(None)).astype(np.float16)
+    return SignalSet(
+        signal,
+        targets,
+        single_label(targets.astype(np.int64)),
         classes,
-        "birds/train",
-        ("x",),
-        3,
-        kinds=kinds,
+        name,
+        leads=tuple(leads),
+        rate=RATE,
+        **known,
     )
+
+
+def split(data: TrainingSet, name: str | None, family: str) -> tuple[TrainingSet, TrainingSet]:
+    """A training set and the test set that goes with it.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        All that may be trained on.
+    name : str or None
+        Test samples; None takes those of the catalogue, else one fifth of the training set, drawn with seed 0.
+    family : str
+        What was asked for as training samples.
+
+    Raises
+    ------
+    SamplesError
+        When there is too little to hold out, or the test samples do not go with the training samples.
+    """
+    if name is None and f"{family}/test" in catalogue.sets():
+        name = f"{family}/test"
+    if name is not None:
+        return data, labelled(open_samples(name), name, data)
+    n = len(data.images)
+    if n < 5:
+        raise SamplesError(
+            f"{n} labelled {'records' if isinstance(data, SignalSet) else 'images'} were given; a fifth of them is held out "
+            "for testing, so give at least 5, or test samples with --test."
+        )
+    order = np.random.default_rng(0).permutation(n)
+    return data.taken(np.sort(order[n // 5 :])), data.taken(order[: n // 5])
 
 
 def watermarked(data: TrainingSet, label: int) -> TrainingSet:

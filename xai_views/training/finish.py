@@ -1,24 +1,28 @@
-"""From a fitted network to a checkpoint: evidence vectors, supports, their maps, figures, card."""
+"""What a fitted SIC network still lacks: evidence vectors, supports and their maps, calibrated evidence."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from xai_views.engine.attribution.bcos import self_contributions
+from xai_views import kinds
+from xai_views.engine.attribution.bcos import encoded, self_contributions
 from xai_views.errors import ModelError
 from xai_views.models import evidence
-from xai_views.models.checkpoint import save
 from xai_views.models.families.sic.network import SIC
-from xai_views.models.model import size_of
 from xai_views.models.own_module import module_sha256
 from xai_views.models.supports import Latents, Supports, select
-from xai_views.training.data import TrainingSet, in_bytes
-from xai_views.training.sic import figures, latents
+from xai_views.training.data import in_bytes
+
+
+@torch.no_grad()
+def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
+    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8 or signals, in evaluation mode, on the CPU."""
+    was = model.training
+    model.eval()
+    out = [model.latent(encoded(model, images[i : i + batch])).cpu() for i in range(0, len(images), batch)]
+    model.train(was)
+    return torch.cat(out)
 
 
 def choose_supports(
@@ -60,7 +64,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
         )
     image = inputs(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
-    image = image.astype(np.float32) if model.of_signals else in_bytes(image)
+    image = image.astype(np.float32) if model.kind == "signal" else in_bytes(image)
     label = np.asarray(samples["label"].values)
     z = latents(model.module, image).numpy()
     model.latents = Latents(z, label, np.arange(len(z)), samples.attrs.get("title", ""))
@@ -68,7 +72,7 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     model.module.set_supports(
         torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label)
     )
-    model.size = size_of(image)  # maps of image and supports share their pixels
+    model.size = kinds.get(model.kind).size_of(image)  # maps of image and supports share their pixels
     model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
     return model
 
@@ -96,43 +100,3 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
     gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
     gains[-1].mul_(best[1])
     return best[1]
-
-
-def checkpoint(
-    folder: Path,
-    module: SIC,
-    data: TrainingSet,
-    test: tuple[np.ndarray, np.ndarray],
-    per_class: int,
-    card: dict,
-    detail: Callable[[np.ndarray], dict] = lambda _: {},
-) -> dict:
-    """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics.
-
-    ``detail`` is given the test logits ``[M, classes]`` and says what else the card tells of them.
-    """
-    clean = np.flatnonzero(data.label >= 0) if data.label.ndim == 1 else np.arange(len(data.images))
-    image = data.images[clean]
-    label = data.label[clean]
-    position = clean if data.index is None else data.index[clean]
-
-    def observed() -> Latents:
-        return Latents(
-            latents(module, image).numpy(), label.astype(np.int64), position.astype(np.int64), data.samples
-        )
-
-    stored = observed()
-    supports = choose_supports(module, stored, image, per_class)
-    factor = calibrate(module, stored.z, supports, data.targets[clean])
-    stored = observed()
-    supports = choose_supports(module, stored, image, per_class)
-    module.set_supports(torch.from_numpy(supports.vectors), torch.from_numpy(supports.label))
-    z = latents(module, test[0]).numpy()
-    logit = evidence.logits(
-        evidence.scores(z, supports.vectors), supports.label, module.classes, module.temperature, module.bias
-    )
-    metrics = figures(logit.argmax(1), test[1]) | {"calibration_factor": round(factor, 3)} | detail(logit)
-    save(
-        folder, module, supports, replace(stored, z=stored.z.astype(np.float32)), card | {"metrics": metrics}
-    )
-    return metrics

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from xai_views.errors import ModelError
 
@@ -67,16 +69,6 @@ def load_progress(
     return json.loads(metadata["curves"])
 
 
-def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.2) -> float:
-    """Learning rate at ``step`` of ``steps``: linear up to ``peak``, then a cosine down to zero."""
-    import math
-
-    at = step / max(steps, 1)
-    if at < warmup:
-        return peak * (0.04 + 0.96 * at / warmup)
-    return peak * 0.5 * (1 + math.cos(math.pi * (at - warmup) / (1 - warmup)))
-
-
 def fit(
     module: nn.Module,
     batches: Callable[[int], Iterator],
@@ -92,7 +84,7 @@ def fit(
     label: str = "training",
     quiet: bool = False,
 ) -> list[dict]:
-    """Train with AdamW and a one-cycle rate.
+    """Train with AdamW and a one-cycle rate: up to ``rate`` in the first fifth, then down to nothing.
 
     Parameters
     ----------
@@ -122,20 +114,25 @@ def fit(
     from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
+    whole = max(epochs * steps + 1, 6)  # a rise over no step at all would divide by zero
+    schedule = OneCycleLR(optimizer, rate, whole, pct_start=0.2, cycle_momentum=False)
     curves = load_progress(folder, module, optimizer, stamp) if folder else []
+    with warnings.catch_warnings():  # the steps that it goes on from were made by an earlier process
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+        for _ in range(len(curves) * steps):
+            schedule.step()
     for epoch in range(len(curves), epochs):
         module.train()
         total = 0.0
         bar = tqdm(
             batches(epoch), total=steps, desc=f"{label} {epoch + 1}/{epochs}", disable=quiet, mininterval=2
         )
-        for i, batch in enumerate(bar):
-            for group in optimizer.param_groups:
-                group["lr"] = one_cycle(epoch * steps + i, epochs * steps, rate)
+        for batch in bar:
             optimizer.zero_grad(set_to_none=True)
             value = loss(batch)
             value.backward()
             optimizer.step()
+            schedule.step()
             total += float(value.detach())
         module.eval()
         curves.append(

@@ -18,7 +18,7 @@ from xai_views.errors import XaiViewsError, nearest
 SIGNED = {
     "CET_D1A": "blue to red (default)",
     "CET_D1": "blue to red, soft",
-    "managua": "cyan to amber, dark zero",
+    "CET_D6": "blue to yellow, dark zero",
 }
 SEQUENTIAL = ("viridis", "cividis", "inferno", "gray")
 #: Eight hues that stay apart for colour-blind eyes (Okabe & Ito 2008, black replaced by grey).
@@ -52,16 +52,16 @@ def table(name: str) -> np.ndarray:
 
 
 def _raw(name: str) -> np.ndarray:
-    """Return ``[256, 3]`` floats from colorcet or matplotlib's listed tables."""
-    if name.startswith("CET"):
+    """Return ``[256, 3]`` floats: the diverging tables of colorcet, the sequential ones that Bokeh ships."""
+    if name in SIGNED:
         import colorcet
 
         palette = colorcet.palette[name]
-        return np.array([[int(str(c)[i : i + 2], 16) for i in (1, 3, 5)] for c in palette]) / 255
-    import matplotlib as mpl
+    else:
+        import bokeh.palettes
 
-    rgb = mpl.colormaps[name](np.linspace(0, 1, 256))[:, :3]
-    return rgb[::-1] if name == "managua" else rgb  # warm speaks for, cold against, in every table
+        palette = getattr(bokeh.palettes, {"gray": "Greys256"}.get(name, f"{name.title()}256"))
+    return np.array([[int(str(c)[i : i + 2], 16) for i in (1, 3, 5)] for c in palette]) / 255
 
 
 def _centred(rgb: np.ndarray) -> np.ndarray:

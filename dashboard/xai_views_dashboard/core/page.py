@@ -14,7 +14,8 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
-from panel.util import edit_readonly
+
+from xai_views.views import patches
 
 NAME = "XAI Views"
 THEME_COOKIE = "xai-views-theme"
@@ -147,10 +148,7 @@ def page(
         "sx": _SX,
     }
     shell = pmui.Page(**{**options, **params})
-    # Panel would tell every open page, also those of others, twice a message that the server is busy, and walk through all
-    # models of each page for it. What takes long says so itself: canvas, status line, panels.
-    with edit_readonly(shell):
-        shell.busy = pn.rx(False)  # not False alone: with a value, param goes on listening
+    patches.never_busy(shell)
     shell.jscallback(dark_theme=_REMEMBER)
     if shell.sidebar and pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))

@@ -239,7 +239,7 @@ class EcgApp(App):
     def _context(self) -> str:
         """Everything that a frame depends on besides the record."""
         s = self.state
-        book = self.session.book.key if self.session.book is not None and s.mode == "codebook" else ""
+        book = self.session.fitted.key if self.session.fitted is not None and s.mode == "codebook" else ""
         wish = {n: getattr(s, n) for n in ASKED}
         context = hashlib.sha256(repr((sorted(wish.items()), book)).encode()).hexdigest()[:20]
         self._asks[context] = {n: (list(v) if isinstance(v, list) else v) for n, v in wish.items()}
@@ -262,8 +262,7 @@ class EcgApp(App):
             raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
         i = session.names.index(name)
         edits = wish["edits_made"] if i == self.state.sample else []
-        ask = session.ask(self.state, i)
-        result = await session.explain_edited(i, edits, ask, priority)
+        result = await session.explain_edited(i, edits, session.ask(self.state, i), priority)
         signal = await asyncio.to_thread(session.touched, i, edits)
         title = f"{name} (edited)" if edits else name
         return await asyncio.to_thread(ecg_frame.build, session, i, signal, result, wish, title)
@@ -271,23 +270,26 @@ class EcgApp(App):
     # -- for people who write Python ----------------------------------------------------------------------------
 
     def result(self) -> xr.Dataset:
-        """The explanation of the record in view, with its provenance; the same numbers that the page shows."""
-        s, session = self.state, self.session
-        i, edits = s.sample, list(s.edits_made)
-        signal = session.touched(i, edits)
-        one = session.explain_signal_now(signal, session.ask(s, i))
+        """The explanation of the record in view, with its provenance; the same numbers that the page shows.
+
+        Edits are among the parameters, so that ``explain(model, record, method, **parameters)`` gives it again.
+        """
+        session, i = self.session, self.state.sample
+        ask = session.ask(self.state, i, edits=session.edits(self.state.edits_made))
+        ask = session.ready(ask)
+        one = session.explain_now(i, ask)
         population = session.population.samples
         known = session.known(i)
         label = [[int(c in known) for c in range(len(self.model.classes))]] if len(known) > 1 else [*known]
         samples = signal_dataset(
-            signal[None],
+            session.image(i)[None],
             session.rate,
             session.leads,
             label if known else None,
-            [f"{session.names[i]}-edited" if edits else session.names[i]],
+            [session.names[i]],
             self.model.classes if known else None,
         )
-        found = finish([one], self.model, samples, session.method)
+        found = finish([one], self.model, samples, session.method, ask)
         return found.assign_attrs(prepared=str(population.attrs.get("prepared", "[]")))
 
 

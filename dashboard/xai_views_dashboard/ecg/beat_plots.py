@@ -9,30 +9,10 @@ import panel as pn
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
-from xai_views.samples.signals import LANDMARKS
 from xai_views.views import colour
 from xai_views_dashboard.core.page import caption
 
 LEADS_SHOWN = ("II", "V1", "V2", "V5")
-BINS = 40
-
-
-def peaks_of(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    """R peaks of a record whose QRS is known: the largest deflection over all leads in each QRS.
-
-    Parameters
-    ----------
-    landmark : ndarray
-        ``[time]`` ids of ``LANDMARKS``.
-    signal : ndarray
-        ``[lead, time]`` in mV.
-    """
-    inside = np.concatenate([[0], (landmark == LANDMARKS.index("QRS")).astype(np.int8), [0]])
-    edges = np.flatnonzero(np.diff(inside))
-    size = np.sqrt((signal.astype(np.float64) ** 2).mean(0))
-    return np.array(
-        [a + int(size[a:b].argmax()) for a, b in zip(edges[::2], edges[1::2], strict=True)], np.int64
-    )
 
 
 def hue(c: int) -> str:
@@ -100,43 +80,9 @@ def text_twin(frequency: np.ndarray) -> str:
     return "; ".join(said) + "."
 
 
-def averages(population: Any, found: Any, peaks: list[np.ndarray]) -> Any:
-    """Phases and beats over all records of a survey, with the names of the leads; None when no record has two beats.
-
-    Parameters
-    ----------
-    population : Records
-        All records.
-    found : Survey
-        Their clusters.
-    peaks : list of ndarray
-        R peaks of each.
-    """
-    from xai_views.methods.ecg_clusters import beats
-
-    k, steps = found.proportion.shape[1], population.samples.sizes["time"]
-    used = [i for i in range(population.n) if len(peaks[i]) > 1]
-    if not used:
-        return None
-    phases = beats.total([beats.phases(found.sequence[i], peaks[i], steps, k, BINS) for i in used])
-    averaged = beats.total(
-        [
-            beats.beats(
-                population.image(i),
-                peaks[i],
-                population.rate,
-                found.sequence[i],
-                k,
-                int(population.length[i]),
-            )
-            for i in used
-        ]
-    )
-    return phases, averaged, population.leads, len(used)
-
-
-def pictures(phases: Any, averaged: Any, leads: list[str], records: int) -> list:
+def pictures(averages: Any, leads: list[str]) -> list:
     """Phase histogram and average beats with their words; made on the page's own thread."""
+    phases, averaged = averages.phases, averages.beats
     frequency = phases.frequency
     shown = [n for n in LEADS_SHOWN if n in leads] or leads[:1]
     plots = [
@@ -154,7 +100,9 @@ def pictures(phases: Any, averaged: Any, leads: list[str], records: int) -> list
         for name, j in ((n, leads.index(n)) for n in shown)
     ]
     return [
-        caption(f"When in the beat each cluster comes, over {phases.beats} beats of {records} records."),
+        caption(
+            f"When in the beat each cluster comes, over {phases.beats} beats of {averages.records} records."
+        ),
         pn.pane.Bokeh(phase_plot(frequency), sizing_mode="stretch_width"),
         caption(f"In words: {text_twin(frequency)}"),
         caption(

@@ -16,7 +16,7 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import on_page, start
-from xai_views_dashboard.ecg.beat_plots import averages, peaks_of, pictures
+from xai_views_dashboard.ecg.beat_plots import pictures
 from xai_views_dashboard.ecg.ledger import swatch
 
 INTERVALS = [
@@ -35,7 +35,6 @@ WAVES = [
         for i, s in enumerate(LANDMARKS)
     ),
 ]
-SHIFTS = 39  # random shifts in time that the figure is compared with
 KNOWN, FOUND = "known landmarks", "NeuroKit2 on each record"
 
 
@@ -130,6 +129,8 @@ class BeatsPanel(pn.viewable.Viewer):
 
     async def run(self) -> None:
         """Compare the clusters of all records with their waves; beside the page."""
+        from xai_views.methods.ecg_clusters.survey import waves
+
         app = self.app
         if self.found is None:
             self.words.object = (
@@ -137,9 +138,9 @@ class BeatsPanel(pn.viewable.Viewer):
             )
             return
         self.words.object = "<p>Comparing clusters and waves of all records …</p>"
-        population, found, known = app.session.population, self.found, self.source.value == KNOWN
+        samples, found, known = app.session.population.samples, self.found, self.source.value == KNOWN
         try:
-            answer = await asyncio.to_thread(beats_of, population, found, known)
+            answer = await asyncio.to_thread(waves, samples, found, known)
         except XaiViewsError as e:
             said = str(e)
             on_page(lambda: setattr(self.words, "object", f"<p>{escape(said)}</p>"))
@@ -164,7 +165,7 @@ class BeatsPanel(pn.viewable.Viewer):
             f"with the clusters shifted in time at random {found.chance.mean():.3f} (p {found.p:.2f}). Shares are of "
             "the cluster's time; log2 odds compare with the other clusters, 0 = as elsewhere.</p>"
         )
-        self.more.objects = pictures(*averaged) if averaged else []
+        self.more.objects = pictures(averaged, self.app.session.leads) if averaged else []
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -179,22 +180,3 @@ class BeatsPanel(pn.viewable.Viewer):
             self.more,
             sizing_mode="stretch_width",
         )
-
-
-def beats_of(population: Any, found: Any, known: bool) -> tuple[Any, Any]:
-    """Clusters of a survey beside known or found waves, and the averages over the beats."""
-    from xai_views.methods.ecg_clusters import alignment, landmarks
-
-    if known:
-        ids = list(population.samples["landmark"].values)
-        peaks = [peaks_of(ids[i], population.image(i)) for i in range(population.n)]
-    else:
-        seen = [
-            landmarks.delineate(
-                population.image(i), population.leads, population.rate, int(population.length[i])
-            )
-            for i in range(population.n)
-        ]
-        ids, peaks = [s.ids for s in seen], [s.r_peaks for s in seen]
-    k = found.proportion.shape[1]
-    return alignment.align(found.sequence, ids, k, shifts=SHIFTS), averages(population, found, peaks)

@@ -19,7 +19,7 @@ import panel_material_ui as pmui
 from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import failed, on_page, start
+from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.ecg.controls import linked
 from xai_views_dashboard.ecg.ledger import swatch
 
@@ -30,8 +30,6 @@ COLUMNS = [
     {"key": "share", "title": "share of the sampled steps", "kind": "number", "digits": 3},
 ]
 MODES = {"shared by all records (codebook)": "codebook", "of each record alone": "own"}
-#: By model, samples, K and seed: fits that visitors share.
-_fits: dict[tuple, Future] = {}
 
 
 class BookPanel(pn.viewable.Viewer):
@@ -69,24 +67,7 @@ class BookPanel(pn.viewable.Viewer):
 
     async def run(self) -> None:
         """Fit, or take what somebody fitted already; the page stays usable meanwhile."""
-        from xai_views.methods.ecg_clusters.fit import fit
-
-        session, state = self.app.session, self.app.state
-        ask = replace(
-            session.ask(state, 0, codebook=None, ablation=None, ensemble=(), attribution=""),
-            k=state.k,
-            length=0,
-        )
-        key = (session.model.sha256, session.population.key, state.k)
-        future = _fits.get(key)
-        if future is None or failed(future):
-            samples = session.population.samples
-
-            def codebook(progress: Any) -> Any:
-                return (yield from fit(session.model, samples, ask, progress))
-
-            future = _fits[key] = session.kernel.run(codebook, priority=1)
-        self._future = future
+        self._future = future = self.app.session.fit(self.app.state.k)
         self.fit.disabled, self.cancel.disabled = True, False
         self.words.object = (
             "<p>Fitting: every record goes through the network once; the line at the bottom counts.</p>"

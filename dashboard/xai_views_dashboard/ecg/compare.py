@@ -120,12 +120,10 @@ class ComparePanel(Following):
             return None
         session, j = await self.other(state.beside)
         i = state.sample
-        one = await app.session.explain(i, app.session.ask(state, i, ablation=None), priority=1)
+        one = await app.session.explain(i, app.session.ask(state, i, ablated=[]), priority=1)
         target = int(one["target_class"].values[0, 0])
         fixed = target if session is app.session else state.target
-        two = await session.explain(
-            j, session.ask(state, j, ablation=None, targets=(fixed,), attribution_class=fixed), priority=1
-        )
+        two = await session.explain(j, session.ask(state, j, ablated=[], targets=[fixed]), priority=1)
         limit = 0.0
         for result in (one, two):
             kind = {"contribution": "time_contribution", "attribution": "attribution"}.get(state.shown, "")
@@ -174,16 +172,17 @@ class ComparePanel(Following):
 
     @staticmethod
     def _row(n: int, result: Any, session: EcgSession, i: int) -> dict:
+        from xai_views.methods.ecg_clusters.survey import mean_entropy
+
         p = result["probability"].values[0]
         top, target = int(p.argmax()), int(result["target_class"].values[0, 0])
-        cluster = result["cluster"].values[0]
         return {
             "id": str(n),
             "what": f"{session.names[i]} ({session.model.name})",
             "predicted": session.model.classes[top],
             "p": float(p[top]),
             "logit": float(result["logit"].values[0, target]),
-            "entropy": float(result["entropy"].values[0][cluster >= 0].mean()),
+            "entropy": mean_entropy(result),
         }
 
     def __panel__(self) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 from html import escape
 from typing import Any
 
@@ -16,7 +15,6 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.ecg.ledger import swatch
-from xai_views_dashboard.ecg.survey import survey
 
 COLUMNS = [
     {"key": "what", "title": "what answers"},
@@ -33,54 +31,7 @@ IMPORTANCE = [
     {"key": "fall", "title": "agreement falls by", "kind": "bar", "digits": 3, "limit": 0.5},
     {"key": "se", "title": "± s.e.", "kind": "number", "digits": 3},
 ]
-CLUSTERS, RANDOM, RAW = (
-    "forest on the clusters",
-    "forest, network with random weights",
-    "forest, clusters of the raw signal",
-)
 FEW = 30  # records below which ten folds say nothing
-FITTED = 200  # records that the control's codebook is fitted on
-
-
-def judged(session: Any, found: Any, progress: Any) -> Generator[None, None, Any]:
-    """Forests on the clusters and on both controls, in the same ten folds; a generator between whose steps others are served.
-
-    Parameters
-    ----------
-    session : EcgSession
-        Gives model and records.
-    found : Survey
-        What is known of the records.
-    progress : callable
-        ``progress(done, total)``; may raise to stop.
-    """
-    from xai_views.methods.ecg_clusters.controls import untrained
-    from xai_views.methods.ecg_clusters.fit import fit
-    from xai_views.methods.ecg_clusters.forest import surrogates
-    from xai_views.methods.ecg_clusters.raw import raw_clusters
-    from xai_views.samples import inputs
-
-    population, k = session.population, found.proportion.shape[1]
-    features = {CLUSTERS: found.proportion}
-    try:
-        model = untrained(session.model)
-    except XaiViewsError:
-        model = None  # a network of one's own that cannot be drawn anew has no such control
-    if model is not None:
-        fitted = yield from fit(model, population.samples, None, progress, members=0, most=FITTED)
-        other = yield from survey(model, session.method, population, fitted.book, 0.0, progress)
-        features[RANDOM] = other.proportion
-    signal = inputs(population.samples, slice(None))
-    lengths = [int(n) for n in population.length]
-    raw = raw_clusters(signal, k, len(found.sequence[0]), population.rate, lengths)
-    features[RAW] = np.stack([raw.proportion(x, n) for x, n in zip(signal, lengths, strict=True)])
-    yield
-    # A record of several classes has no one class to be right or wrong about.
-    label = found.label if found.labelled.any() and not found.several else None
-    known = {"classes": found.logit.shape[1], "progress": progress}
-    if "person" in population.samples:  # records of one person stay in one fold
-        known["groups"] = population.samples["person"].values
-    return (yield from surrogates(features, found.predicted, label, found.probability, **known))
 
 
 class ForestPanel(pn.viewable.Viewer):
@@ -111,15 +62,17 @@ class ForestPanel(pn.viewable.Viewer):
     async def run(self) -> None:
         """Compute on the kernel; the page stays usable meanwhile."""
         session, found = self.app.session, self.app.records.found
-        if found is None or len(found.known) < FEW:
-            n = 0 if found is None else len(found.known)
+        if found is None or len(found) < FEW:
+            n = 0 if found is None else len(found)
             self.words.object = f"<p>{n} records are known; ten folds want at least {FEW}.</p>"
             return
 
-        def job(progress: Any) -> Any:
-            return (yield from judged(session, found, progress))
+        def forests(progress: Any) -> Any:
+            from xai_views.methods.ecg_clusters.controls import judged
 
-        self._future = session.kernel.run(job, priority=2)
+            return (yield from judged(session.model, session.population.samples, found, progress))
+
+        self._future = session.kernel.run(forests, priority=2)
         self.go.disabled, self.stop.disabled = True, False
         self.words.object = "<p>Growing forests fold by fold; the line at the bottom counts.</p>"
         answer, said = None, "The forests were stopped."

@@ -43,56 +43,17 @@ def swatch(c: int) -> str:
     return f"data:image/svg+xml,{quote(svg)}"
 
 
-def on_time(values: np.ndarray, steps: int) -> np.ndarray:
-    """Bring values of the coarse steps ``[..., T]`` to ``steps`` of the record, each to its nearest."""
-    at = np.minimum((np.arange(steps) * values.shape[-1]) // steps, values.shape[-1] - 1)
-    return values[..., at]
-
-
-def rows_of(
-    result: xr.Dataset, names: list[str], truth: np.ndarray | None = None
-) -> tuple[list[dict], dict[str, float]]:
-    """Rows of the ledger and the figures that close it.
-
-    Parameters
-    ----------
-    result : Dataset
-        Of one record.
-    names : list of str
-        One per cluster, "" for none.
-    truth : ndarray, optional
-        ``[time]`` bool: where evidence is known to lie in any lead.
-
-    Returns
-    -------
-    list of dict, dict
-        Largest contribution first; "bias", "residual" and "logit".
-    """
-    part = result["cluster_contribution"].values[0, 0].astype(float)
-    share = result["proportion"].values[0].astype(float)
-    cluster, entropy = result["cluster"].values[0], result["entropy"].values[0]
-    target = int(result["target_class"].values[0, 0])
-    close = {
-        "bias": float(result["bias"].values[target]),
-        "padding": float(result["padding_contribution"].values[0, 0]),
-        "residual": float(result["residual"].values[0, 0]),
-        "logit": float(result["logit"].values[0, target]),
-    }
-    known = None if truth is None else on_time(cluster, len(truth))
-    order = np.argsort(-part, kind="stable")
-    total, rows = close["bias"], []
-    for c in map(int, order):
-        total += part[c]
-        here = cluster == c
-        row = {
-            "id": str(c), "swatch": swatch(c), "cluster": str(c), "name": names[c] if c < len(names) else "",
-            "share": float(share[c]), "part": float(part[c]), "sum": float(total),
-            "entropy": float(entropy[here].mean()) if here.any() else 0.0,
-        }  # fmt: skip
-        if known is not None and truth.any():
-            row["truth"] = float(truth[known == c].sum() / truth.sum())
-        rows.append(row)
-    return rows, close
+def rows_of(bill: Any, names: list[str]) -> list[dict]:
+    """Rows of the ledger, the largest contribution first; ``names`` has one for each cluster, "" for none."""
+    return [
+        {
+            "id": str(line.cluster), "swatch": swatch(line.cluster), "cluster": str(line.cluster),
+            "name": names[line.cluster] if line.cluster < len(names) else "",
+            "share": line.share, "part": line.part, "sum": line.total, "entropy": line.entropy,
+            **({} if line.truth is None else {"truth": line.truth}),
+        }
+        for line in bill.lines
+    ]  # fmt: skip
 
 
 class LedgerPanel(Following):
@@ -140,28 +101,29 @@ class LedgerPanel(Following):
             self.app.state.names = {**self.app.state.names, str(c): event.new}
 
     async def compute(self) -> Any:
-        """The explanation of the record with its edits."""
+        """The explanation of the record with its edits, and its bill."""
+        from xai_views.methods.ecg_clusters.ledger import ledger
+
         app = self.app
         i = app.state.sample
-        return i, await app.explained(i)
+        result = await app.explained(i)
+        truth = app.session.evidence(i, int(result["target_class"].values[0, 0]))
+        return result, ledger(result, None if truth is None else truth.any(0))
 
     def write(self, answer: Any) -> None:
         """Write rows, the closing line and what an ablation says."""
-        i, result = answer
+        result, bill = answer
         app = self.app
-        truth = app.session.evidence(i, int(result["target_class"].values[0, 0]))
-        rows, close = rows_of(result, app.names_of(result), None if truth is None else truth.any(0))
-        self.listing.rows = rows
-        target = app.model.classes[int(result["target_class"].values[0, 0])]
-        parts = [
-            ("bias", close["bias"]),
-            ("clusters", sum(r["part"] for r in rows)),
-            ("padding", close["padding"]),
-        ]
-        sums = " + ".join(f"{word} {number(v)}" for word, v in [*parts, ("residual", close["residual"])])
-        self.close.object = (
-            f"<p>{sums} = <b>logit {number(close['logit'])}</b> of {escape(target)}, the network's own.</p>"
-        )
+        self.listing.rows = rows_of(bill, app.names_of(result))
+        parts = {
+            "bias": bill.bias,
+            "clusters": bill.clusters,
+            "padding": bill.padding,
+            "residual": bill.residual,
+        }
+        sums = " + ".join(f"{word} {number(v)}" for word, v in parts.items())
+        name = escape(app.model.classes[bill.target])
+        self.close.object = f"<p>{sums} = <b>logit {number(bill.logit)}</b> of {name}, the network's own.</p>"
         self.words.object = f"<p>{escape(self._said(result))}</p>"
         self.undo.disabled = not app.state.can_undo
         self._chosen()

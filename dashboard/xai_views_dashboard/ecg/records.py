@@ -15,7 +15,6 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.ecg.frame import labels
-from xai_views_dashboard.ecg.survey import surveyed
 
 COLUMNS = [
     {"key": "name", "title": "record"},
@@ -67,7 +66,7 @@ class RecordsPanel(pn.viewable.Viewer):
             "<p>Every record goes through the network once; the line at the bottom counts.</p>"
         )
         try:
-            found = await asyncio.wrap_future(surveyed(self.app.session))
+            found = await asyncio.wrap_future(self.app.session.surveyed())
         except asyncio.CancelledError:
             return
         except XaiViewsError as e:
@@ -86,31 +85,18 @@ class RecordsPanel(pn.viewable.Viewer):
         self.write()
         self.app.surveyed(found)
 
-    def disagreements(self) -> np.ndarray:
-        """``[n]`` how many pairs among label, network and forest disagree."""
-        found = self.found
-        count = found.against(found.predicted).astype(int)
-        if self.forest is not None:
-            count += self.forest != found.predicted
-            count += found.against(self.forest)
-        return count
-
     def rows(self) -> np.ndarray:
         """Positions of the records that the filter lets through, in order."""
         found, what = self.found, self.filter.value
-        n = len(found.entropy)
         if what == WRONG:
-            return np.flatnonzero(found.against(found.predicted))
+            return found.wrong()
         if what == UNSURE:
-            return np.argsort(-found.entropy, kind="stable")[: max(1, n // 10)]
+            return found.uncertain()
         if what == QUEUE:
-            queue = self.disagreements()
-            order = np.lexsort((-found.entropy, -queue))
-            return order[queue[order] > 0]
+            return found.queue(self.forest)
         if what.startswith("labelled "):
-            wanted = self.app.model.classes.index(what.removeprefix("labelled "))
-            return np.flatnonzero([wanted in k for k in found.known])
-        return np.arange(n)
+            return found.labelled_with(self.app.model.classes.index(what.removeprefix("labelled ")))
+        return np.arange(len(found))
 
     def write(self) -> None:
         """Write what the filter lets through; the arrow keys then walk through the same records."""
@@ -121,7 +107,7 @@ class RecordsPanel(pn.viewable.Viewer):
         samples = app.session.population.samples
         levels = samples.attrs.get("difficulties", [])
         level = samples["difficulty"].values if "difficulty" in samples else None
-        queue, rows = self.disagreements(), self.rows()
+        queue, rows = found.disagreements(self.forest), self.rows()
         self.listing.rows = [
             {
                 "id": names[i],
@@ -137,10 +123,10 @@ class RecordsPanel(pn.viewable.Viewer):
             }
             for i in map(int, rows)
         ]
-        wrong, labelled = int(found.against(found.predicted).sum()), int(found.labelled.sum())
+        wrong, labelled = len(found.wrong()), int(found.labelled.sum())
         how = "answered with one of their labels" if found.several else "answered right"
         right = f", {labelled - wrong} of {labelled} labelled ones {how}" if labelled else ""
-        self.words.object = f"<p>{len(rows)} of {len(found.entropy)} records{right}.</p>"
+        self.words.object = f"<p>{len(rows)} of {len(found)} records{right}.</p>"
         app.show_only([names[i] for i in rows])
         self._chosen()
 

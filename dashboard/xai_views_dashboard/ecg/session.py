@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xai_views import catalogue
+from xai_views import kinds
+from xai_views.contract import registry
+from xai_views.contract.ask import Ask
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
-from xai_views.methods import get
-from xai_views.samples import digest, is_signals
+from xai_views.samples import digest
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
-from xai_views_dashboard.ecg.edits import edited
-
-#: Share of the codebook's spread that is the default temperature: half of the steps of a record then look fairly certain.
-COOL = 0.25
 
 # Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
 # 12 leads at 500 Hz is 22 million.
 MOST_BYTES, MOST_VALUES = 200_000_000, 25_000_000
-#: Clusters that ship with models, by model sha256.
-_shipped: dict[str, Any] = {}
 
 
 class Records(SampleSet):
@@ -38,15 +33,15 @@ class Records(SampleSet):
     """
 
     def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
+        from xai_views.methods.ecg_clusters.survey import known_classes
+
         super().__init__(samples, classes)
         samples = self.samples
         self.leads = [str(x) for x in samples["lead"].values]
         self.rate = float(samples.attrs["rate"])
         steps = samples.sizes["time"]
         self.length = samples["length"].values if "length" in samples else np.full(self.n, steps)
-        label = samples["label"].values if "label" in samples else np.full(self.n, -1)
-        own = [[c] if c >= 0 else [] for c in label] if label.ndim == 1 else map(np.flatnonzero, label)
-        self.known = [frozenset(map(int, found)) for found in own]
+        self.known = known_classes(samples)
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
     def truth(self, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -88,17 +83,19 @@ class EcgSession(Session):
     kind = "ecg"
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
-        if not is_signals(samples):
+        if kinds.of(samples).key != "signal":
             raise XaiViewsError(
                 "these samples are images and the ECG explorer shows records; open ECG files instead."
             )
-        if not model.of_signals:
+        if model.kind != "signal":
             raise XaiViewsError(
                 f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
                 "or give open_model size=(steps,)."
             )
+        from xai_views.methods.ecg_clusters.fit import shipped
+
         model = get_kernel().register(model)
-        method = get("ecg_clusters")
+        method = registry.plain("ecg_clusters")
         reason = get_kernel().run(lambda progress: method.fits(model)).result(120)  # noqa: ARG005
         if reason:
             raise XaiViewsError(reason)
@@ -106,7 +103,8 @@ class EcgSession(Session):
         super().__init__(
             model, once(samples, (self.kind, *needs), lambda: records_for(model, samples)), method
         )
-        self.fitted: Any = shipped(self.model)
+        self._shipped = shipped(self.model)
+        self.fitted: Any = self._shipped
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
         self.origin: dict[int, xr.Dataset] = {}
         self._held = 0  # bytes of the records as they came
@@ -117,9 +115,14 @@ class EcgSession(Session):
         return self.fitted.book if self.fitted is not None else None
 
     @property
+    def own(self) -> bool:
+        """Whether the codebook in use is the one that ships with the model."""
+        return self.fitted is not None and self.fitted is self._shipped
+
+    @property
     def temperature(self) -> float:
         """Temperature of the page where none is given: with the spread itself nearly every step looks uncertain."""
-        return COOL * self.book.spread if self.book is not None else 0.0
+        return self.fitted.cool if self.fitted is not None else 0.0
 
     @property
     def leads(self) -> list[str]:
@@ -214,24 +217,38 @@ class EcgSession(Session):
             return None if known is None else known[0]
         return self.population.samples["class_mask"].isel({"sample": i, "class": target}).values
 
-    def ask(self, state: Any, i: int, **changes: Any) -> Any:
-        """What the state asks of record ``i``; ``changes`` are fields of ``EcgAsk``."""
-        from xai_views.engine.clusters.observed import Ablation
-        from xai_views.methods.ecg_clusters.observation import EcgAsk
-
-        book = self.book if state.mode == "codebook" else None
-        fields = {
-            "codebook": book,
-            "ensemble": self.fitted.ensemble if book is not None and state.fade == "ensemble" else (),
+    def ask(self, state: Any, i: int, **changes: Any) -> Ask:
+        """What the state asks of record ``i``, without its edits; ``changes`` are parameters of the method."""
+        shared = state.mode == "codebook" and self.fitted is not None
+        values = {
+            "mode": "codebook" if shared else "own",
+            "ensemble": shared and state.fade == "ensemble" and bool(self.fitted.ensemble),
             "k": state.k,
             "temperature": state.temperature or self.temperature,
-            "targets": (state.target,),
+            "targets": [state.target],
             "length": self.length(i),
             "attribution": state.attribution if state.shown == "attribution" else "",
-            "attribution_class": state.target,
-            "ablation": Ablation(tuple(sorted(state.ablated))) if state.ablated else None,
+            "ablated": sorted(state.ablated),
         }
-        return EcgAsk(**{**fields, **changes})
+        if shared:  # that of the model's own folder is named by its checksum, any other one is given
+            values |= {"codebook_key": self.fitted.key} if self.own else {"codebook": self.fitted}
+        return self.method.ask(**{**values, **changes})
+
+    def edits(self, made: Sequence[dict]) -> list[dict]:
+        """Edits of the page as the method takes them: what is blended in is part of the edit, times are the model's."""
+        from xai_views.methods.ecg_clusters.edits import blend
+
+        scale = 1.0 if self.model.rate else self.rate  # a model without a rate counts in steps
+        out = []
+        for edit in made:
+            times = {n: edit[n] * scale for n in ("start", "stop") if n in edit}
+            if edit["kind"] == "blend":
+                other, rate = self.other_signal(edit["record"]), self.model.rate or 1.0
+                at = edit["from"] * scale
+                out.append(blend(other, edit["lead"], *times.values(), at, rate, edit["record"]))
+            else:
+                out.append({**edit, **times})
+        return out
 
     def other_signal(self, name: str) -> np.ndarray:
         """Signal ``[lead, time]`` of the record of this name.
@@ -245,43 +262,44 @@ class EcgSession(Session):
             raise XaiViewsError(f"there is no record {name!r} to take a beat from; choose one of the list.")
         return self.image(self.names.index(name))
 
-    def touched(self, i: int, edits: list[dict]) -> np.ndarray:
-        """Signal ``[lead, time]`` of record ``i`` with its edits; padding stays zero."""
-        signal = self.image(i)
-        if not edits:
-            return signal
-        out = edited(signal, edits, self.rate, self.other_signal)
-        out[:, self.length(i) :] = 0
-        return out
+    def touched(self, i: int, edits: Sequence[dict]) -> np.ndarray:
+        """Signal ``[lead, time]`` of record ``i`` with edits of the page."""
+        from xai_views.methods.ecg_clusters.edits import edited
 
-    def explain_signal_now(self, signal: np.ndarray, ask: Any) -> xr.Dataset:
-        """The explanation of a signal ``[lead, time]``; waits for it (for notebooks, never for a page)."""
-        future = self.kernel.explain(self.model, signal[None], [digest(signal)], self.method, [ask])
-        return future.result(120)[0]
+        return edited(self.image(i), self.edits(edits), self.model.rate or 1.0, self.length(i))
 
-    async def explain_edited(self, i: int, edits: list[dict], ask: Any, priority: int = 0) -> xr.Dataset:
-        """The explanation of record ``i`` with its edits; a record like any other, cached by its content."""
-        if not edits:
-            return await self.explain(i, ask, priority)
-        signal = await asyncio.to_thread(self.touched, i, edits)
-        channel = "" if priority else self.channel
-        future = self.kernel.explain(
-            self.model, signal[None], [digest(signal)], self.method, [ask], channel=channel, priority=priority
+    def ready(self, ask: Ask) -> Ask:
+        """An ask with everything that the model adds to it; waits for it (for notebooks, never for a page)."""
+        return self.kernel.run(lambda progress: self.method.ready(self.model, ask)).result(120)  # noqa: ARG005
+
+    def surveyed(self) -> Future:
+        """The survey of all records under the codebook, shared by all visitors; cancelling lets go of one's own interest."""
+        from xai_views.methods.ecg_clusters.survey import survey
+
+        values = {"codebook_key": self.fitted.key} if self.own else {"codebook": self.fitted}
+        ask = self.method.ask(mode="codebook", temperature=self.temperature, **values)
+        model, samples = self.model, self.population.samples
+
+        def records(progress: Any) -> Any:
+            return (yield from survey(model, samples, ask, progress))
+
+        return self.kernel.shared(("ecg survey", model.sha256, self.population.key, ask), records, priority=2)
+
+    def fit(self, k: int) -> Future:
+        """A codebook of all records, shared by all visitors; cancelling lets go of one's own interest."""
+        from xai_views.methods.ecg_clusters.fit import fit
+
+        model, samples = self.model, self.population.samples
+
+        def codebook(progress: Any) -> Any:
+            return (yield from fit(model, samples, k=k, progress=progress))
+
+        return self.kernel.shared(
+            ("ecg codebook", model.sha256, self.population.key, k), codebook, priority=1
         )
-        return (await asyncio.wrap_future(future))[0]
 
-
-def shipped(model: Any) -> Any:
-    """The clusters in the folder of a shipped model, with their ensemble; None when there are none for these weights."""
-    if model.sha256 not in _shipped:
-        folder = catalogue.models().get(model.name)
-        place = Path(folder) / "clusters" if folder else None
-        found = None
-        if place is not None and place.is_dir():
-            from xai_views.methods.ecg_clusters.fit import Fitted
-
-            found = Fitted.load(place)
-            if found.book.model_sha256 != model.sha256:
-                found = None
-        _shipped[model.sha256] = found
-    return _shipped[model.sha256]
+    async def explain_edited(self, i: int, made: list[dict], ask: Ask, priority: int = 0) -> xr.Dataset:
+        """The explanation of record ``i`` with edits of the page, cached with the record that they belong to."""
+        if made:
+            ask = ask.replace(edits=await asyncio.to_thread(self.edits, made))
+        return await self.explain(i, ask, priority)

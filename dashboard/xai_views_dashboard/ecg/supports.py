@@ -100,8 +100,6 @@ class SupportsPanel(Following):
 
     async def compute(self) -> Any:
         """The evidence of all support records, and the maps of those of the explained class."""
-        from xai_views.methods.sic.method import SICAsk
-
         app, state, session = self.app, self.app.state, self.app.session
         i, edits = state.sample, list(state.edits_made)
         signal = await asyncio.to_thread(session.touched, i, edits)
@@ -110,7 +108,7 @@ class SupportsPanel(Following):
             signal[None],
             [digest(signal)],
             get("sic"),
-            [SICAsk(classes=(state.target,))],
+            [get("sic").ask(targets=[state.target])],
             priority=1,
         )
         result = (await asyncio.wrap_future(future))[0]

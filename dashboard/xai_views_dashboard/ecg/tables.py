@@ -20,7 +20,6 @@ from xai_views_dashboard.ecg.ledger import swatch
 KINDS = {"Spearman": "spearman", "Pearson": "pearson"}
 TRANSFORMS = {"shares as they are": "none", "centred log-ratio": "clr"}
 OUTPUTS = {"logits of the network": "logit", "known labels": "label"}
-FEW = 8  # records below which no correlation is shown
 
 
 class TablesPanel(pn.viewable.Viewer):
@@ -70,19 +69,11 @@ class TablesPanel(pn.viewable.Viewer):
         start(self._follow(self._turn))
 
     async def _follow(self, turn: int) -> None:
-        found = self.found
-        if len(found.known) < FEW:
-            self.words.object = f"<p>{len(found.known)} records are too few for correlations.</p>"
-            return
+        from xai_views.methods.ecg_clusters.survey import correlations
+
+        wish = self.kind.value, self.transform.value, self.output.value
         try:
-            answer = await asyncio.to_thread(
-                correlations,
-                found,
-                self.kind.value,
-                self.transform.value,
-                self.output.value,
-                len(self.app.model.classes),
-            )
+            answer = await asyncio.to_thread(correlations, self.found, *wish)
         except XaiViewsError as e:
             said = str(e)
             on_page(lambda: setattr(self.words, "object", f"<p>{escape(said)}</p>"))
@@ -117,15 +108,3 @@ class TablesPanel(pn.viewable.Viewer):
             self.forest,
             sizing_mode="stretch_width",
         )
-
-
-def correlations(found: Any, kind: str, transform: str, output: str, classes: int) -> Any:
-    """Correlations of a survey's shares with logits or labels."""
-    from xai_views.methods.ecg_clusters.correlation import correlate
-
-    rows = np.arange(len(found.known)) if output == "logit" else np.flatnonzero(found.labelled)
-    if len(rows) < FEW:
-        raise XaiViewsError(f"only {len(rows)} records are labelled, too few for correlations with labels.")
-    labels = np.array([[float(c in found.known[i]) for c in range(classes)] for i in rows])
-    y = found.logit[rows] if output == "logit" else labels
-    return correlate(found.proportion[rows], y, kind, transform)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -13,7 +14,6 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.ecg.edits import sentence
 from xai_views_dashboard.ecg.state import MOST_EDITS
 
 COLUMNS = [
@@ -113,10 +113,9 @@ class TouchPanel(Following):
         """Both answers."""
         app, state = self.app, self.app.state
         i = state.sample
-        before = await app.session.explain(i, app.session.ask(state, i, ablation=None), priority=1)
-        return before, await app.session.explain_edited(
-            i, list(state.edits_made), app.session.ask(state, i, ablation=None), priority=1
-        )
+        edits, ask = list(state.edits_made), app.session.ask(state, i, ablated=[])
+        before = await app.session.explain(i, ask, priority=1)
+        return before, await app.session.explain_edited(i, edits, ask, priority=1)
 
     def write(self, answer: Any) -> None:
         """Write both answers and what was done."""
@@ -174,3 +173,16 @@ class TouchPanel(Following):
             self.listing,
             sizing_mode="stretch_width",
         )
+
+
+def sentence(edit: dict, leads: Sequence[str]) -> str:
+    """Say what an edit does."""
+    where = (
+        "all leads" if edit["lead"] < 0 else leads[edit["lead"]] if edit["lead"] < len(leads) else "no lead"
+    )
+    if edit["kind"] == "mute":
+        return f"{where} muted"
+    span = f"{edit['start']:.2f} to {edit['stop']:.2f} s of {where}"
+    if edit["kind"] == "silence":
+        return f"{span} silenced"
+    return f"{span} replaced by {edit['record']} from {edit['from']:.2f} s on"

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
+from xai_views.kinds.pixels import decode_sized
 from xai_views.samples import fit
-from xai_views.samples.readers.image_upload import decode_sized
-from xai_views.views import Listing
+from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption, note
 from xai_views_dashboard.core.panel import Panel
@@ -25,7 +24,6 @@ from xai_views_dashboard.core.tasks import on_page, start
 MAX_BYTES = 10_000_000
 CHUNK = 2_000_000  # bytes in one message: a larger file than the server takes must not end the connection
 REFUSED = 200_000_000  # beyond this the browser does not begin to send
-MOST_PIECES = 1000  # in which a file may come
 WAITING = 40  # files of all pages that wait to be read, each in memory
 MOST_NAME = 200  # letters of a file's name that are kept
 CSS = """
@@ -78,33 +76,10 @@ def arrived(value: Any, advice: str) -> bytes:
     return bytes(value)
 
 
-class ImageInput(pmui.FileInput):
-    """A file input that never holds more than the bound, however much is sent, and that tells an empty file."""
+class ImageInput(patches.BoundedFileInput):
+    """A file input that holds no more than this page takes."""
 
-    def __init__(self, **params: Any) -> None:
-        self._received = self._pieces = 0  # since the last upload ended, whatever the names they came under
-        super().__init__(**params)
-
-    def _process_chunk(self, msg: dict) -> None:
-        if int(msg["chunk"]) == 1:  # what was broken off before is not waited for
-            self._file_buffer.clear()
-            self._received, self._pieces = sum(len(b["value"]) for b in self._buffer), len(self._buffer)
-        self._pieces += 1
-        if max(self._pieces, int(msg["total_chunks"])) > MOST_PIECES:
-            raise XaiViewsError(
-                f"An upload comes as one file of at most {MOST_PIECES} pieces; choose one file."
-            )
-        room = max(MAX_BYTES + 1 - self._received, 0)  # one byte more shows that it is too large
-        self._received += len(msg["data"])
-        data = bytes(msg["data"][:room])
-        super()._process_chunk({**msg, "name": str(msg["name"])[:MOST_NAME], "data": data})
-
-    def _flush_buffer(self) -> None:
-        if not self._buffer:
-            self._buffer.append({"value": b"", "filename": "", "mime_type": ""})
-        self._file_buffer.clear()
-        self._received = self._pieces = 0
-        super()._flush_buffer()
+    most, most_name = MAX_BYTES, MOST_NAME
 
 
 class UploadPanel(Panel):

@@ -75,10 +75,11 @@ def _of_samples(name: str) -> str:
         import numpy as np
         from PIL import Image
 
-        from xai_views.samples import images, is_signals, open_samples
+        from xai_views import kinds
+        from xai_views.samples import images, open_samples
 
         samples = open_samples(name)
-        if is_signals(samples):
+        if kinds.of(samples).key == "signal":
             tiles = _traces(samples)
         else:
             count = min(COLUMNS * ROWS, samples.sizes["sample"])

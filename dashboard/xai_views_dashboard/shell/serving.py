@@ -1,9 +1,7 @@
 """The server: Panel's, with the settings that a room full of people and no internet need.
 
-Internals of Panel and Bokeh that are patched: response headers (a Content-Security-Policy that forbids other
-origins, so that nobody can add a CDN by accident), TCP_NODELAY on the websocket (Bokeh writes one update as
-several frames, which Nagle's algorithm holds back) and the wait for a model. ``tests/dashboard/shell/test_serving.py`` covers
-them.
+A Content-Security-Policy forbids other origins, so that nobody can add a CDN by accident; a request for an app waits
+for its model without holding up anybody else. What that takes of Panel's inside stands in ``xai_views.views.patches``.
 """
 
 from __future__ import annotations
@@ -17,18 +15,18 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import panel as pn
 import panel_material_ui  # noqa: F401 - registers its models before the first page
 from bokeh.server.util import create_hosts_allowlist
-from panel.auth import BasicLoginHandler
-from panel.io.server import DocHandler, RootHandler, WSHandler, get_server
+from panel.io.server import get_server
 
 from xai_views import apps as installed_apps
 from xai_views.errors import XaiViewsError
+from xai_views.views import patches
 from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.page import NAME, note, page
 from xai_views_dashboard.shell.opening import Shelf, app_page
@@ -66,46 +64,31 @@ def policy(host: str) -> str:
     )
 
 
-def _set_default_headers(self: Any) -> None:
-    self.set_header("Content-Security-Policy", policy(self.request.host or ""))
-    self.set_header("X-Content-Type-Options", "nosniff")
-    self.set_header("Referrer-Policy", "same-origin")
+def headers(host: str) -> dict[str, str]:
+    """Return the headers of every page asked for under ``host``."""
+    return {
+        "Content-Security-Policy": policy(host),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+    }
 
 
-@functools.cache
-def patch() -> None:
-    """Set headers and TCP_NODELAY on everything that Panel serves from now on."""
-    for handler in (DocHandler, RootHandler, BasicLoginHandler):
-        handler.set_default_headers = _set_default_headers
-    opened = WSHandler.open
-
-    @functools.wraps(opened)
-    def open_without_delay(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self.set_nodelay(True)
-        return opened(self, *args, **kwargs)
-
-    WSHandler.open = open_without_delay
-
-
-def _patient(shelf: Shelf, routes: Iterable[str]) -> None:
-    """Let a request for an app wait for its model without holding up anybody else."""
-    prepare = getattr(DocHandler, "_xai_views_prepare", DocHandler.prepare)
+def patient(shelf: Shelf, routes: Iterable[str]) -> Callable[[Any], Awaitable[None]]:
+    """Return what lets a request for one of these routes wait for its model."""
     wanted = set(routes)
 
-    async def prepare_and_wait(self: Any) -> None:
-        await prepare(self)
-        if self.request.path.rstrip("/") not in wanted or self._finished or not self.current_user:
+    async def wait(request: Any) -> None:
+        if request.path.rstrip("/") not in wanted:
             return
         try:
-            future = shelf.open(*shelf.asked(self.request.query_arguments))
+            future = shelf.open(*shelf.asked(request.query_arguments))
         except XaiViewsError:
             return  # the page itself says so
         waited = asyncio.wrap_future(future)
         waited.add_done_callback(lambda f: f.cancelled() or f.exception())  # the page itself says so
         await asyncio.wait([waited], timeout=PATIENCE_S)
 
-    DocHandler._xai_views_prepare = prepare
-    DocHandler.prepare = prepare_and_wait
+    return wait
 
 
 def report(error: BaseException) -> None:
@@ -215,9 +198,10 @@ def serve(
         from xai_views_dashboard.shell.start_page import start_page
 
         routes["/"] = functools.partial(start_page, shelf)
-    patch()
+    patches.default_headers(headers)
+    patches.no_delay()
     if apps is None:
-        _patient(shelf, [r for r in routes if r != "/" and not r.startswith("/docs-")])
+        patches.before_page(patient(shelf, [r for r in routes if r != "/" and not r.startswith("/docs-")]))
     pn.extension(*installed_apps.EXTENSIONS, notifications=True)
     pn.config.exception_handler = report
     check_port(address, port)

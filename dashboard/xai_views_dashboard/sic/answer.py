@@ -5,15 +5,16 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import numpy as np
 import panel as pn
 
 from xai_views.engine.perturbation.edits import polygon_mask
+from xai_views.methods.sic.ledger import class_sums, region_entries
+from xai_views.methods.sic.population import typical_of
 from xai_views.views import Listing
 from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.sic.frame import sums, support_name
+from xai_views_dashboard.sic.frame import support_name
 
 
 class Explained(Following):
@@ -53,22 +54,24 @@ class AnswerPanel(Explained):
         """Write all classes, largest logit first."""
         classes = self.app.model.classes
         label = self.app.session.label(self.app.state.sample)
-        rows = sorted(sums(result), key=lambda r: -r["logit"])
         self.listing.rows = [
             {
-                **r,
-                "id": str(r["class"]),
-                "class": classes[r["class"]] + (" (true)" if r["class"] == label else ""),
+                "id": str(row.target),
+                "class": classes[row.target] + (" (true)" if row.target == label else ""),
+                "probability": row.probability,
+                "evidence": row.evidence,
+                "bias": row.bias,
+                "sum": row.total,
+                "logit": row.logit,
+                "difference": row.difference,
             }
-            for r in rows
+            for row in sorted(class_sums(result), key=lambda row: -row.logit)
         ]
         self.listing.selected = str(int(result["target_class"].values[0, 0]))
         self.words.object = f"<p>{escape(self.hint(result))}</p>"
 
     def hint(self, result: Any) -> str:
         """Say how typical the image is of the training images."""
-        from xai_views.methods.sic.method import typical_of
-
         norm, cosine = float(result["norm"].values[0]), float(result["best_cosine"].values[0])
         text = f"The evidence vector has the norm {norm:.3f} and at best the cosine {cosine:.3f} with a training image. "
         typical = typical_of(self.app.model)
@@ -131,28 +134,16 @@ class RegionPanel(Explained):
             self.nothing()
             return
         inside = polygon_mask(polygon, shape)
-        t = self.app.model.module.temperature
-        sums_inside = (result["support_contribution"].values[0] * inside).sum((1, 2), dtype=np.float64) / t
-        supports, rows = self.app.session.supports, []
-        for k, r in enumerate(result["match_support"].values[0]):
-            if r < 0 or k >= len(sums_inside):
-                continue
-            whole = float(result["evidence"].values[0, r])
-            rows.append(
-                {
-                    "id": str(int(supports.index[r])),
-                    "support": support_name(int(supports.index[r])),
-                    "inside": float(sums_inside[k]),
-                    "outside": whole - float(sums_inside[k]),
-                    "whole": whole,
-                    "share": float(sums_inside[k]) / whole if whole else 0.0,
-                }
-            )
-        self.listing.rows = rows
-        logit = sum(r["inside"] for r in rows)
+        positions = result["support_sample"].values
+        found = region_entries(result, inside, self.app.model.module.temperature)
+        self.listing.rows = [
+            {"id": str(int(positions[e.row])), "support": support_name(int(positions[e.row])), **vars(e)}
+            for e in found
+        ]
+        logit, whole = sum(e.inside for e in found), sum(e.whole for e in found)
         self.words.object = (
             f"<p>The region holds {int(inside.sum())} of {inside.size} pixels and {escape(number(logit))} of "
-            f"{escape(number(sum(r['whole'] for r in rows)))} evidence.</p>"
+            f"{escape(number(whole))} evidence.</p>"
         )
 
     def __panel__(self) -> Any:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import panel as pn
 import panel_material_ui as pmui
 import xarray as xr
 
+from xai_views.contract.ask import Ask
 from xai_views.errors import XaiViewsError
 from xai_views.methods.explaining import finish
+from xai_views.methods.sic.support_sets import UNCHANGED, support_set
 from xai_views.views import SETTINGS, Canvas
 from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.following import follow_tabs, open_only
@@ -67,7 +70,7 @@ class SicApp(App):
         self.session = SicSession(model, samples)
         self.model, self.samples = self.session.model, samples
         self.state = SicState.first(self.session.names, **state)
-        self._asks: dict[str, tuple] = {}
+        self._asks: dict[str, Ask] = {}
         self.canvas = Canvas(
             self._frame,
             order=self.session.names,
@@ -178,8 +181,9 @@ class SicApp(App):
         try:
             self.session.edit(**self.state.edits())
         except XaiViewsError as e:
+            if not self.state.undo():  # an address may ask for a set that this model cannot have
+                self.state.param.update(**UNCHANGED)
             self.problem = str(e)
-            self.state.undo()
             return
         self.problem = ""
         self.canvas.context = self._context()
@@ -204,14 +208,12 @@ class SicApp(App):
     def _context(self) -> str:
         """Everything that a frame depends on besides the sample."""
         s = self.state
-        context = f"{s.target}.{s.against}.{int(s.colours)}.{self.session.supports.key}"
-        self._asks[context] = (s.target, s.against, s.colours, self.session.supports)
-        return context
+        ask = self.session.ask(s.target, s.against, s.colours)
+        self._asks[ask.key] = ask
+        return ask.key
 
     async def _frame(self, key: str, priority: int = 0) -> bytes:
         """Answer one wish of the canvas; encoded frames are shared by all sessions."""
-        import asyncio
-
         name, _, context = key.partition("|")
         session = self.session
         if context not in self._asks or name not in session.names:
@@ -226,9 +228,8 @@ class SicApp(App):
         )
         frame = session.kernel.frames.get(cached)
         if frame is None:
-            target, against, colours, supports = self._asks[context]
-            result = await session.explain(i, session.ask(target, against, colours, supports), priority)
-            full = await asyncio.wrap_future(session.completed(supports))
+            ask = self._asks[context]
+            result = await session.explain(i, ask, priority)
             frame = await asyncio.to_thread(
                 sic_frame.build,
                 key,
@@ -236,7 +237,7 @@ class SicApp(App):
                 session.image(i),
                 session.label(i),
                 result,
-                full,
+                support_set(session.model, ask),
                 self.model.classes,
                 session.truth(i),
             )
@@ -248,7 +249,8 @@ class SicApp(App):
     def result(self) -> xr.Dataset:
         """The explanation of the sample in view, with its provenance; the same numbers that the page shows."""
         s, session = self.state, self.session
-        one = session.explain_now(s.sample, session.ask(s.target, s.against, s.colours))
+        ask = session.ask(s.target, s.against, s.colours)
+        one = session.explain_now(s.sample, ask)
         samples = xr.Dataset(
             {
                 "image": (("sample", "y", "x", "channel"), session.image(s.sample)[None]),
@@ -256,7 +258,7 @@ class SicApp(App):
                 "label": ("sample", [session.label(s.sample)]),
             }
         )
-        return finish([one], self.model, samples, session.method)
+        return finish([one], self.model, samples, session.method, ask)
 
 
 def _numbered(classes: list[str]) -> dict[str, int]:

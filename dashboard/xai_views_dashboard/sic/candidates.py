@@ -10,10 +10,11 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from xai_views.methods.sic.population import nearest_training
+from xai_views.methods.sic.support_sets import training_inputs
 from xai_views.views import Listing
 from xai_views.views.plots import data_uri
-from xai_views_dashboard.sic import session as sic_data
-from xai_views_dashboard.sic.edits import class_of, later, nearest_training
+from xai_views_dashboard.sic.edits import class_of, later
 from xai_views_dashboard.sic.frame import support_name
 
 NEAREST = 12
@@ -100,8 +101,12 @@ class Candidates(pn.viewable.Viewer):
         ])  # fmt: skip
 
     def _images(self, index: tuple[int, ...]) -> np.ndarray:
-        shape = self.app.session.supports.image.shape[1:]
-        return sic_data.training_images(self.app.model.latents.samples, index, shape)
+        found = training_inputs(self.app.model, index)
+        return (
+            np.full((len(index), *self.app.model.supports.image.shape[1:]), 128, np.uint8)
+            if found is None
+            else found
+        )
 
     async def _fetch(self, index: tuple[int, ...], turn: int) -> None:
         await asyncio.sleep(REST_S)

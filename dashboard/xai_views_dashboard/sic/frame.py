@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from xai_views.methods.sic.ledger import class_sums, entries
 from xai_views.models.supports import Supports
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
@@ -53,29 +54,6 @@ def support_name(position: int) -> str:
     return f"train {position}"
 
 
-def sums(result: xr.Dataset) -> list[dict[str, float]]:
-    """For every class: bias, evidence, their sum and the network's logit, computed apart from each other."""
-    label = result["support_class"].values
-    evidence = result["evidence"].values[0].astype(np.float64)
-    bias, logit = result["bias"].values.astype(np.float64), result["logit"].values[0].astype(np.float64)
-    probability = result["probability"].values[0]
-    rows = []
-    for c in range(len(bias)):
-        total = evidence[label == c].sum()
-        rows.append(
-            {
-                "class": c,
-                "bias": bias[c],
-                "evidence": total,
-                "sum": bias[c] + total,
-                "logit": logit[c],
-                "difference": logit[c] - bias[c] - total,
-                "probability": float(probability[c]),
-            }
-        )
-    return rows
-
-
 def on_white(rgba: np.ndarray) -> np.ndarray:
     """Composite ``[H, W, 4]`` uint8 over white: ``[H, W, 3]`` uint8."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
@@ -88,11 +66,11 @@ def sentence(name: str, classes: list[str], label: int, target: int, result: xr.
     top = int(logit.argmax())
     known = f", labelled {classes[label]}" if label >= 0 else ""
     said = f"predicted {classes[top]} with probability {float(result['probability'].values[0, top]):.3f}"
-    row = sums(result)[target]
+    row = class_sums(result)[target]
     count = int((result["support_class"].values == target).sum())
     return (
-        f"Sample {name}{known}, {said}. The logit of {classes[target]} is {number(row['logit'])}: bias {number(row['bias'])} "
-        f"plus {number(row['evidence'])} evidence of {count} support sample{'' if count == 1 else 's'}."
+        f"Sample {name}{known}, {said}. The logit of {classes[target]} is {number(row.logit)}: bias {number(row.bias)} "
+        f"plus {number(row.evidence)} evidence of {count} support sample{'' if count == 1 else 's'}."
     )
 
 
@@ -117,7 +95,7 @@ def build(
     result : Dataset
         Its explanation: target first, then the class to compare with, if any.
     supports : Supports
-        The set that ``result`` was made with, with all maps.
+        The set that ``result`` was made with.
     classes : list of str
         Class names.
     truth : (ndarray, list of str) or None
@@ -147,7 +125,7 @@ def build(
     )
     _against(frame, result, classes, targets)
     _extras(frame, image, result, truth, words)
-    _ledger(frame, name, image, result, supports, rows, target, classes)
+    _ledger(frame, name, image, result, supports, target, classes)
     return frame.to_bytes()
 
 
@@ -190,20 +168,15 @@ def _ledger(
     image: np.ndarray,
     result: xr.Dataset,
     supports: Supports,
-    rows: np.ndarray,
     target: int,
     classes: list[str],
 ) -> None:
     """The bill: one row for each support, then what it all adds up to, beside the network's own figure."""
-    evidence = result["evidence"].values[0]
-    matches = result["match_support"].values[0]
-    at = {int(r): k for k, r in enumerate(matches) if r >= 0}
-    total = float(np.abs(evidence[rows]).sum()) or 1.0
-    lines = []
-    for k, r in enumerate(rows):
-        position = int(supports.index[r])
-        frame.signed_map(f"support-{k}", "support", supports.self_contribution[r])
-        frame.signed_map(f"match-{k}", "support", result["support_contribution"].values[0, at[int(r)]])
+    lines, own_maps = [], result["self_contribution"].values
+    for k, entry in enumerate(entries(result, target)):
+        r, position = entry.row, int(supports.index[entry.row])
+        frame.signed_map(f"support-{k}", "support", own_maps[r])
+        frame.signed_map(f"match-{k}", "support", result["support_contribution"].values[0, entry.match])
         frame.tile(
             f"support-{k}",
             alt=f"Support sample {support_name(position)} with what makes it a {classes[target]}",
@@ -215,18 +188,16 @@ def _ledger(
             link="sample",
             alt=f"Where {name} matches support sample {support_name(position)}",
         )
-        share = float(evidence[r]) / total
         lines.append(
             {
                 "id": str(position),
                 "tiles": [f"support-{k}", f"match-{k}"],
-                "cells": [support_name(position), classes[int(supports.label[r])], f"{share:.0%}"],
-                "value": float(evidence[r]),
-                "value_text": number(evidence[r]),
+                "cells": [support_name(position), classes[int(supports.label[r])], f"{entry.share:.0%}"],
+                "value": entry.evidence,
+                "value_text": number(entry.evidence),
             }
         )
-    s = sums(result)[target]
-    residual = float(result["residual"].values[0, 0])
+    s = class_sums(result)[target]
     frame.legend("support", title="share in the similarity, per pixel", target="the match", unit="score")
     frame.table(
         ["support sample", "class", "share"],
@@ -234,12 +205,12 @@ def _ledger(
         caption=f"What the logit of {classes[target]} consists of",
         tile_columns=["support", "match"],
         value_column="evidence",
-        limit=max(1e-6, float(np.abs(evidence).max(initial=0))),
+        limit=max(1e-6, float(np.abs(result["evidence"].values[0]).max(initial=0))),
         footer=[
-            ["evidence of all its support samples", number(s["evidence"])],
-            ["bias", number(s["bias"])],
-            ["residual: what the pixels leave open", number(residual)],
-            ["sum of bias and evidence", number(s["sum"])],
-            ["the network's logit", number(s["logit"])],
+            ["evidence of all its support samples", number(s.evidence)],
+            ["bias", number(s.bias)],
+            ["residual: what the pixels leave open", number(float(result["residual"].values[0, 0]))],
+            ["sum of bias and evidence", number(s.total)],
+            ["the network's logit", number(s.logit)],
         ],
     )

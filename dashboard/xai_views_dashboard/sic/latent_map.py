@@ -12,6 +12,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from xai_views.methods.sic.projection import FEWEST, neighbours_map, principal_axes
 from xai_views.samples import images
 from xai_views.views.plots import data_uri
 from xai_views_dashboard.core.page import caption
@@ -19,41 +20,12 @@ from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.sic.frame import support_name
 
 MOST = 2000
-FEWEST = 5  # points that t-SNE can arrange
 TIP = (
     '<div style="max-width:200px"><img src="@thumb" alt="" style="display:block;width:64px;image-rendering:pixelated">'
     "<div>@said</div></div>"
 )
 #: Data URIs of a population's pictures: made once for all visitors.
 _pictures: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
-
-
-def principal_axes(z: np.ndarray, supports: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Positions ``[N, 2]`` and ``[S, 2]`` on the first two principal axes of unit vectors, and the variance they hold."""
-
-    def unit(a: np.ndarray) -> np.ndarray:
-        return a / (np.linalg.norm(a, axis=1, keepdims=True) + 1e-12)
-
-    u = unit(z)
-    centre = u.mean(0)
-    _, s, axes = np.linalg.svd(u - centre, full_matrices=False)
-    two = np.zeros((2, z.shape[1]), z.dtype)  # a single sample has one axis only
-    two[: len(axes)] = axes[:2]
-    share = float((s[:2] ** 2).sum() / max((s**2).sum(), 1e-30))
-    return (u - centre) @ two.T, (unit(supports) - centre) @ two.T, share
-
-
-def neighbours_map(z: np.ndarray, supports: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
-    """t-SNE of the cosine distances, seeded: positions of samples and supports; no variance belongs to them."""
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    both = np.concatenate([z, supports]).astype(np.float64)
-    both /= np.linalg.norm(both, axis=1, keepdims=True) + 1e-12
-    tsne = TSNE(perplexity=min(30, (len(both) - 1) / 3), init="pca", random_state=0)
-    with threadpool_limits(1, "openmp"):  # threads that wait for a busy core make it many times slower
-        fitted = tsne.fit_transform(both)
-    return fitted[: len(z)], fitted[len(z) :], None
 
 
 class MapView(pn.viewable.Viewer):

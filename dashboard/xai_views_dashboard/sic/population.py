@@ -11,12 +11,12 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import XaiViewsError
+from xai_views.methods.sic.population import accuracy, figures
 from xai_views.samples import images
 from xai_views.views import Filmstrip, Listing
 from xai_views_dashboard.core.page import MUTED, caption
 from xai_views_dashboard.core.state import NONE
 from xai_views_dashboard.core.tasks import caller
-from xai_views_dashboard.sic import session as sic_data
 from xai_views_dashboard.sic.latent_map import MapView
 from xai_views_dashboard.sic.order import controls
 
@@ -49,7 +49,7 @@ class PopulationPanel:
     controls : list of viewables
         Order and filters.
     figures : dict or None
-        Columns per sample (see :func:`xai_views_dashboard.sic.session.figures`); None until all samples were observed.
+        Columns per sample (see :func:`xai_views.methods.sic.population.figures`); None until all samples were observed.
     """
 
     def __init__(self, app: Any) -> None:
@@ -167,9 +167,9 @@ class PopulationPanel:
     def _compute(self) -> None:
         session, population = self.app.session, self.app.session.population
         if population.ready.done() and not self._trouble():
-            self.figures = sic_data.figures(session.model, session.supports, population.z, population.label)
+            self.figures = figures(session.model, session.supports, population.z, population.label)
             if self._own is None:
-                own = sic_data.figures(session.model, session.model.supports, population.z, population.label)
+                own = figures(session.model, session.model.supports, population.z, population.label)
                 self._own = accuracy(own["right"])
 
     def _fill(self) -> None:
@@ -259,9 +259,3 @@ class PopulationPanel:
             view.current = i if inside else -1
         self.listing.selected = self.app.session.population.names[i] if inside else ""
         self.map.follow()
-
-
-def accuracy(right: np.ndarray) -> float:
-    """Share of right predictions among the samples with a label."""
-    known = right[right >= 0]
-    return float(known.mean()) if len(known) else float("nan")

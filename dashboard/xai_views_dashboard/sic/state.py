@@ -6,10 +6,9 @@ from typing import Any
 
 import param
 
+from xai_views.methods.sic.support_sets import RULES, UNCHANGED
 from xai_views_dashboard.core.state import NONE, AppState
 
-#: The rules that the library offers; a copy, so that the state needs no torch.
-RULES = ("model", "k-means", "compact", "diverse", "random")
 SORTS = ("order", "class", "confidence", "margin", "concentration", "distance")
 SHOWN = ("all", "right", "wrong")
 
@@ -44,7 +43,7 @@ class SicState(AppState):
     @property
     def edited(self) -> bool:
         """Whether the support set differs from the model's own."""
-        return self.edits() != {"per_class": 0, "rule": "model", "excluded": [], "added": []}
+        return self.edits() != UNCHANGED
 
     def checked(self, key: str, value: Any) -> Any:
         """Bound what an address may add to the support set."""

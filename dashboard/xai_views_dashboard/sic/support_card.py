@@ -10,7 +10,8 @@ import numpy as np
 import panel as pn
 
 from xai_views.errors import XaiViewsError
-from xai_views.models import evidence
+from xai_views.methods.sic.ledger import own_sum
+from xai_views.methods.sic.population import similarities
 from xai_views.views import colour
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.pictures import composed, png
@@ -80,19 +81,21 @@ class SupportCard(pn.viewable.Viewer):
         if np.isnan(values).any():
             values = self._maps.get(key)
             if values is None:
-                self._compute(supports.take([row]), key, z)
+                self._compute(row, key, z)
         self.text = self.words(row, values, z)
         self._pane.object = self._html(row, values)
 
-    def _compute(self, one: Any, key: str, z: np.ndarray | None) -> None:
-        """Ask for the map of a support that the checkpoint does not hold; one image."""
+    def _compute(self, row: int, key: str, z: np.ndarray | None) -> None:
+        """Take the map of a support that the checkpoint does not hold from the explanation in view."""
+        session, s = self.app.session, self.app.state
+        ask = session.ask(s.target, s.against, s.colours)
 
         async def compute() -> None:
             try:
-                done = await asyncio.wrap_future(self.app.session.completed(one))
+                result = await session.explain(s.sample, ask, priority=1)
             except (XaiViewsError, asyncio.CancelledError):
                 return
-            self._maps[key] = done.self_contribution[0]
+            self._maps[key] = result["self_contribution"].values[row]
             supports = self.app.session.supports
             if self.row is not None and self.row < len(supports) and supports.keys[self.row] == key:
                 self.show(self.row, z)
@@ -103,21 +106,18 @@ class SupportCard(pn.viewable.Viewer):
         """Return the numbers of a support in sentences."""
         supports, model = self.app.session.supports, self.app.model
         name, c = support_name(int(supports.index[row])), int(supports.label[row])
-        norm = float(np.linalg.norm(supports.vectors[row]))
-        text = f"Support sample {name} of class {model.classes[c]}: |V| = {norm:.4f}. "
+        own = own_sum(supports.vectors[row], np.zeros(0) if values is None else values)
+        text = f"Support sample {name} of class {model.classes[c]}: |V| = {own.norm:.4f}. "
         if values is None:
             text += "Its own map is computed when it is chosen. "
+        elif not values.any():
+            text += "The training samples are not at hand, so its picture is grey and its own map empty. "
         else:
-            against = float(values[values < 0].sum(dtype=np.float64))
-            text += (
-                f"Its own map adds up to {float(values.sum(dtype=np.float64)):.4f}, "
-                f"of which {number(against)} is negative. "
-            )
+            text += f"Its own map adds up to {own.total:.4f}, of which {number(own.negative)} is negative. "
         if z is not None:
-            score = float(evidence.scores(z, supports.vectors[[row]])[0, 0]) / model.module.temperature
-            cosine = float(evidence.cosines(z, supports.vectors[[row]])[0, 0])
+            evidence, cosine = (float(v[row]) for v in similarities(model, supports, z))
             text += (
-                f"It gives the sample in view {number(score)} of evidence for {model.classes[c]} "
+                f"It gives the sample in view {number(evidence)} of evidence for {model.classes[c]} "
                 f"(cosine {cosine:.3f})."
             )
         return text.strip()

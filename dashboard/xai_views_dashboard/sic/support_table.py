@@ -9,14 +9,15 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.models import evidence
+from xai_views.methods.sic.observation import logits
+from xai_views.methods.sic.population import similarities
 from xai_views.views import Listing
 from xai_views.views.plots import data_uri
-from xai_views_dashboard.sic import session as sic_data
 from xai_views_dashboard.sic.candidates import pair
 from xai_views_dashboard.sic.frame import support_name
 
 ALL, EXPLAINED = -2, -1
+NUMBERS = ("evidence", "cosine")
 
 COLUMNS = [
     {"key": "picture", "title": "", "kind": "image"},
@@ -74,8 +75,7 @@ class SupportTable(pn.viewable.Viewer):
         """The class that the page explains."""
         if self.app.state.target >= 0 or self.z is None:
             return max(self.app.state.target, 0)
-        found = sic_data.figures(self.app.model, self.app.session.supports, self.z, np.full(1, -1))
-        return int(found["predicted"][0])
+        return int(logits(self.app.model, self.app.session.supports, self.z)[0].argmax())
 
     @property
     def target(self) -> int:
@@ -103,10 +103,7 @@ class SupportTable(pn.viewable.Viewer):
         supports, model = self.app.session.supports, self.app.model
         which = self.explained if self.which.value == EXPLAINED else self.which.value
         rows = np.arange(len(supports)) if which == ALL else supports.of_class(which)
-        known = {"evidence": np.full(len(supports), None), "cosine": np.full(len(supports), None)}
-        if z is not None:
-            score = evidence.scores(z, supports.vectors)[0] / model.module.temperature
-            known = {"evidence": score, "cosine": evidence.cosines(z, supports.vectors)[0]}
+        known = {} if z is None else dict(zip(NUMBERS, similarities(model, supports, z), strict=True))
         words = "all classes" if which == ALL else f"class {model.classes[which]}"
         self.listing.label = f"{len(rows)} support sample{'' if len(rows) == 1 else 's'} of {words}"
         self.listing.rows = [
@@ -115,7 +112,7 @@ class SupportTable(pn.viewable.Viewer):
                 "picture": self._picture(r),
                 "support": support_name(int(supports.index[r])),
                 "class": model.classes[int(supports.label[r])],
-                **{k: None if z is None else float(v[r]) for k, v in known.items()},
+                **{k: float(known[k][r]) if known else None for k in NUMBERS},
             }
             for r in rows
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from html import escape
 from typing import Any
 
@@ -12,16 +11,16 @@ import panel as pn
 import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
+from xai_views.methods.sic.support_sets import RULES, UNCHANGED, support_set
+from xai_views.methods.sic.what_if import WhatIf
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.sic.candidates import Candidates
-from xai_views_dashboard.sic.edits import Effects, adding, excluding, later, when_done
-from xai_views_dashboard.sic.state import RULES
+from xai_views_dashboard.sic.edits import adding, effect_words, excluding, later, when_done
 from xai_views_dashboard.sic.support_card import SupportCard
 from xai_views_dashboard.sic.support_table import SupportTable
 
 MOST = 10  # supports per class that the slider offers
-MODELS_OWN = {"per_class": 0, "rule": "model", "excluded": [], "added": []}
 OWN = (
     "These are the model's own support samples; exclude, replace or add one, or change their number or rule, "
     "and the effect on this sample and on the test accuracy is written here."
@@ -47,7 +46,8 @@ class SupportPanel(pn.viewable.Viewer):
     def __init__(self, app: Any) -> None:
         super().__init__()
         self.app = app
-        self.effects = Effects(app.session)
+        population = app.session.population
+        self.what_if = WhatIf(app.model, population.z, population.label)
         self.table = SupportTable(app, self.refresh)
         self.card = SupportCard(app)
         self.candidates = Candidates(app, self._buttons)
@@ -87,7 +87,7 @@ class SupportPanel(pn.viewable.Viewer):
         self.add.on_click(lambda _: self._add())
         self.undo.on_click(lambda _: state.undo())
         self.redo.on_click(lambda _: state.redo())
-        self.reset.on_click(lambda _: state.edit(**MODELS_OWN))
+        self.reset.on_click(lambda _: state.edit(**UNCHANGED))
         self.count.param.watch(lambda e: self._writing or self._edit(per_class=e.new), "value_throttled")
         self.rule.param.watch(lambda e: self._writing or self._edit(rule=e.new), "value")
 
@@ -110,10 +110,10 @@ class SupportPanel(pn.viewable.Viewer):
             self.app.state.edit(**changes)
 
     async def _prepare(self, edits: dict, changes: dict) -> None:
-        """Let a copy of the session choose, which fills the caches, then change the state."""
-        problem = ""
+        """Choose the supports, which are kept, then change the state."""
+        problem, session = "", self.app.session
         try:
-            await asyncio.to_thread(copy.copy(self.app.session).edit, **edits)
+            await asyncio.to_thread(support_set, session.model, session.method.ask(**edits))
         except XaiViewsError as e:
             problem = str(e)
         on_page(lambda: self._chosen_by_rule(changes, problem))
@@ -163,7 +163,8 @@ class SupportPanel(pn.viewable.Viewer):
         """Say what the edited support set changes for this sample and for the test set."""
         if not self.app.state.edited:
             return OWN
-        return self.effects.of(self._z(), self.app.state.target).sentence(self.app.model.classes)
+        effect = self.what_if.effect(self.app.session.supports, self._z(), self.app.state.target)
+        return effect_words(effect, self.app.model.classes)
 
     def _say(self, text: str) -> None:
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'

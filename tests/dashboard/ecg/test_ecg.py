@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from xai_views import apps, open_model, open_samples
+from xai_views import apps, explain, open_model, open_samples
 from xai_views.errors import XaiViewsError
+from xai_views.methods.ecg_clusters.ledger import ledger
 from xai_views.models import passes
 from xai_views_dashboard.ecg.app import EcgApp
-from xai_views_dashboard.ecg.edits import edited, sentence
 from xai_views_dashboard.ecg.frame import binned
 from xai_views_dashboard.ecg.ledger import rows_of, swatch
 from xai_views_dashboard.ecg.session import EcgSession
 from xai_views_dashboard.ecg.state import EcgState, checked_edit
-from xai_views_dashboard.ecg.survey import surveyed
+from xai_views_dashboard.ecg.touch import sentence
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,12 @@ def test_the_ledger_is_a_bill_that_adds_up(app):
         app.state.sample = i
         result = app.result()
         truth = app.session.truth(i)[0].any(0)
-        rows, close = rows_of(result, app.names_of(result), truth)
-        total = close["bias"] + sum(r["part"] for r in rows) + close["padding"] + close["residual"]
-        assert total == pytest.approx(close["logit"], abs=1e-4)
-        assert abs(close["residual"]) < 1e-4
-        assert rows[-1]["sum"] == pytest.approx(close["bias"] + sum(r["part"] for r in rows))
+        bill = ledger(result, truth)
+        rows = rows_of(bill, app.names_of(result))
+        assert bill.bias + bill.clusters + bill.padding + bill.residual == pytest.approx(bill.logit, abs=1e-4)
+        assert abs(bill.residual) < 1e-4
+        assert bill.clusters == pytest.approx(sum(r["part"] for r in rows))
+        assert rows[-1]["sum"] == pytest.approx(bill.bias + bill.clusters)
         assert sum(r["share"] for r in rows) == pytest.approx(1)
         if truth.any():
             assert sum(r["truth"] for r in rows) == pytest.approx(1, abs=0.01)
@@ -102,11 +105,69 @@ def test_muting_costs_one_pass_and_undo_none(app):
     assert "edited" in muted.name
     assert "edited" in muted.text
     app.state.sample = 2
-    assert float(app.result()["logit"].values[0, 2]) < 5.3, "the result is of the edited record"
+    result = app.result()
+    assert float(result["logit"].values[0, 2]) < 5.3, "the result is of the edited record"
+    assert list(result["sample"].values) == [app.session.names[2]], "which it names itself"
+    assert json.loads(result.attrs["parameters"])["edits"] == [{"kind": "mute", "lead": 7}]
     assert app.state.undo()
     assert app.state.edits_made == plain
     assert record(app, 2).signal[7].any()
     assert passes.snapshot()["forward"] - before == 1
+
+
+EDITS = [
+    {"kind": "mute", "lead": 7},
+    {"kind": "silence", "lead": -1, "start": 2.0, "stop": 2.5},
+    {"kind": "blend", "lead": -1, "start": 4.0, "stop": 4.6, "record": "ecg-test-00009", "from": 3.0},
+]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"shown": "contribution", "fade": "ensemble", "ablated": [1, 4]},
+        {"edits_made": EDITS},
+        {"mode": "own", "k": 5, "edits_made": EDITS[1:], "target": 3},
+        {"shown": "attribution", "attribution": "integrated gradients", "edits_made": EDITS[2:]},
+    ],
+    ids=["codebook", "edits", "own", "attribution"],
+)
+@pytest.mark.parametrize("name", ["ecg-resnet", "ecg-sic"])
+def test_what_the_page_shows_can_be_asked_for_again(name, state):
+    model, samples = apps.opened(name)
+    app = EcgApp(model, samples, sample=2, **state)
+    shown = record(app, 2)
+    result = app.result()
+    back = explain(
+        name, samples.isel(sample=[2]), result.attrs["method"], **json.loads(result.attrs["parameters"])
+    )
+    assert set(back.data_vars) == set(result.data_vars)
+    for v in back.data_vars:
+        np.testing.assert_array_equal(back[v], result[v], err_msg=v)
+    for a in ("model_sha256", "samples_sha256", "parameters", "seed", "exact"):
+        assert back.attrs[a] == result.attrs[a], a
+    np.testing.assert_array_equal(shown.cluster[0], back["cluster"].values[0])
+
+
+def test_what_is_drawn_is_what_the_network_saw(app):
+    app.state.sample = 2
+    app.state.edit(edits_made=EDITS)  # of the record in view
+    drawn, length = record(app, 2).signal, app.session.length(2)
+    assert not drawn[:, length:].any()
+    assert np.abs(drawn - app.session.image(2)).max() > 0.1
+    seen = app.session.method.observe(app.model, drawn[None], [app.session.ask(app.state, 2)], [None])[
+        0
+    ].variants[()]
+    np.testing.assert_array_equal(app.result()["logit"].values[0], seen.logit)
+
+
+def test_edits_are_in_seconds_also_for_a_model_that_counts_in_steps(opened):
+    model = replace(opened[0], rate=None, folder=None, name="no rate")
+    app = EcgApp(model, opened[1].isel(sample=slice(2, 10)))
+    edits = [*EDITS[:2], EDITS[2] | {"record": app.session.names[3]}]
+    with_rate = EcgApp(*opened).session
+    there = with_rate.touched(2, [*EDITS[:2], EDITS[2] | {"record": "ecg-test-00005"}])
+    np.testing.assert_array_equal(app.session.touched(0, edits), there)
 
 
 def test_muting_the_leads_that_carry_the_evidence_counts_more_than_others(app):
@@ -115,25 +176,14 @@ def test_muting_the_leads_that_carry_the_evidence_counts_more_than_others(app):
     for i in range(2, 60, 5):
         for name, leads in (("anterior", (6, 7, 8, 9)), ("limb", (0, 1, 3, 4))):
             edits = [{"kind": "mute", "lead": n} for n in leads]
-            ask = app.session.ask(app.state, i, targets=(2,))
+            ask = app.session.ask(app.state, i, targets=[2])
             one = asyncio.run(app.session.explain(i, ask))["logit"].values[0, 2]
             two = asyncio.run(app.session.explain_edited(i, edits, ask))["logit"].values[0, 2]
             fall[name].append(float(one - two))
     assert np.mean(np.array(fall["anterior"]) > np.array(fall["limb"])) > 0.9
 
 
-def test_edits():
-    signal = np.random.default_rng(0).normal(0, 1, (2, 100)).astype(np.float32)
-    other = np.arange(200, dtype=np.float32).reshape(2, 100)
-    silent = edited(signal, [{"kind": "silence", "lead": 1, "start": 0.2, "stop": 0.5}], 100)
-    np.testing.assert_allclose(np.diff(silent[1, 20:50], 2), 0, atol=1e-6)
-    np.testing.assert_array_equal(silent[0], signal[0])
-    np.testing.assert_array_equal(silent[1, :20], signal[1, :20])
-    blend = {"kind": "blend", "lead": -1, "start": 0.1, "stop": 0.4, "record": "b", "from": 0.5}
-    mixed = edited(signal, [blend], 100, {"b": other}.__getitem__)
-    np.testing.assert_allclose(mixed[:, [10, 39]], signal[:, [10, 39]], atol=1e-5)
-    np.testing.assert_array_equal(mixed[:, 40:], signal[:, 40:])
-    assert not edited(signal, [{"kind": "mute", "lead": -1}], 100).any()
+def test_edits_in_words_and_in_addresses():
     assert "II muted" in sentence({"kind": "mute", "lead": 1}, ["I", "II"])
     for wrong in (
         {"kind": "cut"},
@@ -168,20 +218,20 @@ def test_the_address_holds_the_state_and_refuses_nonsense(app):
 
 
 def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
-    found = surveyed(app.session).result(120)
-    assert surveyed(app.session).result() is found
+    found = app.session.surveyed().result(120)
+    assert app.session.surveyed().result() is found
     assert found.proportion.shape == (150, app.session.book.k)
     np.testing.assert_allclose(found.proportion.sum(1), 1)
     app.state.sample = 11
     result = app.result()
-    np.testing.assert_allclose(found.proportion[11], result["proportion"].values[0], atol=1e-6)
-    np.testing.assert_allclose(found.logit[11], result["logit"].values[0], atol=1e-4)
+    np.testing.assert_array_equal(found.proportion[11], result["proportion"].values[0])
+    np.testing.assert_array_equal(found.logit[11], result["logit"].values[0])
     assert (found.predicted == found.label).mean() > 0.9
 
 
 def test_the_list_filters_and_the_arrow_keys_follow(app):
     panel = app.records
-    panel.take(surveyed(app.session).result(120))
+    panel.take(app.session.surveyed().result(120))
     panel.filter.value = "errors"
     wrong = [r["id"] for r in panel.listing.rows]
     assert 0 < len(wrong) < 30
@@ -244,9 +294,9 @@ def test_an_own_record_is_taken_and_bad_ones_are_a_sentence(app):
 
 
 def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
-    from xai_views_dashboard.ecg import session as ecg_data
     from xai_views.errors import XaiViewsError
     from xai_views.samples import signal_dataset
+    from xai_views_dashboard.ecg import session as ecg_data
 
     rng = np.random.default_rng(0)
     slow = signal_dataset(rng.normal(size=(20, 2, 3600)).astype(np.float32), 1.0, ["I", "II"])

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from xai_views import open_model, open_samples
+from xai_views.errors import MethodError
+from xai_views.methods.ecg_clusters import controls
+from xai_views.methods.ecg_clusters.forest import finished
+from xai_views.methods.ecg_clusters.survey import correlations
 from xai_views.samples.sets.ecg.composing import CLASSES
 from xai_views.samples.sets.ecg.mixed import RECORDS
 from xai_views_dashboard.ecg.app import EcgApp
-from xai_views_dashboard.ecg.forest import judged
 from xai_views_dashboard.ecg.records import WRONG
-from xai_views_dashboard.ecg.survey import Survey, surveyed
-from xai_views_dashboard.ecg.tables import correlations
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def app(opened):
 
 @pytest.fixture(scope="module")
 def found(opened):
-    return surveyed(EcgApp(*opened).session).result(300)
+    return EcgApp(*opened).session.surveyed().result(300)
 
 
 def draw(app, i: int):
@@ -60,16 +61,6 @@ def test_an_error_is_an_answer_that_is_none_of_the_labels(app, found):
     assert wrong == {n for n, right in zip(app.session.names, own, strict=True) if not right}
     assert sum(own) > 0
     assert f"{sum(own)} of 60 labelled ones answered with one of their labels" in panel.words.object
-
-
-def test_a_record_without_a_label_is_no_error():
-    logit = np.eye(3)[[0, 1, 2, 0]]
-    known = [frozenset({0, 1}), frozenset({0}), frozenset(), frozenset({2, 1})]
-    found = Survey(logit, logit, logit, np.zeros(4), known, [])
-    assert found.against(found.predicted).tolist() == [False, True, False, True]
-    assert found.label.tolist() == [0, 0, -1, 1]
-    assert found.labelled.tolist() == [True, True, False, True]
-    assert found.several
 
 
 def test_the_known_evidence_is_that_of_the_explained_class(app):
@@ -105,7 +96,7 @@ def test_the_result_says_all_labels_or_none_but_never_one_of_two(app):
 
 
 def test_correlations_with_labels_count_each_label(app, found):
-    answer = correlations(found, "spearman", "none", "label", len(CLASSES))
+    answer = correlations(found, "spearman", "none", "label")
     assert answer.n == 60
     share = found.proportion[:, 0]
     wide = np.array([CLASSES[3] in c for c, _ in RECORDS], float)
@@ -115,8 +106,6 @@ def test_correlations_with_labels_count_each_label(app, found):
 
 
 def test_forests_learn_what_the_network_says_and_are_not_scored_on_labels(app, found, monkeypatch):
-    from xai_views.methods.ecg_clusters import controls, forest
-
     seen = {}
 
     def kept(features, predicted, label, score, **known):
@@ -125,12 +114,10 @@ def test_forests_learn_what_the_network_says_and_are_not_scored_on_labels(app, f
         return "done"
 
     def none(model):
-        from xai_views.errors import XaiViewsError
+        raise MethodError("not drawn anew here.")
 
-        raise XaiViewsError("not drawn anew here.")
-
-    monkeypatch.setattr(forest, "surrogates", kept)
+    monkeypatch.setattr(controls, "surrogates", kept)
     monkeypatch.setattr(controls, "untrained", none)
-    assert app.session.kernel.run(lambda p: (yield from judged(app.session, found, p))).result(300) == "done"
+    assert finished(controls.judged(app.model, app.session.population.samples, found)) == "done"
     assert seen["label"] is None
     np.testing.assert_array_equal(seen["predicted"], found.predicted)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import io
 import re
 import time
 
 import numpy as np
-import panel_material_ui as pmui
 import pytest
 from PIL import Image
 
 from xai_views.errors import XaiViewsError
 from xai_views.samples import fit
+from xai_views.views import patches
 from xai_views_dashboard.panels import upload
-from xai_views_dashboard.panels.upload import MAX_BYTES, MOST_NAME, ImageInput, changes
+from xai_views_dashboard.panels.upload import MAX_BYTES, MOST_NAME, changes
 
 
 def encoded(size=(40, 20), kind="PNG", mode="RGB", seed=0) -> bytes:
@@ -142,37 +141,14 @@ async def test_a_huge_file_is_neither_kept_nor_taken(open_app):
 
 async def test_however_it_was_received_a_large_file_is_not_taken(open_app, monkeypatch):
     """The bound that holds when Panel no longer calls what ``ImageInput`` overrides."""
-    monkeypatch.delattr(ImageInput, "_process_chunk")
-    monkeypatch.delattr(ImageInput, "_flush_buffer")
+    monkeypatch.delattr(patches.BoundedFileInput, "_process_chunk")
+    monkeypatch.delattr(patches.BoundedFileInput, "_flush_buffer")
     app = open_app()
     await send(app, b"\x89PNG\r\n" + bytes(12_000_000), "huge.png", chunk=2_000_000)
     assert "more than 10 MB" in trouble(app)
     await app.upload.take(["one", "two"], "x.png")
     assert "came as list" in trouble(app)
     assert not app.session.uploads
-
-
-def test_panel_still_calls_what_bounds_an_upload():
-    """Canary: ``ImageInput`` overrides methods of panel-material-ui that are not public."""
-    base = pmui.FileInput
-    for name in ("_handle_msg", "_process_chunk", "_flush_buffer"):
-        assert callable(getattr(base, name, None)), (
-            f"panel-material-ui's FileInput no longer has {name}: bound what it holds of an upload anew in "
-            "panels/upload.py, ImageInput"
-        )
-    calls = inspect.getsource(base._handle_msg)
-    assert "self._process_chunk(msg)" in calls, (
-        "FileInput._handle_msg no longer passes pieces to _process_chunk"
-    )
-    assert "self._flush_buffer()" in calls, (
-        "FileInput._handle_msg no longer ends an upload with _flush_buffer"
-    )
-    held = base()
-    assert held._buffer == [], "FileInput no longer keeps whole files in _buffer"
-    assert held._file_buffer == {}, "FileInput no longer keeps pieces in _file_buffer"
-    piece = {"name": "a", "chunk": 1, "total_chunks": 2, "mime_type": "", "data": b"12"}
-    held._process_chunk(piece)
-    assert held._file_buffer["a"]["chunks"] == {1: b"12"}
 
 
 def held(widget) -> int:

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import panel as pn
 import pytest
 import yaml
-from panel.util import edit_readonly
 
 from xai_views import catalogue
 from xai_views.errors import XaiViewsError
+from xai_views.views import patches
 from xai_views_dashboard.core import page as theme
 from xai_views_dashboard.shell import opening, previews, serving
 from xai_views_dashboard.shell import start_page as index
@@ -122,11 +122,11 @@ def test_the_policy_allows_this_host_only():
 
 
 def test_the_websocket_does_not_wait(monkeypatch):
-    serving.patch()
+    patches.no_delay()
     calls = []
     handler = SimpleNamespace(set_nodelay=calls.append)
     with pytest.raises(AttributeError):  # what it wraps needs a real connection
-        serving.WSHandler.open(handler)
+        patches.WSHandler.open(handler)
     assert calls == [True]
 
 
@@ -176,7 +176,7 @@ def lets_in(known, user: str, password: str) -> bool:
     handler = SimpleNamespace(application=type("Application", (), {})())
     pn.state._server_config[handler.application] = {"basic_auth": known}
     try:
-        return serving.BasicLoginHandler._validate(handler, user, password)
+        return patches.BasicLoginHandler._validate(handler, user, password)
     finally:
         del pn.state._server_config[handler.application]
 
@@ -493,7 +493,7 @@ def test_no_page_is_told_of_the_messages_of_all_pages():
     shell = theme.page("Birds", "text")
     told = []
     shell.param.watch(told.append, "busy")
-    with edit_readonly(pn.state):
+    with patches.edit_readonly(pn.state):
         for busy in (True, False):
             pn.state.busy = busy
     assert told == []

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import param
 
-from xai_views_dashboard.sic.session import figures
+from xai_views.methods.sic.population import figures
 
 
 def z_of(app) -> np.ndarray:

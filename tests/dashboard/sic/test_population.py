@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 
 from xai_views.errors import XaiViewsError
+from xai_views.methods.sic.population import accuracy, figures
 from xai_views.models import passes
 from xai_views.samples import dataset
 from xai_views_dashboard.core import session, tasks
 from xai_views_dashboard.sic import session as sic_data
-from xai_views_dashboard.sic.latent_map import neighbours_map, principal_axes
-from xai_views_dashboard.sic.population import accuracy
-from xai_views_dashboard.sic.session import figures
 from xai_views_dashboard.sic.state import SORTS
 
 
@@ -73,7 +71,7 @@ def waiting(toy, samples, monkeypatch):
 
 
 def observe(app, population, rows=slice(None)) -> None:
-    from xai_views.methods.sic.method import latent_vectors
+    from xai_views.methods.sic import latent_vectors
     from xai_views.samples import images
 
     index = np.arange(population.n)[rows]
@@ -340,23 +338,6 @@ def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_asked_fo
     assert "The two axes hold" not in view.words.object
     app.state.sample = 3
     assert view._ring.data["x"] == [view._points.data["x"][3]]
-
-
-def test_projections():
-    rng = np.random.default_rng(0)
-    z, supports = rng.normal(size=(20, 6)), rng.normal(size=(4, 6))
-    xy, support_xy, share = principal_axes(z, supports)
-    assert xy.shape == (20, 2)
-    assert support_xy.shape == (4, 2)
-    assert 0 < share <= 1
-    np.testing.assert_allclose(principal_axes(3 * z, supports)[0], xy, atol=1e-9)  # directions only
-    np.testing.assert_allclose(principal_axes(z, z[:2])[1], xy[:2], atol=1e-9)
-    for few in (1, 2):
-        assert np.isfinite(principal_axes(z[:few], supports)[0]).all()
-        assert principal_axes(z[:few], supports)[0].shape == (few, 2)
-    first, again = neighbours_map(z, supports), neighbours_map(z, supports)
-    np.testing.assert_array_equal(first[0], again[0])
-    assert first[1].shape == (4, 2)
 
 
 def test_what_bokeh_draws_is_changed_while_the_page_is_locked(open_app, monkeypatch):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from concurrent.futures import Future
 
 import numpy as np
 import pytest
 from support_hands import choose, choose_candidate, pairs, press, slide, words, z_of
 
+from xai_views.methods.sic import WhatIf
+from xai_views.methods.sic.population import figures
 from xai_views.models import Latents, evidence, passes
 from xai_views_dashboard.core.pictures import composed
-from xai_views_dashboard.sic.edits import Effects, class_of, excluding
-from xai_views_dashboard.sic.session import figures
+from xai_views_dashboard.sic.edits import class_of, excluding
 from xai_views_dashboard.sic.support_table import ALL, EXPLAINED
 
 
@@ -53,11 +53,13 @@ def test_the_sentence_follows_sample_and_class(open_app):
 
 def test_a_worse_set_is_less_accurate(open_app):
     app = open_app()
-    own = Effects(app.session).of(None).accuracy.before
+    population = app.session.population
+    what_if = WhatIf(app.model, population.z, population.label)
+    own = what_if.effect(app.model.supports).accuracy.before
     assert own > 0.5
     label = app.model.supports.label
     app.state.edit(excluded=[int(i) for i in app.model.supports.index[label == 0]])
-    effect = app.supports.effects.of(None)
+    effect = what_if.effect(app.session.supports)
     assert effect.accuracy.after < own
     assert effect.accuracy.before == own
     assert effect.moved > 0
@@ -66,13 +68,17 @@ def test_a_worse_set_is_less_accurate(open_app):
         excluded=[int(i) for i in app.model.supports.index],
         added=[[int(i), int(c + 1) % 3] for i, c in zip(app.model.supports.index, label, strict=True)],
     )
-    assert app.supports.effects.of(None).accuracy.after < 0.5
-    assert f"→ {app.supports.effects.of(None).accuracy.after:.3f}" in words(app)
+    effect = what_if.effect(app.session.supports)
+    assert effect.accuracy.after < 0.5
+    assert f"→ {effect.accuracy.after:.3f}" in words(app)
 
 
-def test_before_all_samples_are_observed_it_says_so(open_app, monkeypatch):
+def test_before_all_samples_are_observed_it_says_so(open_app):
     app = open_app()
-    monkeypatch.setattr(app.session.population, "ready", Future())
+    population = app.session.population
+    z = population.z.copy()
+    z[5:] = np.nan
+    app.supports.what_if = WhatIf(app.model, z, population.label)
     choose(app)
     press(app.supports.exclude)
     assert "accuracy follows" in words(app)
@@ -197,9 +203,9 @@ def test_the_map_of_an_added_support_is_computed_when_it_is_chosen(open_app):
                 break
 
     asyncio.run(turn())
-    norm = re.search(r"\|V\| = (\S+)\. ", app.supports.card.text)[1]
+    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), ", app.supports.card.text)
     assert app.supports.card._pane.object.count("data:image/png") == 2
-    assert float(norm) > 0
+    assert float(found[2]) == pytest.approx(float(found[1]), abs=1e-3)
 
 
 def test_two_pages_do_not_see_each_others_edits(open_app):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from support_hands import choose, choose_candidate, logits, pairs, press, slide, words, z_of
 
+from xai_views.methods.sic import support_sets
+from xai_views.methods.sic.population import nearest_training
 from xai_views.models import evidence
 from xai_views_dashboard.sic import edits as sic_edits
-from xai_views_dashboard.sic.edits import nearest_training
 from xai_views_dashboard.sic.support_table import ALL
 
 
@@ -192,14 +193,13 @@ def test_undo_and_redo_restore_exactly(open_app):
 def test_a_slow_choice_is_made_beside_the_event_loop(open_app, monkeypatch):
     import threading
 
-    from xai_views_dashboard.sic import session as sic_data
-
     app, threads = open_app(), []
-    inner = sic_data.select
+    inner = support_sets.select
     monkeypatch.setattr(
-        sic_data, "select", lambda *a, **k: threads.append(threading.current_thread()) or inner(*a, **k)
+        support_sets, "select", lambda *a, **k: threads.append(threading.current_thread()) or inner(*a, **k)
     )
-    sic_data._selected.cache_clear()
+    support_sets._selected.cache_clear()
+    support_sets._made.cache_clear()
 
     async def turn() -> None:
         slide(app, 6)
@@ -221,3 +221,21 @@ def test_a_slow_choice_is_made_beside_the_event_loop(open_app, monkeypatch):
 
 
 # -- what is said ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"), [({"added": [[5, 0]]}, "training position 5"), ({"added": [[105, 3]]}, "class 3")]
+)
+def test_a_set_that_cannot_be_is_said_and_left_out(open_app, edits, said):
+    app = open_app(**edits)
+    assert said in app.problem
+    assert not app.state.edited
+    assert not app.state.can_undo
+    assert app.session.supports == app.model.supports
+    position, _ = choose(app)
+    app.state.edit(excluded=[position])
+    assert app.problem == ""
+    app.state.edit(**edits)
+    assert said in app.problem
+    assert app.state.excluded == [position]
+    assert app.state.added == []

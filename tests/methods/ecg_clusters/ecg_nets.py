@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from xai_views import open_model
+from xai_views.engine.clusters.codebook import Codebook
+from xai_views.methods.ecg_clusters.fit import Fitted, finished, fit
 from xai_views.samples import signal_dataset
 
 LEADS, RATE, CELL, DEEP = ("I", "II", "V1"), 100.0, 16, 64
@@ -72,3 +74,29 @@ def noisy(n: int = 2, seed: int = 0, length: int = STEPS) -> np.ndarray:
     x = np.random.default_rng(seed).normal(0, 0.5, (n, 3, STEPS)).astype(np.float32)
     x[..., length:] = 0
     return x
+
+
+def fitted(model, samples, ask, **options) -> Fitted:
+    """A codebook with the taps, weights, K and seed of an ask."""
+    wish = {n: getattr(ask, n) for n in ("k", "taps", "weights", "seed")}
+    return finished(fit(model, samples, **wish, **options))
+
+
+def run(observing) -> tuple[list, list]:
+    """Observations, and what was said on the way to them."""
+    said = []
+    while True:
+        try:
+            said.append(next(observing))
+        except StopIteration as end:
+            return end.value, said
+
+
+def silence(lead: int, start: float, stop: float, fill: str = "line") -> dict:
+    """An edit."""
+    return {"kind": "silence", "lead": lead, "start": start, "stop": stop, "fill": fill}
+
+
+def by(book: Fitted | Codebook, **more) -> dict:
+    """Parameters of an ask by a codebook."""
+    return {"mode": "codebook", "codebook": book if isinstance(book, Fitted) else Fitted(book), **more}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from xai_views import open_model
+from xai_views.contract.method import Progress
 from xai_views.errors import MethodError, XaiViewsError
 from xai_views.methods.ecg_clusters.attribution import METHODS, attribute
 from xai_views.methods.ecg_clusters.method import EcgClustersMethod
-from xai_views.methods.ecg_clusters.observation import EcgAsk
 from xai_views.models.heads import find_head
 
 from ..nave_nets import counted
-from .ecg_nets import RATE, STEPS, TAPS, local, noisy
+from .ecg_nets import RATE, STEPS, TAPS, local, noisy, run, silence
 
 DTYPES = [torch.float32, torch.float64]
 METHOD = EcgClustersMethod()
@@ -108,7 +106,7 @@ def test_the_batch_is_no_matter(name):
     ],
 )
 def test_passes(name, forward, backward):
-    """Two records of 640 steps; windows of 128 every 64. On top: what is said of zeros, and of the records."""
+    """Two records of 640 steps; windows of 128 every 64. On top: what is said of each record, and of zeros."""
     model, x = local(), noisy(2)
     seen = []
     with counted(model) as spent:
@@ -121,11 +119,12 @@ def test_passes(name, forward, backward):
             window=1.28,
             progress=lambda done, total: seen.append((done, total)),
         )
-    assert spent["forward"] == forward + 1 + 2
+    assert spent["forward"] == forward + 2 * 2
     assert spent["backward"] == backward
     if name == "occlusion":
         assert spent["forward_calls"] < 20, "windows share calls"
     assert seen == sorted(seen)
+    assert {total for _, total in seen} == {spent["forward"]}
     assert all(done < total for done, total in seen)
 
 
@@ -136,39 +135,50 @@ def test_progress_may_stop():
     model = local()
     with counted(model) as spent, pytest.raises(KeyboardInterrupt):
         attribute(model, noisy(1), [0], "occlusion", progress=no)
-    assert spent["forward"] == 1, "what is said of zeros"
+    assert spent["forward"] == 0
 
 
 # --- in the method ---------------------------------------------------------------------------------------------
 
 
-def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once():
+def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once(monkeypatch):
+    monkeypatch.setattr("xai_views.methods.ecg_clusters.attribution.AT_ONCE", 4 * 3 * STEPS)
     model, x = local(), noisy(2, length=400)
     find_head(model)
-    plain = EcgAsk(taps=TAPS, k=5)
+    plain = METHOD.ask(taps=TAPS, k=5)
     (seen,) = METHOD.observe(model, x[:1], [plain], [None])
     assert "attribution" not in METHOD.interpret(model, seen, plain)
-    ask = replace(plain, attribution="occlusion", window=1.28)
+    ask = plain.replace(attribution="occlusion", window=1.28)
     assert not METHOD.covers(model, seen, ask)
     with counted(model) as spent:
-        found = METHOD.observe(model, x, [ask, plain], [seen, None])
+        found, said = run(METHOD.observe(model, x, [ask, plain], [seen, None]))
     assert (
-        spent["forward"] == 1 + (1 + 3 * 9) + 1 + 1
-    )  # the second record; the first one's windows, zeros, itself
+        spent["forward"] == 1 + (1 + 3 * 9) + 2
+    )  # the second record; the first one's windows, zeros, itself twice
+    assert {p.total for p in said} == {30}
+    assert [p.done for p in said] == sorted({p.done for p in said}), "each says more than the one before"
+    assert said[0].done == 0
+    parts = [p.partial[0] for p in said if p.partial]
+    assert parts
+    assert all(p.partial[1] is None for p in said if p.partial)
+    first = METHOD.interpret(model, parts[0], ask)
+    there = np.abs(first["attribution"].values).sum((0, 2))
+    assert there[0] > 0
+    assert there[2] == 0, "lead by lead"
     assert METHOD.covers(model, found[0], ask)
-    assert METHOD.covers(model, found[0], replace(ask, attribution_steps=3)), "which occlusion does not use"
-    (same,) = METHOD.observe(model, x[:1], [replace(ask, attribution="gradient x input")], [None])
+    assert METHOD.covers(model, found[0], ask.replace(attribution_steps=3)), "which occlusion does not use"
+    (same,), _ = run(METHOD.observe(model, x[:1], [ask.replace(attribution="gradient x input")], [None]))
     used_by_others = {"window": 9.0, "attribution_steps": 1}
-    assert METHOD.covers(model, same, replace(plain, attribution="gradient x input", **used_by_others))
+    assert METHOD.covers(model, same, plain.replace(attribution="gradient x input", **used_by_others))
     for other in (
         {"window": 0.64},
-        {"attribution_class": 3},
+        {"targets": [3]},
         {"attribution": "gradient x input"},
         {"length": 390},
     ):
         top = int(found[0].variants[()].logit.argmax())
-        other = {"attribution_class": (top + 1) % 4} if "attribution_class" in other else other
-        assert not METHOD.covers(model, found[0], replace(ask, **other))
+        other = {"targets": [(top + 1) % 4, top]} if "targets" in other else other
+        assert not METHOD.covers(model, found[0], ask.replace(**other))
     with counted(model) as spent:
         ds = METHOD.interpret(model, found[0], ask)
     assert not any(spent.values())
@@ -182,17 +192,33 @@ def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once():
     np.testing.assert_allclose(ds["signal_time"], np.arange(STEPS) / RATE)
 
 
-def test_what_is_muted_is_muted_in_the_attribution():
+def test_an_attribution_stops_between_two_calls_and_leaves_nothing_behind():
+    model, x = local(), noisy(2)
+    find_head(model)
+    ask = METHOD.ask(taps=TAPS, k=5, attribution="integrated gradients", attribution_steps=300)
+    running = METHOD.observe(model, x, [ask, ask], [None, None])
+    assert next(running) == Progress(0, 2 * 302)
+    assert next(running) == Progress(2, 2 * 302)
+    with counted(model) as spent:
+        step = next(running)
+    assert step.done - 2 == spent["forward"] == spent["backward"] < 300
+    assert torch.is_grad_enabled()
+    running.close()
+    (seen,) = METHOD.observe(model, x[:1], [ask.replace(attribution="")], [None])
+    assert not METHOD.covers(model, seen, ask)
+
+
+def test_what_is_edited_is_edited_in_the_attribution():
     model, x = local(), noisy(1)
-    ask = EcgAsk(
-        taps=TAPS, attribution="gradient x input", attribution_class=1, mute=((1, 1.0, 2.0, "zero"),)
+    ask = METHOD.ask(
+        taps=TAPS, attribution="gradient x input", targets=[1], edits=[silence(1, 1.0, 2.0, "zero")]
     )
-    (seen,) = METHOD.observe(model, x, [ask], [None])
+    (seen,), _ = run(METHOD.observe(model, x, [ask], [None]))
     ds = METHOD.interpret(model, seen, ask)
     edited = x.copy()
     edited[0, 1, 100:200] = 0
     np.testing.assert_array_equal(ds["attribution"], attribute(model, edited, [1], "gradient x input")[0])
-    assert not METHOD.covers(model, seen, replace(ask, mute=()))
+    assert not METHOD.covers(model, seen, ask.replace(edits=[]))
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------
@@ -205,6 +231,7 @@ def test_what_is_muted_is_muted_in_the_attribution():
         ([9], "occlusion", {}, "class 9 was asked for and .* has the classes 0 to 1"),
         ([0, 1], "occlusion", {}, r"1 record\(s\) came with targets of shape \[2\]"),
         ([0.5], "occlusion", {}, "give one class number per record"),
+        ([True], "occlusion", {}, "give one class number per record"),
         (
             [0],
             "occlusion",

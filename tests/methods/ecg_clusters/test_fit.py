@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from xai_views import open_model
+from xai_views.contract.content import IsContent
 from xai_views.engine.clusters.codebook import Codebook
 from xai_views.engine.clusters.sample import Sample
 from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters import fit as fitting
-from xai_views.methods.ecg_clusters.fit import BOOK, PLAN, STATE, Fitted, bootstrap, finished, fit
-from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.ecg_clusters.fit import BOOK, PLAN, STATE, Fitted, bootstrap, finished, fit, shipped
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
 from xai_views.samples import signal_dataset
@@ -22,7 +24,7 @@ from xai_views.samples import signal_dataset
 from ..nave_nets import counted, picture, pictures
 from .ecg_nets import LEADS, STEPS, TAPS, local, noisy, planted, records
 
-ASK = EcgAsk(taps=TAPS, k=5)
+ASK = {"taps": TAPS, "k": 5}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,7 @@ def stopped(model, ds, folder, at: int, ask=ASK, **options) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finished(fit(model, ds, ask, progress, folder, **options))
+        finished(fit(model, ds, **ask, progress=progress, folder=folder, **options))
 
 
 # --- what is drawn ---------------------------------------------------------------------------------------------
@@ -61,8 +63,8 @@ def test_all_steps_drawn_are_k_means_of_all_steps(dtype):
     """With more drawn than there are, no step is missed, and none of the padding is among them."""
     model, (signal, truth) = local(dtype=dtype), planted(5)
     ds = records(signal, length=[STEPS, STEPS, 400, 400, 16])
-    ask = EcgAsk(taps=("relu1",), k=4)
-    book = finished(fit(model, ds, ask, per_record=1000, members=0)).book
+    ask = {"taps": ("relu1",), "k": 4}
+    book = finished(fit(model, ds, **ask, per_record=1000, members=0)).book
     assert int(book.counts.sum()) == 40 + 40 + 25 + 25 + 1
     inside = np.arange(40) < np.array([40, 40, 25, 25, 1])[:, None]
     np.testing.assert_array_equal(
@@ -81,8 +83,8 @@ def test_all_steps_drawn_are_k_means_of_all_steps(dtype):
 def test_garbage_in_the_padding_changes_nothing():
     model, clean = local(), noisy(5, length=400)
     dirty = clean + noisy(5, seed=4) * (np.arange(STEPS) >= 400)
-    ask = EcgAsk(taps=("relu1",), k=4)
-    one, two = (finished(fit(model, records(x, length=[400] * 5), ask, members=2)) for x in (clean, dirty))
+    ask = {"taps": ("relu1",), "k": 4}
+    one, two = (finished(fit(model, records(x, length=[400] * 5), **ask, members=2)) for x in (clean, dirty))
     for a, b in zip((one.book, *one.ensemble), (two.book, *two.ensemble), strict=True):
         torch.testing.assert_close(a.centroids[0], b.centroids[0], atol=1e-6, rtol=0)
         assert torch.equal(a.counts, b.counts)
@@ -91,44 +93,46 @@ def test_garbage_in_the_padding_changes_nothing():
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 def test_the_mean_of_the_last_map_is_that_of_its_cells_of_signal(head):
     model, signal = local(head), noisy(5, length=400)
-    book = finished(fit(model, records(signal), ASK, members=0)).book
+    book = finished(fit(model, records(signal), **ASK, members=0)).book
     last = capture(model, model.tensor(signal), ["relu3"])[1]["relu3"]
     torch.testing.assert_close(book.last_mean, last[:, :, :6].mean((0, 2)), atol=1e-6, rtol=1e-5)
 
 
 def test_the_zeros_at_the_end_are_padding_where_no_length_is_known():
     model, signal = local(), noisy(4, length=400)
-    one = finished(fit(model, records(signal), ASK, members=0))
-    two = finished(fit(model, records(signal, length=[400] * 4), ASK, members=0))
+    one = finished(fit(model, records(signal), **ASK, members=0))
+    two = finished(fit(model, records(signal, length=[400] * 4), **ASK, members=0))
     assert same(one, two)
     assert int(one.book.counts.sum()) == 4 * 25
 
 
 def test_steps_per_record_and_records_at_most():
     model, ds = local(), records(noisy(9))
-    assert int(finished(fit(model, ds, ASK, members=0, per_record=7)).book.counts.sum()) == 63
-    few = finished(fit(model, ds, ASK, members=0, per_record=40, most=3))
+    assert int(finished(fit(model, ds, **ASK, members=0, per_record=7)).book.counts.sum()) == 63
+    few = finished(fit(model, ds, **ASK, members=0, per_record=40, most=3))
     assert int(few.book.counts.sum()) == 120
-    assert same(few, finished(fit(model, ds, ASK, members=0, per_record=40, most=3)))
+    assert same(few, finished(fit(model, ds, **ASK, members=0, per_record=40, most=3)))
 
 
 def test_chunks_do_not_matter_and_each_record_goes_through_once(monkeypatch):
     model, ds = local(), records(noisy(5))
     find_head(model)
     with counted(model) as spent:
-        one = finished(fit(model, ds, ASK))
+        one = finished(fit(model, ds, **ASK))
     assert (spent["forward"], spent["forward_calls"], spent["backward"]) == (5, 3, 0)
     monkeypatch.setattr(fitting, "CHUNK", 5)
-    two = finished(fit(model, ds, ASK))
+    two = finished(fit(model, ds, **ASK))
     for a, b in zip((one.book, *one.ensemble), (two.book, *two.ensemble), strict=True):
         for m, n in zip(a.centroids, b.centroids, strict=True):
             torch.testing.assert_close(m, n, atol=1e-5, rtol=0)
-    assert not same(one, finished(fit(model, ds, replace(ASK, seed=1))))
+    assert not same(one, finished(fit(model, ds, **ASK | {"seed": 1})))
 
 
 def test_progress_counts_up_to_the_end():
     seen = []
-    steps = fit(local(), records(noisy(5)), ASK, lambda done, total: seen.append((done, total)), members=2)
+    steps = fit(
+        local(), records(noisy(5)), **ASK, progress=lambda done, total: seen.append((done, total)), members=2
+    )
     finished(steps)
     assert seen == [(i, 6) for i in range(1, 7)]
 
@@ -166,15 +170,15 @@ def test_where_a_member_misses_a_cluster_that_of_the_book_stays():
 def test_a_fit_goes_on_where_it_was_stopped(tmp_path, at):
     """Five records in three chunks, then the codebook, then two members."""
     model, ds = local(), records(noisy(5, length=500))
-    whole = finished(fit(model, ds, ASK, members=2))
+    whole = finished(fit(model, ds, **ASK, members=2))
     stopped(model, ds, tmp_path / "fit", at, members=2)
     with counted(model) as spent:
-        found = finished(fit(model, ds, ASK, folder=tmp_path / "fit", members=2))
+        found = finished(fit(model, ds, **ASK, folder=tmp_path / "fit", members=2))
     assert spent["forward"] == max(5 - 2 * at, 0)
     assert same(found, whole)
     assert not (tmp_path / "fit" / STATE).exists(), "what was drawn is let go once it is clustered"
     with counted(model) as spent:
-        again = finished(fit(model, ds, ASK, folder=tmp_path / "fit", members=2))
+        again = finished(fit(model, ds, **ASK, folder=tmp_path / "fit", members=2))
     assert not any(spent.values())
     assert same(again, whole)
     assert same(Fitted.load(tmp_path / "fit"), whole)
@@ -188,17 +192,17 @@ def test_a_damaged_or_half_written_chunk_is_drawn_again(tmp_path):
     (second / "last.safetensors").unlink()
     third.rename(third.with_suffix(".part"))
     with counted(model) as spent:
-        found = finished(fit(model, ds, ASK, folder=folder))
+        found = finished(fit(model, ds, **ASK, folder=folder))
     assert spent["forward"] == 5
-    assert same(found, finished(fit(model, ds, ASK)))
+    assert same(found, finished(fit(model, ds, **ASK)))
 
 
 def test_an_interrupted_save_is_finished(tmp_path):
     model, ds, folder = local(), records(noisy(3)), tmp_path / "fit"
-    whole = finished(fit(model, ds, ASK, folder=folder, members=1))
+    whole = finished(fit(model, ds, **ASK, folder=folder, members=1))
     shutil.rmtree(folder / BOOK)
     (folder / "ensemble-0" / "card.yaml").unlink()
-    assert same(finished(fit(model, ds, ASK, folder=folder, members=1)), whole)
+    assert same(finished(fit(model, ds, **ASK, folder=folder, members=1)), whole)
 
 
 @pytest.mark.parametrize("when", ["begun", "finished"])
@@ -221,28 +225,31 @@ def test_a_fit_of_something_else_is_refused(tmp_path, when, what, said):
     if when == "begun":
         stopped(model, ds, folder, 1)
     else:
-        finished(fit(model, ds, ASK, folder=folder))
-    ask = replace(
-        ASK, **{"k": {"k": 4}, "seed": {"seed": 3}, "weights": {"weights": (1, 1, 2)}}.get(what, {})
-    )
-    ask = replace(ask, taps=TAPS[1:]) if what == "taps" else ask
+        finished(fit(model, ds, **ASK, folder=folder))
+    changes = {
+        "k": {"k": 4},
+        "seed": {"seed": 3},
+        "weights": {"weights": (1, 1, 2)},
+        "taps": {"taps": TAPS[1:]},
+    }
+    ask = ASK | changes.get(what, {})
     model = local(seed=8) if what == "model" else model
     ds = records(noisy(4, seed=3)) if what == "records" else ds
     ds = records(noisy(4), length=[600] * 4) if what == "length" else ds
     options = {"per_record": 9} if what == "per_record" else {"members": 1} if what == "members" else {}
     with pytest.raises(MethodError, match=said) as e:
-        finished(fit(model, ds, ask, folder=folder, **options))
+        finished(fit(model, ds, **ask, folder=folder, **options))
     assert one_sentence(e.value)
 
 
 def test_another_folder_is_refused(tmp_path):
     (tmp_path / "holiday.txt").write_text("sun")
     with pytest.raises(MethodError, match="is not empty and holds no fit; choose another folder"):
-        finished(fit(local(), records(noisy(2)), ASK, folder=tmp_path))
+        finished(fit(local(), records(noisy(2)), **ASK, folder=tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.txt"]
     (tmp_path / PLAN).write_text(": [")
     with pytest.raises(MethodError, match=r"fit\.yaml in .* cannot be read"):
-        finished(fit(local(), records(noisy(2)), ASK, folder=tmp_path))
+        finished(fit(local(), records(noisy(2)), **ASK, folder=tmp_path))
 
 
 # --- saved -----------------------------------------------------------------------------------------------------
@@ -250,7 +257,7 @@ def test_another_folder_is_refused(tmp_path):
 
 def test_what_is_saved_is_a_codebook_with_a_card(tmp_path):
     model, ds = local(), records(noisy(3))
-    found = finished(fit(model, ds, ASK, folder=tmp_path / "fit", members=11))
+    found = finished(fit(model, ds, **ASK, folder=tmp_path / "fit", members=11))
     book = Codebook.load(tmp_path / "fit" / BOOK)
     assert book == found.book
     assert (book.taps, book.k, book.model_sha256, book.samples) == (TAPS, 5, model.sha256, "planted")
@@ -260,8 +267,51 @@ def test_what_is_saved_is_a_codebook_with_a_card(tmp_path):
         Fitted.load(tmp_path / "nowhere")
 
 
+def test_a_fit_goes_through_json_to_the_last_bit_and_its_key_tells_all_apart():
+    found = finished(fit(local(), records(noisy(3)), **ASK, members=2))
+    again = Fitted.from_json(json.loads(json.dumps(found.to_json())))
+    assert same(again, found)
+    assert again.key == found.key
+    assert again.to_json() == found.to_json()
+    book = found.book
+    others = [
+        replace(found, book=book.named(["P"])),
+        replace(found, book=replace(book, spread=book.spread * (1 + 1e-15))),
+        replace(found, book=replace(book, last_mean=book.last_mean + 1e-7)),
+        replace(found, ensemble=found.ensemble[:1]),
+        replace(found, ensemble=found.ensemble[::-1]),
+    ]
+    assert len({found.key, *(o.key for o in others)}) == 6
+    assert isinstance(found, IsContent)
+    for wrong in (
+        {},
+        {"book": {}, "ensemble": []},
+        found.to_json() | {"book": book.to_json() | {"weights": [1.0]}},
+    ):
+        with pytest.raises((KeyError, ValueError)):
+            Fitted.from_json(wrong)
+
+
+def test_the_clusters_in_the_folder_of_a_model_are_found_and_others_are_not(tmp_path):
+    model = open_model("ecg-resnet")
+    found = shipped(model)
+    assert found.book.model_sha256 == model.sha256
+    assert len(found.ensemble) == 5
+    assert shipped(model) is found, "read once"
+    assert shipped(open_model("ecg-sic")).key != found.key
+    assert shipped(local()) is None
+    copy = replace(model, folder=tmp_path)
+    assert shipped(copy) is None
+    named = replace(found, book=found.book.named(["baseline"]))
+    named.save(tmp_path / "clusters")
+    assert shipped(copy).key == named.key
+    found.save(tmp_path / "clusters")
+    assert shipped(copy).key == found.key, "files that changed are read again"
+    assert shipped(replace(copy, sha256="another")) is None
+
+
 def test_without_members_there_is_a_codebook_alone():
-    found = finished(fit(local(), records(noisy(3)), ASK, members=0))
+    found = finished(fit(local(), records(noisy(3)), **ASK, members=0))
     assert found.ensemble == ()
 
 
@@ -294,5 +344,5 @@ def other_records(rate=100.0, leads=LEADS, steps=STEPS):
 )
 def test_what_does_not_fit_is_one_sentence(ds, options, said):
     with pytest.raises(MethodError, match=said) as e:
-        finished(fit(local(), ds, ASK, **options))
+        finished(fit(local(), ds, **ASK, **options))
     assert one_sentence(e.value)

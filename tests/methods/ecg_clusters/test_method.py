@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,23 +12,35 @@ import torch
 from xai_views import open_model
 from xai_views.contract.explanation import combine, load, save, validate
 from xai_views.engine.clusters.measures import ari
-from xai_views.engine.clusters.observed import Ablation
 from xai_views.errors import MethodError
 from xai_views.methods import explain
-from xai_views.methods.ecg_clusters.fit import finished, fit
 from xai_views.methods.ecg_clusters.method import EcgClustersMethod
-from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.explaining import observed_whole
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture, replace_activation
 
 from ..nave_nets import counted
-from .ecg_nets import CELL, CLASSES, DEEP, LEADS, STEPS, TAPS, local, noisy, planted, records
+from .ecg_nets import (
+    CELL,
+    CLASSES,
+    DEEP,
+    LEADS,
+    STEPS,
+    TAPS,
+    by,
+    fitted,
+    local,
+    noisy,
+    planted,
+    records,
+    silence,
+)
 
 DTYPES = [torch.float32, torch.float64]
 ALL = tuple(range(CLASSES))
-ASK = EcgAsk(taps=TAPS, k=5, targets=ALL)
 LENGTH = 400  # 25 of 40 cells are signal, and 6.25 of 10 deep ones
 METHOD = EcgClustersMethod()
+ASK = METHOD.ask(taps=TAPS, k=5, targets=ALL)
 
 
 def close(dtype) -> float:
@@ -36,7 +49,7 @@ def close(dtype) -> float:
 
 def asked(model, signal, ask=ASK):
     """The explanation of one record."""
-    (seen,) = METHOD.observe(model, signal[None], [ask], [None])
+    (seen,) = observed_whole(METHOD.observe(model, signal[None], [ask], [None]))
     return METHOD.interpret(model, seen, ask)
 
 
@@ -78,7 +91,7 @@ def test_contributions_are_those_of_a_loop_over_steps(dtype, head, length):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_parts_sum_to_the_logit(dtype, head, length):
     model, signal = local(head, dtype), noisy(1, seed=2, length=length)[0]
-    ds = asked(model, signal, replace(ASK, k=1 if length == 3 else 5)).isel(sample=0)
+    ds = asked(model, signal, ASK.replace(k=1 if length == 3 else 5)).isel(sample=0)
     with torch.no_grad():
         logit = model.module(model.tensor(signal[None]))[0].numpy()
     np.testing.assert_array_equal(ds["logit"], logit)
@@ -117,8 +130,8 @@ def test_another_head_has_a_gap_that_is_stated(dtype):
 def test_without_clusters_the_network_says_what_is_said(head, fill, keep):
     model, signal = local(head, torch.float64), noisy(1, length=LENGTH)[0]
     mean = torch.linspace(0.1, 0.5, 5)
-    fitted = finished(fit(model, records(noisy(3, seed=5)), ASK, members=0)).book
-    ask = replace(ASK, codebook=replace(fitted, last_mean=mean), ablation=Ablation((0, 2), keep, fill))
+    book = replace(fitted(model, records(noisy(3, seed=5)), ASK, members=0).book, last_mean=mean)
+    ask = ASK.replace(**by(book), ablated=[0, 2], keep=keep, fill=fill)
     ds = asked(model, signal, ask)
     last = capture(model, model.tensor(signal[None]), ["relu3"])[1]["relu3"]
     gone = {0, 2} ^ (set(range(5)) if keep else set())
@@ -140,7 +153,7 @@ def test_without_clusters_the_network_says_what_is_said(head, fill, keep):
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 def test_shapley_values_share_what_all_clusters_bring(head):
     model, signal = local(head, torch.float64), noisy(1, length=LENGTH)[0]
-    ds = asked(model, signal, replace(ASK, shapley=True, ablation=Ablation(tuple(range(5)))))
+    ds = asked(model, signal, ASK.replace(shapley=True, ablated=range(5)))
     total = ds["cluster_shapley"].values[0].sum(1)
     np.testing.assert_allclose(total, ds["logit"].values[0] - ds["ablated_logit"].values[0], atol=1e-12)
     assert np.abs(ds["cluster_shapley"] - ds["cluster_contribution"]).max() > 1e-3, (
@@ -153,7 +166,7 @@ def test_shapley_values_share_what_all_clusters_bring(head):
 
 @pytest.mark.parametrize("length", [LENGTH, 392, 393, 8])
 def test_padding_belongs_to_no_cluster(length):
-    ds = asked(local(), noisy(1, length=length)[0], replace(ASK, k=1 if length == 8 else 5))
+    ds = asked(local(), noisy(1, length=length)[0], ASK.replace(k=1 if length == 8 else 5))
     cells = max(1, sum((t + 0.5) * CELL < length for t in range(40)))
     assert cells == {400: 25, 392: 24, 393: 25, 8: 1}[length]
     ids = ds["cluster"].values[0]
@@ -173,9 +186,9 @@ def test_what_is_in_the_padding_changes_no_cluster(own):
     model, signal = local(), noisy(1)[0]
     other = signal.copy()
     other[:, LENGTH:] = noisy(1, seed=9)[0][:, LENGTH:]
-    ask = replace(ASK, taps=("relu1",), length=LENGTH)  # a cell of this layer sees nothing of its neighbours
+    ask = ASK.replace(taps=["relu1"], length=LENGTH)  # a cell of this layer sees nothing of its neighbours
     if not own:
-        ask = replace(ask, codebook=finished(fit(model, records(noisy(3, seed=5)), ask, members=0)).book)
+        ask = ask.replace(**by(fitted(model, records(noisy(3, seed=5)), ask, members=0)))
     one, two = asked(model, signal, ask), asked(model, other, ask)
     for name in ("cluster", "proportion", "entropy", "margin", "second", "temperature"):
         np.testing.assert_allclose(one[name], two[name], atol=1e-6, err_msg=name)
@@ -184,10 +197,10 @@ def test_what_is_in_the_padding_changes_no_cluster(own):
 
 def test_a_length_that_is_given_goes_before_the_zeros_at_the_end():
     signal = noisy(1, length=LENGTH)[0]
-    given = asked(local(), signal, replace(ASK, length=320))
+    given = asked(local(), signal, ASK.replace(length=320))
     assert (given["cluster"].values[0] >= 0).sum() == 20
     with pytest.raises(MethodError, match="a length of 641 steps was given and the record has 640"):
-        asked(local(), signal, replace(ASK, length=641))
+        asked(local(), signal, ASK.replace(length=641))
 
 
 def test_time_is_the_middle_of_a_step():
@@ -206,12 +219,10 @@ def test_time_is_the_middle_of_a_step():
 @pytest.mark.parametrize("own", [True, False])
 def test_planted_waves_are_clusters(dtype, own):
     model, (signal, truth) = local(dtype=dtype), planted(6)
-    ask = EcgAsk(taps=("relu1",), k=4, length=STEPS)  # the rest between two beats is no padding
+    ask = METHOD.ask(taps=["relu1"], k=4, length=STEPS)  # the rest between two beats is no padding
     if not own:
-        ask = replace(
-            ask, codebook=finished(fit(model, records(signal[:3], length=[STEPS] * 3), ask, members=0)).book
-        )
-    ds = explain(model, records(signal), METHOD, ask=ask)
+        ask = ask.replace(**by(fitted(model, records(signal[:3], length=[STEPS] * 3), ask, members=0)))
+    ds = explain(model, records(signal), ask)
     ids = ds["cluster"].values
     for i in range(6):
         assert ari(ids[i], truth[i]) == 1
@@ -226,9 +237,9 @@ def test_planted_waves_are_clusters(dtype, own):
 
 def test_all_layers_together_hardly_mix_the_waves():
     model, (signal, truth) = local(), planted(12, noise=0.01)
-    ask = EcgAsk(taps=TAPS, k=8)
-    ask = replace(ask, codebook=finished(fit(model, records(signal), ask, members=0)).book)
-    ids = explain(model, records(signal), METHOD, ask=ask)["cluster"].values
+    ask = METHOD.ask(taps=TAPS, k=8)
+    ask = ask.replace(**by(fitted(model, records(signal), ask, members=0)))
+    ids = explain(model, records(signal), ask)["cluster"].values
     pure = sum(np.bincount(truth[ids == c]).max() for c in np.unique(ids)) / ids.size
     assert pure > 0.9
     assert (truth == 0).mean() < 0.75, "which is not what one cluster would have"
@@ -237,19 +248,19 @@ def test_all_layers_together_hardly_mix_the_waves():
 # --- cost ------------------------------------------------------------------------------------------------------
 
 
-def test_one_pass_for_all_records_and_none_for_another_view():
+def test_one_pass_for_a_record_and_none_for_another_view():
     model, signals = local(), noisy(3)
     find_head(model)  # which looks at the network once
-    book = finished(fit(model, records(noisy(3, seed=5)), ASK, members=2))
+    book = fitted(model, records(noisy(3, seed=5)), ASK, members=2)
     with counted(model) as spent:
         seen = METHOD.observe(model, signals, [ASK] * 3, [None] * 3)
-    assert (spent["forward"], spent["forward_calls"], spent["backward"]) == (3, 1, 0)
+    assert (spent["forward"], spent["forward_calls"], spent["backward"]) == (3, 3, 0)
     views = [
-        replace(ASK, k=3),
-        replace(ASK, soft="fuzzy", targets=(0,)),
-        replace(ASK, ablation=Ablation((1,)), shapley=True),
-        replace(ASK, codebook=book.book, ensemble=book.ensemble, temperature=0.1),
-        replace(ASK, taps=TAPS[1:]),
+        ASK.replace(k=3),
+        ASK.replace(soft="fuzzy", targets=(0,)),
+        ASK.replace(ablated=[1], shapley=True),
+        ASK.replace(**by(book), ensemble=True, temperature=0.1),
+        ASK.replace(taps=TAPS[1:]),
     ]
     with counted(model) as spent:
         for ask in views:
@@ -258,11 +269,11 @@ def test_one_pass_for_all_records_and_none_for_another_view():
     assert not any(spent.values())
 
 
-def test_muting_costs_one_pass_and_is_kept():
+def test_an_edit_costs_one_pass_and_is_kept():
     model, signals = local(), noisy(1)
     find_head(model)
     (seen,) = METHOD.observe(model, signals, [ASK], [None])
-    ask = replace(ASK, mute=((1, 1.0, 2.0, "line"),))
+    ask = ASK.replace(edits=[silence(1, 1.0, 2.0)])
     assert not METHOD.covers(model, seen, ask)
     with counted(model) as spent:
         (more,) = METHOD.observe(model, signals, [ask], [seen])
@@ -279,10 +290,10 @@ def test_muting_costs_one_pass_and_is_kept():
     np.testing.assert_array_equal(plain["logit"], asked(model, signals[0])["logit"])
 
 
-def test_muting_the_end_is_no_padding_and_padding_is_not_muted():
-    ds = asked(local(), noisy(1)[0], replace(ASK, mute=((-1, 4.0, 6.4, "zero"),)))
+def test_a_silent_end_is_no_padding_and_padding_is_not_edited():
+    ds = asked(local(), noisy(1)[0], ASK.replace(edits=[silence(-1, 4.0, 6.4, "zero")]))
     assert (ds["cluster"].values >= 0).all()
-    signal, ask = noisy(1, length=LENGTH)[0], replace(ASK, mute=((1, 3.0, 6.4, "mean"),))
+    signal, ask = noisy(1, length=LENGTH)[0], ASK.replace(edits=[silence(1, 3.0, 6.4, "mean")])
     edited = signal.copy()
     edited[1, 300:400] = signal[1, :400].mean()
     np.testing.assert_allclose(
@@ -293,20 +304,20 @@ def test_muting_the_end_is_no_padding_and_padding_is_not_muted():
 def test_a_head_that_is_not_linear_costs_a_backward_pass_per_class_and_a_pass_per_ablation():
     model, signals = local("square"), noisy(2)
     find_head(model)
-    asks = [replace(ASK, targets=(0, 2)), replace(ASK, targets=(2,))]
+    asks = [ASK.replace(targets=(0, 2)), ASK.replace(targets=(2,))]
     with counted(model) as spent:
         seen = METHOD.observe(model, signals, asks, [None] * 2)
-    assert (spent["forward"], spent["forward_calls"], spent["backward_calls"]) == (4, 2, 2)
-    ask = replace(ASK, targets=(2,), ablation=Ablation((0,)))
+    assert (spent["forward"], spent["forward_calls"], spent["backward_calls"]) == (4, 4, 3)
+    ask = ASK.replace(targets=(2,), ablated=[0])
     assert METHOD.covers(model, seen[0], asks[1])
     assert not METHOD.covers(model, seen[0], ask)
     with counted(model) as spent:
         seen = METHOD.observe(model, signals[:1], [ask], seen[:1])
     assert (spent["forward"], spent["backward"]) == (1, 0)
     assert METHOD.covers(model, seen[0], ask)
-    assert not METHOD.covers(model, seen[0], replace(ASK, targets=(1,)))
+    assert not METHOD.covers(model, seen[0], ASK.replace(targets=(1,)))
     with counted(model) as spent:
-        METHOD.observe(model, signals[:1], [replace(ask, taps=("one", "relu3"))], seen)
+        METHOD.observe(model, signals[:1], [ask.replace(taps=("one", "relu3"))], seen)
     assert (spent["forward"], spent["backward"]) == (2, 0), "a new tap, and the answer for other clusters"
 
 
@@ -315,16 +326,16 @@ def test_a_head_that_is_not_linear_costs_a_backward_pass_per_class_and_a_pass_pe
 
 def test_an_explanation_follows_the_schema_and_opens_again(tmp_path):
     model, ds = local(), records(noisy(3, length=LENGTH), length=[400, 400, 300], prepared='["cut"]')
-    fitted = finished(fit(model, ds, ASK, members=2))
-    ask = replace(
-        *(ASK,), codebook=fitted.book.named(["P"]), ensemble=fitted.ensemble, attribution="gradient x input"
-    )
-    found = validate(explain(model, ds, METHOD, ask=ask))
+    found = fitted(model, ds, ASK, members=2)
+    book = replace(found, book=found.book.named(["P"]))
+    ask = ASK.replace(**by(book), ensemble=True, attribution="gradient x input")
+    found = validate(explain(model, ds, ask))
     assert list(found["cluster_name"].values) == ["P", "", "", "", ""]
     assert found["cluster"].dims == found["ensemble_entropy"].dims == ("sample", "time")
     assert found["attribution"].shape == (3, 3, STEPS)
     assert list(found["lead"].values) == list(LEADS)
-    assert fitted.book.key in found.attrs["ask"]
+    assert EcgClustersMethod(**json.loads(found.attrs["parameters"])).codebook.key == book.key
+    assert "ask" not in found.attrs
     assert found.attrs["prepared"] == '["cut"]'
     again = load(save(found, tmp_path / "e.zarr"))
     assert again.identical(found)
@@ -334,7 +345,7 @@ def test_records_with_fewer_clusters_can_be_joined():
     model, (signal, _) = local(), planted(2)
     signal[1] = 0
     signal[1, :, 0] = 1  # two kinds of cells
-    ds = combine([asked(model, x, replace(ASK, taps=("relu1",), length=STEPS)) for x in signal])
+    ds = combine([asked(model, x, ASK.replace(taps=["relu1"], length=STEPS)) for x in signal])
     assert ds["proportion"].shape == (2, 5)
     np.testing.assert_allclose(ds["proportion"].sum("cluster"), 1)
     np.testing.assert_array_equal(ds["proportion"].values[1, 2:], 0)
@@ -344,6 +355,6 @@ def test_a_network_without_names_of_leads_and_with_strange_ones():
     ds = asked(
         open_model(local().module, channels=3, size=(STEPS,)),
         noisy(1)[0],
-        replace(ASK, attribution="gradient x input"),
+        ASK.replace(attribution="gradient x input"),
     )
     assert list(ds["lead"].values) == ["0", "1", "2"]

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from xai_views.engine.clusters.observed import Ablation
 from xai_views.errors import MethodError, ModelError, XaiViewsError
 from xai_views.methods import explain
-from xai_views.methods.ecg_clusters.fit import finished, fit
 from xai_views.methods.ecg_clusters.method import EcgClustersMethod
-from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.explaining import observed_whole
 
 from ..nave_nets import picture, pictures
 from ..nave_nets import planted as image_model
-from .ecg_nets import TAPS, local, noisy, records
+from .ecg_nets import TAPS, by, fitted, local, noisy, records, silence
 
-ASK = EcgAsk(taps=TAPS, k=5)
 METHOD = EcgClustersMethod()
+ASK = METHOD.ask(taps=TAPS, k=5)
 
 
 def asked(model, signal, ask):
-    (seen,) = METHOD.observe(model, signal[None], [ask], [None])
+    (seen,) = observed_whole(METHOD.observe(model, signal[None], [ask], [None]))
     return METHOD.interpret(model, seen, ask)
 
 
@@ -33,12 +29,12 @@ def one_sentence(e: BaseException) -> bool:
 
 def test_images_are_one_sentence():
     model = image_model()
-    assert "is for networks of signals" in METHOD.fits(model)
+    assert METHOD.fits(model).startswith(
+        "method 'ecg_clusters' is for signals and 'planted-gap' takes images;"
+    )
     assert METHOD.fits(local()) == ""
-    with pytest.raises(
-        MethodError, match="is for networks of signals and 'planted-gap' is given images"
-    ) as e:
-        METHOD.observe(model, picture()[0][None], [EcgAsk()], [None])
+    with pytest.raises(MethodError, match="is for signals and 'planted-gap' takes images") as e:
+        METHOD.observe(model, picture()[0][None], [METHOD.ask()], [None])
     assert one_sentence(e.value)
     with pytest.raises(XaiViewsError, match="expects signals") as e:
         explain(local(), pictures(picture()[0]), METHOD)
@@ -51,27 +47,27 @@ def test_images_are_one_sentence():
 )
 def test_records_that_do_not_fit_are_one_sentence(shape, said):
     with pytest.raises(ModelError, match=said) as e:
-        METHOD.observe(local(), np.zeros(shape, np.float32), [EcgAsk()] * shape[0], [None] * shape[0])
+        METHOD.observe(local(), np.zeros(shape, np.float32), [METHOD.ask()] * shape[0], [None] * shape[0])
     assert one_sentence(e.value)
 
 
 def test_asks_that_cannot_be_answered_are_one_sentence():
     model, signal = local(), noisy(1)[0]
-    book = finished(fit(model, records(noisy(3)), ASK, members=1))
+    book = fitted(model, records(noisy(3)), ASK, members=0)
     wrong = {
-        "41 clusters were asked for and the record has 40 steps": replace(ASK, k=41),
-        "class 9 was asked for": replace(ASK, targets=(9,)),
-        "lead 3 was to be muted": replace(ASK, mute=((3, 0.0, 1.0, "zero"),)),
-        "muted intervals|mute intervals": replace(ASK, ablation=Ablation((0,), where="input")),
-        "fill 'data' needs the mean": replace(ASK, ablation=Ablation((0,), fill="data")),
-        "without its codebook": replace(ASK, ensemble=book.ensemble),
-        "has no layer 'nothing'": replace(ASK, taps=("nothing",)),
-        "the ensemble is of another codebook": replace(
-            ASK, codebook=replace(book.book, taps=("one", "two", "three")), ensemble=book.ensemble
-        ),
-        "exact Shapley values of 11 clusters": replace(ASK, k=11, shapley=True),
-        "attribution 'magic' is not known": replace(ASK, attribution="magic"),
-        "soft assignment 'x' is not known": replace(ASK, soft="x"),
+        "30 clusters were asked for and the record has 25 steps": ASK.replace(k=30, length=400),
+        "class 9 was asked for": ASK.replace(targets=(9,)),
+        "no class was asked for": ASK.replace(targets=[], attribution="occlusion"),
+        "lead 3 was to be edited": ASK.replace(edits=[silence(3, 0.0, 1.0)]),
+        "fill 'data' needs the mean": ASK.replace(ablated=[0], fill="data"),
+        "an ensemble was asked for with mode='own'": ASK.replace(ensemble=True),
+        "a codebook was given with mode='own'": ASK.replace(codebook=book),
+        "no codebook ships with 'local-gap'": ASK.replace(mode="codebook"),
+        "the codebook has no siblings": ASK.replace(**by(book), ensemble=True),
+        "5 weights were given for 3 layers": ASK.replace(weights=[1.0] * 5),
+        "weights 'heavy' are not known": ASK.replace(weights="heavy"),
+        "has no layer 'nothing'": ASK.replace(taps=("nothing",)),
+        "exact Shapley values of 11 clusters": ASK.replace(k=11, shapley=True),
     }
     for said, ask in wrong.items():
         with pytest.raises(XaiViewsError, match=said) as e:
@@ -79,5 +75,26 @@ def test_asks_that_cannot_be_answered_are_one_sentence():
         assert one_sentence(e.value)
     other = local(seed=8)
     with pytest.raises(MethodError, match="was fitted on another model") as e:
-        asked(other, signal, replace(ASK, codebook=book.book))
+        asked(other, signal, ASK.replace(**by(book)))
+    assert one_sentence(e.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attribution": "magic"},
+        {"soft": "x"},
+        {"mode": "both"},
+        {"k": 33},
+        {"fill": "blur"},
+        {"targets": ["all"]},
+        {"edits": ["mute"]},
+        {"codebook": "mine"},
+        {"codebook": {"book": {}}},
+        {"mute": []},
+    ],
+)
+def test_parameters_that_are_not_possible_are_one_sentence(wrong):
+    with pytest.raises(MethodError, match=next(iter(wrong))) as e:
+        EcgClustersMethod(**wrong)
     assert one_sentence(e.value)

@@ -16,29 +16,29 @@ from xai_views.engine.clusters import soft
 from xai_views.engine.clusters.features import preset_weights
 from xai_views.engine.clusters.measures import ari
 from xai_views.errors import MethodError
-from xai_views.methods.ecg_clusters.fit import finished, fit
+from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.methods.ecg_clusters.method import EcgClustersMethod
-from xai_views.methods.ecg_clusters.observation import EcgAsk
 from xai_views.methods.ecg_clusters.receptive import receptive_field
 from xai_views.methods.ecg_clusters.sequence import Sequence
+from xai_views.methods.explaining import observed_whole
 from xai_views.models.families.resnet1d.network import ResNet1d
 from xai_views.models.taps import capture, default_taps
 from xai_views.samples import signal_dataset
 
-from .ecg_nets import LEADS, STEPS, TAPS, local, noisy, planted, records
+from .ecg_nets import LEADS, STEPS, TAPS, by, fitted, local, noisy, planted, records
 
 DTYPES = [torch.float32, torch.float64]
 METHOD = EcgClustersMethod()
-ASK = EcgAsk(taps=TAPS, k=5)
+ASK = METHOD.ask(taps=TAPS, k=5)
 
 
 def asked(model, signal, ask):
-    (seen,) = METHOD.observe(model, signal[None], [ask], [None])
+    (seen,) = observed_whole(METHOD.observe(model, signal[None], [ask], [None]))
     return METHOD.interpret(model, seen, ask)
 
 
 def book_of(model, ask=ASK, n=4, members=0, seed=5):
-    return finished(fit(model, records(noisy(n, seed=seed)), ask, members=members))
+    return fitted(model, records(noisy(n, seed=seed)), ask, members=members)
 
 
 def slow_features(model, signal, taps=TAPS) -> np.ndarray:
@@ -66,7 +66,7 @@ def slow_features(model, signal, taps=TAPS) -> np.ndarray:
 def test_every_step_goes_to_the_nearest_centroid(dtype):
     model, signal = local(dtype=dtype), noisy(1, length=400)[0]
     book = book_of(model).book
-    ds = asked(model, signal, replace(ASK, codebook=book)).isel(sample=0)
+    ds = asked(model, signal, ASK.replace(**by(book))).isel(sample=0)
     rows, centres = slow_features(model, signal)[:25], torch.cat(book.centroids, 1).double().numpy()
     d2 = ((rows[:, None] - centres) ** 2).sum(2)
     order, two = np.argsort(d2, 1), np.sort(d2, 1)[:, :2]
@@ -92,7 +92,7 @@ def test_a_record_alone_is_k_means_of_its_own_steps():
     np.testing.assert_array_equal(d2.argmin(1), ids, "Lloyd's algorithm has nothing left to do")
     assert float(ds["temperature"]) == pytest.approx(d2.min(1).mean(), rel=1e-6)
     assert (np.diff(ds["proportion"]) <= 0).all(), "the largest first"
-    again = asked(model, signal, replace(ASK, seed=3))
+    again = asked(model, signal, ASK.replace(seed=3))
     assert ari(again["cluster"].values[0, :25], ids) > 0.3
 
 
@@ -102,7 +102,7 @@ def test_a_record_alone_is_k_means_of_its_own_steps():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_record_that_begins_a_stride_later_has_its_sequence_a_stride_later(dtype):
     model, signal = local(dtype=dtype), noisy(1, seed=7)[0]
-    ask = replace(ASK, codebook=book_of(model).book)
+    ask = ASK.replace(**by(book_of(model)))
     later = np.concatenate([noisy(1, seed=8)[0][:, :64], signal[:, :-64]], 1)
     one, two = asked(model, signal, ask).isel(sample=0), asked(model, later, ask).isel(sample=0)
     for name in ("cluster", "second"):
@@ -126,7 +126,7 @@ def test_away_from_the_borders_a_network_that_pads_is_shifted_alike():
     signal = rng.normal(size=(3, 2048 + stride)).astype(np.float32)
     windows = np.stack([signal[:, stride:], signal[:, :-stride]])
     ds = signal_dataset(windows, 100.0, LEADS)
-    ask = EcgAsk(codebook=finished(fit(model, ds, EcgAsk(k=5, taps=taps), members=0)).book)
+    ask = METHOD.ask(**by(fitted(model, ds, METHOD.ask(k=5, taps=taps), members=0)))
     early, late = (asked(model, x, ask)["cluster"].values[0] for x in windows)
     inner = slice(margin, len(early) - margin)
     assert inner.stop - inner.start > 100
@@ -140,7 +140,7 @@ def test_away_from_the_borders_a_network_that_pads_is_shifted_alike():
 def test_the_amplitude_of_a_layer_is_no_matter(dtype, gain):
     signal, plain, loud = noisy(1)[0], local(dtype=dtype), local(dtype=dtype, gain=gain)
     book = replace(book_of(plain).book, model_sha256="")
-    one, two = (asked(m, signal, replace(ASK, codebook=book)) for m in (plain, loud))
+    one, two = (asked(m, signal, ASK.replace(**by(book))) for m in (plain, loud))
     assert plain.sha256 != loud.sha256
     np.testing.assert_array_equal(one["cluster"], two["cluster"])
     np.testing.assert_allclose(one["entropy"], two["entropy"], atol=2e-4)
@@ -205,7 +205,8 @@ def test_the_temperature_is_that_of_the_codebook_and_the_same_for_every_record()
 def test_a_mixture_is_of_the_principal_components_of_what_is_signal(shared):
     model, signal = local(), noisy(1, length=400)[0]
     book = book_of(model).book if shared else None
-    ds = asked(model, signal, replace(ASK, codebook=book, soft="gmm", length=400)).isel(sample=0)
+    how = {} if book is None else by(book)
+    ds = asked(model, signal, ASK.replace(**how, soft="gmm", length=400)).isel(sample=0)
     rows, ids = slow_features(model, signal)[:25], ds["cluster"].values[:25]
     centres = np.stack([rows[ids == c].mean(0) for c in range(5)]) if book is None else None
     centres = np.concatenate(book.centroids, 1) if shared else centres
@@ -233,12 +234,10 @@ def test_a_mixture_of_distances_alone_is_refused():
 
 def test_the_entropy_of_votes_is_counted_by_hand():
     model, signal = local(), noisy(1, length=400)[0]
-    fitted = book_of(model, members=4)
-    ask = replace(ASK, codebook=fitted.book, ensemble=fitted.ensemble)
+    book = book_of(model, members=4)
+    ask = ASK.replace(**by(book), ensemble=True)
     ds = asked(model, signal, ask).isel(sample=0)
-    ids = np.stack(
-        [asked(model, signal, replace(ASK, codebook=m))["cluster"].values[0] for m in fitted.ensemble]
-    )
+    ids = np.stack([asked(model, signal, ASK.replace(**by(m)))["cluster"].values[0] for m in book.ensemble])
     want = []
     for t in range(40):
         share = np.bincount(ids[:, t], minlength=5) / 4 if t < 25 else np.ones(1)
@@ -250,18 +249,18 @@ def test_the_entropy_of_votes_is_counted_by_hand():
 
 def test_members_that_agree_leave_no_doubt_and_their_order_is_that_of_the_book():
     model, (signal, _truth) = local(), planted(8)
-    ask = EcgAsk(taps=("relu1",), k=4, length=STEPS)
-    fitted = finished(fit(model, records(signal, length=[STEPS] * 8), ask, members=3))
-    ds = asked(model, signal[0], replace(ask, codebook=fitted.book, ensemble=fitted.ensemble))
+    ask = METHOD.ask(taps=["relu1"], k=4, length=STEPS)
+    book = fitted(model, records(signal, length=[STEPS] * 8), ask, members=3)
+    ds = asked(model, signal[0], ask.replace(**by(book), ensemble=True))
     assert not ds["ensemble_entropy"].values.any()
-    for member in fitted.ensemble:
-        ids = asked(model, signal[0], replace(ask, codebook=member))["cluster"]
+    for member in book.ensemble:
+        ids = asked(model, signal[0], ask.replace(**by(member)))["cluster"]
         np.testing.assert_array_equal(ids, ds["cluster"], "not only the same parts: the same ids")
-    assert len({m.key for m in fitted.ensemble}) == 3, "records were drawn anew for each"
+    assert len({m.key for m in book.ensemble}) == 3, "records were drawn anew for each"
 
 
 def test_an_ensemble_of_others_is_one_sentence():
-    model, signal = local(), noisy(1)[0]
-    one, two = book_of(model, members=1), book_of(model, replace(ASK, k=3), members=1)
+    model = local()
+    one, two = book_of(model, members=1), book_of(model, ASK.replace(k=3), members=1)
     with pytest.raises(MethodError, match="the ensemble is of another codebook than the one with 5 clusters"):
-        asked(model, signal, replace(ASK, codebook=one.book, ensemble=two.ensemble))
+        Fitted(one.book, two.ensemble)

@@ -13,7 +13,7 @@ from torch import nn
 from xai_views.engine.attribution import maps as module
 from xai_views.engine.attribution.maps import cam_path, fits, saliency
 from xai_views.errors import MethodError
-from xai_views.methods.sic.method import SICAsk, SICMethod
+from xai_views.methods.sic.method import SICMethod
 from xai_views.models import open_model, passes
 from xai_views.scores.curves import filled
 
@@ -67,7 +67,7 @@ def test_sic_maps_sum_to_the_logit_minus_the_bias_and_are_those_of_the_method(sh
     )
     method = SICMethod()
     for i, c in enumerate(label):
-        ask = SICAsk((int(c),))
+        ask = method.ask(targets=[int(c)])
         own = method.interpret(model, method.observe(model, x[i : i + 1], [ask], [None])[0], ask)
         np.testing.assert_allclose(found[i], own["contribution"].values[0, 0], rtol=1e-4, atol=1e-7)
 

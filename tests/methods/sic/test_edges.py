@@ -9,7 +9,7 @@ import torch
 from xai_views.contract.explanation import validate
 from xai_views.errors import MethodError, XaiViewsError
 from xai_views.methods import available, explain, get
-from xai_views.methods.sic.method import SICAsk, latent_vectors, region_evidence, typical_of
+from xai_views.methods.sic import latent_vectors, region_evidence, typical_of
 from xai_views.models import Latents, evidence, open_model, select
 
 
@@ -21,29 +21,28 @@ def test_an_image_without_evidence_has_the_bias_for_a_logit_and_empty_maps(make,
         inner = model.module.encoder
         model.module.encoder = torch.nn.Sequential(inner, torch.nn.ReLU())
         model.module.encoder.width = inner.width
-    for ask in (
-        SICAsk(),
-        SICAsk(rendering=True),
-        SICAsk(everything=True),
-        SICAsk(matches=False),
-        SICAsk(classes=(0, 1)),
+    for asked in (
+        {},
+        {"rendering": True},
+        {"everything": True},
+        {"matches": False},
+        {"targets": [0, 1]},
     ):
-        result = explain(model, samples(1), ask=ask)
+        result = explain(model, samples(1), "sic", **asked)
         assert not result["latent"].any()
         np.testing.assert_allclose(result["logit"], model.module.bias, rtol=1e-6)
         assert result["contribution"].shape[2:] == (10, 10)
         assert not result["contribution"].any()
         assert not result["evidence"].any()
         assert float(result["best_cosine"][0]) == 0
-        if ask.rendering:
+        if "rendering" in asked:
             assert not result["rendering"].values[..., 3].any()
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_constant_image_adds_up_too(make, samples, value):
-    result = explain(
-        make(), samples(images=np.full((1, 10, 10, 3), value, np.uint8)), ask=SICAsk(rendering=True)
-    )
+    shown = samples(images=np.full((1, 10, 10, 3), value, np.uint8))
+    result = explain(make(), shown, "sic", rendering=True)
     assert abs(float(result["residual"][0, 0])) < 1e-4 * float(np.abs(result["contribution"]).sum())
 
 
@@ -59,15 +58,15 @@ def test_one_support_per_class(make, samples):
 
 
 def ragged(make):
-    """Three supports of class 0, one of class 1, none of class 2."""
+    """A model, and positions without which there are three supports of class 0, one of class 1, none of class 2."""
     model = make()
-    return model, model.supports.take(np.array([0, 1, 2, 4]))
+    return model, model.supports.index[[3, 5, 6, 7, 8]].tolist()
 
 
 def test_classes_with_fewer_supports_are_padded_and_without_any_have_the_bias(make, samples):
-    model, few = ragged(make)
-    for ask in (SICAsk(classes=(0, 1, 2), supports=few, rendering=True), SICAsk(classes=(2,), supports=few)):
-        result = explain(model, samples(2), ask=ask)
+    model, gone = ragged(make)
+    for asked in ({"targets": [0, 1, 2], "rendering": True}, {"targets": [2]}):
+        result = explain(model, samples(2), "sic", excluded=gone, **asked)
         at = {int(c): i for i, c in enumerate(result["target_class"].values[0])}
         np.testing.assert_allclose(result["logit"].values[:, 2], model.module.bias, rtol=1e-6)
         assert not result["contribution"].values[:, at[2]].any()
@@ -77,29 +76,28 @@ def test_classes_with_fewer_supports_are_padded_and_without_any_have_the_bias(ma
         blank = result["match_support"].values == -1
         assert not result["support_contribution"].values[blank].any()
         assert not result["latent_evidence"].values[blank].any()
-    assert [
-        list(r)
-        for r in explain(model, samples(1), ask=SICAsk((0, 1, 2), few))["match_support"].values.reshape(3, 3)
-    ] == [[0, 1, 2], [3, -1, -1], [-1, -1, -1]]
+    result = explain(model, samples(1), "sic", targets=[0, 1, 2], excluded=gone)
+    assert result["match_support"].values.reshape(3, 3).tolist() == [[0, 1, 2], [3, -1, -1], [-1, -1, -1]]
 
 
 def test_without_any_support_there_is_only_the_bias(make, samples):
     model = make()
-    result = explain(model, samples(1), ask=SICAsk(supports=model.supports.take(np.array([], int))))
+    result = explain(model, samples(1), "sic", excluded=model.supports.index.tolist())
     np.testing.assert_allclose(result["logit"], model.module.bias, rtol=1e-6)
     assert result.sizes["support"] == 0
 
 
 @pytest.mark.parametrize("order", [(True, False), (False, True)])
-def test_supports_with_equal_vectors_count_each(make, samples, order):
+def test_supports_with_equal_vectors_count_each(make, samples, holding, order):
     model = make()
     twice = model.supports.take(np.array([0, 0, 1, 3, 6]))
     assert len(set(twice.keys)) == 4
+    model = holding(model, twice)
     method = get("sic")
     x = samples(1)["image"].values
     known = [None]
     for matches in (*order, True):  # what was observed for the class must not be taken for a single support
-        ask = SICAsk(classes=(0,), supports=twice, matches=matches)
+        ask = method.ask(targets=[0], matches=matches)
         known = method.observe(model, x, [ask], known)
     result = method.interpret(model, known[0], ask)
     maps = result["support_contribution"].values[0]
@@ -111,7 +109,7 @@ def test_supports_with_equal_vectors_count_each(make, samples, order):
     np.testing.assert_allclose(maps[0].sum(), result["evidence"][0, 0] * model.module.temperature, rtol=1e-3)
 
 
-def test_several_labels_per_image(make, samples):
+def test_several_labels_per_image(make, samples, holding):
     model = make()
     both = np.stack([model.latents.label == c for c in range(3)], 1).astype(int)
     both[:6, 0] = 1
@@ -126,15 +124,15 @@ def test_several_labels_per_image(make, samples):
         image=model.supports.image[:4],
         self_contribution=model.supports.self_contribution[:4],
     )
-    result = explain(model, samples(2), ask=SICAsk(classes=(0, 1, 2), supports=shared))
+    result = explain(holding(model, shared), samples(2), "sic", targets=[0, 1, 2])
     maps = result["support_contribution"].values  # class 0: rows 0 and 1, class 1: row 2, class 2: row 3
     np.testing.assert_array_equal(maps[:, 1], maps[:, 2])
     np.testing.assert_allclose(result["residual"], 0, atol=1e-5 * np.abs(maps).sum())
 
 
 def test_inside_and_outside_of_a_region_add_up_to_the_evidence(make, samples):
-    model, few = ragged(make)
-    result = explain(model, samples(2), ask=SICAsk(classes=(0, 1), supports=few))
+    model, gone = ragged(make)
+    result = explain(model, samples(2), "sic", targets=[0, 1], excluded=gone)
     region = np.zeros((10, 10), bool)
     region[2:6, 1:9] = True
     t = model.module.temperature
@@ -200,18 +198,29 @@ class Black(torch.nn.Module):
 
 def mistakes(make, samples):
     model, shown = make(), samples(1)
-    bare = make()
-    bare.supports = None
+    bare, blind = make(), make()
+    bare.supports = blind.latents = None
     return {
-        "not a SIC": (lambda: explain(open_model(Black()), shown), "Black"),
-        "no supports": (lambda: explain(bare, shown), "attach_supports"),
+        "not a SIC": (lambda: explain(open_model(Black()), shown, "sic"), "Black"),
+        "no supports": (lambda: explain(bare, shown, "sic"), "attach_supports"),
         "unknown method": (lambda: explain(model, shown, "sik"), "'sic'"),
         "unknown parameter": (lambda: explain(model, shown, smooting=3), "'smoothing'"),
         "out of bounds": (lambda: explain(model, shown, smoothing=99), "63"),
         "wrong type": (lambda: explain(model, shown, smoothing="much"), "smoothing"),
-        "no such class": (lambda: explain(model, shown, ask=SICAsk(classes=(3,))), "0 to 2"),
-        "a negative class": (lambda: explain(model, shown, ask=SICAsk(classes=(-2,))), "0 to 2"),
-        "no class": (lambda: explain(model, shown, ask=SICAsk(classes=())), "no class"),
+        "no such class": (lambda: explain(model, shown, targets=[3]), "0 to 2"),
+        "a negative class": (lambda: explain(model, shown, targets=[-2]), "0 to 2"),
+        "no class": (lambda: explain(model, shown, targets=[]), "no class"),
+        "half a pair": (
+            lambda: explain(model, shown, added=[[100]]),
+            "pairs of a training position and a class",
+        ),
+        "a position that is not there": (lambda: explain(model, shown, added=[[99, 0]]), "position 99"),
+        "a class for it that is not there": (lambda: explain(model, shown, added=[[100, 3]]), "0 to 2"),
+        "no vectors to choose from": (lambda: explain(blind, shown, rule="compact"), "can only be excluded"),
+        "no vectors to add one from": (
+            lambda: explain(blind, shown, added=[[100, 0]]),
+            "can only be excluded",
+        ),
         "no sample": (lambda: explain(model, shown.isel(sample=[])), "at least one"),
         "larger images": (
             lambda: explain(model, samples(images=np.zeros((1, 20, 20, 3), np.uint8))),
@@ -233,6 +242,11 @@ def mistakes(make, samples):
         "no such class",
         "a negative class",
         "no class",
+        "half a pair",
+        "a position that is not there",
+        "a class for it that is not there",
+        "no vectors to choose from",
+        "no vectors to add one from",
         "no sample",
         "larger images",
         "grey images",
@@ -254,3 +268,18 @@ def test_available_says_what_fits(make):
     assert "SIC network" in available(open_model(Black()))["sic"]["fits"]
     with pytest.raises(MethodError):
         get("nothing")
+
+
+def test_the_residual_is_what_the_pixels_leave_open(make, samples):
+    """Maps that carry half of what they should leave the other half, with its sign."""
+    model, method = make(), get("sic")
+    ask = method.ask(targets=[0, 1])
+    (seen,) = method.observe(model, samples(1)["image"].values, [ask], [None])
+    halved = replace(seen, maps={g: m / 2 for g, m in seen.maps.items()})
+    result = method.interpret(model, halved, ask)
+    evidence = result["logit"].values[:, :2] - model.module.bias
+    assert (np.abs(evidence) > 1e-3).all()
+    np.testing.assert_allclose(result["residual"], evidence / 2, rtol=1e-3)
+    np.testing.assert_allclose(
+        result["contribution"].sum(("y", "x")) + result["residual"].values, evidence, rtol=1e-3
+    )

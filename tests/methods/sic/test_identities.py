@@ -10,7 +10,7 @@ import torch
 from xai_views import catalogue, open_model, open_samples
 from xai_views.engine.attribution.bcos import contribution, pull_back
 from xai_views.methods import explain, get
-from xai_views.methods.sic.method import SICAsk, latent_vectors
+from xai_views.methods.sic import latent_vectors
 from xai_views.models import evidence
 from xai_views.models.bcos import add_inverse, explanation_mode
 from xai_views.samples import images as pixels
@@ -37,7 +37,7 @@ def case(request, make, samples):
 def result(case):
     """All classes' maps of two classes, with the matches."""
     model, samples, _ = case
-    return explain(model, samples, ask=SICAsk(classes=(0, 1, len(model.classes) - 1)))
+    return explain(model, samples, "sic", targets=[0, 1, len(model.classes) - 1])
 
 
 def agree(got, want, tolerance, scale=None):
@@ -123,8 +123,7 @@ def test_7_without_a_support_only_its_class_loses_and_exactly_its_evidence(case,
     model, samples, tolerance = case
     assert (result["latent"].values >= 0).all()
     for gone in (0, len(model.supports) - 1):
-        edited = model.supports.take(np.arange(len(model.supports)) != gone)
-        after = explain(model, samples, ask=SICAsk(classes=(0,), supports=edited))
+        after = explain(model, samples, "sic", targets=[0], excluded=[int(model.supports.index[gone])])
         lost = result["logit"].values - after["logit"].values
         want = np.zeros_like(lost)
         want[:, model.supports.label[gone]] = result["evidence"].values[:, gone]
@@ -133,7 +132,7 @@ def test_7_without_a_support_only_its_class_loses_and_exactly_its_evidence(case,
 
 def basis(model, images):
     method = get("sic")
-    return method.observe(model, images, [SICAsk(everything=True)] * len(images), [None] * len(images))
+    return method.observe(model, images, [method.ask(everything=True)] * len(images), [None] * len(images))
 
 
 def test_8_latent_maps_sum_to_the_latent_and_the_others_are_zero(case):
@@ -166,10 +165,10 @@ def test_9_every_map_is_in_the_span_of_the_latent_maps(case, result):
             )
 
 
-def test_10_the_length_of_a_support_does_not_matter_and_that_of_the_image_scales_all(case, result):
+def test_10_the_length_of_a_support_does_not_matter_and_that_of_the_image_scales_all(case, result, holding):
     model, samples, tolerance = case
     longer = replace(model.supports, vectors=model.supports.vectors * model.supports.vectors.dtype.type(3.7))
-    after = explain(model, samples, ask=SICAsk(classes=(0,), supports=longer))
+    after = explain(holding(model, longer), samples, "sic", targets=[0])
     agree(after["logit"], result["logit"], tolerance)
     agree(after["contribution"].values[:, 0], result["contribution"].values[:, 0], tolerance)
     z, V = result["latent"].values, model.supports.vectors
@@ -178,10 +177,10 @@ def test_10_the_length_of_a_support_does_not_matter_and_that_of_the_image_scales
         agree(model.module.scores(torch.from_numpy(5 * z)), 5 * evidence.scores(z, V), tolerance)
 
 
-def test_11_the_order_of_supports_changes_the_order_of_bars_only(case, result):
+def test_11_the_order_of_supports_changes_the_order_of_bars_only(case, result, holding):
     model, samples, tolerance = case
     order = np.random.default_rng(0).permutation(len(model.supports))
-    after = explain(model, samples, ask=SICAsk(classes=(0,), supports=model.supports.take(order)))
+    after = explain(holding(model, model.supports.take(order)), samples, "sic", targets=[0])
     agree(after["logit"], result["logit"], tolerance)
     agree(after["evidence"], result["evidence"].values[:, order], tolerance)
     agree(after["contribution"].values[:, 0], result["contribution"].values[:, 0], tolerance)
@@ -189,11 +188,10 @@ def test_11_the_order_of_supports_changes_the_order_of_bars_only(case, result):
 
 def test_12_a_batch_is_a_loop(case, result):
     model, samples, tolerance = case
-    ask = SICAsk(classes=(0, 1, len(model.classes) - 1))
+    ask = get("sic").ask(targets=[0, 1, len(model.classes) - 1])
     for name in ("logit", "evidence", "contribution", "support_contribution"):
         alone = [
-            explain(model, samples.isel(sample=[i]), ask=ask)[name].values
-            for i in range(samples.sizes["sample"])
+            explain(model, samples.isel(sample=[i]), ask)[name].values for i in range(samples.sizes["sample"])
         ]
         agree(result[name], np.concatenate(alone), tolerance)
 

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+from xai_views.contract.method import PREDICTED
 from xai_views.methods import explain, get
-from xai_views.methods.sic.method import PREDICTED, SICAsk, complete
+from xai_views.methods.explaining import observed_whole
 from xai_views.models import passes
 from xai_views.samples import images as pixels
 
@@ -45,73 +47,74 @@ def model(make):
     return make()
 
 
-def observe(model, samples, ask, known=None):
-    x = pixels(samples, np.arange(samples.sizes["sample"]))
-    return get("sic").observe(model, x, [ask] * len(x), known or [None] * len(x))
+def observe(model, samples, known=None, **asked):
+    x, method = pixels(samples, np.arange(samples.sizes["sample"])), get("sic")
+    return observed_whole(method.observe(model, x, [method.ask(**asked)] * len(x), known or [None] * len(x)))
 
 
 def test_the_default_is_one_forward_pass_and_one_backward_pass_per_support(model, samples):
     with counted(model) as spent:
-        explain(model, samples(5))
+        explain(model, samples(5), "sic")
     assert spent == spending(5, 1, 15, 3)
     with counted(model) as spent:
-        explain(model, samples(5), batch=2)
+        explain(model, samples(5), "sic", batch=2)
     assert spent == spending(5, 3, 15, 9)
 
 
 @pytest.mark.parametrize(
-    ("ask", "vectors"),
+    ("asked", "vectors"),
     [
-        (SICAsk(matches=False), 1),
-        (SICAsk(matches=False, rendering=True), 1),
-        (SICAsk(rendering=True), 4),
-        (SICAsk(classes=(0, 1), rendering=True), 8),
-        (SICAsk(classes=(0, PREDICTED, 0), matches=False), 2),
+        ({"matches": False}, 1),
+        ({"matches": False, "rendering": True}, 1),
+        ({"rendering": True}, 4),
+        ({"targets": [0, 1], "rendering": True}, 8),
+        ({"targets": [0, PREDICTED, 0], "matches": False}, 2),
     ],
 )
-def test_each_wanted_map_costs_one(model, samples, ask, vectors):
+def test_each_wanted_map_costs_one(model, samples, asked, vectors):
     one = samples(1).isel(sample=[0])
-    ask_class = int(explain(model, one)["target_class"].item())
-    if ask.classes == (0, PREDICTED, 0) and ask_class == 0:
+    predicted = int(explain(model, one)["target_class"].item())
+    targets = asked.get("targets", [PREDICTED])
+    if targets == [0, PREDICTED, 0] and predicted == 0:
         vectors = 1
     with counted(model) as spent:
-        result = explain(model, one, ask=ask)
+        result = explain(model, one, "sic", **asked)
     assert spent == spending(1, 1, vectors, vectors)
-    if ask.rendering:
-        assert result["rendering"].shape == (1, len(ask.classes), 10, 10, 4)
+    if "rendering" in asked:
+        assert result["rendering"].shape == (1, len(targets), 10, 10, 4)
 
 
 def test_the_basis_is_used_when_it_is_smaller(make, samples):
     model = make(per_class=8)
-    active = len(observe(model, samples(1), SICAsk())[0].active)
+    active = len(observe(model, samples(1))[0].active)
     assert 8 < active < 24, "the case must need it"
     with counted(model) as spent:
-        (observed,) = observe(model, samples(1), SICAsk(classes=(0, 1, 2)))
+        (observed,) = observe(model, samples(1), targets=[0, 1, 2])
     assert spent == spending(1, 1, active, active)
     assert observed.basis is not None
     with counted(model) as spent:
-        (observed,) = observe(model, samples(1), SICAsk(classes=(0,)))
+        (observed,) = observe(model, samples(1), targets=[0])
     assert spent == spending(1, 1, 8, 8)
     assert observed.basis is None
 
 
 def test_after_everything_nothing_costs_a_pass(model, samples):
     method = get("sic")
-    (observed,) = observe(model, samples(1), SICAsk(everything=True))
-    edited = model.supports.take(np.arange(len(model.supports)) % 3 != 1)
+    (observed,) = observe(model, samples(1), everything=True)
+    gone = model.supports.index[np.arange(len(model.supports)) % 3 == 1].tolist()
     asks = [
-        SICAsk(classes=(c,), supports=s, matches=m)
+        method.ask(targets=[c], excluded=s, matches=m)
         for c in (PREDICTED, 0, 1, 2)
-        for s in (None, edited)
+        for s in ([], gone)
         for m in (True, False)
-    ] + [SICAsk(everything=True)]
+    ] + [method.ask(everything=True)]
     with counted(model) as spent:
         for ask in asks:
             assert method.covers(model, observed, ask)
             method.interpret(model, observed, ask)
     assert spent == spending(0, 0, 0, 0)
     for ask in asks:
-        fresh = explain(model, samples(1), ask=ask)
+        fresh = explain(model, samples(1), ask)
         got = method.interpret(model, observed, ask)
         scale = np.abs(fresh["contribution"].values).max()
         np.testing.assert_allclose(got["contribution"], fresh["contribution"], rtol=0, atol=1e-5 * scale)
@@ -119,52 +122,55 @@ def test_after_everything_nothing_costs_a_pass(model, samples):
 
 def test_what_is_known_is_not_asked_again(model, samples):
     method = get("sic")
-    known = observe(model, samples(2), SICAsk(classes=(0,)))
-    assert all(method.covers(model, o, SICAsk(classes=(0,), matches=False)) for o in known), (
+    known = observe(model, samples(2), targets=[0])
+    assert all(method.covers(model, o, method.ask(targets=[0], matches=False)) for o in known), (
         "a class map is a sum"
     )
-    assert not any(method.covers(model, o, SICAsk(classes=(0, 1))) for o in known)
+    both = method.ask(targets=[0, 1])
+    assert not any(method.covers(model, o, both) for o in known)
     kept = [dict(o.maps) for o in known]
     with counted(model) as spent:
-        more = observe(model, samples(2), SICAsk(classes=(0, 1)), known)
+        more = observe(model, samples(2), known, targets=[0, 1])
     assert spent == spending(2, 1, 6, 3)
     assert [dict(o.maps) for o in known] == kept, "the earlier observation stays as it was"
-    assert all(method.covers(model, o, SICAsk(classes=(0, 1))) for o in more)
+    assert all(method.covers(model, o, both) for o in more)
     with counted(model) as spent:
-        observe(model, samples(2), SICAsk(classes=(0, 1), rendering=True), more)
+        drawn = observe(model, samples(2), more, targets=[0, 1], rendering=True)
     assert spent == spending(2, 1, 4, 2)
+    with counted(model) as spent:
+        observe(model, samples(2), drawn, targets=[0, 1], rendering=True)
+    assert spent == spending(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("asked", [{"smoothing": 3}, {"percentile": 80.0}])
+def test_renderings_are_told_apart_by_how_they_are_drawn(model, samples, asked):
+    method = get("sic")
+    (plain,) = observe(model, samples(1), rendering=True)
+    other = method.ask(rendering=True, **asked)
+    assert not method.covers(model, plain, other)
+    (both,) = observe(model, samples(1), [plain], rendering=True, **asked)
+    assert method.covers(model, both, other)
+    first, second = (
+        method.interpret(model, both, a)["rendering"] for a in (method.ask(rendering=True), other)
+    )
+    assert (first.values != second.values).any()
+    (alone,) = observe(model, samples(1), rendering=True, **asked)
+    xr.testing.assert_identical(second, method.interpret(model, alone, other)["rendering"])
 
 
 def test_supports_are_never_explained_again(model, samples):
     images, count = [], passes.snapshot()
     hook = model.module.encoder.register_forward_hook(lambda m, i, o: images.append(len(i[0])))
     explain(model, samples(3))
-    edited = model.supports.take(np.arange(1, len(model.supports)))
-    assert complete(model, edited) is edited
+    explain(model, samples(3), excluded=[int(model.supports.index[0])])
     hook.remove()
-    assert images == [3]
-    assert passes.snapshot()["forward"] - count["forward"] == 3
-
-
-def test_a_new_support_is_explained_once(model, samples):
-    maps = model.supports.self_contribution.copy()
-    maps[[1, 4]] = np.nan
-    from dataclasses import replace
-
-    lacking = replace(model.supports, self_contribution=maps)
-    assert list(lacking.missing) == [1, 4]
-    with counted(model) as spent:
-        full = complete(model, lacking)
-    assert spent["forward"] == 2
-    np.testing.assert_allclose(full.self_contribution, model.supports.self_contribution, atol=1e-6)
-    assert np.isnan(lacking.self_contribution[1]).all(), "the given set stays as it was"
-    result = explain(model, samples(1), ask=SICAsk(supports=lacking))
-    np.testing.assert_allclose(result["self_contribution"], model.supports.self_contribution, atol=1e-6)
+    assert images == [3, 3]
+    assert passes.snapshot()["forward"] - count["forward"] == 6
 
 
 def test_an_observation_holds_only_what_it_says(model, samples):
-    for ask in (SICAsk(rendering=True), SICAsk(everything=True), SICAsk()):
-        for o in observe(model, samples(6), ask):
+    for asked in ({"rendering": True}, {"everything": True}, {}):
+        for o in observe(model, samples(6), **asked):
             arrays = [
                 o.z,
                 o.logit,

@@ -6,7 +6,6 @@ import torch
 
 from xai_views.engine.attribution.bcos import colour_rendering, smooth
 from xai_views.methods import explain, get
-from xai_views.methods.sic.method import SICAsk
 
 
 def picture(pixels):
@@ -72,7 +71,7 @@ def test_one_pixel_in_favour_stays_visible_whatever_the_percentile():
 
 def test_grey_images_give_grey_colours(make, samples):
     model = make(channels=1)
-    result = explain(model, samples(3, channels=1), ask=SICAsk(rendering=True))
+    result = explain(model, samples(3, channels=1), "sic", rendering=True)
     rgba = result["rendering"].values
     assert rgba.shape == (3, 1, 10, 10, 4)
     assert rgba.dtype == np.uint8
@@ -83,10 +82,10 @@ def test_grey_images_give_grey_colours(make, samples):
 
 def test_a_batch_with_different_numbers_of_vectors_renders_each_image_as_alone(make, samples):
     model = make()
-    few = model.supports.take(np.array([0, 3, 4, 6, 7, 8]))  # 1, 2 and 3 supports
+    gone = [int(model.supports.index[r]) for r in (1, 2, 5)]  # leaves 1, 2 and 3 supports
     images = samples(6)["image"].values
     method = get("sic")
-    asks = [SICAsk((i % 3,), few, rendering=True, everything=i == 4) for i in range(6)]
+    asks = [method.ask(targets=[i % 3], excluded=gone, rendering=True, everything=i == 4) for i in range(6)]
     together = method.observe(model, images, asks, [None] * 6)
     for i, ask in enumerate(asks):
         (alone,) = method.observe(model, images[i : i + 1], [ask], [None])

@@ -14,7 +14,7 @@ from xai_views.errors import MethodError
 from xai_views.methods import get
 from xai_views.methods.ecg_clusters.attribution import attribute
 from xai_views.methods.explaining import finish
-from xai_views.methods.sic.method import SICAsk, region_evidence
+from xai_views.methods.sic import region_evidence
 from xai_views.models import passes
 from xai_views.models.checkpoint import load, save
 from xai_views.models.families.cnn.network import BcosCNN1d
@@ -23,8 +23,7 @@ from xai_views.models.model import Model
 from xai_views.models.supports import Latents
 from xai_views.samples import inputs, signal_dataset
 from xai_views.samples.prepare import prepare
-from xai_views.training.finish import attach_supports, choose_supports
-from xai_views.training.sic import latents
+from xai_views.training.finish import attach_supports, choose_supports, latents
 
 PLAN = [[6, 7, 1, 2], [8, 5, 1, 2]]
 LEADS, STEPS, RATE = ("I", "II", "V1"), 640, 100.0
@@ -65,9 +64,10 @@ def shipped(request):
     return model, inputs(prepare(records, model.leads, model.rate, model.size[0]), slice(None))
 
 
-def seen(model: Model, signal: np.ndarray, ask: SICAsk) -> list:
+def seen(model: Model, signal: np.ndarray, **parameters) -> list:
     """Observations and their explanations."""
     method = get("sic")
+    ask = method.ask(**parameters)
     observed = method.observe(model, signal, [ask] * len(signal), [None] * len(signal))
     return [(o, method.interpret(model, o, ask)) for o in observed]
 
@@ -78,8 +78,8 @@ def test_shipped_identities(shipped):
     exact = tolerance(model) * 20  # sums of 49,152 values
     classes = tuple(range(5))
     for (basis, every), (_, plain) in zip(
-        seen(model, signal, SICAsk(classes=classes, everything=True)),
-        seen(model, signal, SICAsk(classes=classes)),
+        seen(model, signal, targets=classes, everything=True),
+        seen(model, signal, targets=classes),
         strict=True,
     ):
         total = every["contribution"].sum(("lead", "time")).values[0] + model.module.bias
@@ -94,9 +94,9 @@ def test_shipped_identities(shipped):
             rows = [int(np.flatnonzero(every["match_support"].values[0] == r)[0]) for r in own]
             by_support = every["support_contribution"].values[0, rows].sum(0) / model.module.temperature
             np.testing.assert_allclose(every["contribution"].values[0, at], by_support, atol=exact)
-    left = model.supports.take(np.arange(len(model.supports)) != 4)
+    fourth = int(model.supports.index[4])
     for (_, whole), (_, less) in zip(
-        seen(model, signal, SICAsk()), seen(model, signal, SICAsk(supports=left)), strict=True
+        seen(model, signal), seen(model, signal, excluded=[fourth]), strict=True
     ):
         lost = whole["logit"].values[0] - less["logit"].values[0]
         want = np.zeros(5)
@@ -117,9 +117,7 @@ def test_the_real_record_is_answered_as_the_page_says():
 @pytest.fixture
 def explained(model):
     signal, label = waves(4, 1)
-    method = get("sic")
-    observed = method.observe(model, signal, [SICAsk(classes=(0, 1))] * 4, [None] * 4)
-    return signal, label, [method.interpret(model, o, SICAsk(classes=(0, 1))) for o in observed]
+    return signal, label, [ds for _, ds in seen(model, signal, targets=[0, 1])]
 
 
 def tolerance(model: Model) -> float:
@@ -161,9 +159,7 @@ def test_supports_carry_their_records_and_maps(model):
 def test_a_record_that_is_a_support_is_explained_by_its_own_map(model):
     row = 1
     signal = model.supports.image[row : row + 1]
-    ask = SICAsk(classes=(int(model.supports.label[row]),))
-    method = get("sic")
-    ds = method.interpret(model, method.observe(model, signal, [ask], [None])[0], ask)
+    ((_, ds),) = seen(model, signal, targets=[int(model.supports.label[row])])
     at = int(np.flatnonzero(ds["match_support"].values[0] == row)[0])
     np.testing.assert_allclose(
         ds["support_contribution"].values[0, at], model.supports.self_contribution[row], atol=1e-5
@@ -179,7 +175,7 @@ def test_dimensions_names_and_regions(model, explained):
     assert ds["time"].values[-1] == pytest.approx((STEPS - 1) / RATE)
     assert ds["time"].attrs["units"] == "s"
     samples = signal_dataset(signal[:1], RATE, LEADS, label[:1], classes=model.classes)
-    finish([ds], model, samples, get("sic"))  # follows the schema
+    finish([ds], model, samples, get("sic"), get("sic").ask())  # follows the schema
     region = np.zeros((3, STEPS), bool)
     region[1, 200:400] = True
     inside = region_evidence(ds, region, model.module.temperature)
@@ -190,7 +186,7 @@ def test_dimensions_names_and_regions(model, explained):
 
 def test_signals_have_no_colours(model):
     with pytest.raises(MethodError, match="have no colours"):
-        get("sic").ready(model, SICAsk(rendering=True))
+        explain(model, signal_dataset(waves(1)[0], RATE, LEADS), "sic", rendering=True)
 
 
 def test_checkpoint_round_trip(model, tmp_path):
@@ -208,7 +204,7 @@ def test_checkpoint_round_trip(model, tmp_path):
     }  # fmt: skip
     save(tmp_path / "waves", module, supports, stored, card)
     again = load(tmp_path / "waves")
-    assert again.of_signals
+    assert again.kind == "signal"
     assert again.size == (STEPS,)
     assert again.leads == LEADS
     assert again.supports.image.dtype == np.float32
@@ -237,15 +233,13 @@ def test_the_contribution_map_is_an_attribution_too(model):
     maps, gap = attribute(model, signal, [0, 1, 1], "contribution map")
     assert maps.shape == (3, 3, STEPS)
     assert np.abs(gap).max() < tolerance(model)
-    method = get("sic")
     for row, (c, map_) in enumerate(zip([0, 1, 1], maps, strict=True)):
-        ask = SICAsk(classes=(c,))
-        slow = method.interpret(model, method.observe(model, signal[row : row + 1], [ask], [None])[0], ask)
+        ((_, slow),) = seen(model, signal[row : row + 1], targets=[c])
         np.testing.assert_allclose(map_, slow["contribution"].values[0, 0], atol=tolerance(model))
     before = passes.snapshot()
     attribute(model, signal, [0, 1, 1], "contribution map")
     assert {n: v - before[n] for n, v in passes.snapshot().items()} == {
-        "forward": 3, "forward_calls": 1, "backward": 3, "backward_calls": 1,
+        "forward": 3, "forward_calls": 3, "backward": 3, "backward_calls": 3,
     }  # fmt: skip
     plain = replace(model, supports=None)
     with pytest.raises(MethodError, match="only SIC networks have one"):

@@ -11,7 +11,6 @@ from torch import nn
 
 import xai_views as xv
 from xai_views.errors import ModelError
-from xai_views.methods.ecg_clusters.observation import EcgAsk
 from xai_views.models.families.openecg import network as adapter
 from xai_views.models.families.openecg.network import HEADS, Codec, Ranks, open_openecg, ranks
 from xai_views.models.heads import find_head
@@ -77,7 +76,7 @@ def test_integrated_gradients_are_gradient_times_input(stand):
     wave = np.random.default_rng(0).normal(size=(1, 1, 5000))
     ds = signal_dataset(wave, 500, ["II"])
     got = [
-        xv.explain(model, ds, "ecg_clusters", ask=EcgAsk(attribution=how))
+        xv.explain(model, ds, "ecg_clusters", attribution=how)
         for how in ("integrated gradients", "gradient x input")
     ]
     np.testing.assert_allclose(got[0]["attribution"], got[1]["attribution"], rtol=1e-3, atol=1e-6)

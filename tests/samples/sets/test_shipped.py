@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xai_views import catalogue, samples
+from xai_views import catalogue, kinds, samples
 from xai_views.samples import build
 from xai_views.samples.sets.nuclei import SIDE, centres, split_blocks
 
@@ -41,7 +41,7 @@ def test_all_sets_open_and_fit_the_schema(name):
     if name in ("ecg/train", "ecg/mixed", "ecg/dicom"):
         return  # the first two compose records, the third holds but one
     first, last = samples.inputs(ds, [0, -1])
-    assert first.dtype == (np.float32 if samples.is_signals(ds) else np.uint8)
+    assert first.dtype == (np.float32 if kinds.of(ds).key == "signal" else np.uint8)
     assert samples.digest(first) != samples.digest(last)
 
 

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
 from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters.alignment import spread
+from xai_views.samples import inputs
+from xai_views.samples.signals import LANDMARKS
 
 BINS = 50
 BEFORE_S, AFTER_S = 0.3, 0.5  # of a beat, around R
@@ -211,6 +214,80 @@ def total(parts: Sequence[Phases] | Sequence[Beats]) -> Phases | Beats:
     for part in parts[1:]:
         out = out + part
     return out
+
+
+def known_peaks(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """R peaks of a record whose QRS is known: the largest deflection over all leads in each QRS.
+
+    Parameters
+    ----------
+    landmark : ndarray
+        ``[time]`` ids of ``LANDMARKS``.
+    signal : ndarray
+        ``[lead, time]`` in mV.
+    """
+    inside = np.concatenate([[0], (landmark == LANDMARKS.index("QRS")).astype(np.int8), [0]])
+    edges = np.flatnonzero(np.diff(inside))
+    size = np.sqrt((signal.astype(np.float64) ** 2).mean(0))
+    return np.array(
+        [a + int(size[a:b].argmax()) for a, b in zip(edges[::2], edges[1::2], strict=True)], np.int64
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Averages:
+    """Phases and average beat over records.
+
+    Attributes
+    ----------
+    phases : Phases
+        When in the beat each cluster comes.
+    beats : Beats
+        What the leads show then.
+    records : int
+        With at least two R peaks.
+    """
+
+    phases: Phases
+    beats: Beats
+    records: int
+
+
+def averages(
+    samples: xr.Dataset,
+    sequences: Sequence[np.ndarray],
+    k: int,
+    r_peaks: Sequence[np.ndarray],
+    lengths: Sequence[int],
+    bins: int = BINS,
+) -> Averages | None:
+    """Lay the beats of some records over each other.
+
+    Parameters
+    ----------
+    samples : Dataset
+        Records of one rate.
+    sequences : sequence of ndarray
+        Clusters ``[cells]`` of each, -1 in padding.
+    k, bins : int
+        Number of clusters, and of parts of the beat.
+    r_peaks : sequence of ndarray
+        Steps of the R peaks of each.
+    lengths : sequence of int
+        Steps of each that are signal.
+
+    Returns
+    -------
+    Averages or None
+        None when no record has two R peaks.
+    """
+    used = [i for i, peaks in enumerate(r_peaks) if len(peaks) > 1]
+    if not used:
+        return None
+    steps, rate = samples.sizes["time"], float(samples.attrs["rate"])
+    parts = [beats(inputs(samples, [i])[0], r_peaks[i], rate, sequences[i], k, int(lengths[i])) for i in used]
+    found = [phases(sequences[i], r_peaks[i], steps, k, bins) for i in used]
+    return Averages(total(found), total(parts), len(used))
 
 
 def _peaks(r_peaks: Sequence[int], steps: int) -> np.ndarray:

@@ -1,11 +1,28 @@
-"""The control for what is read from clusters: the same network with random weights."""
+"""Controls for what is read from clusters: the same network with random weights, and clusters of the plain signal."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
 from xai_views.errors import MethodError
+from xai_views.methods.ecg_clusters.fit import fit, lengths
+from xai_views.methods.ecg_clusters.forest import Surrogate, surrogates
+from xai_views.methods.ecg_clusters.method import EcgClustersMethod
+from xai_views.methods.ecg_clusters.raw import raw_clusters
+from xai_views.methods.ecg_clusters.survey import Survey, survey
+from xai_views.samples import inputs
+
+CLUSTERS, RANDOM, RAW = (
+    "forest on the clusters",
+    "forest, network with random weights",
+    "forest, clusters of the raw signal",
+)
+FITTED = 200  # records that the control's codebook is fitted on
 
 
 def untrained(model: Any, seed: int = 0) -> Any:
@@ -42,3 +59,51 @@ def untrained(model: Any, seed: int = 0) -> Any:
         )
     sha256 = hashlib.sha256(f"untrained {seed} {model.sha256}".encode()).hexdigest()
     return replace(model, name=f"{model.name}, random weights", sha256=sha256, module=module)
+
+
+def judged(
+    model: Any, samples: xr.Dataset, found: Survey, progress: Callable[[int, int], None] | None = None
+) -> Generator[None, None, list[Surrogate]]:
+    """Forests on the clusters and on both controls, in the same ten folds.
+
+    Parameters
+    ----------
+    model : Model
+        The network; where it cannot be drawn anew, that control is left out.
+    samples : Dataset
+        The records of the survey, as the model takes them; those of one ``person`` stay in one fold.
+    found : Survey
+        What is known of them. Where a record has several labels there is no one class to be right or wrong about.
+    progress : callable, optional
+        ``progress(done, total)``; may raise to stop.
+
+    Returns
+    -------
+    list of Surrogate
+        By ``StopIteration``; between its steps a worker can serve others.
+    """
+    features = {CLUSTERS: found.proportion}
+    try:
+        control = untrained(model)
+    except MethodError:
+        control = None
+    if control is not None:
+        fitted = yield from fit(control, samples, progress=progress, members=0, most=FITTED)
+        ask = EcgClustersMethod(mode="codebook", codebook=fitted).ask()
+        features[RANDOM] = (yield from survey(control, samples, ask, progress)).proportion
+    signal = inputs(samples, slice(None))
+    steps = lengths(samples, range(len(signal)), signal)
+    raw = raw_clusters(signal, found.k, len(found.sequence[0]), float(samples.attrs["rate"]), steps)
+    features[RAW] = np.stack([raw.proportion(x, n) for x, n in zip(signal, steps, strict=True)])
+    yield
+    return (
+        yield from surrogates(
+            features,
+            found.predicted,
+            found.label if found.labelled.any() and not found.several else None,
+            found.probability,
+            classes=found.logit.shape[1],
+            groups=samples["person"].values if "person" in samples else None,
+            progress=progress,
+        )
+    )

@@ -13,50 +13,47 @@ import numpy as np
 import torch
 import xarray as xr
 
+from xai_views.contract.ask import Ask
 from xai_views.engine.clusters import ablation as ablate
 from xai_views.engine.clusters import contribution
-from xai_views.engine.clusters.effects import chosen, named
-from xai_views.engine.clusters.observed import Ablation, Observed
+from xai_views.engine.clusters.codebook import Codebook
+from xai_views.engine.clusters.effects import named
+from xai_views.engine.clusters.observed import Observed
 from xai_views.engine.clusters.observing import bias_of
 from xai_views.errors import MethodError
-from xai_views.methods.ecg_clusters.observation import EcgAsk
+from xai_views.methods.ecg_clusters.observation import clusters_key
 from xai_views.methods.ecg_clusters.sequence import Sequence
 from xai_views.models.heads import Head
 
 
-def needs_pass(head: Head, wanted: Ablation | None) -> bool:
-    """Whether an ablation needs the network, because its head is not linear in the last map."""
-    return wanted is not None and not head.exact
+def needs_pass(head: Head, ask: Ask) -> bool:
+    """Whether taking clusters away needs the network, because its head is not linear in the last map."""
+    return bool(ask.ablated) and not head.exact
 
 
-def answer_key(ask: EcgAsk) -> Hashable:
+def answer_key(ask: Ask) -> Hashable:
     """What the answer without some clusters depends on."""
-    return ask.ablation, ask.clusters()
+    return ask.ablated, ask.keep, ask.fill, clusters_key(ask)
 
 
-def checked(wanted: Ablation) -> Ablation:
-    """Return an ablation that can be had of a signal; :class:`MethodError` for one in the input."""
-    if wanted.where != "latent":
-        raise MethodError(
-            f"clusters of signals are taken away in latent space and {wanted.where!r} was asked for; mute intervals of the "
-            "record instead."
-        )
-    return wanted
+def gone(ask: Ask, k: int) -> list[int]:
+    """Ids of the clusters that are taken away."""
+    return [c for c in range(k) if (c in ask.ablated) != ask.keep]
 
 
-def ablated(observation: Observed, ask: EcgAsk, found: Sequence) -> torch.Tensor:
+def ablated(observation: Observed, ask: Ask, book: Codebook | None, found: Sequence) -> torch.Tensor:
     """The last map ``[1, C, T]`` with some clusters replaced; padding stays, and counts in no mean."""
-    wanted, last = checked(ask.ablation), observation.last
+    last = observation.last
     share = _share(last, found)[:, : found.k]
     mean = None
-    if wanted.fill == "data":
-        mean = torch.zeros(0) if ask.codebook is None else ask.codebook.last_mean
+    if ask.fill == "data":
+        mean = torch.zeros(0) if book is None else book.last_mean
         if mean.numel() != last.shape[1]:
             raise MethodError(
                 "fill 'data' needs the mean of the data set, which a codebook knows once it was fitted; give one, or choose "
                 "'mean'."
             )
-    return ablate.ablate(last, share, chosen(wanted, found.k), fill=wanted.fill, mean=mean)
+    return ablate.ablate(last, share, gone(ask, found.k), fill=ask.fill, mean=mean)
 
 
 def _share(last: torch.Tensor, found: Sequence) -> torch.Tensor:
@@ -83,7 +80,13 @@ def over_time(steps: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def effects(
-    model: Any, observation: Observed, ask: EcgAsk, targets: list[int], head: Head, found: Sequence
+    model: Any,
+    observation: Observed,
+    ask: Ask,
+    book: Codebook | None,
+    targets: list[int],
+    head: Head,
+    found: Sequence,
 ) -> xr.Dataset:
     """Logits, and what every cluster, every step and the padding add to those of ``targets``.
 
@@ -119,8 +122,8 @@ def effects(
     if head.exact:
         names = named(head, observation.last, found.with_padding(), found.k + 1)
         ds = ds.assign({n: (dims, values[:, : found.k]) for n, (dims, values) in names.items()})
-    if ask.ablation is not None:
-        without = _without(observation, ask, head, found)
+    if ask.ablated:
+        without = _without(observation, ask, book, head, found)
         ds["ablated_logit"] = (("sample", "class"), without[None])
         ds["ablated_probability"] = (("sample", "class"), model.probability(without)[None])
     if ask.shapley:
@@ -130,10 +133,12 @@ def effects(
     return ds
 
 
-def _without(observation: Observed, ask: EcgAsk, head: Head, found: Sequence) -> np.ndarray:
-    if needs_pass(head, ask.ablation):
+def _without(
+    observation: Observed, ask: Ask, book: Codebook | None, head: Head, found: Sequence
+) -> np.ndarray:
+    if needs_pass(head, ask):
         return observation.answers[answer_key(ask)]
-    return _as(head.logits(ablated(observation, ask, found))[0], observation.logit)
+    return _as(head.logits(ablated(observation, ask, book, found))[0], observation.logit)
 
 
 def _as(values: torch.Tensor, like: np.ndarray) -> np.ndarray:

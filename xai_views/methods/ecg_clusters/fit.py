@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,31 @@ import xarray as xr
 import yaml
 from safetensors.torch import load_file, save_file
 
+from xai_views import kinds
+from xai_views.contract.content import checksum
 from xai_views.engine.clusters.codebook import CARD, Codebook
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.kmeans import kmeans
 from xai_views.engine.clusters.match import match
 from xai_views.engine.clusters.sample import Sample
 from xai_views.errors import MethodError
-from xai_views.methods.ecg_clusters.method import EcgClustersMethod
-from xai_views.methods.ecg_clusters.observation import EcgAsk, signal_cells, signal_length
+from xai_views.methods.ecg_clusters.observation import signal_cells, signal_length
 from xai_views.methods.ecg_clusters.sequence import INTERPOLATION
 from xai_views.models.heads import Head, find_head
-from xai_views.models.taps import capture
-from xai_views.samples import digest, inputs, is_signals
+from xai_views.models.taps import capture, default_taps
+from xai_views.samples import digest, inputs
 
 CHUNK = 16  # records in one pass, and between two states on disk
 PER_RECORD = 50  # steps that are drawn from each record
 MEMBERS = 5  # bootstrap codebooks
 MOST_RECORDS = 4000  # beyond, records are drawn evenly from the data set
 PLAN, BOOK, STATE = "fit.yaml", "codebook", "chunks"
+CLUSTERS = "clusters"  # folder of a model's own codebook, below that of the model
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A codebook and its bootstrap siblings, in whose order clusters mean the same.
+    """A codebook and its bootstrap siblings, in whose order clusters mean the same; the content of a parameter.
 
     Attributes
     ----------
@@ -45,10 +49,44 @@ class Fitted:
         The clusters.
     ensemble : tuple of Codebook
         Of records drawn with replacement, matched to ``book`` one to one.
+
+    Raises
+    ------
+    MethodError
+        When the ensemble is of another codebook.
     """
 
     book: Codebook
     ensemble: tuple[Codebook, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(m.k != self.book.k or m.taps != self.book.taps for m in self.ensemble):
+            raise MethodError(
+                f"the ensemble is of another codebook than the one with {self.book.k} clusters; give the two that were fitted "
+                "together."
+            )
+
+    @cached_property
+    def key(self) -> str:
+        """Checksum of everything that an explanation takes from it, names included."""
+        return checksum(json.dumps(self.to_json(), sort_keys=True))
+
+    @property
+    def cool(self) -> float:
+        """A temperature for looking: a quarter of the spread, with which half of the steps of a record look fairly certain.
+
+        With the spread itself, the default of the method, nearly every step looks uncertain.
+        """
+        return self.book.spread / 4
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that :meth:`from_json` needs to make it again, bit for bit."""
+        return {"book": self.book.to_json(), "ensemble": [m.to_json() for m in self.ensemble]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fitted:
+        """Make again what :meth:`to_json` wrote; ``KeyError``, ``TypeError`` or ``ValueError`` when it is something else."""
+        return cls(Codebook.from_json(value["book"]), tuple(Codebook.from_json(m) for m in value["ensemble"]))
 
     def save(self, folder: str | Path) -> Path:
         """Write all codebooks below a folder; ``codebook/card.yaml`` is last, so that an interrupted save is seen."""
@@ -67,13 +105,32 @@ class Fitted:
         return cls(Codebook.load(folder / BOOK), tuple(Codebook.load(m) for m in members))
 
 
+def shipped(model: Any) -> Fitted | None:
+    """The clusters in the folder of a model; None when there are none, or they were fitted on other weights."""
+    if model.path is None:
+        return None
+    cards = sorted((Path(model.path) / CLUSTERS).glob(f"*/{CARD}"))
+    if not (Path(model.path) / CLUSTERS / BOOK / CARD).is_file():
+        return None
+    found = _opened(Path(model.path) / CLUSTERS, tuple((str(c), c.stat().st_mtime_ns) for c in cards))
+    return found if found.book.model_sha256 == model.sha256 else None
+
+
+@lru_cache(maxsize=8)
+def _opened(folder: Path, cards: tuple[tuple[str, int], ...]) -> Fitted:  # noqa: ARG001 - changed files are read again
+    return Fitted.load(folder)
+
+
 def fit(
     model: Any,
     samples: xr.Dataset,
-    ask: EcgAsk | None = None,
+    *,
+    k: int = 8,
+    taps: Sequence[str] = (),
+    weights: str | Sequence[float] = "authors",
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     folder: str | Path | None = None,
-    *,
     per_record: int = PER_RECORD,
     members: int = MEMBERS,
     most: int = MOST_RECORDS,
@@ -87,8 +144,14 @@ def fit(
     samples : Dataset
         Records that fit the model (``xai_views.samples.prepare`` makes them fit). Steps beyond ``length``, or after the
         last step in which a lead is not zero, are not drawn.
-    ask : EcgAsk, optional
-        Taps, weights, K and seed; those of the method otherwise.
+    k : int
+        Number of clusters.
+    taps : sequence of str
+        Module paths, shallow to deep; () = those of the architecture.
+    weights : str or sequence of float
+        A preset ("authors", "equal", "deep-first") or one weight per tap.
+    seed : int
+        Of what is drawn and of the starts of k-means.
     progress : callable, optional
         ``progress(done, total)`` after every chunk and codebook; may raise to stop.
     folder : str or Path, optional
@@ -112,8 +175,9 @@ def fit(
         In one sentence, when records and model do not fit, fewer steps were drawn than clusters are wanted, or the folder
         holds a fit of another model, other records or other parameters.
     """
-    ask = EcgClustersMethod().ready(model, replace(ask or EcgAsk(), codebook=None))
     check_records(model, samples)
+    plain = weights if isinstance(weights, str) else tuple(float(w) for w in weights)
+    wish = Wish(int(k), tuple(taps) or default_taps(model), plain, int(seed))
     if per_record < 1 or members < 0 or most < 1:
         raise MethodError(
             f"{per_record} steps of {most} records and {members} members were asked for; give at least 1, 1 and 0."
@@ -123,7 +187,7 @@ def fit(
     )
     folder = None if folder is None else Path(folder)
     if folder is not None:
-        _begin(folder, _plan(model, samples, ask, chosen, per_record, members))
+        _begin(folder, _plan(model, samples, wish, chosen, per_record, members))
         if (folder / BOOK / CARD).is_file():
             return Fitted.load(folder)
     chunks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
@@ -135,7 +199,7 @@ def fit(
         if progress is not None:
             progress(done, total)
 
-    stream = _Stream(model, samples, ask, per_record, folder)
+    stream = _Stream(model, samples, wish, per_record, folder)
     for number, rows in enumerate(chunks):
         stream.add(number, rows)
         report()
@@ -166,7 +230,11 @@ def finished(steps: Generator[None, None, Fitted]) -> Fitted:
 
 def check_records(model: Any, samples: Any) -> None:
     """Raise a one-sentence :class:`MethodError` unless the records of a data set fit a network of signals."""
-    if not is_signals(samples):
+    if model.kind != "signal":
+        raise MethodError(
+            f"a codebook of records needs a network of signals and {model.name!r} takes images; choose another model."
+        )
+    if kinds.of(samples).key != "signal":
         raise MethodError(
             f"a codebook of {model.name!r} needs records and was given samples without 'signal'; open signals."
         )
@@ -192,11 +260,21 @@ def lengths(samples: xr.Dataset, rows: Sequence[int], signals: np.ndarray) -> li
     return [signal_length(x) for x in signals]
 
 
+@dataclass(frozen=True)
+class Wish:
+    """How records are to be clustered, see :func:`fit`."""
+
+    k: int
+    taps: tuple[str, ...]
+    weights: str | tuple[float, ...]
+    seed: int
+
+
 # -- the state on disk -------------------------------------------------------------------------------------------
 
 
 def _plan(
-    model: Any, samples: xr.Dataset, ask: EcgAsk, chosen: np.ndarray, per_record: int, members: int
+    model: Any, samples: xr.Dataset, wish: Wish, chosen: np.ndarray, per_record: int, members: int
 ) -> dict[str, Any]:
     """Everything that the codebooks depend on; records by their names and the content of the first and the last one."""
     content = hashlib.sha256("\n".join(str(n) for n in samples["name"].values[chosen]).encode())
@@ -204,14 +282,13 @@ def _plan(
         content.update(digest(inputs(samples, [i])[0]).encode())
     if "length" in samples:
         content.update(samples["length"].values[chosen].astype(np.int64).tobytes())
-    weights = ask.weights if isinstance(ask.weights, str) else [float(w) for w in ask.weights]
     return {
         "model": model.sha256,
         "records": content.hexdigest(),
-        "taps": list(ask.taps),
-        "weights": weights,
-        "k": ask.k,
-        "seed": ask.seed,
+        "taps": list(wish.taps),
+        "weights": wish.weights if isinstance(wish.weights, str) else list(wish.weights),
+        "k": wish.k,
+        "seed": wish.seed,
         "per_record": per_record,
         "members": members,
     }
@@ -248,16 +325,16 @@ class _Stream:
     """Steps drawn from record after record, chunk by chunk; each chunk is kept in a folder of its own."""
 
     def __init__(
-        self, model: Any, samples: xr.Dataset, ask: EcgAsk, per_record: int, folder: Path | None
+        self, model: Any, samples: xr.Dataset, wish: Wish, per_record: int, folder: Path | None
     ) -> None:
-        self.model, self.samples, self.ask, self.per_record = model, samples, ask, per_record
+        self.model, self.samples, self.wish, self.per_record = model, samples, wish, per_record
         self.folder = None if folder is None else folder / STATE
         self.head: Head = find_head(model)
         self.sample = self._empty()
         self.sum, self.cells = torch.zeros(0, dtype=torch.float64), 0.0
 
     def _empty(self) -> Sample:
-        return Sample(self.per_record, self.ask.seed, self.ask.weights, "shallowest", INTERPOLATION)
+        return Sample(self.per_record, self.wish.seed, self.wish.weights, "shallowest", INTERPOLATION)
 
     def add(self, number: int, rows: np.ndarray) -> None:
         """Draw from the records of a chunk, or take what was drawn before the interruption."""
@@ -274,9 +351,9 @@ class _Stream:
         signals = inputs(self.samples, rows)
         steps = lengths(self.samples, rows, signals)
         x = self.model.tensor(signals)
-        paths = list(dict.fromkeys([*self.ask.taps, self.head.tap]))
+        paths = list(dict.fromkeys([*self.wish.taps, self.head.tap]))
         _, kept = capture(self.model, x, paths)
-        activations = [kept[p].cpu() for p in self.ask.taps]
+        activations = [kept[p].cpu() for p in self.wish.taps]
         part = self._empty()
         part.add(activations, tuple(x.shape[2:]), _mask(steps, x, activations[0]), rows.tolist())
         last = kept[self.head.tap].cpu().double()
@@ -310,7 +387,7 @@ class _Stream:
             "samples": str(self.samples.attrs.get("title", "")),
             "last_mean": (self.sum / max(self.cells, 1.0)).float(),
         }
-        return Codebook.of(self.sample, self.ask.k, self.ask.taps, **about)
+        return Codebook.of(self.sample, self.wish.k, self.wish.taps, **about)
 
 
 def _mask(steps: Sequence[int], x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

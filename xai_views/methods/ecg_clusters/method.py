@@ -6,8 +6,8 @@ are our readings; ``docs/methods/ecg_clusters.md`` names each choice.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Mapping
 from collections.abc import Sequence as Listed
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,18 +15,23 @@ import param
 import torch
 import xarray as xr
 
-from xai_views.contract.former import Method
-from xai_views.engine.clusters import soft
+from xai_views.contract.ask import Ask
+from xai_views.contract.content import Content
+from xai_views.contract.method import PREDICTED, Method, Progress
+from xai_views.engine.attribution.steps import relayed
+from xai_views.engine.clusters import ablation, soft
 from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
 from xai_views.errors import MethodError, ModelError
 from xai_views.methods.ecg_clusters import effects
-from xai_views.methods.ecg_clusters.attribution import attribute
-from xai_views.methods.ecg_clusters.muting import checked, muted
-from xai_views.methods.ecg_clusters.observation import EcgAsk, EcgObserved, centres, put, signal_length
+from xai_views.methods.ecg_clusters.attribution import METHODS, OWN, attributing, cost
+from xai_views.methods.ecg_clusters.edits import checked, edited
+from xai_views.methods.ecg_clusters.fit import Fitted, shipped
+from xai_views.methods.ecg_clusters.observation import EcgObserved, centres, put, signal_length
 from xai_views.methods.ecg_clusters.sequence import sequence, votes
-from xai_views.models.heads import find_head
+from xai_views.models.heads import Head, find_head
 from xai_views.models.taps import default_taps, replace_activation
 
+MODES = ("own", "codebook")
 SOFT = ("tempered", "gmm", "fuzzy")
 
 
@@ -35,151 +40,150 @@ class EcgClustersMethod(Method):
 
     key: ClassVar[str] = "ecg_clusters"
     title: ClassVar[str] = "Time-localised clusters"
+    question: ClassVar[str] = "why"
+    takes: ClassVar[tuple[str, ...]] = ("signal",)
     preference: ClassVar[int] = 20
     cost: ClassVar[str] = (
-        "1 forward pass, and 1 for each set of muted intervals; 1 backward pass per class where the head is not linear; "
+        "1 forward pass, and 1 for each set of edits; 1 backward pass per class where the head is not linear; "
         "what a chosen attribution needs; codebook, K and temperature without a pass"
     )
 
-    k = param.Integer(8, bounds=(1, 32), doc="Number of clusters of a record without a codebook.")
-    weights = param.Selector(
-        default="authors", objects=["authors", "equal", "deep-first"], doc="Weights of the layers."
+    mode = param.Selector(
+        default="own",
+        objects=list(MODES),
+        doc="Each record's own clusters, whose ids mean nothing in another record, or those of a codebook.",
     )
+    codebook = Content(
+        kind="xai_views.methods.ecg_clusters.fit:Fitted",
+        doc="Clusters that records share, and their bootstrap siblings; None = those that ship with the model.",
+    )
+    codebook_key = param.String(
+        "",
+        doc="Checksum of the codebook that ships with the model; another one there is refused. '' = whichever it is.",
+    )
+    ensemble = param.Boolean(False, doc="Whether to count how far the codebook's siblings disagree.")
+    taps = param.List(
+        [],
+        item_type=str,
+        doc="Module paths, shallow to deep; [] = those of the architecture; a codebook has its own.",
+    )
+    weights = param.ClassSelector(
+        default="authors",
+        class_=(str, list, tuple),
+        doc="Weights of the layers: authors, equal, deep-first, or a number for each; a codebook has its own.",
+    )
+    k = param.Integer(8, bounds=(1, 32), doc="Number of clusters of a record without a codebook.")
+    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
     soft = param.Selector(default="tempered", objects=list(SOFT), doc="Soft assignment behind the entropy.")
     temperature = param.Number(
         0.0, bounds=(0, None), doc="Of the soft assignment; 0 = the spread of the codebook or the record."
     )
-    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
-    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+    targets = param.List(
+        [PREDICTED],
+        item_type=int,
+        doc="Classes whose logit is taken apart, -1 = the predicted one; an attribution explains the first.",
+    )
+    length = param.Integer(
+        0, bounds=(0, None), doc="Steps that are signal; 0 = up to the last one in which a lead is not zero."
+    )
+    ablated = param.List([], item_type=int, doc="Clusters that are taken away; [] = none.")
+    keep = param.Boolean(False, doc="Take away all but those.")
+    fill = param.Selector(
+        default="mean",
+        objects=list(ablation.FILLS),
+        doc="What stands in their place: the mean of the rest, zero, or the mean of the data set.",
+    )
+    shapley = param.Boolean(False, doc="Exact Shapley values over the clusters, at most 10.")
+    edits = param.List(
+        [],
+        item_type=Mapping,
+        doc="What is done to the record before the network sees it, see xai_views.methods.ecg_clusters.edits.",
+    )
+    attribution = param.Selector(
+        default="", objects=["", *METHODS, OWN], doc="Attribution by lead and step; '' = none."
+    )
+    attribution_steps = param.Integer(32, bounds=(1, None), doc="Of integrated gradients.")
+    window = param.Number(0.0, bounds=(0, None), doc="Of occlusion in s; 0 = a twenty-fifth of the record.")
 
-    def fits(self, model: Any) -> str:
-        """Return "" for a network of signals with steps to cluster, else the reason."""
-        if not getattr(model, "of_signals", False):
-            return f"method 'ecg_clusters' is for networks of signals and {model.name!r} is given images; use 'nave' for those."
+    def reason(self, model: Any) -> str:
+        """Return "" for a network with steps to cluster, else the reason."""
         try:
             return "" if default_taps(model) else f"method 'ecg_clusters' finds no steps in {model.name!r}."
         except ModelError as e:
             return str(e)
 
-    def default_ask(self) -> EcgAsk:
-        """The clusters of each record alone, and their contribution to the predicted class."""
-        names = ("k", "weights", "soft", "temperature", "seed")
-        return EcgAsk(taps=tuple(self.taps), **{n: getattr(self, n) for n in names})
-
-    def ready(self, model: Any, ask: EcgAsk) -> EcgAsk:
-        """Fill in the taps (a codebook has its own), so that equal wishes have equal keys.
+    def ready(self, model: Any, ask: Ask) -> Ask:
+        """Fill in the taps and the checksum of the model's own codebook, so that equal wishes have equal keys.
 
         Raises
         ------
         MethodError
-            When the model is none of signals, or the codebook is of another one.
+            When the method does not fit, there is no such codebook, it is of another model, or edits are none.
         """
         if reason := self.fits(model):
             raise MethodError(reason)
-        mutes = tuple(checked(m, model.channels) for m in ask.mute)
-        book = ask.codebook
-        if book is None:
-            return replace(ask, taps=ask.taps or default_taps(model), mute=mutes)
-        if book.model_sha256 not in ("", model.sha256):
-            raise MethodError(
-                f"the codebook was fitted on another model ({book.model_sha256[:8]}) than {model.name!r} "
-                f"({model.sha256[:8]}); fit one on this model."
-            )
-        return replace(ask, taps=book.taps, mute=mutes)
+        ask = ask.replace(edits=[checked(edit, model.channels) for edit in ask.edits])
+        fitted = codebook_of(model, ask)
+        if fitted is None:
+            return ask.replace(taps=ask.taps or default_taps(model), codebook_key="")
+        return ask.replace(taps=fitted.book.taps, codebook_key="" if ask.codebook is not None else fitted.key)
 
     # -- what is needed -----------------------------------------------------------------------------------------
 
-    def covers(self, model: Any, observation: EcgObserved, ask: EcgAsk) -> bool:
+    def covers(self, model: Any, observation: EcgObserved, ask: Ask) -> bool:
         """Whether nothing of the ask needs another pass."""
         ask, head = self.ready(model, ask), find_head(model)
-        known = observation.variants.get(ask.mute)
+        known = observation.variant(ask)
         if known is None or any(p not in known.activations for p in ask.taps):
             return False
         if not head.exact and any(c not in known.gradients for c in asked_classes(known.logit, ask.targets)):
             return False
-        if effects.needs_pass(head, ask.ablation) and effects.answer_key(ask) not in known.answers:
+        if effects.needs_pass(head, ask) and effects.answer_key(ask) not in known.answers:
             return False
         return not ask.attribution or observation.attribution_key(ask) in observation.attributions
 
     # -- the network --------------------------------------------------------------------------------------------
 
     def observe(
-        self, model: Any, images: np.ndarray, asks: Listed[EcgAsk], known: Listed[EcgObserved | None]
-    ) -> list[EcgObserved]:
-        """One forward pass for all taps of each record as it is asked for; ``images`` are signals ``[N, lead, time]``.
+        self, model: Any, inputs: np.ndarray, asks: Listed[Ask], known: Listed[EcgObserved | None]
+    ) -> list[EcgObserved] | Generator[Progress, None, list[EcgObserved]]:
+        """One forward pass for all taps of each record as it is edited; ``inputs`` are signals ``[N, lead, time]``.
 
-        Gradients and ablated answers are computed only where the head is not linear, attributions where they are asked for.
+        Gradients and ablated answers are computed only where the head is not linear, attributions where they are asked for:
+        only then it is a generator. On the CPU records go through the network one by one, which takes no longer, so that
+        no digit depends on who else is asked about.
         """
         asks = [self.ready(model, ask) for ask in asks]
-        model.check(images)
+        model.check(inputs)
         found = [
-            o.copy() if o is not None else EcgObserved(signal_length(x))
-            for o, x in zip(known, images, strict=True)
+            o.copy() if o is not None else EcgObserved(signal_length(x), x.shape[1])
+            for o, x in zip(known, inputs, strict=True)
         ]
-        signals = self._muted(model, np.asarray(images), asks, found)
-        x, head = model.tensor(signals), find_head(model)
-        paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
-        old = [o.variants.get(ask.mute) for o, ask in zip(found, asks, strict=True)]
-        seen = observe_taps(model, x, head, paths, old)
-        if not head.exact:
-            targets = [asked_classes(v.logit, ask.targets) for v, ask in zip(seen, asks, strict=True)]
-            observe_gradients(model, x, head, targets, seen)
-        for observation, ask, variant in zip(found, asks, seen, strict=True):
-            put(observation.variants, ask.mute, variant)
-        for i, ask in enumerate(asks):
-            if effects.needs_pass(head, ask.ablation):
-                self._without(model, head.tap, x[i : i + 1], found[i], ask)
-        self._attribute(model, signals, asks, found)
+        signals = [
+            edited(x, a.edits, model.rate or 1.0, o.steps(a)) if a.edits else np.asarray(x)
+            for x, a, o in zip(inputs, asks, found, strict=True)
+        ]
+        everything = range(len(asks))
+        for rows in [[i] for i in everything] if model.device.type == "cpu" else [list(everything)]:
+            _look(model, *([part[i] for i in rows] for part in (signals, asks, found)))
+        if any(
+            a.attribution and o.attribution_key(a) not in o.attributions
+            for a, o in zip(asks, found, strict=True)
+        ):
+            return _attributed(model, signals, asks, found)
         return found
-
-    @staticmethod
-    def _muted(
-        model: Any, signals: np.ndarray, asks: Listed[EcgAsk], found: Listed[EcgObserved]
-    ) -> np.ndarray:
-        if not any(ask.mute for ask in asks):
-            return signals
-        pairs = zip(signals, asks, found, strict=True)
-        rate = model.rate or 1.0
-        return np.stack([muted(x, a.mute, rate, a.length or o.length) for x, a, o in pairs])
-
-    @staticmethod
-    def _without(model: Any, tap: str, x: torch.Tensor, observation: EcgObserved, ask: EcgAsk) -> None:
-        """Logits without some clusters, by a pass of the network."""
-        variant = observation.variants[ask.mute]
-        key = effects.answer_key(ask)
-        if key in variant.answers:
-            return
-        changed = effects.ablated(variant, ask, sequence(variant, ask, observation.steps(ask)))
-        logit = replace_activation(model, x, tap, changed.to(x))
-        variant.answers[key] = logit[0].cpu().numpy().copy()
-
-    @staticmethod
-    def _attribute(model: Any, signals: np.ndarray, asks: Listed[EcgAsk], found: Listed[EcgObserved]) -> None:
-        """Attributions that are asked for and not known, together where they are of one kind."""
-        groups: dict[tuple, list[int]] = {}
-        for i, (ask, observation) in enumerate(zip(asks, found, strict=True)):
-            if ask.attribution and observation.attribution_key(ask) not in observation.attributions:
-                kind = (ask.attribution, ask.attribution_steps, ask.window)
-                groups.setdefault(kind, []).append(i)
-        for (name, steps, window), rows in groups.items():
-            targets = [found[i].attribution_key(asks[i])[1] for i in rows]
-            maps, gaps = attribute(model, signals[rows], targets, name, steps=steps, window=window)
-            for i, map_, gap in zip(rows, maps, gaps, strict=True):
-                # a window of occlusion may reach from the signal into its padding
-                outside = map_[:, found[i].steps(asks[i]) :]
-                gap += float(outside.sum(dtype=np.float64))
-                outside[:] = 0
-                put(found[i].attributions, found[i].attribution_key(asks[i]), (map_.copy(), float(gap)))
 
     # -- the explanation ----------------------------------------------------------------------------------------
 
-    def interpret(self, model: Any, observation: EcgObserved, ask: EcgAsk) -> xr.Dataset:
+    def interpret(self, model: Any, observation: EcgObserved, ask: Ask) -> xr.Dataset:
         """Sequence, certainty, shares and contributions of one record; no pass of the network."""
         ask, head = self.ready(model, ask), find_head(model)
-        variant, length = observation.variants[ask.mute], observation.steps(ask)
-        found = sequence(variant, ask, length)
+        fitted = codebook_of(model, ask)
+        book = None if fitted is None else fitted.book
+        variant, length = observation.variants[observation.variant_key(ask)], observation.steps(ask)
+        found = sequence(variant, ask, book, length)
         targets = asked_classes(variant.logit, ask.targets)
-        ds = effects.effects(model, variant, ask, targets, head, found)
+        ds = effects.effects(model, variant, ask, book, targets, head, found)
         certain, temperature = found.certainty(ask.soft, ask.temperature)
         time = ("sample", "time")
         ds = ds.assign(
@@ -190,36 +194,133 @@ class EcgClustersMethod(Method):
             proportion=(("sample", "cluster"), found.proportion.numpy()[None]),
             temperature=("sample", [float(temperature)]),
         )
-        if ask.ensemble:
-            shares = votes(variant, ask, length)
+        if fitted is not None and ask.ensemble:
+            shares = votes(variant, ask, fitted.book, fitted.ensemble, length)
             split = soft.entropy(shares[None])[0].abs()  # full agreement is 0, not -0
             ds["ensemble_entropy"] = (time, _f32(split))
-        steps = variant.size[0]
         units = {"units": "s" if model.rate else "steps"}
         ds = ds.assign_coords(
-            time=("time", centres(len(found.labels), steps, model.rate), units),
+            time=("time", centres(len(found.labels), variant.size[0], model.rate), units),
             length=("sample", [length]),
         )
         if ask.attribution:
-            ds = self._attributed(model, ds, observation, ask)
-        if ask.codebook is not None:
-            ds = ds.assign_coords(cluster_name=("cluster", np.asarray(ask.codebook.names, str)))
-        return ds.assign_attrs(ask=ask.text())
+            ds = _with_attribution(model, ds, observation, ask)
+        if book is not None:
+            ds = ds.assign_coords(cluster_name=("cluster", np.asarray(book.names, str)))
+        return ds
 
-    @staticmethod
-    def _attributed(model: Any, ds: xr.Dataset, observation: EcgObserved, ask: EcgAsk) -> xr.Dataset:
-        key = observation.attribution_key(ask)
-        map_, gap = observation.attributions[key]
-        names = list(model.leads) if len(model.leads) == len(map_) else [str(i) for i in range(len(map_))]
-        units = {"units": "s" if model.rate else "steps"}
-        return ds.assign(
-            attribution=(("sample", "lead", "signal_time"), map_[None]),
-            attribution_gap=("sample", [gap]),
-        ).assign_coords(
-            lead=names,
-            signal_time=("signal_time", np.arange(map_.shape[1]) / (model.rate or 1.0), units),
-            attribution_class=("sample", [key[1]]),
+
+def codebook_of(model: Any, ask: Ask) -> Fitted | None:
+    """The codebook that an ask means; None where each record has clusters of its own.
+
+    Raises
+    ------
+    MethodError
+        In one sentence, when there is none, it is another one than that of the ask, or of another model.
+    """
+    if ask.mode == "own":
+        if ask.codebook is not None or ask.ensemble:
+            given = "an ensemble was asked for" if ask.codebook is None else "a codebook was given"
+            raise MethodError(
+                f"{given} with mode='own', which uses none; say mode='codebook', or leave it out."
+            )
+        return None
+    fitted = ask.codebook if ask.codebook is not None else shipped(model)
+    if fitted is None:
+        raise MethodError(
+            f"no codebook ships with {model.name!r}; fit one and give it as codebook, or say mode='own'."
         )
+    if ask.codebook is None and ask.codebook_key not in ("", fitted.key):
+        raise MethodError(
+            f"the codebook that ships with {model.name!r} ({fitted.key[:8]}) is not the one that was asked for "
+            f"({ask.codebook_key[:8]}); give that one as codebook, or leave codebook_key out."
+        )
+    if fitted.book.model_sha256 not in ("", model.sha256):
+        raise MethodError(
+            f"the codebook was fitted on another model ({fitted.book.model_sha256[:8]}) than {model.name!r} "
+            f"({model.sha256[:8]}); fit one on this model."
+        )
+    if ask.ensemble and not fitted.ensemble:
+        raise MethodError(
+            "an ensemble was asked for and the codebook has no siblings; fit it with members of at least 2."
+        )
+    return fitted
+
+
+def _look(model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[EcgObserved]) -> None:
+    """Ask the network about some records together, and keep what it said."""
+    x, head = model.tensor(np.stack(signals)), find_head(model)
+    paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
+    pairs = list(zip(found, asks, strict=True))
+    seen = observe_taps(model, x, head, paths, [o.variant(ask) for o, ask in pairs])
+    if not head.exact:
+        targets = [asked_classes(v.logit, ask.targets) for v, ask in zip(seen, asks, strict=True)]
+        observe_gradients(model, x, head, targets, seen)
+    for i, (observation, ask) in enumerate(pairs):
+        put(observation.variants, observation.variant_key(ask), seen[i])
+        if effects.needs_pass(head, ask):
+            _without(model, head, x[i : i + 1], observation, ask)
+
+
+def _without(model: Any, head: Head, x: torch.Tensor, observation: EcgObserved, ask: Ask) -> None:
+    """Logits without some clusters, by a pass of the network."""
+    variant = observation.variants[observation.variant_key(ask)]
+    key = effects.answer_key(ask)
+    if key in variant.answers:
+        return
+    fitted = codebook_of(model, ask)
+    book = None if fitted is None else fitted.book
+    changed = effects.ablated(variant, ask, book, sequence(variant, ask, book, observation.steps(ask)))
+    logit = replace_activation(model, x, head.tap, changed.to(x))
+    variant.answers[key] = logit[0].cpu().numpy().copy()
+
+
+def _attributed(
+    model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[EcgObserved]
+) -> Generator[Progress, None, list[EcgObserved]]:
+    """Add the attributions that are asked for and not known, call by call of the network."""
+    keys = [o.attribution_key(a) if a.attribution else None for a, o in zip(asks, found, strict=True)]
+    missing = [i for i, key in enumerate(keys) if key is not None and key not in found[i].attributions]
+    options = [{"steps": a.attribution_steps, "window": a.window} for a in asks]
+    costs = {i: cost(model, asks[i].attribution, **options[i]) for i in missing}
+    done = 0
+    for i in missing:
+
+        def with_map(map_: np.ndarray, gap: float, i: int = i) -> EcgObserved:
+            """What is known of the record with an attribution, whose padding is in the gap."""
+            observation, own = found[i].copy(), map_.copy()
+            outside = own[:, observation.steps(asks[i]) :]  # a window of occlusion may reach there
+            gap += float(outside.sum(dtype=np.float64))
+            outside[:] = 0
+            put(observation.attributions, keys[i], (own, gap))
+            return observation
+
+        def told(p: Progress, i: int = i, done: int = done) -> Progress:
+            partial: list[EcgObserved | None] | None = None
+            if p.partial:
+                partial = [None] * len(found)
+                partial[i] = with_map(*p.partial[0])
+            return Progress(done + p.done, sum(costs.values()), partial)
+
+        run = attributing(model, signals[i], keys[i][1], asks[i].attribution, **options[i])
+        found[i] = with_map(*(yield from relayed(run, told)))
+        done += costs[i]
+    return found
+
+
+def _with_attribution(model: Any, ds: xr.Dataset, observation: EcgObserved, ask: Ask) -> xr.Dataset:
+    key = observation.attribution_key(ask)
+    map_, gap = observation.attributions[key]
+    names = list(model.leads) if len(model.leads) == len(map_) else [str(i) for i in range(len(map_))]
+    units = {"units": "s" if model.rate else "steps"}
+    return ds.assign(
+        attribution=(("sample", "lead", "signal_time"), map_[None]),
+        attribution_gap=("sample", [gap]),
+    ).assign_coords(
+        lead=names,
+        signal_time=("signal_time", np.arange(map_.shape[1]) / (model.rate or 1.0), units),
+        attribution_class=("sample", [key[1]]),
+    )
 
 
 def _f32(values: torch.Tensor) -> np.ndarray:

@@ -1,112 +1,51 @@
-"""What the method ``ecg_clusters`` is asked, what it keeps of one record, and which steps are signal."""
+"""What the method ``ecg_clusters`` keeps of one record, and which steps of it are signal."""
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from xai_views.contract.former import Ask
-from xai_views.engine.clusters.observed import PREDICTED, Ablation, Observed
+from xai_views.contract.ask import Ask
+from xai_views.engine.clusters.observed import Observed
+from xai_views.engine.clusters.observing import asked_classes
 from xai_views.errors import MethodError
-from xai_views.methods.ecg_clusters.muting import Mute
+from xai_views.methods.ecg_clusters import edits
 
-#: Muted versions and attributions of one record that are kept; beyond, the oldest goes first.
+#: Edited versions and attributions of one record that are kept; beyond, the oldest goes first.
 KEPT = 8
 
 
-@dataclass(frozen=True)
-class EcgAsk(Ask):
-    """What is wanted of one record.
-
-    Attributes
-    ----------
-    codebook : Codebook or None
-        Clusters of a data set, with their taps and weights; None = this record is clustered alone, and its ids and
-        colours mean nothing in another record.
-    ensemble : tuple of Codebook
-        Bootstrap codebooks in the order of ``codebook``, for ``ensemble_entropy``; () = not wanted.
-    taps : tuple of str
-        Module paths, shallow to deep, for a record alone; () = the defaults of the architecture.
-    weights : str or tuple of float
-        A preset ("authors", "equal", "deep-first") or one weight per tap, for a record alone.
-    k : int
-        Number of clusters, for a record alone.
-    seed : int
-        Of the starts, for a record alone.
-    soft, temperature : str, float
-        Soft assignment; 0 = the spread that the codebook knows of its data set, else the record's own.
-    targets : tuple of int
-        Classes whose logit is taken apart; ``PREDICTED`` = the largest.
-    length : int
-        Steps that are signal; 0 = all but the steps at the end in which every lead is zero.
-    ablation : Ablation or None
-        What the network says without some clusters (in latent space).
-    shapley : bool
-        Exact Shapley values over the clusters (at most 10).
-    mute : tuple of (int, float, float, str)
-        Intervals that are replaced before the network is asked, see :func:`xai_views.methods.ecg_clusters.muting.muted`.
-    attribution : str
-        "" or one of :data:`xai_views.methods.ecg_clusters.attribution.METHODS`, for every lead and step.
-    attribution_class : int
-        The class that it explains.
-    attribution_steps : int
-        Of integrated gradients.
-    window : float
-        Of occlusion in s; 0 = a twenty-fifth of the record.
-    """
-
-    codebook: Any = None
-    ensemble: tuple[Any, ...] = ()
-    taps: tuple[str, ...] = ()
-    weights: str | tuple[float, ...] = "authors"
-    k: int = 8
-    seed: int = 0
-    soft: str = "tempered"
-    temperature: float = 0.0
-    targets: tuple[int, ...] = (PREDICTED,)
-    length: int = 0
-    ablation: Ablation | None = None
-    shapley: bool = False
-    mute: tuple[Mute, ...] = ()
-    attribution: str = ""
-    attribution_class: int = PREDICTED
-    attribution_steps: int = 32
-    window: float = 0.0
-
-    def clusters(self) -> Hashable:
-        """Everything that the clusters of a record depend on beside its activations."""
-        if self.codebook is not None:
-            return ("codebook", self.codebook.key, self.length)
-        return ("own", self.taps, self.weights, self.k, self.seed, self.length)
-
-    def text(self) -> str:
-        """The ask as JSON, for the provenance; codebooks by their content keys."""
-        known = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps(known, default=lambda v: getattr(v, "key", None) or vars(v))
+def clusters_key(ask: Ask) -> Hashable:
+    """Everything that the clusters of a record depend on beside its activations."""
+    if ask.mode == "codebook":
+        return ("codebook", ask.codebook_key if ask.codebook is None else ask.codebook.key, ask.length)
+    return ("own", ask.taps, ask.weights, ask.k, ask.seed, ask.length)
 
 
 @dataclass(eq=False)
 class EcgObserved:
-    """What the network said about one record, as it is and with intervals muted.
+    """What the network said about one record, as it is and with edits.
 
     Attributes
     ----------
     length : int
         Steps until the last one in which a lead is not zero.
+    total : int
+        Steps of the record, padding included.
     variants : OrderedDict
-        What was observed, by the muted intervals; ``()`` = the record as it is.
+        What was observed, by :meth:`variant_key`; ``()`` = the record as it is.
     attributions : OrderedDict
         ``[lead, time]`` and the gap that each leaves open, by :meth:`attribution_key`.
     """
 
     length: int
-    variants: OrderedDict[tuple[Mute, ...], Observed] = field(default_factory=OrderedDict)
+    total: int
+    variants: OrderedDict[Hashable, Observed] = field(default_factory=OrderedDict)
     attributions: OrderedDict[Hashable, tuple[np.ndarray, float]] = field(default_factory=OrderedDict)
 
     @property
@@ -117,23 +56,31 @@ class EcgObserved:
 
     def copy(self) -> EcgObserved:
         """Another one that knows the same; what it learns does not change this one."""
-        return EcgObserved(self.length, OrderedDict(self.variants), OrderedDict(self.attributions))
+        return EcgObserved(
+            self.length, self.total, OrderedDict(self.variants), OrderedDict(self.attributions)
+        )
 
-    def attribution_key(self, ask: EcgAsk) -> Hashable:
+    def variant_key(self, ask: Ask) -> Hashable:
+        """Where the record with the edits of an ask is kept: they end where the signal does."""
+        return (self.steps(ask), edits.key(ask.edits)) if ask.edits else ()
+
+    def variant(self, ask: Ask) -> Observed | None:
+        """The record with the edits of an ask; None when the network was not asked about it."""
+        return self.variants.get(self.variant_key(ask))
+
+    def attribution_key(self, ask: Ask) -> Hashable:
         """Where the attribution of an ask is kept; the record's answer must be known."""
-        top = int(self.variants[ask.mute].logit.argmax())
-        target = top if ask.attribution_class == PREDICTED else ask.attribution_class
+        target = asked_classes(self.variants[self.variant_key(ask)].logit, ask.targets)[0]
         # what a method does not use does not make it another one
         steps = ask.attribution_steps if ask.attribution == "integrated gradients" else 0
         window = ask.window if ask.attribution == "occlusion" else 0.0
-        return ask.attribution, target, steps, window, ask.length, ask.mute
+        return ask.attribution, target, steps, window, ask.length, self.variant_key(ask)
 
-    def steps(self, ask: EcgAsk) -> int:
+    def steps(self, ask: Ask) -> int:
         """Steps that are signal."""
-        total = next(iter(self.variants.values())).size[0]
-        if not 0 <= ask.length <= total:
+        if not 0 <= ask.length <= self.total:
             raise MethodError(
-                f"a length of {ask.length} steps was given and the record has {total}; give 1 to {total}, or 0."
+                f"a length of {ask.length} steps was given and the record has {self.total}; give 1 to {self.total}, or 0."
             )
         return ask.length or self.length
 

@@ -69,7 +69,7 @@ def receptive_field(model: Any, tap: str) -> ReceptiveField:
     ModelError
         When there is no such tap.
     """
-    if not getattr(model, "of_signals", False):
+    if model.kind != "signal":
         raise MethodError(
             f"{getattr(model, 'name', 'this model')!r} is given images; receptive fields are found of networks of signals."
         )

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from xai_views.contract.ask import Ask
 from xai_views.engine.clusters import soft
+from xai_views.engine.clusters.codebook import Codebook
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.kmeans import Clustering, kmeans
 from xai_views.engine.clusters.observed import Observed
 from xai_views.errors import MethodError
-from xai_views.methods.ecg_clusters.observation import EcgAsk, signal_cells
+from xai_views.methods.ecg_clusters.observation import clusters_key, signal_cells
 
 PADDING = -1
 INTERPOLATION = "bilinear"  # of signals: linear
@@ -103,16 +105,15 @@ class Sequence:
         return Clustering(own[None], centroids, counts, inertia, 0, Features.raw(rows))
 
 
-def features(observation: Observed, ask: EcgAsk, taps: tuple[str, ...]) -> Features:
+def features(observation: Observed, ask: Ask, book: Codebook | None) -> Features:
     """Features of the asked taps on the grid of the shallowest, in their full channels."""
-    book = ask.codebook
     grid, interp, weights = (
         ("shallowest", INTERPOLATION, ask.weights) if book is None else (book.grid, book.interp, book.weights)
     )
     plain = observation.once(
-        ("features", taps, grid, interp),
+        ("features", ask.taps, grid, interp),
         lambda: Features.of(
-            [observation.activations[p] for p in taps],
+            [observation.activations[p] for p in ask.taps],
             grid=grid,
             interp=interp,
             weights="equal",
@@ -123,15 +124,17 @@ def features(observation: Observed, ask: EcgAsk, taps: tuple[str, ...]) -> Featu
     return plain.reweighted(weights)
 
 
-def sequence(observation: Observed, ask: EcgAsk, length: int) -> Sequence:
+def sequence(observation: Observed, ask: Ask, book: Codebook | None, length: int) -> Sequence:
     """The clusters of one record, kept for the next ask that shares them.
 
     Parameters
     ----------
     observation : Observed
         With the taps of the ask.
-    ask : EcgAsk
-        Codebook, or how to cluster the record alone.
+    ask : Ask
+        How to cluster the record alone.
+    book : Codebook or None
+        Clusters that records share, whose key is that of the ask; None = the record alone.
     length : int
         Steps that are signal.
 
@@ -141,16 +144,15 @@ def sequence(observation: Observed, ask: EcgAsk, length: int) -> Sequence:
         When a record alone has fewer cells than clusters, or the layers are not those of the codebook.
     """
     return observation.once(
-        ("sequence", length, *ask.clusters()), lambda: _sequence(observation, ask, length)
+        ("sequence", length, *clusters_key(ask)), lambda: _sequence(observation, ask, book, length)
     )
 
 
-def _sequence(observation: Observed, ask: EcgAsk, length: int) -> Sequence:
-    found = features(observation, ask, ask.taps)
+def _sequence(observation: Observed, ask: Ask, book: Codebook | None, length: int) -> Sequence:
+    found = features(observation, ask, book)
     inside = signal_cells(length, observation.size[0], found.grid[0])
-    if ask.codebook is not None:
-        assigned = ask.codebook.assign(found)
-        return _inside(assigned, inside, ask.codebook.spread)
+    if book is not None:
+        return _inside(book.assign(found), inside, book.spread)
     cells = int(inside.sum())
     if not 1 <= ask.k <= cells:
         raise MethodError(
@@ -174,33 +176,22 @@ def _inside(assigned: Clustering, inside: torch.Tensor, spread: float) -> Sequen
     return Sequence(inside, labels, assigned.distances.cpu()[:, :, inside], spread, assigned)
 
 
-def votes(observation: Observed, ask: EcgAsk, length: int) -> torch.Tensor:
-    """Share ``[K, T]`` of the codebooks of the ensemble that give each cell to each cluster; 0 in padding.
-
-    Raises
-    ------
-    MethodError
-        When there is no codebook whose ids the ensemble could share, or its members have others.
-    """
-    book = ask.codebook
-    if book is None:
-        raise MethodError(
-            "an ensemble was given without its codebook; give both, as xai_views.methods.ecg_clusters.fit returns them."
-        )
-    if any(m.k != book.k or m.taps != book.taps for m in ask.ensemble):
-        raise MethodError(
-            f"the ensemble is of another codebook than the one with {book.k} clusters; give the two that were fitted together."
-        )
+def votes(
+    observation: Observed, ask: Ask, book: Codebook, ensemble: tuple[Codebook, ...], length: int
+) -> torch.Tensor:
+    """Share ``[K, T]`` of the codebooks of an ensemble that give each cell to each cluster; 0 in padding."""
     return observation.once(
-        ("votes", length, tuple(m.key for m in ask.ensemble)), lambda: _votes(observation, ask, length)
+        ("votes", length, *clusters_key(ask)), lambda: _votes(observation, ask, book, ensemble, length)
     )
 
 
-def _votes(observation: Observed, ask: EcgAsk, length: int) -> torch.Tensor:
-    found = features(observation, ask, ask.taps)
+def _votes(
+    observation: Observed, ask: Ask, book: Codebook, ensemble: tuple[Codebook, ...], length: int
+) -> torch.Tensor:
+    found = features(observation, ask, book)
     inside = signal_cells(length, observation.size[0], found.grid[0])
-    share = torch.zeros(ask.codebook.k, found.grid[0], dtype=torch.float64)
-    for member in ask.ensemble:
+    share = torch.zeros(book.k, found.grid[0], dtype=torch.float64)
+    for member in ensemble:
         labels = member.assign(found).labels.cpu()
         share.scatter_add_(0, labels, torch.ones_like(labels, dtype=torch.float64))
-    return share * inside / len(ask.ensemble)
+    return share * inside / len(ensemble)

@@ -47,7 +47,7 @@ class NasMethod(NaveMethod):
 
     key: ClassVar[str] = "nas"
     title: ClassVar[str] = "Neuro-activated superpixels"
-    preference: ClassVar[int] = 5
+    preference: ClassVar[int] = 0
     cost: ClassVar[str] = "1 forward pass for the superpixels, and what the saliency map needs"
 
     map = param.Selector(

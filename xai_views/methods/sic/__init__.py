@@ -4,11 +4,29 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
-    "SICAsk": "observation",
     "SICMethod": "method",
     "SICObservation": "observation",
+    "WhatIf": "what_if",
+    "class_sums": "ledger",
+    "entries": "ledger",
+    "figures": "population",
+    "latent_vectors": "population",
+    "region_evidence": "ledger",
+    "support_set": "support_sets",
+    "typical_of": "population",
 }
-__all__ = ["SICAsk", "SICMethod", "SICObservation"]
+__all__ = [
+    "SICMethod",
+    "SICObservation",
+    "WhatIf",
+    "class_sums",
+    "entries",
+    "figures",
+    "latent_vectors",
+    "region_evidence",
+    "support_set",
+    "typical_of",
+]
 
 
 def __getattr__(name: str) -> Any:

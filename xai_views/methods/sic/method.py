@@ -6,24 +6,20 @@ evidence of its class' supports; the evidence of a support is the sum of a map o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import param
 import xarray as xr
 
-from xai_views.contract.former import Method
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import PREDICTED, Method, Progress
 from xai_views.errors import MethodError
-from xai_views.methods.sic.observation import PREDICTED, Group, Plan, SICAsk, SICObservation, group_of
+from xai_views.methods.sic.observation import Plan, Reading, SICObservation
+from xai_views.methods.sic.support_sets import RULES, own_map, support_set
 from xai_views.models import evidence
-from xai_views.models.supports import Latents, Supports
-
-__all__ = [
-    "PREDICTED", "SICAsk", "SICMethod", "SICObservation", "complete", "latent_vectors", "region_evidence", "typical_of",
-]  # fmt: skip
+from xai_views.models.supports import Supports
 
 
 class SICMethod(Method):
@@ -31,181 +27,115 @@ class SICMethod(Method):
 
     key: ClassVar[str] = "sic"
     title: ClassVar[str] = "Support samples and evidence"
+    question: ClassVar[str] = "where"
+    takes: ClassVar[tuple[str, ...]] = ("image", "signal")
+    needs: ClassVar[tuple[str, ...]] = ("logits", "supports")
     preference: ClassVar[int] = 30
     cost: ClassVar[str] = (
         "1 forward pass and 1 backward pass per support of an asked class; all other classes by products"
     )
 
+    targets = param.List(
+        [PREDICTED],
+        item_type=int,
+        doc="Classes whose logits are explained; -1 = the one with the largest logit.",
+    )
+    matches = param.Boolean(True, doc="Whether each support of these classes gets its own map.")
+    rendering = param.Boolean(False, doc="Whether each class gets a colour rendering; images only.")
+    everything = param.Boolean(
+        False, doc="Observe the latent basis, so that every other class and support costs no further pass."
+    )
     smoothing = param.Integer(
         9, bounds=(0, 63), doc="Averaging window of the colour rendering's opacity, in pixels."
     )
     percentile = param.Number(99.9, bounds=(50, 100), doc="Percentile of opacity that is drawn opaque.")
+    per_class = param.Integer(0, bounds=(0, None), doc="Supports per class; 0 = the model's own number.")
+    rule = param.Selector(
+        default="model", objects=list(RULES), doc="How supports are chosen; model = the model's own."
+    )
+    excluded = param.List([], item_type=int, doc="Training positions that must not be chosen as supports.")
+    added = param.List([], doc="Further supports, [[training position, class], …].")
 
     def fits(self, model: Any) -> str:
+        """Return "" for a SIC network with supports, else the reason; its own comes first, since it says what to do."""
+        return self.reason(model) or super().fits(model)
+
+    def reason(self, model: Any) -> str:
         """Return "" for a SIC network with supports, else the reason."""
         from xai_views.engine.attribution.bcos import unfit  # loads torch
 
         return unfit(model)
 
-    def default_ask(self) -> SICAsk:
-        """The predicted class with the maps of its supports."""
-        return SICAsk()
-
-    def ready(self, model: Any, ask: SICAsk) -> SICAsk:
-        """Compute the self-contribution maps that an edited support set lacks.
+    def ready(self, model: Any, ask: Ask) -> Ask:
+        """Choose the supports.
 
         Raises
         ------
         MethodError
-            When a colour rendering of signals is asked for.
+            When they cannot be chosen, or a colour rendering of signals is asked for.
         """
-        if ask.rendering and model.of_signals:
+        if ask.rendering and model.kind == "signal":
             raise MethodError(
                 f"a colour rendering was asked of {model.name!r}, whose signals have no colours; ask for the maps alone."
             )
-        return ask if ask.supports is None else replace(ask, supports=complete(model, ask.supports))
+        support_set(model, ask)
+        return ask
 
-    # -- what is needed -----------------------------------------------------------------------------------------
-
-    def _targets(
-        self, model: Any, observation: SICObservation, ask: SICAsk
-    ) -> tuple[Supports, list[int], np.ndarray]:
-        """Supports, asked classes and logits; the network's own logits unless the supports were edited."""
-        supports = model.supports if ask.supports is None else ask.supports
-        own = supports == model.supports
-        logit = observation.logit if own else self._logit(model, observation.z[None], supports)[0]
-        wrong = [c for c in ask.classes if c != PREDICTED and not 0 <= c < len(logit)]
-        if wrong or not ask.classes:
-            what = f"class {wrong[0]} was" if wrong else "no class was"
-            raise MethodError(
-                f"{what} asked for and {model.name!r} has the classes 0 to {len(logit) - 1}; ask for those."
-            )
-        top = int(logit.argmax())
-        return supports, [top if c == PREDICTED else c for c in ask.classes], logit
-
-    def _wanted(
-        self, model: Any, observation: SICObservation, ask: SICAsk
-    ) -> tuple[dict[Group, np.ndarray], list[Group]]:
-        """Return the pull-back vector ``[p]`` of each group whose map is wanted, and the groups to be rendered."""
-        supports, classes, _ = self._targets(model, observation, ask)
-        vectors = evidence.pull_vectors(observation.z[None], supports.vectors)[0]
-        rows = [supports.of_class(c) for c in classes]
-        groups = [[r] for own in rows for r in own] if ask.matches else [own for own in rows if len(own)]
-        wanted = {group_of(supports, g): vectors[g].sum(0) for g in groups}
-        rendered = [group_of(supports, own) for own in rows] if ask.rendering else []
-        return wanted, rendered
-
-    def covers(self, model: Any, observation: SICObservation, ask: SICAsk) -> bool:
+    def covers(self, model: Any, observation: SICObservation, ask: Ask) -> bool:
         """Whether every wanted map can be had without another pass."""
         if ask.everything and observation.basis is None:
             return False
-        wanted, rendered = self._wanted(model, observation, ask)
-        return all(map(observation.has, wanted)) and all(g in observation.renderings for g in rendered)
+        reading = Reading.of(model, observation, ask)
+        return (
+            not observation.lacking(reading.supports)
+            and all(map(observation.has, reading.wanted(ask.matches)))
+            and all(r in observation.renderings for r in reading.rendered(ask))
+        )
 
     # -- the network --------------------------------------------------------------------------------------------
 
     def observe(
-        self, model: Any, images: np.ndarray, asks: Sequence[SICAsk], known: Sequence[SICObservation | None]
-    ) -> list[SICObservation]:
-        """One forward pass; one backward pass per wanted map, or per active latent dimension when those are fewer."""
-        import torch
+        self, model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[SICObservation | None]
+    ) -> list[SICObservation] | Generator[Progress, None, list[SICObservation]]:
+        """One forward pass; one backward pass per wanted map, or per active latent dimension when those are fewer.
 
-        from xai_views.engine.attribution.bcos import colour_rendering, contribution, pull_back
-
-        x = model.module.encode(model.tensor(images))
-        plans: list[Plan] = []
-
-        def vectors(z: torch.Tensor) -> torch.Tensor:
-            logit = model.module.logits(model.module.scores(z)).cpu().numpy()
-            for i, (ask, old) in enumerate(zip(asks, known, strict=True)):
-                new = SICObservation(z[i].cpu().numpy().copy(), logit[i].copy())
-                plans.append(self._plan(model, old or new, ask))
-            longest = max(len(p.vectors) for p in plans)
-            padded = np.zeros((len(plans), longest, z.shape[1]), np.float64)
-            for out, p in zip(padded, plans, strict=True):
-                if p.vectors:
-                    out[: len(p.vectors)] = p.vectors
-            return torch.from_numpy(padded).to(z)
-
-        def keep(t: int, weights: torch.Tensor) -> np.ndarray:
-            for i, p in enumerate(plans):
-                if t in p.rendered:
-                    rgba = colour_rendering(x[i], weights[i], self.smoothing, self.percentile)
-                    p.pictures[p.rendered[t]] = (rgba * 255).round().to(torch.uint8).cpu().numpy()
-            return contribution(weights, x).cpu().numpy()
-
-        _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
-        # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
-        return [
-            p.observation([m[i].copy() for m in maps[: len(p.vectors)]], images.shape[1:3])
-            for i, p in enumerate(plans)
-        ]
-
-    def _plan(self, model: Any, old: SICObservation, ask: SICAsk) -> Plan:
-        """Which vectors to pull back for one image, given what is known of it."""
-        supports, classes, _ = self._targets(model, old, ask)
-        every, rendered = self._wanted(model, old, ask)
-        wanted = {g: v for g, v in every.items() if not old.has(g)}
-        active = old.active
-        basis = old.basis is None and (ask.everything or len(wanted) > len(active))
-        plan = Plan(old, basis, [] if basis else list(wanted))
-        plan.vectors = list(np.eye(len(old.z))[active]) if basis else list(wanted.values())
-        pull = evidence.pull_vectors(old.z[None], supports.vectors)[0]
-        for c, group in zip(classes, rendered, strict=False):
-            if group in old.renderings or group in plan.rendered.values():
-                continue
-            if group in plan.keys:
-                plan.rendered[plan.keys.index(group)] = group
-            else:
-                plan.rendered[len(plan.vectors)] = group
-                plan.vectors.append(pull[supports.of_class(c)].sum(0))
-        return plan
+        Own maps of supports that the checkpoint does not hold come first, one by one, in a generator.
+        """
+        sets = [support_set(model, self.ready(model, ask)) for ask in asks]
+        lacking: dict[int, np.ndarray] = {}
+        for supports, old in zip(sets, known, strict=True):
+            held = {} if old is None else old.own_maps
+            missing = {int(supports.index[r]): supports.image[r] for r in supports.missing}
+            lacking |= {p: given for p, given in missing.items() if p not in held}
+        if lacking:
+            return _with_own_maps(model, inputs, asks, known, sets, lacking)
+        return _observed(model, inputs, asks, known, sets, {})
 
     # -- the explanation ----------------------------------------------------------------------------------------
 
-    def _logit(self, model: Any, z: np.ndarray, supports: Supports) -> np.ndarray:
-        m = model.module
-        score = evidence.scores(z, supports.vectors.astype(z.dtype))
-        return evidence.logits(score, supports.label, m.classes, m.temperature, m.bias)
-
-    def _map(self, observation: SICObservation, group: Group, vector: np.ndarray) -> np.ndarray:
-        if group in observation.maps:
-            return observation.maps[group]
-        if observation.basis is not None:
-            return np.tensordot(
-                vector[observation.active].astype(observation.basis.dtype), observation.basis, 1
-            )
-        return np.sum([observation.maps[k,] for k in group], 0)
-
-    def interpret(self, model: Any, observation: SICObservation, ask: SICAsk) -> xr.Dataset:
-        """Evidence, logits and maps of one image from what was observed; products and sums only."""
+    def interpret(self, model: Any, observation: SICObservation, ask: Ask) -> xr.Dataset:
+        """Evidence, logits and maps of one sample from what was observed; products and sums only."""
         z = observation.z
-        supports, classes, logit = self._targets(model, observation, ask)
-        score = evidence.scores(z[None], supports.vectors.astype(z.dtype))[0]
-        pull = evidence.pull_vectors(z[None], supports.vectors)[0]
+        reading = Reading.of(model, observation, ask)
+        supports, targets, logit = reading.supports, reading.targets, reading.logit
         t = z.dtype.type(model.module.temperature)
-        shape = supports.self_contribution.shape[1:]
-
-        def class_map(c: int) -> np.ndarray:
-            rows = supports.of_class(c)
-            if not len(rows):
-                return np.zeros(shape, z.dtype)
-            return self._map(observation, group_of(supports, rows), pull[rows].sum(0)) / t
-
-        contribution = np.stack([class_map(c) for c in classes])
+        contribution = np.stack([_class_map(observation, reading, c) / t for c in targets])
         bias = np.full(len(logit), model.module.bias, z.dtype)
-        residual = logit[classes] - bias[classes] - contribution.sum((1, 2), dtype=np.float64).astype(z.dtype)
-        norm, cosine = self._distance(model, z)
+        residual = logit[targets] - bias[targets] - contribution.sum((1, 2), dtype=np.float64).astype(z.dtype)
+        norm, cosine = _distance(model, z)
         ds = xr.Dataset(
             {
                 "logit": (("sample", "class"), logit[None]),
                 "probability": (("sample", "class"), evidence.probability(logit)[None]),
                 "bias": ("class", bias),
-                "evidence": (("sample", "support"), (score / t)[None]),
+                "evidence": (
+                    ("sample", "support"),
+                    evidence.scores(z[None], supports.vectors.astype(z.dtype)) / t,
+                ),
                 "latent": (("sample", "dimension"), z[None]),
                 "contribution": (("sample", "target", "y", "x"), contribution[None]),
                 "residual": (("sample", "target"), residual[None]),
-                "self_contribution": (("support", "y", "x"), np.nan_to_num(supports.self_contribution)),
+                "self_contribution": (("support", "y", "x"), _own_maps(observation, supports)),
                 "norm": ("sample", [norm]),
                 "best_cosine": ("sample", [cosine]),
             },
@@ -213,78 +143,138 @@ class SICMethod(Method):
                 "class": np.asarray(model.classes, str),
                 "support_class": ("support", supports.label),
                 "support_sample": ("support", supports.index),
-                "target_class": (("sample", "target"), np.asarray([classes])),
+                "target_class": (("sample", "target"), np.asarray([targets])),
             },
         )
         if ask.matches:
-            ds = ds.merge(self._matches(observation, supports, classes, pull, t))
+            ds = ds.merge(_matches(observation, reading, t))
         if ask.rendering:
-            pictures = [observation.renderings[group_of(supports, supports.of_class(c))] for c in classes]
-            ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(pictures)[None])
-        return of_signals(model, ds) if model.of_signals else ds
-
-    def _matches(
-        self, observation: SICObservation, supports: Supports, classes: list[int], pull: np.ndarray, t: Any
-    ) -> xr.Dataset:
-        """Maps and latent evidence of each support of the asked classes; -1 pads classes with fewer supports."""
-        most = int(np.bincount(supports.label).max(initial=1)) if len(supports) else 1
-        shape = supports.self_contribution.shape[1:]
-        rows, maps, parts = [], [], []
-        for c in classes:
-            own = list(supports.of_class(c))
-            for r in own + [-1] * (most - len(own)):
-                rows.append(r)
-                blank = r < 0
-                maps.append(
-                    np.zeros(shape, observation.z.dtype)
-                    if blank
-                    else self._map(observation, (supports.keys[r],), pull[r])
-                )
-                parts.append(np.zeros_like(observation.z) if blank else (pull[r] * observation.z / t))
-        return xr.Dataset(
-            {
-                "support_contribution": (
-                    ("sample", "match", "y", "x"),
-                    np.stack(maps)[None].astype(observation.z.dtype),
-                ),
-                "latent_evidence": (
-                    ("sample", "match", "dimension"),
-                    np.stack(parts)[None].astype(observation.z.dtype),
-                ),
-            },
-            coords={"match_support": (("sample", "match"), np.asarray([rows]))},
-        )
-
-    def _distance(self, model: Any, z: np.ndarray) -> tuple[float, float]:
-        """Norm of z, and its largest cosine with a training image (1 for a training image itself)."""
-        norm = float(np.linalg.norm(z))
-        if model.latents is None:
-            return norm, float(evidence.cosines(z[None], model.supports.vectors).max(initial=0))
-        return norm, float(evidence.cosines(z[None], model.latents.z).max(initial=0))
+            pictures = {key[0]: observation.renderings[key] for key in reading.rendered(ask)}
+            drawn = [pictures[reading.group(supports.of_class(c))] for c in targets]
+            ds["rendering"] = (("sample", "target", "y", "x", "rgba"), np.stack(drawn)[None])
+        return of_signals(model, ds) if model.kind == "signal" else ds
 
 
-def latent_vectors(model: Any, images: np.ndarray) -> np.ndarray:
-    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` or signals: one forward pass, no graph."""
+def _with_own_maps(
+    model: Any,
+    inputs: np.ndarray,
+    asks: Sequence[Ask],
+    known: Sequence[SICObservation | None],
+    sets: Sequence[Supports],
+    lacking: Mapping[int, np.ndarray],
+) -> Generator[Progress, None, list[SICObservation]]:
+    """Compute the own maps of the training samples in ``lacking``, then observe."""
+    maps, total = {}, len(lacking) + 1
+    for done, (position, given) in enumerate(lacking.items()):
+        yield Progress(done, total)
+        maps[position] = own_map(model, position, given)
+    yield Progress(len(lacking), total)
+    return _observed(model, inputs, asks, known, sets, maps)
+
+
+def _observed(
+    model: Any,
+    inputs: np.ndarray,
+    asks: Sequence[Ask],
+    known: Sequence[SICObservation | None],
+    sets: Sequence[Supports],
+    own_maps: Mapping[int, np.ndarray],
+) -> list[SICObservation]:
+    """Pass through the network what lacks something; the rest gets no more than the own maps of its supports."""
+    seen = list(known)
+    todo = [
+        i
+        for i, (ask, old) in enumerate(zip(asks, known, strict=True))
+        if old is None or not Plan.of(model, old, ask).empty
+    ]
+    if todo:
+        passed = _passed(model, inputs[todo], [asks[i] for i in todo], [known[i] for i in todo])
+        for i, observation in zip(todo, passed, strict=True):
+            seen[i] = observation
+    return [o.with_own_maps(s, own_maps) for o, s in zip(seen, sets, strict=True) if o is not None]
+
+
+def _passed(
+    model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[SICObservation | None]
+) -> list[SICObservation]:
+    """One forward pass of all samples, and the backward passes of the one with the most."""
     import torch
 
-    from xai_views.models import passes
+    from xai_views.engine.attribution.bcos import colour_rendering, contribution, pull_back
 
-    with torch.no_grad():
-        x = model.module.encode(model.tensor(images))
-        passes.count_forward(len(x))
-        return model.module.latent(x).cpu().numpy()
+    x = model.module.encode(model.tensor(inputs))
+    plans: list[Plan] = []
+
+    def vectors(z: torch.Tensor) -> torch.Tensor:
+        logit = model.module.logits(model.module.scores(z)).cpu().numpy()
+        for i, (ask, old) in enumerate(zip(asks, known, strict=True)):
+            new = SICObservation(z[i].cpu().numpy().copy(), logit[i].copy())
+            plans.append(Plan.of(model, old or new, ask))
+        longest = max(len(p.vectors) for p in plans)
+        padded = np.zeros((len(plans), longest, z.shape[1]), np.float64)
+        for out, p in zip(padded, plans, strict=True):
+            if p.vectors:
+                out[: len(p.vectors)] = p.vectors
+        return torch.from_numpy(padded).to(z)
+
+    def keep(t: int, weights: torch.Tensor) -> np.ndarray:
+        for i, p in enumerate(plans):
+            if t in p.rendered:
+                rgba = colour_rendering(x[i], weights[i], p.ask.smoothing, p.ask.percentile)
+                p.pictures[p.rendered[t]] = (rgba * 255).round().to(torch.uint8).cpu().numpy()
+        return contribution(weights, x).cpu().numpy()
+
+    _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
+    # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
+    return [
+        p.observation([m[i].copy() for m in maps[: len(p.vectors)]], inputs.shape[1:3])
+        for i, p in enumerate(plans)
+    ]
 
 
-def complete(model: Any, supports: Supports) -> Supports:
-    """Compute the self-contribution maps that an edited support set lacks; needs the network."""
-    from xai_views.engine.attribution.bcos import self_contributions
-
-    rows = supports.missing
+def _class_map(observation: SICObservation, reading: Reading, c: int) -> np.ndarray:
+    """Contribution map to the scores of all supports of a class."""
+    rows = reading.supports.of_class(c)
     if not len(rows):
-        return supports
-    maps = supports.self_contribution.copy()
-    maps[rows] = self_contributions(model.module, supports.image[rows])
-    return replace(supports, self_contribution=maps)
+        return np.zeros(reading.supports.self_contribution.shape[1:], observation.z.dtype)
+    return observation.map(reading.group(rows), reading.vector(rows))
+
+
+def _own_maps(observation: SICObservation, supports: Supports) -> np.ndarray:
+    """Own contribution map of every support, read-only: those of the checkpoint are shared with the model."""
+    maps, missing = supports.self_contribution.view(), supports.missing
+    if len(missing):
+        maps = maps.copy()
+        maps[missing] = [observation.own_maps[p] for p in supports.index[missing].tolist()]
+    maps.flags.writeable = False
+    return maps
+
+
+def _matches(observation: SICObservation, reading: Reading, t: np.floating) -> xr.Dataset:
+    """Maps and latent evidence of each support of the asked classes; -1 pads classes with fewer supports."""
+    supports, z = reading.supports, observation.z
+    most = int(np.bincount(supports.label).max(initial=1)) if len(supports) else 1
+    of_targets = [supports.of_class(c).tolist() for c in reading.targets]
+    rows = [r for own in of_targets for r in own + [-1] * (most - len(own))]
+    maps = np.zeros((len(rows), *supports.self_contribution.shape[1:]), z.dtype)
+    parts = np.zeros((len(rows), *z.shape), z.dtype)
+    for i, r in enumerate(rows):
+        if r >= 0:
+            maps[i] = observation.map((supports.keys[r],), reading.pull[r])
+            parts[i] = reading.pull[r] * z / t
+    return xr.Dataset(
+        {
+            "support_contribution": (("sample", "match", "y", "x"), maps[None]),
+            "latent_evidence": (("sample", "match", "dimension"), parts[None]),
+        },
+        coords={"match_support": (("sample", "match"), np.asarray([rows]))},
+    )
+
+
+def _distance(model: Any, z: np.ndarray) -> tuple[float, float]:
+    """Norm of z, and its largest cosine with a training sample (1 for a training sample itself)."""
+    stored = model.supports.vectors if model.latents is None else model.latents.z
+    return float(np.linalg.norm(z)), float(evidence.cosines(z[None], stored).max(initial=0))
 
 
 def of_signals(model: Any, ds: xr.Dataset) -> xr.Dataset:
@@ -293,35 +283,3 @@ def of_signals(model: Any, ds: xr.Dataset) -> xr.Dataset:
     steps = np.arange(ds.sizes["time"]) / (model.rate or 1.0)
     names = list(model.leads) or [str(i) for i in range(ds.sizes["lead"])]
     return ds.assign_coords(lead=names, time=("time", steps, {"units": "s" if model.rate else "steps"}))
-
-
-def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: float) -> xr.DataArray:
-    """Evidence of each asked support that lies inside a region of the test sample; exact.
-
-    Parameters
-    ----------
-    explanation : Dataset
-        With ``support_contribution``.
-    region : ndarray
-        ``[y, x]`` or ``[lead, time]`` bool.
-    temperature : float
-        T of the network.
-
-    Returns
-    -------
-    DataArray
-        ``(sample, match)``: sum of the map inside the region, divided by T. Inside and outside add up to the evidence.
-    """
-    maps = explanation["support_contribution"]
-    inside = maps.where(xr.DataArray(region, dims=maps.dims[2:]), 0.0)
-    return inside.sum(maps.dims[2:]) / temperature
-
-
-def typical_of(model: Any) -> evidence.Typical | None:
-    """How the training images of ``model`` look in latent space; None without cached vectors."""
-    return None if model.latents is None else _typical(model.latents)
-
-
-@lru_cache(maxsize=16)
-def _typical(latents: Latents) -> evidence.Typical:
-    return evidence.typical(latents.z)

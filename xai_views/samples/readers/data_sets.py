@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_views.errors import SamplesError, nearest
-from xai_views.samples.checks import as_labels, from_names
+from xai_views.kinds.checks import as_labels, from_names
+from xai_views.samples.readers.csv_table import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,18 +176,6 @@ def _named(found: Sequence[Any], wanted: list[str] | None, origin: str) -> Label
     return Labelled(label, classes, known, origin=origin)
 
 
-def _table(file: Path, **options: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_csv(
-            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True, **options
-        )
-    except (ValueError, pd.errors.ParserError, OSError) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8 ({why}); save it again as one.") from None
-
-
 def _column(table: pd.DataFrame, names: Sequence[str], file: Path) -> str:
     found = next((c for c in table.columns if str(c).strip().lower() in [n.lower() for n in names]), None)
     if found is None:
@@ -212,7 +201,7 @@ def _rows_of(keys: Sequence[str], names: Sequence[str], file: Path) -> np.ndarra
 
 def _ptbxl(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
     """PTB-XL: superclasses by scp_statements.csv, or the SCP codes that are asked for."""
-    table = _table(file)
+    table = read_table(file)
     codes = table[_column(table, ["scp_codes"], file)]
     ids = {str(i).strip(): k for k, i in enumerate(table[_column(table, ["ecg_id"], file)])}
     row = np.asarray(
@@ -243,7 +232,7 @@ def _ptbxl(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labell
 
 def _superclasses(file: Path) -> dict[str, str]:
     """Superclass of each diagnostic SCP code; form and rhythm statements have none."""
-    table = _table(file)
+    table = read_table(file)
     kinds = table[_column(table, ["diagnostic_class"], file)]
     diagnostic = table[_column(table, ["diagnostic"], file)].str.startswith("1")
     return {c: k for c, k, d in zip(table[table.columns[0]], kinds, diagnostic, strict=True) if d and k}
@@ -268,7 +257,7 @@ def _integers(column: np.ndarray, row: np.ndarray, missing: int) -> np.ndarray:
 
 def _code15(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
     """CODE-15: exams.csv with True / False columns; records are named by their exam_id."""
-    table = _table(file)
+    table = read_table(file)
     row = _rows_of(table[_column(table, ["exam_id"], file)].tolist(), names, file)
     classes = wanted or [c for c in CODE15 if c in table.columns]
     label = _flags(table, classes, row, file)
@@ -298,7 +287,7 @@ def _flags(table: pd.DataFrame, classes: Sequence[str], row: np.ndarray, file: P
 
 def _reference(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
     """REFERENCE.csv: a letter for each record (CinC 2017), or up to three numbers (CPSC 2018)."""
-    table = _table(file, header=None)
+    table = read_table(file, header=None)
     if str(table.iloc[0, 0]).strip().lower() in ("recording", "record", "name"):
         table = table.iloc[1:]
     row = _rows_of(table[0].tolist(), names, file)
@@ -320,7 +309,7 @@ def _reference(file: Path, names: Sequence[str], wanted: list[str] | None) -> La
 
 def _own_table(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
     """A table of one's own: a column that names the records, and ``label`` or one 0/1 column for each class."""
-    table = _table(file)
+    table = read_table(file)
     key = _column(table, KEYS, file)
     row = _rows_of(table[key].tolist(), names, file)
     single = next((c for c in table.columns if str(c).strip().lower() in LABELS), None)
@@ -355,7 +344,7 @@ def _dx(folder: Path, comments: Sequence[Sequence[str]], wanted: list[str] | Non
     for name in ("dx_mapping_scored.csv", "Dx_map.csv"):
         file = set_file(folder, name)
         if file is not None:
-            table = _table(file)
+            table = read_table(file)
             code = _column(table, ["SNOMEDCTCode", "SNOMED CT Code", "SNOMED Code"], file)
             short = dict(zip(table[code], table[_column(table, ["Abbreviation"], file)], strict=True))
             break

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import LEADS, lead_name
 from xai_views.samples.readers.raw_record import Source, positive_rate, to_mv, unique_leads
 from xai_views.samples.signal_quality import listed
-from xai_views.samples.signals import LEADS, lead_name
 
 #: Begin of the SOP classes of waveforms (DICOM PS3.4, B.5): ECGs of 12 leads, general, ambulatory, ...
 WAVEFORMS = b"1.2.840.10008.5.1.4.1.1.9."

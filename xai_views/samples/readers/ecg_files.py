@@ -11,6 +11,7 @@ from typing import Any
 import xarray as xr
 
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import validate_signals
 from xai_views.samples.readers.data_sets import Labelled, find_labels, of_rate
 from xai_views.samples.readers.dicom import dicom_source, looks_like_waveform
 from xai_views.samples.readers.ecg_header import record_path, segments_of
@@ -19,7 +20,6 @@ from xai_views.samples.readers.label_tables import csv_source, looks_like_table
 from xai_views.samples.readers.raw_record import Source, chosen, gather, left_out, with_note
 from xai_views.samples.readers.signal_arrays import looks_like_arrays, open_npz, open_zarr
 from xai_views.samples.readers.wfdb import wfdb_source
-from xai_views.samples.signals import validate_signals
 
 #: Entries of a folder that :func:`is_ecg` looks at, and folders below it that are searched.
 GLANCE, DEPTH = 3000, 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from PIL import Image, ImageOps
+from PIL import Image
 
 from xai_views.errors import SamplesError
-from xai_views.samples.checks import from_names
-from xai_views.samples.schema import dataset
+from xai_views.kinds.checks import from_names
+from xai_views.kinds.image import dataset
+from xai_views.kinds.pixels import checked_size, plain, resize
+from xai_views.samples.readers.csv_table import read_table
 
 logger = logging.getLogger("xai_views.samples")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -82,27 +83,6 @@ def open_folder(
     return dataset(image, label, _names(path, files), classes, title=path.name, origin=path.name)
 
 
-def checked_size(size: Any) -> tuple[int, int] | None:
-    """Return (height, width) as two numbers of pixels, or None for None.
-
-    Raises
-    ------
-    SamplesError
-        For anything else.
-    """
-    if size is None:
-        return None
-    try:
-        height, width = (int(v) for v in size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if not (0 < height <= 16384 and 0 < width <= 16384):
-        raise SamplesError(
-            f"size={size!r} was given and should be (height, width) in pixels, such as (224, 224)."
-        )
-    return height, width
-
-
 def _names(path: Path, files: list[Path]) -> list[str]:
     """Ids that a URL can carry and that say which file is meant."""
 
@@ -147,39 +127,6 @@ def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> 
             f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove it."
         ) from None
     return array[..., None] if array.ndim == 2 else array
-
-
-def resize(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """Resize to (height, width): averaged when it shrinks, interpolated when it grows."""
-    if size is None or image.size == (size[1], size[0]):
-        return image
-    how = Image.Resampling.BOX if image.width > size[1] else Image.Resampling.BILINEAR
-    return image.resize((size[1], size[0]), how)
-
-
-def plain(image: Image.Image, grey: bool = False) -> Image.Image:
-    """Turn any PIL image upright and into RGB (or grey) over white.
-
-    Sixteen-bit grey is divided by 257 whatever it holds, so that images of one set stay comparable. Floats
-    count as [0, 1] when they do not exceed 1, else as [0, 255].
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF":
-        image = Image.fromarray(in_bytes(np.asarray(image), image.mode))
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if grey else "RGB")
-
-
-def in_bytes(values: np.ndarray, mode: str, top: float | None = None) -> np.ndarray:
-    """Numbers as bytes; ``top`` is the largest number of the picture that ``values`` are a part of."""
-    if mode.startswith("I;16"):
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float32))
-    top = values.max(initial=0) if top is None else top
-    full = 1 if mode == "F" and top <= 1 else 255 if top <= 255 else 65535
-    return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _readable(files: list[Path], path: Path) -> tuple[list[Path], list[tuple[int, int, int]]]:
@@ -259,24 +206,18 @@ def _table(file: Path, path: Path, files: list[Path]) -> list[str]:
         raise SamplesError(
             f"there is no label file {file.name!r} in {path.name!r}; give labels= the path of a CSV."
         )
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8; save it again as one.") from None
-    columns = [str(c) for c in rows[0] if c is not None] if rows else []
-    key = next((c for c in columns if c in KEYS), None)
-    if key is None or "label" not in columns:
+    table = read_table(file)
+    key = next((c for c in table.columns if c in KEYS), None)
+    if key is None or "label" not in table:
         raise SamplesError(
-            f"{file.name!r} has the columns {columns} and needs 'file' (or 'name') and 'label'."
+            f"{file.name!r} has the columns {list(table.columns)} and needs 'file' (or 'name') and 'label'."
         )
-    known: dict[str, str] = {}
-    for row in rows:
-        if known.setdefault(row[key], row["label"]) != row["label"]:
-            raise SamplesError(
-                f"{file.name!r} has two labels for {row[key]!r}, {known[row[key]]!r} and "
-                f"{row['label']!r}; keep one."
-            )
+    label = table.drop_duplicates([key, "label"]).set_index(key)["label"]
+    if not label.index.is_unique:
+        twice = label.index[label.index.duplicated()][0]
+        first, second = label[twice].iloc[:2]
+        raise SamplesError(f"{file.name!r} has two labels for {twice!r}, {first!r} and {second!r}; keep one.")
+    known = label.to_dict()
     found = [known.get(f.relative_to(path).as_posix(), known.get(f.name, known.get(f.stem))) for f in files]
     missing = next((f.name for f, c in zip(files, found, strict=True) if c in (None, "")), None)
     if missing is not None:

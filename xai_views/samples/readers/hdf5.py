@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import LEADS
 from xai_views.samples.readers.raw_record import Source, chosen, positive_rate, unique_leads
-from xai_views.samples.signals import LEADS
 
 SUFFIXES = (".hdf5", ".h5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

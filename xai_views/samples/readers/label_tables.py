@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import LEADS, lead_name
 from xai_views.samples.readers.raw_record import Source, chosen, positive_rate, to_mv, unique_leads
 from xai_views.samples.signal_quality import listed
-from xai_views.samples.signals import LEADS, lead_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
-from xai_views.samples.prepare import FLAG
+from xai_views.kinds.signal_preparing import FLAG
 from xai_views.samples.readers.ecg_header import Header, read_header, record_path
 from xai_views.samples.readers.raw_record import LONGEST_S, Source, gather
 from xai_views.samples.readers.signal_arrays import open_zarr

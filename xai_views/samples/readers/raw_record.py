@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
-from xai_views.samples.prepare import FLAG, ratio_of, resampled
+from xai_views.kinds.signal_preparing import FLAG, ratio_of, resampled
+from xai_views.kinds.signal_schema import LEADS, lead_name, signal_dataset
 from xai_views.samples.signal_quality import check, listed
-from xai_views.samples.signals import LEADS, lead_name, signal_dataset
 
 #: Bytes of signal from which on a folder is read when it is looked at, and not when it is opened.
 EAGER_BYTES = 2**30

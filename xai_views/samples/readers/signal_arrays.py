@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
-from xai_views.samples.checks import as_labels
+from xai_views.kinds.checks import as_labels
+from xai_views.kinds.signal_schema import lead_name, validate_signals
 from xai_views.samples.readers.raw_record import Source, gather, positive_rate, to_mv, unique_leads
-from xai_views.samples.signals import lead_name, validate_signals
 
 SIGNALS = ("signal", "signals", "ecg")
 #: Bytes of the arrays of one .npz.

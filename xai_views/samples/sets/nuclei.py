@@ -6,14 +6,19 @@ crops come from different blocks of the region and share no pixel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 from PIL import Image
 
-from xai_views.samples.schema import dataset
+from xai_views.contract.sample_set import SampleFamily
+from xai_views.kinds.image import dataset
+from xai_views.samples.sets.shipped import words_of
+from xai_views.samples.sets.writing import package_folder, write_set
 
 CLASSES = ("connective", "inflammatory", "neoplastic")  # types 1, 2, 3 of the source
 #: Side of a crop and of a block of the split, in pixels.
@@ -100,7 +105,7 @@ def split_blocks(
     return out
 
 
-def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
+def nuclei_samples(folder: Path, split: str, card: Mapping[str, Any]) -> xr.Dataset:
     """Open the training or test crops from the shipped region.
 
     Parameters
@@ -110,7 +115,7 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
         ``split`` per nucleus).
     split : {"train", "test"}
         Which crops.
-    card : dict
+    card : mapping
         Words for the attributes.
 
     Returns
@@ -127,7 +132,6 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
     crop = [(slice(y, y + SIDE), slice(x, x + SIDE)) for y, x in corners]
     image = np.stack([region[c] for c in crop])
     mask = np.stack([instance[c] == i for c, i in zip(crop, ids[chosen], strict=True)])
-    words = {k: card[k] for k in ("note", "licence", "origin") if k in card}
     return dataset(
         image,
         label[chosen],
@@ -136,5 +140,59 @@ def nuclei_samples(folder: Path, split: str, card: dict) -> xr.Dataset:
         mask=mask,
         title=f"nuclei/{split}",
         synthetic=0,
-        **words,
+        **words_of(card),
     )
+
+
+class Nuclei(SampleFamily):
+    """H&E nuclei of one ovarian cancer region, cut from it when they are opened."""
+
+    names: ClassVar = ("nuclei/train", "nuclei/test")
+    flips: ClassVar = ("x", "y", "t")
+    shift: ClassVar = 4
+    trained: ClassVar = (
+        "Trained on nuclei of one slide region with model-assisted labels. Not for clinical use."
+    )
+
+    def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
+        """Cut the crops of one split."""
+        return nuclei_samples(folder, name.partition("/")[2], card)
+
+    def build(self, out: Path) -> None:
+        """Write the slide region, outlines, classes and the block split of the package histolytics."""
+        source = package_folder("histolytics") / "data"
+        instance, kind = (
+            np.load(source / f"hgsc_nest_{k}_mask.npz", allow_pickle=False)["nuc_raster"]
+            for k in ("inst", "type")
+        )
+        folder = out / "nuclei"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "region.jpg").write_bytes((source / "hgsc_nest.jpg").read_bytes())
+        ids, centre, types = centres(instance, kind)
+        label = (types - 1).astype(np.int64)
+        np.savez_compressed(
+            folder / "nuclei.npz",
+            instance=instance.astype(np.uint16),
+            id=ids,
+            centre=centre,
+            label=label,
+            split=split_blocks(centre, label, instance.shape),
+        )
+        card = {
+            "name": "nuclei",
+            "title": "H&E nuclei of one ovarian cancer region",
+            "classes": list(CLASSES),
+            "synthetic": False,
+            "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a "
+            "network does on another. Not for clinical use.",
+            "licence": "BSD-3-Clause (package histolytics)",
+            "origin": "hgsc_nest (H&E, high-grade serous ovarian carcinoma) of the package histolytics 0.3.0",
+            "command": "python -m xai_views.samples build nuclei --out data/samples",
+        }
+        crops = nuclei_samples(folder, "test", card)
+        first = [int(np.flatnonzero(crops["label"].values == c % 3)[c // 3]) for c in range(8)]
+        counts = {
+            s: np.bincount(nuclei_samples(folder, s, card)["label"].values, minlength=3).tolist()
+            for s in ("train", "test")
+        }
+        write_set(folder, card | {"samples": counts}, crops["image"].values[first])

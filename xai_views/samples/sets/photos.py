@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 from PIL import Image
 
+from xai_views.contract.sample_set import SampleFamily
 from xai_views.errors import SamplesError
-from xai_views.samples.schema import dataset
+from xai_views.kinds.image import dataset
+from xai_views.samples.sets.shipped import words_of
+from xai_views.samples.sets.writing import write_card
 
 SIDE = 224
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
@@ -71,12 +76,12 @@ def _read() -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(names), np.stack(pictures)
 
 
-def photo_samples(card: dict) -> xr.Dataset:
+def photo_samples(card: Mapping[str, Any]) -> xr.Dataset:
     """Open the photographs.
 
     Parameters
     ----------
-    card : dict
+    card : mapping
         The card of ``photos``; its classes are those of ImageNet.
 
     Returns
@@ -96,5 +101,34 @@ def photo_samples(card: dict) -> xr.Dataset:
         names,
         card.get("classes"),
         title="photos",
-        **{k: card[k] for k in ("note", "licence", "origin") if k in card},
+        **words_of(card),
     )
+
+
+class Photos(SampleFamily):
+    """Photographs that scikit-image and scikit-learn carry."""
+
+    names: ClassVar = ("photos",)
+
+    def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
+        """Read the photographs where they lie."""
+        return photo_samples(card)
+
+    def build(self, out: Path) -> None:
+        """Write the card of the photographs, which stay in the packages that carry them."""
+        write_card(
+            out / "photos",
+            {
+                "name": "photos",
+                "title": "Photographs of scikit-image and scikit-learn",
+                "classes": "imagenet",
+                "samples": len(PHOTOS),
+                "size": [SIDE, SIDE],
+                "synthetic": False,
+                "note": "A handful of well-known pictures: good for looking, far too few to measure a network with.",
+                "licence": "CC0 or public domain, as the packages say; china and flower CC BY 2.0 (danielbuechele, vultilion)",
+                "origin": "the installed packages scikit-image and scikit-learn; scaled and cut to 224x224 when opened",
+                "command": "python -m xai_views.samples build photos --out data/samples",
+                "sha256": {},
+            },
+        )

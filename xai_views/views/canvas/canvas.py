@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import param
-from panel.custom import JSComponent
 
 from xai_views.views import wire
 from xai_views.views.canvas.protocol import Answerer, Wish
+from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
 
 #: Order matters: later files use earlier ones, the last one exports ``render``.
@@ -51,7 +51,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Canvas(JSComponent):
+class Canvas(OneWayComponent):
     """All pictures of a page, scrubbed with the arrow keys.
 
     Parameters
@@ -98,7 +98,6 @@ class Canvas(JSComponent):
 
     _esm = esm(*SCRIPTS)
     _rename = {"position": None, "row": None}  # these reach the browser as jumps only
-    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, provider: Callable[..., Awaitable[bytes]], **params):
         params["settings"] = SETTINGS | dict(params.get("settings") or {})

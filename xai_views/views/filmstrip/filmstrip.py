@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import param
-from panel.custom import JSComponent
 from PIL import Image
 
 from xai_views.errors import XaiViewsError
+from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
 from xai_views.views.wire import Frame, as_uint8, stamp
 
@@ -21,7 +21,7 @@ log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
 
 
-class Filmstrip(JSComponent):
+class Filmstrip(OneWayComponent):
     """Thumbnails of up to about 10,000 samples; only what is in view is fetched and drawn.
 
     Parameters
@@ -54,7 +54,6 @@ class Filmstrip(JSComponent):
 
     _esm = esm("shared_js/dom", "shared_js/wire", "filmstrip/filmstrip", css="filmstrip/filmstrip")
     _rename = {"current": None}  # it reaches the browser as a jump only, so that no echo moves the hand back
-    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
         self._callbacks: list[Callable[[int], Any]] = []

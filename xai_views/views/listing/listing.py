@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import param
-from panel.custom import JSComponent
 
+from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
 
 
-class Listing(JSComponent):
+class Listing(OneWayComponent):
     """Rows of figures, names and small pictures; sorted in the browser, chosen by click or key.
 
     Parameters
@@ -41,7 +41,6 @@ class Listing(JSComponent):
 
     _esm = esm("shared_js/dom", "listing/listing", css="listing/listing")
     _rename = {"selected": None}
-    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, **params: Any) -> None:
         self._callbacks: list[Callable[[str], Any]] = []

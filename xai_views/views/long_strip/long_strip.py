@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import param
-from panel.custom import JSComponent
 
+from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
 
 #: Columns beyond which no window is answered, however wide a browser says it is.
@@ -37,7 +37,7 @@ def encode(start: float, seconds: float, low: np.ndarray, high: np.ndarray, turn
     return struct.pack("<ddIII", start, seconds, *low.shape, turn) + values.tobytes()
 
 
-class LongStrip(JSComponent):
+class LongStrip(OneWayComponent):
     """An overview and a window of a long record; drag, wheel, buttons and keys pan and zoom, Enter asks for more.
 
     Parameters
@@ -65,7 +65,6 @@ class LongStrip(JSComponent):
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
 
     _esm = esm("shared_js/dom", "long_strip/long_strip", css="long_strip/long_strip")
-    _linked_properties = ()  # up go messages only, and a notebook's page echoes every property that it is sent
 
     def __init__(self, **params: Any) -> None:
         self._window: list[Callable[[float, float, int], Any]] = []

@@ -1,7 +1,8 @@
 // Colours: tables from Python, overlays from maps, hatching for categories beyond eight.
 const TABLES = Object.fromEntries(Object.entries(COLOURS.tables).map(([name, text]) => [name, bytesOfBase64(text)]));
 const CATEGORIES = COLOURS.categorical.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-const tableOf = (map, settings) => TABLES[map.kind === "signed" ? settings.map : settings.sequential];
+// An address may name a table that is offered no more.
+const tableOf = (map, settings) => (map.kind === "signed" ? TABLES[settings.map] ?? TABLES.CET_D1A : TABLES[settings.sequential] ?? TABLES.viridis);
 
 const little = (r, g, b, a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
 

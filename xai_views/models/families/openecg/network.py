@@ -1,4 +1,4 @@
-"""The trained single-lead network of the package ``openecg`` (Apache-2.0, extra ``ecg``), opened as a model of signals.
+"""The trained single-lead network of the package ``openecg`` (Apache-2.0, extra ``ecg-demo``), opened as a model of signals.
 
 The package answers for every step of a record. To get a logit for the record, :class:`Codec` takes the mean of the
 logits of all steps. That is our reading: it makes each step's share in a logit exact, and it is not the mean of the
@@ -142,7 +142,7 @@ def _network() -> nn.Module:
         import openecg
     except ImportError as e:
         raise ModelError(
-            f'the package openecg is not installed ({str(e)[:80]}); pip install "xai-views[ecg]" brings it.'
+            f'the package openecg is not installed ({str(e)[:80]}); pip install "xai-views[ecg-demo]" brings it.'
         ) from None
     try:
         with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from xai_views.samples.schema import dataset
+from xai_views.kinds.image import dataset
 from xai_views.samples.sets.birds import drawing as birds
 from xai_views.samples.sets.birds.drawing import SETS, scene_of
 

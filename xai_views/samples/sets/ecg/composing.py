@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xai_views.kinds.signal_schema import LANDMARKS, LEADS
 from xai_views.samples.sets.ecg.templates import BEFORE, DRAWN, RATE, Template
-from xai_views.samples.signals import LANDMARKS, LEADS
 
 CLASSES = ("normal", "atrial fibrillation", "anterior ST elevation", "wide QRS", "premature beats")
 AF, ELEVATION, WIDE, PREMATURE = CLASSES[1:]

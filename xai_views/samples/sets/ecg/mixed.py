@@ -18,6 +18,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
+from xai_views.kinds.signal_schema import LEADS, signal_dataset
 from xai_views.samples.sets.ecg.composing import (
     AF,
     CLASSES,
@@ -31,7 +32,6 @@ from xai_views.samples.sets.ecg.composing import (
 )
 from xai_views.samples.sets.ecg.drawing import NOTE, ORIGIN, lazy_field, persons, template_of
 from xai_views.samples.sets.ecg.templates import RATE
-from xai_views.samples.signals import LEADS, signal_dataset
 
 SEED, PEOPLE = 13, 30
 PAIRS = tuple(frozenset(pair) for pair in combinations(CLASSES[1:], 2))

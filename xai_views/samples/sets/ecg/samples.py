@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xai_views.errors import SamplesError
+from xai_views.kinds.signal_schema import LEADS, signal_dataset
 from xai_views.samples.sets.ecg.composing import (
     CLASSES,
     DIFFICULTIES,
@@ -24,7 +25,6 @@ from xai_views.samples.sets.ecg.composing import (
 )
 from xai_views.samples.sets.ecg.drawing import NOTE, ORIGIN, lazy_field, persons, template_of
 from xai_views.samples.sets.ecg.templates import RATE
-from xai_views.samples.signals import LEADS, signal_dataset
 
 #: Number of records, seed of their people's beats and of everything else. No beat is in both sets.
 SETS = {"train": (2500, 11), "test": (150, 12)}

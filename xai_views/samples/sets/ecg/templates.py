@@ -57,7 +57,7 @@ def drawn_records(n: int, seed: int) -> np.ndarray:
     except ImportError:
         raise SamplesError(
             "ECG records are drawn with the package deepfake-ecg, which is not installed; "
-            'pip install "xai-views[ecg]" brings it.'
+            'pip install "xai-views[ecg-demo]" brings it.'
         ) from None
     path = Path(deepfakeecg.__file__).parent / "checkpoints" / "g_stat.pt"
     with warnings.catch_warnings():

@@ -1,0 +1,219 @@
+"""Edits of a record before the network sees it: a lead muted, an interval silenced, a beat of another record blended in.
+
+An edit is a dict that JSON can hold, so that an explanation says by itself what was done to its record:
+
+* ``{"kind": "mute", "lead": 1}`` sets a lead to zero;
+* ``{"kind": "silence", "lead": 1, "start": 1.0, "stop": 1.4, "fill": "line"}`` replaces an interval (s);
+* ``{"kind": "blend", "lead": 1, "start": 1.0, "stop": 1.4, "piece": "…"}`` puts in what another record shows, shifted to
+  meet the record at both ends; :func:`blend` makes one. ``"record"`` and ``"from"`` may say where the piece comes from.
+
+``lead`` -1 means all leads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xai_views.contract.content import packed, unpacked
+from xai_views.errors import MethodError, nearest
+
+#: What each kind of edit says beside ``kind`` and ``lead``.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "mute": (),
+    "silence": ("start", "stop", "fill"),
+    "blend": ("start", "stop", "piece", "record", "from"),
+}
+#: What an interval is silenced with: the straight line between the steps beside it, zero, or the mean of the lead.
+FILLS = ("line", "zero", "mean")
+#: Index that stands for all leads.
+ALL_LEADS = -1
+
+Edit = Mapping[str, Any]
+
+
+def edited(signal: np.ndarray, edits: Iterable[Edit], rate: float, length: int | None = None) -> np.ndarray:
+    """Apply edits to a record, one after another.
+
+    Parameters
+    ----------
+    signal : ndarray
+        ``[lead, time]`` in mV; it is left alone.
+    edits : iterable of mapping
+        As this module describes them. The mean of a lead is that of the record as it was given; everything else meets
+        what the edits before it left.
+    rate : float
+        Steps per second (Hz).
+    length : int, optional
+        Steps that are signal; what follows is padding, in which no edit changes anything.
+
+    Returns
+    -------
+    ndarray
+        ``[lead, time]``, of the dtype that was given (float32 for integers).
+
+    Raises
+    ------
+    MethodError
+        In one sentence, for what is no edit of such a record.
+    """
+    signal = np.asarray(signal)
+    out = np.array(signal, signal.dtype if signal.dtype.kind == "f" else np.float32)
+    end = out.shape[1] if length is None else length
+    for edit in edits:
+        _apply(checked(edit, len(out)), out[:, :end], signal[:, :end], rate)
+    return out
+
+
+def checked(edit: Any, leads: int) -> dict[str, Any]:
+    """Return an edit in its normal form, so that equal edits are equal.
+
+    Raises
+    ------
+    MethodError
+        In one sentence, when it is no edit of a record of so many leads.
+    """
+    if not isinstance(edit, Mapping) or str(edit.get("kind")) not in KINDS:
+        raise MethodError(f"an edit came as {_short(edit)}; give a dict of the kind {', '.join(KINDS)}.")
+    kind = str(edit["kind"])
+    unknown = [name for name in edit if name not in ("kind", "lead", *KINDS[kind])]
+    if unknown:
+        raise MethodError(
+            f"an edit of the kind {kind!r} has no {unknown[0]!r}; it has {', '.join(('lead', *KINDS[kind]))}."
+        )
+    try:
+        out: dict[str, Any] = {"kind": kind, "lead": int(edit.get("lead", ALL_LEADS))}
+        if kind != "mute":
+            out |= {"start": float(edit["start"]), "stop": float(edit["stop"])}
+    except (TypeError, ValueError, KeyError):
+        raise MethodError(
+            f"an edit came as {_short(edit)}; give the index of a lead (-1 = all), and start and stop in s."
+        ) from None
+    if not (out["lead"] == ALL_LEADS or 0 <= out["lead"] < leads):
+        raise MethodError(
+            f"lead {out['lead']} was to be edited and there are the leads 0 to {leads - 1}; give one, or -1 for all."
+        )
+    if kind == "mute":
+        return out
+    if not (math.isfinite(out["start"]) and math.isfinite(out["stop"]) and out["start"] < out["stop"]):
+        raise MethodError(
+            f"an interval from {out['start']:g} s to {out['stop']:g} s cannot be edited; give a start and a later stop."
+        )
+    if kind == "blend":
+        rows = leads if out["lead"] == ALL_LEADS else 1
+        if len(_piece(edit)) != rows:
+            raise MethodError(
+                f"a beat of {len(_piece(edit))} lead(s) was to be blended into {rows}; give as many."
+            )
+        origin = {"record": str(edit["record"])} if "record" in edit else {}
+        origin |= {"from": float(edit["from"])} if "from" in edit else {}
+        return out | {"piece": edit["piece"]} | origin
+    fill = str(edit.get("fill", FILLS[0]))
+    if fill not in FILLS:
+        raise MethodError(f"fill {fill!r} is not known for signals; there is {nearest(fill, FILLS)}.")
+    return out | {"fill": fill}
+
+
+def blend(
+    source: np.ndarray, lead: int, start: float, stop: float, at: float, rate: float, record: str = ""
+) -> dict[str, Any]:
+    """Return the edit that blends a piece of another record in; it holds the values of the piece, exact.
+
+    Parameters
+    ----------
+    source : ndarray
+        ``[lead, time]`` in mV of the other record, with the leads and the rate of the one that is edited.
+    lead : int
+        Which lead; -1 = all.
+    start, stop : float
+        Where the piece goes to, s.
+    at : float
+        Where in the other record it begins, s.
+    rate : float
+        Hz.
+    record : str
+        Name of the other record.
+
+    Raises
+    ------
+    MethodError
+        When the other record has no such lead, or the interval has no length.
+    """
+    source = np.asarray(source, np.float32)
+    shape = {"kind": "silence", "lead": lead, "start": start, "stop": stop}
+    edit = checked(shape, len(source)) | {"kind": "blend"}
+    del edit["fill"]
+    rows = source if edit["lead"] == ALL_LEADS else source[edit["lead"], None]
+    steps = round(edit["stop"] * rate) - round(edit["start"] * rate)
+    first = min(max(round(at * rate), 0), max(0, source.shape[1] - steps))
+    piece = np.zeros((len(rows), steps), np.float32)
+    taken = rows[:, first : first + steps]
+    piece[:, : taken.shape[1]] = taken
+    return edit | {"piece": packed(piece), "record": record, "from": float(at)}
+
+
+def key(edits: Sequence[Edit]) -> Hashable:
+    """What edits in their normal form are told apart by."""
+    return tuple(tuple(sorted(edit.items())) for edit in edits)
+
+
+def _apply(edit: dict[str, Any], out: np.ndarray, plain: np.ndarray, rate: float) -> None:
+    """Change ``out [lead, steps of signal]`` by one edit; ``plain`` is the record as it was given."""
+    length = out.shape[1]
+    rows = range(len(out)) if edit["lead"] == ALL_LEADS else [edit["lead"]]
+    if edit["kind"] == "mute":
+        out[list(rows)] = 0
+        return
+    begin, end = round(edit["start"] * rate), round(edit["stop"] * rate)
+    first, last = (min(max(step, 0), length) for step in (begin, end))
+    if last <= first:
+        return  # beyond the record, or shorter than half a step
+    if edit["kind"] == "silence":
+        for row in rows:
+            out[row, first:last] = _filled(out[row], plain[row], first, last, edit["fill"])
+        return
+    piece = _piece(edit)
+    if piece.shape[1] != end - begin:
+        raise MethodError(
+            f"a beat of {piece.shape[1]} steps was to be blended into {end - begin} steps at {rate:g} Hz; cut it with "
+            "xai_views.methods.ecg_clusters.edits.blend."
+        )
+    for row, values in zip(rows, piece[:, first - begin : last - begin].astype(np.float64), strict=True):
+        ends = float(out[row, first]), float(out[row, last - 1])
+        out[row, first:last] = values + np.linspace(ends[0] - values[0], ends[1] - values[-1], last - first)
+
+
+def _piece(edit: Edit) -> np.ndarray:
+    """Values ``[lead, time]`` that an edit blends in."""
+    try:
+        piece = unpacked(edit["piece"])
+        if piece.ndim != 2 or piece.dtype.kind != "f" or not np.isfinite(piece).all():
+            raise ValueError
+    except (KeyError, TypeError, ValueError, EOFError, OSError, AttributeError):
+        raise MethodError(
+            "an edit that blends a beat in has no piece that can be read; make it with "
+            "xai_views.methods.ecg_clusters.edits.blend."
+        ) from None
+    return piece
+
+
+def _filled(row: np.ndarray, plain: np.ndarray, first: int, last: int, fill: str) -> np.ndarray | float:
+    """What is put into ``row[first:last]``; ``plain`` is the lead as it was given, without padding."""
+    if fill == "zero":
+        return 0.0
+    if fill == "mean":
+        return float(plain.mean(dtype=np.float64))
+    before = row[first - 1] if first > 0 else None
+    after = row[last] if last < len(plain) else None
+    if before is None and after is None:
+        return 0.0
+    ends = [float(before if after is None else after) if e is None else float(e) for e in (before, after)]
+    return np.linspace(*ends, last - first + 2)[1:-1]
+
+
+def _short(edit: Any) -> str:
+    said = repr(dict(edit) if isinstance(edit, Mapping) else edit)
+    return said if len(said) <= 80 else f"{said[:77]}..."

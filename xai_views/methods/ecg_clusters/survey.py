@@ -1,0 +1,232 @@
+"""All records at once: answers, shares of the clusters and uncertainty, and what follows from them over the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_views.contract.ask import Ask
+from xai_views.errors import MethodError
+from xai_views.methods.ecg_clusters.alignment import Alignment, align
+from xai_views.methods.ecg_clusters.beats import Averages, averages, known_peaks
+from xai_views.methods.ecg_clusters.correlation import Correlation, correlate
+from xai_views.methods.ecg_clusters.fit import lengths
+from xai_views.methods.ecg_clusters.landmarks import delineate
+from xai_views.methods.ecg_clusters.method import EcgClustersMethod
+from xai_views.samples import inputs
+
+CHUNK = 16
+FEW = 8  # records below which there are no correlations
+SHIFTS = 39  # random shifts in time that the agreement with the waves is compared with
+PHASES = 40  # parts of the beat
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is known of every record of a set.
+
+    Attributes
+    ----------
+    logit, probability : ndarray
+        ``[n, classes]``.
+    proportion : ndarray
+        ``[n, K]`` share of each cluster of the codebook; sums to 1.
+    entropy : ndarray
+        ``[n]`` mean uncertainty of the steps that are signal.
+    known : list of frozenset of int
+        Classes that each record is labelled with: none, one or several.
+    sequence : list of ndarray
+        Cluster of every coarse step, -1 in padding.
+    """
+
+    logit: np.ndarray
+    probability: np.ndarray
+    proportion: np.ndarray
+    entropy: np.ndarray
+    known: list[frozenset[int]]
+    sequence: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return self.proportion.shape[1]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """``[n]`` class with the largest logit."""
+        return self.logit.argmax(1)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """``[n]`` bool: records with a label."""
+        return np.array([bool(k) for k in self.known], bool)
+
+    @property
+    def several(self) -> bool:
+        """Whether a record is labelled with more than one class."""
+        return any(len(k) > 1 for k in self.known)
+
+    @property
+    def label(self) -> np.ndarray:
+        """``[n]`` known class, -1 = unknown; the first of several."""
+        return np.array([min(k, default=-1) for k in self.known], int)
+
+    def against(self, said: np.ndarray) -> np.ndarray:
+        """``[n]`` bool: labelled records of which ``said [n]`` is none of the labels."""
+        return np.array([bool(k) and int(c) not in k for k, c in zip(self.known, said, strict=True)], bool)
+
+    def disagreements(self, forest: np.ndarray | None = None) -> np.ndarray:
+        """``[n]`` how many pairs among label, network and, where it has answered, ``forest [n]`` disagree."""
+        count = self.against(self.predicted).astype(int)
+        if forest is not None:
+            count += forest != self.predicted
+            count += self.against(forest)
+        return count
+
+    # -- positions of records ---------------------------------------------------------------------------------------
+
+    def wrong(self) -> np.ndarray:
+        """Records to which the network gives none of their labels."""
+        return np.flatnonzero(self.against(self.predicted))
+
+    def uncertain(self, part: int = 10) -> np.ndarray:
+        """The most uncertain ``1/part`` of the records, the most uncertain first."""
+        return np.argsort(-self.entropy, kind="stable")[: max(1, len(self) // part)]
+
+    def queue(self, forest: np.ndarray | None = None) -> np.ndarray:
+        """Records with disagreements, most of them first and the most uncertain first among equals."""
+        count = self.disagreements(forest)
+        order = np.lexsort((-self.entropy, -count))
+        return order[count[order] > 0]
+
+    def labelled_with(self, c: int) -> np.ndarray:
+        """Records that are labelled with a class."""
+        return np.flatnonzero([c in k for k in self.known])
+
+
+def survey(
+    model: Any,
+    samples: xr.Dataset,
+    ask: Ask,
+    progress: Callable[[int, int], None] | None = None,
+) -> Generator[None, None, Survey]:
+    """Ask the network about every record once; a generator, so that a worker can serve others between the chunks.
+
+    Parameters
+    ----------
+    model : Model
+        A network of signals.
+    samples : Dataset
+        Records as the model takes them, see ``xai_views.samples.prepare``.
+    ask : Ask
+        Of this method, with a codebook; each record is asked so, with its own length.
+    progress : callable, optional
+        ``progress(done, total)``; may raise to stop.
+    """
+    method = EcgClustersMethod()
+    ask = method.ready(model, ask)
+    n, found = samples.sizes["sample"], []
+    for start in range(0, n, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, n))
+        signals = inputs(samples, rows)
+        asks = [ask.replace(length=length) for length in lengths(samples, rows, signals)]
+        seen = method.observe(model, signals, asks, [None] * len(rows))
+        found += [_figures(method.interpret(model, o, a)) for o, a in zip(seen, asks, strict=True)]
+        if progress is not None:
+            progress(len(found), n)
+        yield
+    logit, probability, proportion, entropy, sequence = zip(*found, strict=True)
+    return Survey(
+        np.stack(logit),
+        np.stack(probability),
+        np.stack(proportion),
+        np.asarray(entropy),
+        known_classes(samples),
+        list(sequence),
+    )
+
+
+def _figures(one: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray]:
+    names = ("logit", "probability", "proportion")
+    return *(one[name].values[0] for name in names), mean_entropy(one), one["cluster"].values[0]
+
+
+def mean_entropy(one: xr.Dataset) -> float:
+    """Mean uncertainty of the steps that are signal, of the explanation of one record."""
+    return float(one["entropy"].values[0][one["cluster"].values[0] >= 0].mean())
+
+
+def known_classes(samples: xr.Dataset) -> list[frozenset[int]]:
+    """Classes that each record is labelled with: none, one or several."""
+    label = samples["label"].values if "label" in samples else np.full(samples.sizes["sample"], -1)
+    own = [[c] if c >= 0 else [] for c in label] if label.ndim == 1 else map(np.flatnonzero, label)
+    return [frozenset(map(int, classes)) for classes in own]
+
+
+def waves(
+    samples: xr.Dataset, found: Survey, known: bool, shifts: int = SHIFTS
+) -> tuple[Alignment, Averages | None]:
+    """Clusters of a survey beside the waves of its records, and the averages over their beats.
+
+    Parameters
+    ----------
+    samples : Dataset
+        The records of the survey, as the model takes them.
+    found : Survey
+        Their clusters.
+    known : bool
+        Whether the waves are those of ``samples["landmark"]``; else NeuroKit2 looks for them.
+    shifts : int
+        Random shifts in time that the agreement is compared with.
+    """
+    signals = [inputs(samples, [i])[0] for i in range(len(found))]
+    steps = lengths(samples, range(len(found)), signals)
+    if known:
+        ids = list(samples["landmark"].values)
+        peaks = [known_peaks(own, x) for own, x in zip(ids, signals, strict=True)]
+    else:
+        leads, rate = [str(x) for x in samples["lead"].values], float(samples.attrs["rate"])
+        seen = [delineate(x, leads, rate, n) for x, n in zip(signals, steps, strict=True)]
+        ids, peaks = [s.ids for s in seen], [s.r_peaks for s in seen]
+    aligned = align(found.sequence, ids, found.k, shifts=shifts)
+    return aligned, averages(samples, found.sequence, found.k, peaks, steps, PHASES)
+
+
+def correlations(
+    found: Survey, kind: str = "spearman", transform: str = "none", output: str = "logit"
+) -> Correlation:
+    """Correlation of shares with the logits, or with the labels, of the records of a survey.
+
+    Parameters
+    ----------
+    found : Survey
+        Of at least :data:`FEW` records.
+    kind, transform : str
+        See :func:`xai_views.methods.ecg_clusters.correlation.correlate`.
+    output : {"logit", "label"}
+        With "label" records without one are left out.
+
+    Raises
+    ------
+    MethodError
+        When there are too few records.
+    """
+    rows = np.arange(len(found)) if output == "logit" else np.flatnonzero(found.labelled)
+    if len(rows) < FEW:
+        what = (
+            "records are too few for correlations"
+            if output == "logit"
+            else "records are labelled, too few for correlations"
+        )
+        raise MethodError(f"{len(rows)} {what}; give at least {FEW}.")
+    classes = range(found.logit.shape[1])
+    labels = np.array([[float(c in found.known[i]) for c in classes] for i in rows])
+    y = found.logit[rows] if output == "logit" else labels
+    return correlate(found.proportion[rows], y, kind, transform)

@@ -1,0 +1,30 @@
+"""CSV files of words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xai_views.errors import SamplesError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_table(file: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV in UTF-8 as text; an empty field is "".
+
+    Raises
+    ------
+    SamplesError
+        When it is none.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True, **options
+        )
+    except (ValueError, pd.errors.ParserError, OSError) as e:
+        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8 ({why}); save it again as one.") from None

@@ -1,0 +1,50 @@
+"""Sets whose arrays lie in ``samples.npz`` of their folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xai_views.errors import SamplesError
+from xai_views.kinds.image import dataset
+from xai_views.samples.readers.arrays import load_npz
+
+ARRAYS = ("image", "label", "name", "part", "mask")
+
+
+def shipped(folder: Path, name: str, card: Mapping[str, Any]) -> xr.Dataset:
+    """Open ``samples.npz`` of a shipped folder with the words of its card.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``samples.npz``.
+    name : str
+        Title of the set.
+    card : mapping
+        Classes, parts and words.
+
+    Raises
+    ------
+    SamplesError
+        When the file is damaged.
+    """
+    arrays = load_npz(folder / "samples.npz")
+    if "image" not in arrays:
+        raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
+    return dataset(
+        **{k: arrays[k] for k in ARRAYS if k in arrays},
+        classes=card.get("classes"),
+        parts=card.get("parts"),
+        title=name,
+        synthetic=int(bool(card.get("synthetic"))),
+        **words_of(card),
+    )
+
+
+def words_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says for the attributes of its samples."""
+    return {k: card[k] for k in ("note", "licence", "origin") if k in card}

@@ -1,0 +1,57 @@
+"""One uploaded file as samples of a kind. Formats of ECGs are those of the readers, which stand above the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import xarray as xr
+
+from xai_views.errors import SamplesError, nearest
+from xai_views.kinds.cine import decode_cine
+from xai_views.kinds.image import dataset
+from xai_views.kinds.pixels import decode_upload
+from xai_views.kinds.table import decode_table
+from xai_views.samples.readers.ecg_upload import open_ecg_bytes
+
+
+def _image(name: str, data: bytes, **bounds: Any) -> xr.Dataset:
+    return dataset(decode_upload(data, **bounds)[None], title=name)
+
+
+#: By key of the kind.
+DECODERS: dict[str, Callable[..., xr.Dataset]] = {
+    "image": _image,
+    "signal": open_ecg_bytes,
+    "cine": decode_cine,
+    "table": decode_table,
+}
+
+
+def open_upload(kind: str, name: str, data: bytes, **bounds: Any) -> xr.Dataset:
+    """Open the bytes of one uploaded file, within bounds; nothing of it stays on disk.
+
+    Parameters
+    ----------
+    kind : str
+        Key of the kind that the model takes.
+    name : str
+        What the file is called.
+    data : bytes
+        The file.
+    **bounds
+        ``max_bytes`` and what else the decoder of the kind takes.
+
+    Returns
+    -------
+    xarray.Dataset
+        In memory; ``kinds.of(ds).fitted(model, ds)`` brings it to a model.
+
+    Raises
+    ------
+    SamplesError
+        In one sentence.
+    """
+    if kind not in DECODERS:
+        raise SamplesError(f"there is no kind of input {kind!r}; there is {nearest(kind, DECODERS)}.")
+    return DECODERS[kind](name, data, **bounds)
