@@ -20,12 +20,8 @@ class LayeredPanel(PicturePanel):
         """Ask for the layers, then for what the state says."""
         if not self._active or self.layers.default:
             super().update(*events)
-            return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:  # no page yet
-            return
-        start(self._learn())
+        else:
+            start(self._learn())
 
     async def _learn(self) -> None:
         try:
