@@ -57,9 +57,8 @@ class ExplainPanel(Job):
 
     def __init__(self, app: Any) -> None:
         self.choice = pmui.Select(label="Method", options=[], width=280, size="small")
-        self.offer = (
-            pn.Column()
-        )  # the choice stands here once its options are known: changes while a tab opens are lost
+        # The choice stands here once its options are known: what changes while a tab opens is lost.
+        self.offer = pn.Column()
         self.settings = pn.FlexBox(gap="8px", margin=(0, 8), align_items="center")
         self.about = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16))
         self.others = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
