@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xai_views.contract.grids import shares
 from xai_views.errors import XaiViewsError
 from xai_views.views.ecg_paper.record import Record
 from xai_views.views.wire import Frame, decode
@@ -150,10 +151,10 @@ def sentence(record: Record) -> str:
     """Return one sentence about a record, for those who do not see it."""
     text = f"{record.name or record.id}: {len(record.leads)} leads, {record.seconds:.1f} s"
     if record.cluster is not None:
-        ids, counts = np.unique(record.cluster[record.cluster >= 0], return_counts=True)
-        order = np.argsort(-counts)[:3]
-        share = ", ".join(f"{ids[i]} ({counts[i] / record.cluster.size:.0%} of the time)" for i in order)
-        text += f", {len(ids)} clusters, most of it {share}" if len(ids) else ", no cluster"
+        known = shares(record.cluster)
+        largest = sorted(known, key=lambda row: -row[1])[:3]
+        said = ", ".join(f"{i} ({share:.0%} of the time)" for i, share, _ in largest)
+        text += f", {len(known)} clusters, most of it {said}" if known else ", no cluster"
     if record.totals is not None:
         best = int(np.argmax(np.abs(record.totals)))
         text += f", largest total of a lead {record.leads[best]} {record.totals[best]:+.3g} {record.unit}"
@@ -167,7 +168,8 @@ def _about(record: Record) -> dict[str, Any]:
         "steps": record.steps, "present": [not record.missing(i) for i in range(len(record.leads))],
         "title": record.title, "flag": record.flag, "synthetic": record.synthetic,
         "cluster": {"step": record.step, "offset": record.offset, "names": list(record.names),
-                    "steps": 0 if record.cluster is None else record.cluster.shape[1]},
+                    "steps": 0 if record.cluster is None else record.cluster.shape[1],
+                    "shares": [] if record.cluster is None else shares(record.cluster)},
         "contribution": {"step": step, "offset": offset, "limit": record.bound, "target": record.target,
                          "unit": record.unit, "totals": None if record.totals is None else list(record.totals),
                          "steps": 0 if record.contribution is None else record.contribution.shape[1]},
