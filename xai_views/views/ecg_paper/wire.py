@@ -25,6 +25,8 @@ COARSE = 24_000
 COARSE_CELLS = 3_000
 #: Codes of traces that a full frame may hold; of longer records it holds what is around the view.
 FULL = 600_000
+#: Clusters of which share and stretches are told.
+MOST_SHARES = 32
 #: Steps of the line in the minimap.
 OVERVIEW = 500
 _WHOLE = 10**9  # maps are sent with all their cells
@@ -161,6 +163,13 @@ def sentence(record: Record) -> str:
     return f"{text}. {record.flag}".strip()
 
 
+def _shares(record: Record) -> list[tuple[int, float, int]]:
+    """Share and stretches of the largest clusters, by id; more than a table of them would be a step too large to send."""
+    known = [] if record.cluster is None else shares(record.cluster)
+    kept = sorted(sorted(known, key=lambda row: -row[1])[:MOST_SHARES])
+    return [(i, round(share, 4), runs) for i, share, runs in kept]
+
+
 def _about(record: Record) -> dict[str, Any]:
     step, offset = record.strip_grid
     return {
@@ -169,7 +178,7 @@ def _about(record: Record) -> dict[str, Any]:
         "title": record.title, "flag": record.flag, "synthetic": record.synthetic,
         "cluster": {"step": record.step, "offset": record.offset, "names": list(record.names),
                     "steps": 0 if record.cluster is None else record.cluster.shape[1],
-                    "shares": [] if record.cluster is None else shares(record.cluster)},
+                    "shares": _shares(record)},
         "contribution": {"step": step, "offset": offset, "limit": record.bound, "target": record.target,
                          "unit": record.unit, "totals": None if record.totals is None else list(record.totals),
                          "steps": 0 if record.contribution is None else record.contribution.shape[1]},
