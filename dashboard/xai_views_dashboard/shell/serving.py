@@ -25,6 +25,7 @@ from bokeh.server.util import create_hosts_allowlist
 from panel.io.server import get_server
 
 from xai_views import apps as installed_apps
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.views import patches
 from xai_views_dashboard.core import method_pages
@@ -147,7 +148,7 @@ def _render(view: Any) -> None:
 
 def pages(shelf: Shelf) -> dict[str, Callable[[], Any]]:
     """Return the page functions of all installed apps, and of the methods' pages, by route."""
-    return {f"/{name}": app_page(name, shelf) for name in installed_apps.installed()} | method_pages.routes()
+    return {f"/{name}": app_page(name, shelf) for name in registry.entries("apps")} | method_pages.routes()
 
 
 def serve(
