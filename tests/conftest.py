@@ -43,7 +43,9 @@ ORDER = {"lab": -1, "browser": 1}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-cases", action="store_true", help="run all combinations of parameters, not all pairs")
+    parser.addoption(
+        "--all-cases", action="store_true", help="run all combinations of parameters, not all pairs"
+    )
 
 
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out is gone by then
@@ -68,13 +70,25 @@ def spare_cases(items: list[pytest.Item]) -> list[pytest.Item]:
     seen: dict[str, set] = {}
     spare = []
     for item in items:
-        values = sorted(getattr(getattr(item, "callspec", None), "indices", {}).items())
-        if len(values) > 2:
-            pairs = set(combinations(values, 2))
-            if pairs <= seen.setdefault(item.nodeid.partition("[")[0], set()):
+        pairs = set(combinations(axes(item), 2))
+        if len(pairs) > 1:  # of three or more
+            before = seen.setdefault(item.nodeid.partition("[")[0], set())
+            if pairs <= before:
                 spare.append(item)
-            seen[item.nodeid.partition("[")[0]] |= pairs
+            before |= pairs
     return spare
+
+
+def axes(item: pytest.Item) -> list[tuple]:
+    """The parameters of a case with what identifies their values; those that one mark names together are one."""
+    left = {name: id(value) for name, value in getattr(getattr(item, "callspec", None), "params", {}).items()}
+    together = []
+    for mark in item.iter_markers("parametrize"):
+        names = (
+            mark.args[0].replace(" ", "").split(",") if isinstance(mark.args[0], str) else list(mark.args[0])
+        )
+        together.append(tuple((name, left.pop(name, 0)) for name in names))
+    return [*together, *left.items()]
 
 
 # --- servers -----------------------------------------------------------------------------------------------

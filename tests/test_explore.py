@@ -145,6 +145,7 @@ def test_here_is_no_notebook():
     assert not apps.in_notebook()
 
 
+@pytest.mark.slow
 def test_a_script_ends_and_prints(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
