@@ -74,8 +74,8 @@ def test_a_variable_of_a_strangers_method_is_drawn_by_its_role():
         },
         attrs={"method": "mine"},
     )
-    assert [type(e).__name__ for e in plot(ds)] == ["Image", "Image", "Bars", "RGB"]
-    with pytest.raises(XaiViewsError, match="'mine.figure' cannot be drawn"):
+    assert [type(e).__name__ for e in plot(ds)] == ["Image", "Image", "RGB", "Bars"]
+    with pytest.raises(XaiViewsError, match=r"'mine\.figure' cannot be drawn"):
         plot(ds, variables=["mine.figure"])
 
 
