@@ -85,9 +85,7 @@ class TouchPanel(PicturePanel):
         """Why there is nothing to edit, in one sentence; "" when there is."""
         state = self.app.state
         if len(state.region) < 3:
-            return (
-                "No region is brushed: hold Shift and drag on the photo, or choose the lasso in the toolbar."
-            )
+            return "No region is brushed: hold Shift and drag on the photo, or take the lasso of the toolbar."
         if len(state.touched) >= MOST_EDITS:
             return f"This image already has {MOST_EDITS} edits; undo some or start again."
         if self.kind.value == "paste" and len(at) != 2:
