@@ -165,7 +165,8 @@ class _Work:
         """Return the observations, or the error, or neither when nobody wants them any more."""
         observed, error = attempt(self._call, batch)
         if inspect.isgenerator(observed):
-            observed, error = yield from self._run(batch, observed)
+            running: Any = observed
+            observed, error = yield from self._run(batch, running)
         if error is None and observed is not None:
             observed, error = attempt(self._counted, observed, batch)
         return observed, error

@@ -10,7 +10,7 @@ from xai_views.kernel import device
 from xai_views.kernel.failures import attempt
 
 
-def advance(generator: Generator, title: str) -> tuple[bool, Any, BaseException | None]:
+def advance(generator: Any, title: str) -> tuple[bool, Any, BaseException | None]:
     """Run a generator to its next yield.
 
     Returns
@@ -31,7 +31,7 @@ def advance(generator: Generator, title: str) -> tuple[bool, Any, BaseException 
     return ended, value, None
 
 
-def close(generator: Generator) -> None:
+def close(generator: Any) -> None:
     """Let a generator's ``finally`` blocks run, on the thread that its other parts ran on."""
     attempt(generator.close)
     device.gradients_on()

@@ -184,7 +184,7 @@ class Kernel:
         future.add_done_callback(forget)
         self._board.touch()
         older, answered = self._queue.add(job)
-        if answered:
+        if answered and isinstance(job, ExplainJob):
             job.settle(job.answer())
         if older is not None:
             older.future.cancel()

@@ -49,7 +49,7 @@ def move(model: Any, device: str) -> None:
     module = getattr(model, "module", None)
     if hasattr(model, "to"):
         model.to(device)
-    elif hasattr(module, "to"):
+    elif module is not None and hasattr(module, "to"):
         module.to(device)
 
 
@@ -63,7 +63,7 @@ def free() -> None:
 
 def allocated(device: str) -> int:
     """Return the bytes that tensors hold on an accelerator; 0 on the CPU."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if device.startswith("cuda"):
         return torch.cuda.memory_allocated(device)
     if device == "mps":

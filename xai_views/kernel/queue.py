@@ -127,7 +127,7 @@ class Queue:
         observed = {key: step for step in self._paused for key in step.observing}
         askers = {step: self._askers(step) for step in self._paused}
         served = {job.request.id for jobs in askers.values() for job in jobs}
-        waiting = {step: list(jobs) for step, jobs in askers.items()}
+        waiting: dict[Step, list[Job]] = {step: list(jobs) for step, jobs in askers.items()}
         ready = []
         for job in self._jobs.values():
             if job.request.id in served:
@@ -137,7 +137,7 @@ class Queue:
                 waiting[step].append(job)
             if not steps:
                 ready.append(job)
-        choices = [(job.order, job) for job in ready]
+        choices: list[tuple[tuple, Any]] = [(job.order, job) for job in ready]
         for step in self._paused:
             # As urgent as whoever waits for it; if nobody wants it, the worker closes it first of all.
             urgency = min((job.request.priority for job in waiting[step]), default=0)
@@ -201,6 +201,7 @@ class Queue:
         """Say that the step is over, or paused if there is work left."""
         with self._changed:
             # Once more, so that whoever came during the step is in front of those whom it served.
+            assert self._step is not None
             self._to_the_end_of_the_line(self._step)
             if self._step.work is not None:
                 self._paused.append(self._step)

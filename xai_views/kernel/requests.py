@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,6 +115,7 @@ class Promise:
         # Also wakes those who wait for a cancelled future; False means cancelled, so nothing may be set.
         if not self.future.set_running_or_notify_cancel():
             return
+        assert answer is not None
         if answer.error is not None:
             self.future.set_exception(answer.error)
         else:
@@ -126,8 +127,8 @@ class Job(Promise):
 
     def __init__(self, request: ExplainRequest | RunRequest):
         super().__init__(Future())
-        self.request = request
-        self.future.request_id = request.id
+        self.request: Any = request
+        self.future.request_id = request.id  # type: ignore[attr-defined]  # for those who cancel it
         self.turn = 0
 
     @property
@@ -174,5 +175,5 @@ class RunJob(Job):
 
     def __init__(self, request: RunRequest):
         super().__init__(request)
-        self.generator: Generator | None = None
+        self.generator: Any = None
         self.progress: tuple[int, int] | None = None

@@ -149,15 +149,16 @@ class SharedRun:
 
     def join(self) -> SharedFuture | None:
         """Return a future for one more asker; None when it is over."""
-        asker = Promise(SharedFuture(self))
+        future = SharedFuture(self)
+        asker = Promise(future)
         with self._lock:
             if self.over:
                 return None
             self._askers.append(asker)
-        asker.future.add_done_callback(lambda future: self._leave(asker) if future.cancelled() else None)
+        future.add_done_callback(lambda one: self._leave(asker) if one.cancelled() else None)
         if self._future.done():
             self._ended(self._future)
-        return asker.future
+        return future
 
     def _telling(self, function: Callable) -> Callable:
         """Return a function that also notes how far it is."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from xai_views.errors import KernelError
+from xai_views.errors import XaiViewsError
 from xai_views.kernel import device as devices
 from xai_views.kernel.batches import Outcome, Partial, Pause, explain_items
 from xai_views.kernel.cache import ByteCache
@@ -15,7 +15,7 @@ from xai_views.kernel.chunks import advance, close
 from xai_views.kernel.failures import as_kernel_error, attempt
 from xai_views.kernel.listeners import tell
 from xai_views.kernel.queue import Queue, Step
-from xai_views.kernel.requests import Answer, Cancelled, ExplainJob, Job, RunJob
+from xai_views.kernel.requests import Answer, Cancelled, Job, RunJob
 from xai_views.kernel.status import Board, Status
 
 # On the CPU a batch takes as long as its samples together, so few of them may stand before the next wish.
@@ -46,7 +46,7 @@ class Worker:
         self._observations = observations
         self._board = board
         self._status = status
-        self._broken: KernelError | None = None
+        self._broken: XaiViewsError | None = None
         self._moved: set[str] = set()
         self.thread = threading.Thread(target=self._work, name="xai-views-kernel", daemon=True)
 
@@ -64,7 +64,8 @@ class Worker:
             if self._queue.idle:  # else the next step tells: between two, what runs would seem to wait
                 self._board.tell(self._status)
         for step in self._queue.abandon():
-            close(step.work)
+            if step.work is not None:
+                close(step.work)
         for job in self._queue.close():
             self._close_generator(job)
             self._queue.remove(job)
@@ -147,7 +148,7 @@ class Worker:
         )
 
     def _say_step(self, step: Step) -> None:
-        lead: ExplainJob = step.jobs[0]
+        lead: Any = step.jobs[0]
         self._say(lead.request.title, step.progress or lead.progress)
 
     def _hand_out(self, outcome: Outcome) -> None:
@@ -168,7 +169,7 @@ class Worker:
 
     # Functions
 
-    def _run(self, job: RunJob) -> None:
+    def _run(self, job: Any) -> None:
         """Run a function to its end, or a generator to its next yield."""
         if job.settled:
             self._close_generator(job)
@@ -198,7 +199,7 @@ class Worker:
 
         return progress
 
-    def _close_generator(self, job: Job) -> None:
+    def _close_generator(self, job: Any) -> None:
         """Let a generator's ``finally`` blocks run, on the thread that its other parts ran on."""
         generator = getattr(job, "generator", None)
         if generator is not None:

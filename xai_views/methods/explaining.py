@@ -97,7 +97,7 @@ def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = 
         return observing
     while True:
         try:
-            step = next(observing)
+            step: Any = next(observing)
         except StopIteration as end:
             return end.value
         if progress is not None:

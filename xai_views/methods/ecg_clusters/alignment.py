@@ -167,11 +167,13 @@ def align(
         raise MethodError(
             f"none of {len(pairs)} records has landmarks; give records in which P, QRS or T were found."
         )
-    counts = sum(_count(spread(c, len(i)), i, k) for c, i in used)
+    counts = np.sum([_count(spread(c, len(i)), i, k) for c, i in used], axis=0)
     found, chance = nmi(counts[:, 1:]), np.zeros(shifts)
     rng = np.random.default_rng(seed)
     for n in range(shifts):
-        chance[n] = nmi(sum(_count(spread(_rolled(c, rng), len(i)), i, k) for c, i in used)[:, 1:])
+        chance[n] = nmi(
+            np.sum([_count(spread(_rolled(c, rng), len(i)), i, k) for c, i in used], axis=0)[:, 1:]
+        )
         if progress is not None:
             progress(n + 1, shifts)
     p = ((chance >= found).sum() + 1) / (shifts + 1)

@@ -5,8 +5,11 @@ Source: Boubekki et al., arXiv 2509.15198 (clusters beside landmarks); phases, a
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -104,7 +107,9 @@ class Beats:
         return self.sums / np.where(self.n == 0, np.nan, self.n)[:, None]
 
 
-def phases(clusters: np.ndarray, r_peaks: Sequence[int], steps: int, k: int, bins: int = BINS) -> Phases:
+def phases(
+    clusters: np.ndarray, r_peaks: Sequence[int] | np.ndarray, steps: int, k: int, bins: int = BINS
+) -> Phases:
     """Count the clusters by phase: where a step lies between the R peak before it (0) and the one after it (1).
 
     Parameters
@@ -144,7 +149,7 @@ def phases(clusters: np.ndarray, r_peaks: Sequence[int], steps: int, k: int, bin
 
 def beats(
     signal: np.ndarray,
-    r_peaks: Sequence[int],
+    r_peaks: Sequence[int] | np.ndarray,
     rate: float,
     clusters: np.ndarray | None = None,
     k: int = 0,
@@ -206,14 +211,14 @@ def beats(
     )
 
 
-def total(parts: Sequence[Phases] | Sequence[Beats]) -> Phases | Beats:
+Found = TypeVar("Found")
+
+
+def total(parts: Sequence[Found]) -> Found:
     """Add what was found in several records; :class:`MethodError` when there are none."""
     if not len(parts):
         raise MethodError("there is nothing to add; give at least one record.")
-    out = parts[0]
-    for part in parts[1:]:
-        out = out + part
-    return out
+    return reduce(operator.add, parts)
 
 
 def known_peaks(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
@@ -290,7 +295,7 @@ def averages(
     return Averages(total(found), total(parts), len(used))
 
 
-def _peaks(r_peaks: Sequence[int], steps: int) -> np.ndarray:
+def _peaks(r_peaks: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
     peaks = np.asarray(r_peaks, np.int64)
     if (
         peaks.ndim != 1

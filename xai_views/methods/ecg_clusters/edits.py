@@ -108,7 +108,7 @@ def checked(edit: Any, leads: int) -> dict[str, Any]:
             raise MethodError(
                 f"a beat of {len(_piece(edit))} lead(s) was to be blended into {rows}; give as many."
             )
-        origin = {"record": str(edit["record"])} if "record" in edit else {}
+        origin: dict[str, Any] = {"record": str(edit["record"])} if "record" in edit else {}
         origin |= {"from": float(edit["from"])} if "from" in edit else {}
         return out | {"piece": edit["piece"]} | origin
     fill = str(edit.get("fill", FILLS[0]))
@@ -206,12 +206,9 @@ def _filled(row: np.ndarray, plain: np.ndarray, first: int, last: int, fill: str
         return 0.0
     if fill == "mean":
         return float(plain.mean(dtype=np.float64))
-    before = row[first - 1] if first > 0 else None
-    after = row[last] if last < len(plain) else None
-    if before is None and after is None:
-        return 0.0
-    ends = [float(before if after is None else after) if e is None else float(e) for e in (before, after)]
-    return np.linspace(*ends, last - first + 2)[1:-1]
+    beside = ((first - 1, first > 0), (last, last < len(plain)))
+    known = [float(row[i]) for i, there in beside if there]  # one alone at an end of the record
+    return np.linspace(known[0], known[-1], last - first + 2)[1:-1] if known else 0.0
 
 
 def _short(edit: Any) -> str:

@@ -252,7 +252,7 @@ def check_records(model: Any, samples: Any) -> None:
         )
 
 
-def lengths(samples: xr.Dataset, rows: Sequence[int], signals: np.ndarray) -> list[int]:
+def lengths(samples: xr.Dataset, rows: Any, signals: Any) -> list[int]:
     """Steps that are signal of some records ``[n, lead, time]``, as the data set says or as the zeros at their end show."""
     if "length" in samples:
         return [int(n) for n in samples["length"].values[rows]]

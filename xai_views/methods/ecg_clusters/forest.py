@@ -54,7 +54,7 @@ class Task:
         """``[n]`` bool: records whose truth is known."""
         if self.label is None:
             return np.zeros(len(self.predicted), bool)
-        return (self.label >= 0).all(1) if self.multi else self.label >= 0
+        return np.all(self.label >= 0, axis=1) if self.multi else self.label >= 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def surrogates(
         In one sentence: no features, shapes that do not fit, too few records or groups, one predicted class only.
     """
     task = _task(features, predicted, label, score, classes)
-    truth = task.label if task.known.all() else task.predicted
+    truth = task.label if task.label is not None and task.known.all() else task.predicted
     found = split(truth, folds, groups, seed)
     done, total, out = 0, len(features) * len(found), []
     for name, values in features.items():
@@ -264,6 +264,7 @@ class _Part:
         train, test = train[task.known[train]], test[task.known[test]]
         if not (len(train) and len(test)):
             return
+        assert task.label is not None
         truth = task.label[test]
         forests = self._fit(train, task.label, number)
         out.truth_said[test] = self._say(forests, self.x[test])
@@ -348,7 +349,7 @@ def _task(
         raise MethodError(
             "the network predicts the same for all records, so that there is nothing to learn; give others."
         )
-    most = max([task.predicted.max(), *([] if label is None else [task.label.max()])]) + 1
+    most = max([task.predicted.max(), *([] if task.label is None else [task.label.max()])]) + 1
     count = predicted.shape[1] if task.multi else classes or (most if score is None else np.shape(score)[1])
     if score is not None and np.shape(score) != (n, count):
         raise MethodError(f"scores came with shape {list(np.shape(score))} and should be [{n}, {count}].")
@@ -361,7 +362,9 @@ def _task(
 
 def _commonest(values: np.ndarray) -> np.ndarray:
     """The most frequent class, or the more frequent answer of each column."""
-    return (values.mean(0) > 0.5).astype(int) if values.ndim == 2 else np.bincount(values).argmax()
+    return (
+        (values.mean(0) > 0.5).astype(int) if values.ndim == 2 else np.asarray(np.bincount(values).argmax())
+    )
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:

@@ -165,7 +165,7 @@ class EcgClustersMethod(Method):
         ]
         everything = range(len(asks))
         for rows in [[i] for i in everything] if model.device.type == "cpu" else [list(everything)]:
-            _look(model, *([part[i] for i in rows] for part in (signals, asks, found)))
+            _look(model, [signals[i] for i in rows], [asks[i] for i in rows], [found[i] for i in rows])
         if any(
             a.attribution and o.attribution_key(a) not in o.attributions
             for a, o in zip(asks, found, strict=True)
@@ -302,7 +302,8 @@ def _attributed(
                 partial[i] = with_map(*p.partial[0])
             return Progress(done + p.done, sum(costs.values()), partial)
 
-        run = attributing(model, signals[i], keys[i][1], asks[i].attribution, **options[i])
+        target = found[i].attribution_key(asks[i])[1]
+        run = attributing(model, signals[i], target, asks[i].attribution, **options[i])
         found[i] = with_map(*(yield from relayed(run, told)))
         done += costs[i]
     return found

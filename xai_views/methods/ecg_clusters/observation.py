@@ -20,7 +20,7 @@ from xai_views.methods.ecg_clusters import edits
 KEPT = 8
 
 
-def clusters_key(ask: Ask) -> Hashable:
+def clusters_key(ask: Ask) -> tuple:
     """Everything that the clusters of a record depend on beside its activations."""
     if ask.mode == "codebook":
         return ("codebook", ask.codebook_key if ask.codebook is None else ask.codebook.key, ask.length)
@@ -68,7 +68,7 @@ class EcgObserved:
         """The record with the edits of an ask; None when the network was not asked about it."""
         return self.variants.get(self.variant_key(ask))
 
-    def attribution_key(self, ask: Ask) -> Hashable:
+    def attribution_key(self, ask: Ask) -> tuple:
         """Where the attribution of an ask is kept; the record's answer must be known."""
         target = asked_classes(self.variants[self.variant_key(ask)].logit, ask.targets)[0]
         # what a method does not use does not make it another one

@@ -137,7 +137,7 @@ def survey(
         rows = np.arange(start, min(start + CHUNK, n))
         signals = inputs(samples, rows)
         asks = [ask.replace(length=length) for length in lengths(samples, rows, signals)]
-        seen = method.observe(model, signals, asks, [None] * len(rows))
+        seen: Any = method.observe(model, signals, asks, [None] * len(rows))
         found += [_figures(method.interpret(model, o, a)) for o, a in zip(seen, asks, strict=True)]
         if progress is not None:
             progress(len(found), n)

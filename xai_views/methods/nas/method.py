@@ -7,7 +7,7 @@ are the defaults of ``nave``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,7 +76,7 @@ class NasMethod(NaveMethod):
             raise MethodError(reason)
         return super().ready(model, ask)
 
-    def covers(self, model: Any, observation: NasObservation, ask: Ask) -> bool:
+    def covers(self, model: Any, observation: Any, ask: Ask) -> bool:
         """Whether neither part needs a pass."""
         return super().covers(model, observation.clusters, ask) and _SALIENCY.covers(
             model, observation.attribution, ask
@@ -87,8 +87,8 @@ class NasMethod(NaveMethod):
         model: Any,
         inputs: np.ndarray,
         asks: Sequence[Ask],
-        known: Sequence[NasObservation | None],
-    ) -> Generator[Progress, None, list[NasObservation]]:
+        known: Sequence[Any],
+    ) -> Any:
         """Both parts, each in its own batches."""
         clusters = super().observe(model, inputs, asks, [o and o.clusters for o in known])
 
@@ -98,7 +98,7 @@ class NasMethod(NaveMethod):
         running = _SALIENCY.observe(model, inputs, asks, [o and o.attribution for o in known])
         return _both(clusters, (yield from relayed(running, told)))
 
-    def interpret(self, model: Any, observation: NasObservation, ask: Ask) -> xr.Dataset:
+    def interpret(self, model: Any, observation: Any, ask: Ask) -> xr.Dataset:
         """The clusters, the map, and the map on the superpixels."""
         ds = super().interpret(model, observation.clusters, ask)
         raw = _SALIENCY.interpret(model, observation.attribution, ask)["attribution"]
@@ -112,7 +112,5 @@ class NasMethod(NaveMethod):
         )
 
 
-def _both(
-    clusters: Sequence[Observed], maps: Sequence[SaliencyObservation | None]
-) -> list[NasObservation | None]:
+def _both(clusters: Sequence[Observed], maps: Sequence[SaliencyObservation | None]) -> list[Any]:
     return [None if m is None else NasObservation(c, m) for c, m in zip(clusters, maps, strict=True)]

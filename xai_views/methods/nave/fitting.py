@@ -110,9 +110,9 @@ def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[N
     book = Codebook.of(sample, k, ask.taps, **about)
     yield
     tally = _Tally(book.k, head, "part" in samples)
-    for i, (activations, packed) in enumerate(zip(kept, last, strict=True)):
+    for i, (layers, packed) in enumerate(zip(kept, last, strict=True)):
         rows = chosen[i * CHUNK : (i + 1) * CHUNK]
-        features = sample.features([a.values for a in activations], size)
+        features = sample.features([a.values for a in layers], size)
         tally.add(book.assign(features), packed.values, rows, size, samples)
         progress(len(chosen) + min((i + 1) * CHUNK, len(chosen)), 2 * len(chosen))
         yield
@@ -171,8 +171,10 @@ class _Tally:
 
     def _count(self, ids: np.ndarray, part: np.ndarray) -> None:
         found = crossing(ids, np.maximum(part, 0), self.k)
+        assert self.table is not None
         width = max(self.table.shape[1], found.shape[1])
-        self.table = sum(np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in (self.table, found))
+        self.table, added = (np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in (self.table, found))
+        self.table += added
 
     def best(self) -> list[list[tuple[int, int, int, float]]]:
         return [[(i, y, x, d) for d, i, y, x in sorted(near)[:CROPS]] for near in self.near]

@@ -161,8 +161,9 @@ class NaveMethod(Method):
     ) -> np.ndarray:
         """Logits without some clusters, by a pass of the network."""
         labels = self.clustering(observation, ask).labels
-        if ask.where == "input":
-            edited = effects.edited_image(image, labels, Ablation.of(ask))
+        wanted = Ablation.of(ask)
+        if wanted is not None and wanted.where == "input":
+            edited = effects.edited_image(image, labels, wanted)
             logit, _ = capture(model, model.tensor(edited[None]), [])
         else:
             changed = effects.ablated(observation.last, labels, ask)

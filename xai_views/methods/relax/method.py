@@ -161,15 +161,15 @@ class RelaxMethod(Method):
     def interpret(self, model: Any, observation: RelaxObservation, ask: Ask) -> xr.Dataset:
         """Importance about its mean, uncertainty, and what is left of it where that is small."""
         seen, whole = observation, observation.halves.whole
-        precision = np.float64 if seen.logit.dtype == np.float64 else np.float32
-        maps = {
+        precision: Any = np.float64 if seen.logit.dtype == np.float64 else np.float32
+        found = {
             "attribution": whole.attribution(),
             "uncertainty": whole.uncertainty(),
             "relax.importance": whole.importance(),
             "relax.standard_error": whole.standard_error(centred=True),
             "relax.slope": whole.slope(),
         }
-        maps = {name: m.numpy().astype(precision) for name, m in maps.items()}
+        maps = {name: m.numpy().astype(precision) for name, m in found.items()}
         shown = maps["uncertainty"] <= np.quantile(maps["uncertainty"], ask.quantile)
         maps["relax.filtered"] = np.where(shown, maps["attribution"], 0).astype(precision)
         maps["relax.shown"] = shown.astype(np.int8)

@@ -83,7 +83,7 @@ class SaliencyMethod(Method):
         known: Sequence[SaliencyObservation | None],
     ) -> Generator[Progress, None, list[SaliencyObservation]]:
         """One forward pass for the classes, then the maps, together where name and reduction agree."""
-        found = list(known)
+        found: list[Any] = list(known)
         new, at_once = (
             [i for i, o in enumerate(found) if o is None],
             comfortable(model.device, inputs.shape[1:3]),
@@ -101,14 +101,14 @@ class SaliencyMethod(Method):
                 groups.setdefault((ask.map, ask.reduce), []).append(i)
         done, shape = 0, inputs.shape[1:3]
         total = sum(images_asked(name, len(rows), shape) for (name, _), rows in groups.items())
-        out: list[SaliencyObservation | None] = list(found)
+        out = list(found)
         for i in (i for rows in groups.values() for i in rows):
             out[i] = None  # not to be shown before there is a map
         for (name, reduce), rows in groups.items():
 
             def told(step: Progress, rows: list[int] = rows, done: int = done) -> Progress:
                 shown = list(out)
-                for i, own in zip(rows, step.partial, strict=True):
+                for i, own in zip(rows, step.partial or (), strict=True):
                     shown[i] = None if own is None else found[i].knowing(asks[i], own)
                 return Progress(done + step.done, total, shown)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -128,11 +128,11 @@ class Reading:
         targets = [top if c == PREDICTED else c for c in ask.targets]
         return cls(supports, targets, logit, evidence.pull_vectors(z[None], supports.vectors)[0])
 
-    def group(self, rows: Sequence[int]) -> Group:
+    def group(self, rows: Iterable[int]) -> Group:
         """The sorted keys of the supports in ``rows``: what their common map is stored under."""
         return tuple(sorted(self.supports.keys[r] for r in rows))
 
-    def vector(self, rows: Sequence[int]) -> np.ndarray:
+    def vector(self, rows: Any) -> np.ndarray:
         """``[p]``: the pull-back vector of the supports in ``rows`` together."""
         return self.pull[rows].sum(0)
 

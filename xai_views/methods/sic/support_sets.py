@@ -104,6 +104,7 @@ def _made(
     else:
         number = per_class or int(np.bincount(own.label).max(initial=1))
         by = "k-means" if rule == "model" else rule
+        assert latents is not None  # without them the rule is the model's own
         rows, label = _selected(latents, number, classes, by, excluded)
         chosen = _assembled(own, latents, preparation, rows, label)
     there = set(zip(chosen.index.tolist(), chosen.label.tolist(), strict=True))
@@ -244,7 +245,7 @@ class _Given:
 
 
 @lru_cache(maxsize=512)
-def _own_map(model: weakref.ref, sha256: str, sample: _Given) -> np.ndarray:  # noqa: ARG001 - the sha256 is a key
+def _own_map(model: Any, sha256: str, sample: _Given) -> np.ndarray:  # noqa: ARG001 - the sha256 is a key
     from xai_views.engine.attribution.bcos import self_contributions  # loads torch
 
     (found,) = self_contributions(model().module, sample.given[None])
