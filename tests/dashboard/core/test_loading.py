@@ -28,7 +28,7 @@ MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic"
 OTHER = {
     "activations": (3, []),
     "ecg": (3, ["IntervalsPanel"]),
-    "sic": (5, []),
+    "sic": (1, ["RegionPanel"]),
 }  # another tab, what follows in it
 
 
