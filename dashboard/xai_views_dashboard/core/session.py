@@ -228,9 +228,7 @@ class Session:
         priority : int
             Lower is served first; ``xai_views.kernel.PREFETCH`` waits for whatever is in view.
         """
-        run = self.kernel.shared(
-            (self.channel, next(_runs)) if key is None else key, work, priority=priority
-        )
+        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=priority)
         if counted is not None:
             run.subscribe(counted)
         return run

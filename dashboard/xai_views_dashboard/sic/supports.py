@@ -25,7 +25,16 @@ from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.sic import support_card
 from xai_views_dashboard.sic.strip import Known
 from xai_views_dashboard.sic.support_rows import (
-    CANDIDATES, COLUMNS, NEAREST, adding, candidate_rows, effect_words, excluding, pair, support_rows, with_pictures,
+    CANDIDATES,
+    COLUMNS,
+    NEAREST,
+    adding,
+    candidate_rows,
+    effect_words,
+    excluding,
+    pair,
+    support_rows,
+    with_pictures,
 )  # fmt: skip
 
 ALL, EXPLAINED = -2, -1

@@ -37,7 +37,7 @@ def blocked():
     from xai_views.kernel import get_kernel
 
     begun, go = threading.Event(), threading.Event()
-    run = get_kernel().run(lambda progress: begun.set() or go.wait(60))  # noqa: ARG005
+    run = get_kernel().run(lambda progress: begun.set() or go.wait(60))
     assert begun.wait(30)
     yield go
     go.set()
