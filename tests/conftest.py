@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,9 +42,53 @@ CHROMIUM_ARGS = [
 ORDER = {"lab": -1, "browser": 1}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-cases", action="store_true", help="run all combinations of parameters, not all pairs"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # what -k and -m leave out is gone by then
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """JupyterLab first, other browsers last: its one file takes minutes, for which the others would wait at the end."""
+    for item in items:
+        if item.path.parent.name == "training":
+            item.add_marker("training")
+    if not config.getoption("all_cases"):
+        spare = spare_cases(items)
+        config.hook.pytest_deselected(items=spare)
+        items[:] = [item for item in items if item not in set(spare)]
     items.sort(key=lambda item: ORDER.get(item.path.parent.name, 0))
+
+
+def spare_cases(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Cases of a test with three or more parameters whose pairs of values are all in earlier cases.
+
+    A product of five parameters has hundreds of cases, and next to nothing fails in one of them alone: what fails,
+    fails for a value or for two together.
+    """
+    seen: dict[str, set] = {}
+    spare = []
+    for item in items:
+        pairs = set(combinations(axes(item), 2))
+        if len(pairs) > 1:  # of three or more
+            before = seen.setdefault(item.nodeid.partition("[")[0], set())
+            if pairs <= before:
+                spare.append(item)
+            before |= pairs
+    return spare
+
+
+def axes(item: pytest.Item) -> list[tuple]:
+    """The parameters of a case with what identifies their values; those that one mark names together are one."""
+    left = {name: id(value) for name, value in getattr(getattr(item, "callspec", None), "params", {}).items()}
+    together = []
+    for mark in item.iter_markers("parametrize"):
+        names = (
+            mark.args[0].replace(" ", "").split(",") if isinstance(mark.args[0], str) else list(mark.args[0])
+        )
+        together.append(tuple((name, left.pop(name, 0)) for name in names))
+    return [*together, *left.items()]
 
 
 # --- servers -----------------------------------------------------------------------------------------------

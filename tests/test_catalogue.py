@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from xai_views import catalogue
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 
 NAMES = {f"{family}/{split}" for family in ("birds", "digits", "nuclei") for split in ("train", "test")}
@@ -49,6 +50,22 @@ def test_cards_of_samples_say_where_they_come_from():
         assert (path / "preview.png").is_file() or path.name in ("photos", "ecg-dicom"), (
             "these stay in their packages"
         )
+
+
+def test_cards_of_models_name_kind_family_and_method():
+    for path in catalogue.models().values():
+        card = catalogue.card(path)
+        assert card["family"] == card["architecture"]["family"]
+        assert card["family"] in registry.entries("families")
+        assert card["method"] in registry.entries("methods")
+        assert card["kind"] == ("signal" if path.name.startswith("ecg") else "image")
+
+
+def test_every_set_has_a_family_that_an_entry_names():
+    families = [registry.load("samples", name)() for name in registry.entries("samples")]
+    assert {n for family in families for n in family.names} == NAMES
+    assert all(set(family.made) <= set(family.names) for family in families)
+    assert catalogue.sets()["birds/test"].names == ("birds/train", "birds/test")
 
 
 def test_samples_stay_small():

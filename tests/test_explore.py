@@ -145,6 +145,7 @@ def test_here_is_no_notebook():
     assert not apps.in_notebook()
 
 
+@pytest.mark.slow
 def test_a_script_ends_and_prints(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -168,3 +169,38 @@ def test_as_an_ipywidget(digits):
 
     widget = xv.explore(*digits).ipywidget()
     assert isinstance(widget, BokehModel)
+
+
+class Fits:
+    """An app of the contract: it says what it opens."""
+
+    method, preference = "other", 0
+
+    @classmethod
+    def fits(cls, model):
+        return "" if model.name in cls.opens else "it opens others"
+
+
+def made(name, **more):
+    return type(name, (Fits,), more)
+
+
+def test_the_app_of_a_model_is_its_cards_then_the_fitting_one_with_the_largest_preference(monkeypatch):
+    from types import SimpleNamespace
+
+    from xai_views.errors import XaiViewsError
+
+    small = made("Small", opens=("a", "b"), method="m")
+    large = made("Large", opens=("a",), preference=5, method="n")
+    monkeypatch.setattr(apps, "classes", lambda: {"small": small, "large": large})
+
+    def model(name, method=""):
+        return SimpleNamespace(name=name, kind="image", parts=frozenset(), card={"method": method})
+
+    assert apps.app_for(model("a")) == "large"
+    assert apps.app_for(model("a", "m")) == "small", "as the card says"
+    assert apps.app_for(model("a", "unknown")) == "large"
+    assert apps.app_for(model("b", "n")) == "small", "the card's app does not open it"
+    with pytest.raises(XaiViewsError, match="no installed app fits 'c'"):
+        apps.app_for(model("c"))
+    assert (apps.of_method("n"), apps.of_method(""), apps.of_method("x")) == ("large", "", "")

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import xai_views
-from xai_views import apps
+from xai_views.contract import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -148,7 +148,7 @@ def test_conda_and_debian_install_the_same():
 
 def test_the_version_is_said_once_and_the_apps_and_the_command_are_installed():
     assert xai_views.__version__ == PROJECT["version"]
-    assert "sic" in apps.installed()
+    assert "sic" in registry.entries("apps")
     (command,) = entry_points(group="console_scripts", name="xai-views")
     assert callable(command.load())
 

@@ -9,110 +9,89 @@ installed package may add one::
 
 from __future__ import annotations
 
-import ast
-import importlib.util
+import logging
 import sys
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from xai_views.errors import XaiViewsError, nearest
+from xai_views.contract import registry
+from xai_views.errors import XaiViewsError
 from xai_views.models.user_model import OwnModel
 
-GROUP = "xai_views.apps"
+logger = logging.getLogger("xai_views")
 
 # Panel registers an extension for a whole process, so servers and notebooks load this one list.
 EXTENSIONS: tuple[str, ...] = ()
 
 
-@cache
-def installed() -> dict[str, EntryPoint]:
-    """Return the installed apps by name; nothing is imported yet.
+#: TRANSITION: the methods of apps whose classes do not say what they fit.
+FORMER = {"activations": ("nave", "nas"), "ecg": ("ecg_clusters",), "sic": ("sic",)}
+
+
+def classes() -> dict[str, Any]:
+    """Import the installed apps; one that cannot be imported is left out with a warning.
 
     Returns
     -------
-    dict of str to importlib.metadata.EntryPoint
+    dict of str to class
+        By name.
     """
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
+    found = {}
+    for name in registry.entries("apps"):
+        try:
+            found[name] = registry.load("apps", name)
+        except XaiViewsError as error:
+            logger.warning("The app %s is left out: %s", name, error)
+    return found
 
 
-def load(name: str) -> Any:
-    """Import one app.
+def of_method(method: str) -> str:
+    """Return the installed app whose pages show a method, as cards name it; "" when there is none.
 
     Parameters
     ----------
-    name : str
-        As in :func:`installed`, for example ``"sic"``.
-
-    Returns
-    -------
-    class
-        Called with ``(model, samples)``.
-
-    Raises
-    ------
-    XaiViewsError
-        When no such app is installed, or when it cannot be imported.
+    method : str
+        Key of the method.
     """
-    known = installed()
-    if not known:
-        message = (
-            "No apps are installed, expected at least 'sic': run 'pip install -e .' in the checkout again."
-        )
-        raise XaiViewsError(message)
-    if name not in known:
-        message = f"There is no app {name!r}; the nearest of those installed: {nearest(name, known)}."
-        raise XaiViewsError(message)
-    try:
-        return known[name].load()
-    except (ImportError, AttributeError) as error:
-        message = f"The app {name!r} ({known[name].value}) cannot be imported: {error}."
-        raise XaiViewsError(message) from error
-
-
-def describe(name: str) -> str:
-    """Return the first sentence of an app's own words, read from its source: nothing is imported.
-
-    Parameters
-    ----------
-    name : str
-        As in :func:`installed`.
-
-    Returns
-    -------
-    str
-        "" when there are none.
-    """
-    module, _, kind = installed()[name].value.partition(":")
-    try:
-        spec = importlib.util.find_spec(module)
-        body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-    except (ImportError, AttributeError, TypeError, OSError, SyntaxError):
-        return ""
-    words = next((ast.get_docstring(n) for n in body if isinstance(n, ast.ClassDef) and n.name == kind), None)
-    return " ".join((words or "").split("\n\n")[0].split())
-
-
-#: Apps are named after what one does in them, cards after the method.
-OF_METHOD = {"nave": "activations", "nas": "activations", "ecg_clusters": "ecg"}
+    found = classes()
+    shown = {name: (getattr(kind, "method", ""), name, *FORMER.get(name, ())) for name, kind in found.items()}
+    return next((name for name, methods in shown.items() if method and method in methods), "")
 
 
 def app_for(model: Any) -> str:
-    """Return the app that suits an opened model: its card's, else that of what it is given.
-
-    Networks of signals open in the ECG explorer, networks with supports in SIC, all others in the activation explorer.
+    """Return the app that suits an opened model: its card's, else of those that fit it the one with the largest preference.
 
     Parameters
     ----------
     model : Model
         As :func:`xai_views.open_model` returns it.
+
+    Raises
+    ------
+    XaiViewsError
+        When no installed app fits.
     """
-    method = str(model.card.get("method") or "")
-    app = OF_METHOD.get(method, method)
-    if app in installed():
-        return app
-    return "ecg" if model.kind == "signal" else "sic" if model.supports is not None else "activations"
+    fitting = {name: kind for name, kind in classes().items() if not _reason(name, kind, model)}
+    own = of_method(str(model.card.get("method") or ""))
+    if own in fitting:
+        return own
+    if not fitting:
+        raise XaiViewsError(
+            f"no installed app fits {model.name!r}, which takes samples of the kind {model.kind}; explain it with xv.explain."
+        )
+    return max(fitting, key=lambda name: getattr(fitting[name], "preference", 0))
+
+
+def _reason(name: str, kind: Any, model: Any) -> str:
+    """Why an app does not open a model, "" when it does."""
+    if hasattr(kind, "fits"):
+        return kind.fits(model)
+    suits = {  # TRANSITION: apps that do not say
+        "ecg": model.kind == "signal",
+        "sic": model.kind == "image" and "supports" in model.parts,
+        "activations": model.kind == "image" and "supports" not in model.parts,
+    }
+    return "" if suits.get(name) else "it is for other models"
 
 
 def explore(model: Any, samples: Any = None, app: str | None = None, **state: Any) -> Any:
@@ -137,9 +116,11 @@ def explore(model: Any, samples: Any = None, app: str | None = None, **state: An
     """
     if in_notebook() and not _loaded:
         notebook()
-    make = load(app) if app is not None else None  # a wrong name is told before a model is opened
+    make = (
+        registry.load("apps", app) if app is not None else None
+    )  # a wrong name is told before a model is opened
     model, samples = opened(model, samples)
-    return (make or load(app_for(model)))(model, samples, **state)
+    return (make or registry.load("apps", app_for(model)))(model, samples, **state)
 
 
 def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:

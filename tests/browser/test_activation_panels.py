@@ -69,7 +69,7 @@ def test_saliency_raw_and_on_superpixels(page, server):
     page.get_by_text("of the map's variance").wait_for()
     expect(page.locator("table", has_text="share / area").locator("tbody tr")).to_have_count(5)
     before = at_rest(page.locator("[data-tile='read']").first)
-    choose(page, "Saliency map", "random")
+    choose(page, "Saliency map Attribution method or control.", "random")
     page.get_by_text("random for").first.wait_for()
     assert until(page, lambda: np.abs(pixels(page, "read") - before).mean() > 0.5)
 

@@ -281,6 +281,7 @@ def test_explain_refuses_in_words(capsys, tmp_path, tiny):
     assert not (tmp_path / "out.zarr").exists()
 
 
+@pytest.mark.slow
 def test_serve_opens_ones_own_model_first(serve_app, tiny):
     server = serve_app(["--model", tiny[0], "--samples", tiny[1], "--device", "cpu"])
     assert server.get("/sic?model=tiny", timeout=60)[0] == 200

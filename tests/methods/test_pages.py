@@ -38,6 +38,7 @@ def compare(said: str, written: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+@pytest.mark.slow
 def test_the_code_runs_and_prints_what_the_page_says(page, capsys):
     found = blocks(page)
     assert any(written for _, written in found)

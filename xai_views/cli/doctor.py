@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from xai_views import apps, catalogue
+from xai_views import catalogue
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.version import __version__
 
@@ -102,12 +103,12 @@ def device() -> Iterator[Finding]:
 
 def installed_apps() -> Iterator[Finding]:
     """Import every app."""
-    names = list(apps.installed())
+    names = list(registry.entries("apps"))
     if not names:
         yield "bad", "no apps are installed: run 'pip install -e .' in the checkout again"
     for name in names:
         try:
-            apps.load(name)
+            registry.load("apps", name)
         except XaiViewsError as error:
             yield "bad", str(error)
         else:

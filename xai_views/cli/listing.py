@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from xai_views import apps, catalogue
+from xai_views import catalogue
 from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 
@@ -24,7 +24,7 @@ def lines() -> Iterator[str]:
     for group in ("families", "recipes"):
         words = {name: registry.described(group, name) for name in registry.entries(group)}
         yield from _table(group.capitalize(), words)
-    yield from _table("Apps", {name: apps.describe(name) for name in apps.installed()})
+    yield from _table("Apps", {n: registry.described("apps", n) for n in registry.entries("apps")})
 
 
 def _table(title: str, rows: Mapping[str, str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import xai_views
 from xai_views.cli.pairs import read_pairs
 from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.version import __version__
@@ -55,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show tracebacks and more of the log")
-    top = argparse.ArgumentParser(
-        prog="xai-views", description=__import__("xai_views").__doc__.split("\n")[0]
-    )
+    top = argparse.ArgumentParser(prog="xai-views", description=str(xai_views.__doc__).split("\n")[0])
     top.add_argument("--version", action="version", version=f"xai-views {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -1,4 +1,4 @@
-"""How the cells of one grid lie on those of another: for maps that are drawn, and for shares of clusters in cells."""
+"""How the cells of one grid lie on those of another, and how much of a sequence each id takes: for what is drawn and computed."""
 
 from __future__ import annotations
 
@@ -18,3 +18,22 @@ def overlap(n_from: int, n_to: int) -> np.ndarray:
     out = shared.clip(0) * (n_to / n_from)
     out.flags.writeable = False
     return out
+
+
+def shares(ids: np.ndarray) -> list[tuple[int, float, int]]:
+    """What each id takes of sequences.
+
+    Parameters
+    ----------
+    ids : ndarray
+        ``[steps]`` or ``[rows, steps]`` of integers; negative = none.
+
+    Returns
+    -------
+    list of (int, float, int)
+        Id, share of all steps, and number of stretches, by id.
+    """
+    rows = np.atleast_2d(ids)
+    begins = np.concatenate([np.ones((len(rows), 1), bool), rows[:, 1:] != rows[:, :-1]], axis=1)
+    known = [int(i) for i in np.unique(rows) if i >= 0]
+    return [(i, float((rows == i).mean()), int((begins & (rows == i)).sum())) for i in known]

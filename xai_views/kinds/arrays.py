@@ -55,7 +55,7 @@ class ArrayKind:
         """
         wanted = positions(ds.sizes["sample"], rows)
         if in_memory(ds[self.key]):
-            return ds[self.key].variable._data[wanted]
+            return np.asarray(ds[self.key].variable._data)[wanted]
         return self.usable(np.asarray(ds[self.key].isel(sample=wanted).values))
 
     def usable(self, computed: np.ndarray) -> np.ndarray:

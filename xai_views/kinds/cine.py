@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,7 @@ from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 from xai_views.kinds.image import check_range, check_unit_range
 from xai_views.kinds.pixels import fit, middle, tile
 
-CINE_DIMS = ("sample", "time", "y", "x")
+CINE_DIMS: tuple[str, ...] = ("sample", "time", "y", "x")
 #: Largest upload: bytes of the file, frames, pixels of a frame.
 MOST_BYTES, MOST_FRAMES, MOST_PIXELS = 50e6, 2000, 4e6
 
@@ -152,7 +152,7 @@ class CineKind(ArrayKind):
     """Loops ``cine [sample, time, y, x]``: uint8 or floats in [0, 1], with ``frame_time`` (s) and ``mm_per_pixel``."""
 
     key, plural, dims = "cine", "cine loops", CINE_DIMS
-    accepts = (".gif", ".tif", ".tiff", ".webp")
+    accepts: ClassVar[tuple[str, ...]] = (".gif", ".tif", ".tiff", ".webp")
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
         """As :func:`validate_cine`."""

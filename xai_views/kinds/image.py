@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -14,8 +14,8 @@ from xai_views.kinds.arrays import ArrayKind, described, with_step
 from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 from xai_views.kinds.pixels import FORMATS, fit, fit_ids, tile
 
-IMAGE_DIMS = ("sample", "y", "x", "channel")
-TRUTH_DIMS = ("sample", "y", "x")
+IMAGE_DIMS: tuple[str, ...] = ("sample", "y", "x", "channel")
+TRUTH_DIMS: tuple[str, ...] = ("sample", "y", "x")
 
 
 def dataset(
@@ -224,7 +224,7 @@ class ImageKind(ArrayKind):
     """Pictures ``image [sample, y, x, channel]``: uint8, or floats in [0, 1]; grey or RGB."""
 
     key, plural, dims = "image", "images", IMAGE_DIMS
-    accepts = tuple(f".{f.lower()}" for f in (*FORMATS, "jpg", "tif"))
+    accepts: ClassVar[tuple[str, ...]] = tuple(f".{f.lower()}" for f in (*FORMATS, "jpg", "tif"))
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
         """As :func:`validate_images`."""
@@ -284,7 +284,9 @@ class ImageKind(ArrayKind):
         pictures = self.inputs(ds, slice(None))
         if pictures.dtype != np.uint8:
             pictures = np.round(pictures * 255).astype(np.uint8)
-        new = {"image": (IMAGE_DIMS, np.stack([fit(p, size, model.channels) for p in pictures]))}
+        new: dict[str, Any] = {
+            "image": (IMAGE_DIMS, np.stack([fit(p, size, model.channels) for p in pictures]))
+        }
         for truth in ("part", "mask"):
             if truth in ds:
                 new[truth] = (TRUTH_DIMS, np.stack([fit_ids(t, size) for t in ds[truth].values]))

@@ -98,7 +98,8 @@ def _opened(data: bytes, max_pixels: float) -> Image.Image:
             image.seek(0)
         w, h = image.size
         # Pillow hands a whole tile to its decoder, and a tile may claim more than the picture has.
-        tile = [int(image.tag_v2.get(t, 0)) for t in (322, 323)] if image.format == "TIFF" else [0, 0]
+        tags = getattr(image, "tag_v2", {})  # of a TIFF
+        tile = [int(tags.get(t, 0)) for t in (322, 323)]
     except Image.DecompressionBombError:
         raise SamplesError(f"the upload claims more pixels than can be decoded safely and {most}") from None
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is not an image
@@ -168,7 +169,7 @@ def _numbers(tile: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(tile).astype(np.float32))
 
 
-def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+def fit(image: np.ndarray, size: tuple[int, ...] | None, channels: int) -> np.ndarray:
     """Fit an image to a model: cropped around its centre to the model's shape, resized, grey or RGB.
 
     Parameters
@@ -209,7 +210,7 @@ def fit(image: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.nd
     return array[..., None] if array.ndim == 2 else array
 
 
-def middle(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[float, float, float, float], bool]:
+def middle(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[tuple[float, float, float, float], bool]:
     """The largest box of the shape of ``size`` around the centre (left, top, right, bottom), and whether it shrinks."""
     scale = min(shape[1] / size[1], shape[0] / size[0])
     w, h = size[1] * scale, size[0] * scale
@@ -217,7 +218,7 @@ def middle(shape: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[float, 
     return (left, top, left + w, top + h), scale > 1
 
 
-def fit_ids(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def fit_ids(ids: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Bring ids or a mask ``[H, W]`` to ``size`` as :func:`fit` does an image: the nearest pixel, no mixtures."""
     (left, top, right, bottom), _ = middle(ids.shape, size)
     rows = np.floor(top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(int)

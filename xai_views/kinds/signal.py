@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -18,7 +18,7 @@ class SignalKind(ArrayKind):
     """Records ``signal [sample, lead, time]``: float32 in mV, with names of leads and seconds."""
 
     key, plural, dims = "signal", "signals", SIGNAL_DIMS
-    accepts = (
+    accepts: ClassVar[tuple[str, ...]] = (
         ".csv",
         ".npz",
         ".dcm",

@@ -107,7 +107,7 @@ def prepare(
     }
     for key in ds.data_vars:
         if key not in variables:
-            variables[key] = _carried(ds[key].variable, plan)
+            variables[str(key)] = _carried(ds[key].variable, plan)
     target = ds.attrs["rate"] if rate is None else float(rate)
     coords = {"lead": list(plan.target), "time": ("time", np.arange(plan.steps) / target, {"units": "s"})}
     done = [*json.loads(ds.attrs.get("prepared", "[]")), *_said(plan, ds, target, length)]

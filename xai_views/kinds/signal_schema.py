@@ -15,7 +15,7 @@ from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 
 #: The twelve leads in the order of the paper and of most files.
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-SIGNAL_DIMS = ("sample", "lead", "time")
+SIGNAL_DIMS: tuple[str, ...] = ("sample", "lead", "time")
 CLASS_MASK_DIMS = ("sample", "class", "lead", "time")
 #: What a step of a heart beat may belong to; ids of the variable ``landmark``.
 LANDMARKS = ("none", "P", "QRS", "T", "TP")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ from xai_views.errors import ModelError, SamplesError
 from xai_views.kinds.arrays import ArrayKind, described, finite
 from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 
-TABLE_DIMS = ("sample", "feature")
+TABLE_DIMS: tuple[str, ...] = ("sample", "feature")
 #: Largest upload in bytes.
 MOST_BYTES = 20e6
 
@@ -122,7 +122,7 @@ class TableKind(ArrayKind):
     """Rows ``table [sample, feature]``: float32, with names of the features."""
 
     key, plural, dims = "table", "tables", TABLE_DIMS
-    accepts = (".csv",)
+    accepts: ClassVar[tuple[str, ...]] = (".csv",)
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
         """As :func:`validate_table`."""

@@ -75,22 +75,25 @@ class Foreign(nn.Module):
         When mean and std are no numbers, or a std is not positive.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, net: nn.Module, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,)) -> None:
         super().__init__()
         try:
-            mean, std = (torch.as_tensor(v, dtype=torch.float64).reshape(-1) for v in (mean, std))
+            m, s = (torch.as_tensor(v, dtype=torch.float64).reshape(-1) for v in (mean, std))
         except (TypeError, ValueError, RuntimeError):
             raise ModelError(
                 f"mean {mean!r} and std {std!r} must be numbers, one per channel or one for all."
             ) from None
-        if len({1, len(mean), len(std)}) > 2 or not (torch.isfinite(mean).all() and (std > 0).all()):
+        if len({1, len(m), len(s)}) > 2 or not (torch.isfinite(m).all() and (s > 0).all()):
             raise ModelError(
-                f"mean {mean.tolist()} and std {std.tolist()} must be as many as there are channels, std above 0."
+                f"mean {m.tolist()} and std {s.tolist()} must be as many as there are channels, std above 0."
             )
         self.net = net
         like = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
-        self.register_buffer("mean", mean.to(like.device, like.dtype))
-        self.register_buffer("std", std.to(like.device, like.dtype))
+        self.register_buffer("mean", m.to(like.device, like.dtype))
+        self.register_buffer("std", s.to(like.device, like.dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images ``[N, C, H, W]`` (or signals ``[N, C, T]``) in [0, 1] to ``[N, Q]``."""
@@ -167,6 +170,6 @@ def wrap(
     """
     if (mean is None) != (std is None):
         raise ModelError("a normalisation has a mean and a std and one of them is missing; give both.")
-    if mean is None:
+    if mean is None or std is None:
         mean, std = normalisation(module) or ((0.0,), (1.0,))
     return Foreign(module, mean, std)

@@ -73,12 +73,12 @@ class Model:
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
-        of_supports = self.supports is not None and len(self.supports) > 0
-        if not self.kind and of_supports and self.supports.image.ndim == 3:
+        shown = self.supports.image if self.supports is not None and len(self.supports) > 0 else None
+        if not self.kind and shown is not None and shown.ndim == 3:
             self.kind = "signal"
         self.kind = kinds.get(self.kind).key if self.kind else kinds.of_size(self.size).key
-        if self.size is None and of_supports:  # maps of image and supports share their pixels
-            self.size = kinds.get(self.kind).size_of(self.supports.image)
+        if self.size is None and shown is not None:  # maps of image and supports share their pixels
+            self.size = kinds.get(self.kind).size_of(shown)
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {len(self.classes)} classes, {kinds.get(self.kind).said(self)})"

@@ -191,7 +191,8 @@ def select(
         )
     if per_class < 1:
         raise MethodError(f"{per_class} supports per class were asked for; at least 1 is needed.")
-    rows, labels = [], []
+    rows: list[np.ndarray] = []
+    labels: list[int] = []
     for c in range(classes):
         pool = latents.of_class(c)
         pool = pool[~np.isin(latents.index[pool], list(exclude))] if exclude else pool

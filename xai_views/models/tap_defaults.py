@@ -71,7 +71,7 @@ def _ends(found: Sequence[Tap], worth: dict[str, int]) -> tuple[str, ...]:
         if old is None or worth.get(t.path, 0) >= worth.get(old.path, 0):
             last[t.grid] = t
     order = {t.path: i for i, t in enumerate(found)}
-    return tuple(sorted((t.path for t in last.values()), key=order.get)[-STAGES:])
+    return tuple(sorted((t.path for t in last.values()), key=order.__getitem__)[-STAGES:])
 
 
 def _level(module: nn.Module, found: Sequence[Tap]) -> list[Tap]:

@@ -137,7 +137,7 @@ def capture(
 
     with torch.no_grad():
         logits, scan = ask(model, x, [(p, keep(p)) for p in paths])
-    return logits, {p: _tap(model, scan, p, kept.get(p), size).spatial(kept.get(p)) for p in paths}
+    return logits, {p: _tap(model, scan, p, kept[p], size).spatial(kept[p]) for p in paths}
 
 
 def capture_with_grad(

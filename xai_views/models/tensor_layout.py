@@ -101,7 +101,7 @@ def with_first(value: Any, new: torch.Tensor) -> Any:
     if isinstance(value, torch.Tensor):
         return new
     if isinstance(value, Mapping):
-        changed = copy(value)
+        changed: Any = copy(value)
         key = next(k for k, v in value.items() if first_tensor(v) is not None)
         changed[key] = with_first(value[key], new)
         return changed
@@ -128,7 +128,7 @@ def prefix_tokens(module: nn.Module) -> int | None:
         (
             int(c.num_register_tokens or 0)
             for c in (getattr(m, "config", None) for m in module.modules())
-            if hasattr(c, "num_register_tokens")
+            if c is not None and hasattr(c, "num_register_tokens")
         ),
         0,
     )
@@ -156,9 +156,9 @@ class Reader:
         self.problem: ModelError | None = None
         self.unread = 0  # tensors that look like tokens and have that problem
         self._normed = {
-            m.normalized_shape[-1]
-            for m in module.modules()
-            if isinstance(getattr(m, "normalized_shape", None), tuple)
+            shape[-1]
+            for shape in (getattr(m, "normalized_shape", None) for m in module.modules())
+            if isinstance(shape, tuple)
         }
         linear = [m for m in module.modules() if hasattr(m, "in_features") and hasattr(m, "out_features")]
         self._widths = self._normed | {n for m in linear for n in (m.in_features, m.out_features)}

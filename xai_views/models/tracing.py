@@ -62,7 +62,7 @@ def example(model: Any, size: tuple[int, ...] | None = None, n: int = 1, seed: i
     channels = getattr(model, "channels", None)
     if not isinstance(channels, int):
         first = _first_convolution(module)
-        channels = 3 if first is None else first.in_channels
+        channels = 3 if first is None else int(getattr(first, "in_channels", 3))
         if isinstance(first, Detachable) and hasattr(module, "encoder"):
             channels //= 2
     shape = (n, channels, *asked_size(model, size))
@@ -227,7 +227,7 @@ def ask(model: Any, x: torch.Tensor, takes: Sequence[tuple[str, Take]] = ()) -> 
     with _hooks(module, [*takes, *notes]):
         logits = forward(module, x)
     here = [t for t in found.values() if t is not None and t.cells > 1]
-    if reader.unread > len(here):
+    if reader.problem is not None and reader.unread > len(here):
         raise reader.problem  # a transformer; one such tensor among many maps is something else
     chosen = set(choose(module, [t for t in here if not t.path.endswith(IN)]))
     scan = Scan([replace(t, default=t.path in chosen) for t in here], calls, tuple(logits.shape), reader)

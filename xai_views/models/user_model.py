@@ -77,6 +77,8 @@ class OwnModel:
         if folder not in sys.path:
             sys.path.insert(0, folder)
         spec = importlib.util.spec_from_file_location(self.file.stem, self.file)
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(self.file.stem, module)  # classes in it can be found again
         try:

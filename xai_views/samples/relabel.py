@@ -38,7 +38,7 @@ def labelled_for(samples: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
         used = np.bincount(label[label >= 0], minlength=len(own)) > 0
         changed = samples.assign(label=("sample", np.where(label >= 0, place[label], -1)))
     else:
-        used = label.any(0)
+        used = np.any(label, axis=0)
         nothing = {n: v.dtype.type(0) for n, v in samples.data_vars.items() if "class" in v.dims}
         named = samples.assign_coords({"class": own}).reindex({"class": classes}, fill_value=nothing)
         changed = named.drop_vars("class")

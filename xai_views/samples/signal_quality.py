@@ -90,7 +90,7 @@ def check(signal: np.ndarray, rate: float, leads: Sequence[str], gain: str = "")
         longest = max(bridged.values())
         remarks.append(f"gaps of up to {1000 * longest:.0f} ms in {listed(bridged)} are bridged by a line")
     remarks += _padding(signal[:, :length], rate)
-    for i in np.flatnonzero(present):
+    for i in np.flatnonzero(present).tolist():
         remarks += _stuck(leads[i], signal[i, :length], rate)
     remarks += _height(signal[:, :length], present, rate, gain)
     remarks += _einthoven(signal[:, :length], present, leads)

@@ -133,7 +133,7 @@ def positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
     if job.ties == "random":
         breaks = [np.random.default_rng(seed).random(pixels) for seed in job.seeds]
     else:
-        breaks = [np.arange(pixels) if job.regions is None else sign * raw.ravel()]
+        breaks = [np.arange(pixels, dtype=float) if job.regions is None else sign * raw.ravel()]
     positions = []
     for b in breaks:
         position = np.empty(pixels, np.int64)
@@ -153,10 +153,10 @@ def check(name: Hashable, job: Job, shape: tuple[int, ...]) -> None:
         raise MethodError(
             f"fill {job.fill!r} of the curve {name!r} is not known; there is {nearest(job.fill, FILLS)}."
         )
-    for what, value in (("relevance", job.relevance), ("regions", job.regions)):
-        if value is not None and np.shape(value) != shape:
+    for what, map_ in (("relevance", job.relevance), ("regions", job.regions)):
+        if map_ is not None and np.shape(map_) != shape:
             raise MethodError(
-                f"the {what} of the curve {name!r} have shape {list(np.shape(value))} and the image has {list(shape)} pixels; "
+                f"the {what} of the curve {name!r} have shape {list(np.shape(map_))} and the image has {list(shape)} pixels; "
                 "bring them to one size."
             )
     if not np.isfinite(job.relevance).all():

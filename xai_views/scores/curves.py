@@ -304,5 +304,5 @@ def predictor(model: Any, figure: str = "probability") -> Predict:
             logit = forward(model.module, model.tensor(images)).cpu().numpy()
         return model.probability(logit) if figure == "probability" else logit
 
-    predict.comfortable = partial(comfortable, model.device)
+    predict.comfortable = partial(comfortable, model.device)  # type: ignore[attr-defined]
     return predict

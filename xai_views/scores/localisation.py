@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -235,7 +236,7 @@ def _filled(shape: tuple[int, ...], boxes: np.ndarray) -> np.ndarray:
 
 
 def oracle_corloc(
-    regions: Sequence[np.ndarray], truth: Sequence[np.ndarray], threshold: float = 0.5, **options: object
+    regions: Sequence[np.ndarray], truth: Sequence[np.ndarray], threshold: float = 0.5, **options: Any
 ) -> tuple[float, list[BestRegion]]:
     """Share of images whose best region overlaps the truth by more than ``threshold`` ("best-region CorLoc").
 

@@ -313,7 +313,7 @@ def evaluate(
     method: Any,
     ask: Any,
     progress: Callable[[int, int], Any] = lambda *_: None,
-) -> Generator[None, None, tuple[xr.Dataset, xr.Dataset, str]]:
+) -> Generator[Any, None, tuple[xr.Dataset, xr.Dataset, str]]:
     """Evaluate saliency methods on some images; a generator, so that a worker can serve others in between.
 
     Parameters
@@ -366,7 +366,9 @@ def evaluate(
     joined = [{n: np.concatenate(v) for n, v in m.items()} for m in (maps, read)]
     tables = [by_part(m, stacked, titles, draws=300) for m in joined]
     part = "object" if "object" in tables[0]["part"].values else titles[-1]
-    scores = [{n: t["mass_image"].loc[{"method": n, "part": part}].values for n in names} for t in tables]
-    whole = np.all([np.isfinite(v) for s in scores for v in s.values()], axis=0)
-    scores = [{n: v[whole] for n, v in s.items()} for s in scores]
-    return tables[0], disagreement(*scores, draws=300), part
+    raw, read_on = (
+        {n: t["mass_image"].loc[{"method": n, "part": part}].values for n in names} for t in tables
+    )
+    whole = np.all([np.isfinite(v) for v in (*raw.values(), *read_on.values())], axis=0)
+    first, second = ({n: v[whole] for n, v in scores.items()} for scores in (raw, read_on))
+    return tables[0], disagreement(first, second, draws=300), part

@@ -32,7 +32,7 @@ def add_clusters(folder: Path, data: TrainingSet, quiet: bool = False) -> None:
     records = open_samples(data.samples)
     records = records if data.index is None else records.isel(sample=data.index)
     model = load(folder)
-    ready = prepare(records, model.leads, model.rate, model.size[0])
+    ready = prepare(records, model.leads, model.rate, *(model.size or ()))
     with tqdm(desc="clusters", disable=quiet, mininterval=2) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -251,7 +251,7 @@ def labelled(ds: xr.Dataset, name: str, like: TrainingSet | None = None) -> Trai
     targets = (label if label.ndim == 2 else np.eye(len(classes))[label] * (label >= 0)[:, None]).astype(
         np.float32
     )
-    known = {}
+    known: dict[str, Any] = {}
     if "difficulty" in ds:
         known = {"difficulty": ds["difficulty"].values, "levels": tuple(ds.attrs["difficulties"])}
     if kind == "signal":
@@ -261,7 +261,7 @@ def labelled(ds: xr.Dataset, name: str, like: TrainingSet | None = None) -> Trai
 
 
 def _records(
-    ds: xr.Dataset, targets: np.ndarray, classes: list[str], name: str, like: TrainingSet | None, known: dict
+    ds: xr.Dataset, targets: np.ndarray, classes: list[str], name: str, like: Any, known: dict
 ) -> SignalSet:
     leads = [str(x) for x in ds["lead"].values]
     leads = list(LEADS) if set(leads) >= {"I", "II"} else leads

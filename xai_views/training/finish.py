@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -97,6 +99,6 @@ def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarra
         )
         loss = np.mean(np.logaddexp(0, logit) - targets * logit)
         best = min(best, (float(loss), float(factor)))
-    gains = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
+    gains: list[Any] = [m.weight for m in module.encoder.modules() if hasattr(m, "running_var")]
     gains[-1].mul_(best[1])
     return best[1]

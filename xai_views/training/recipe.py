@@ -40,9 +40,9 @@ class Run:
         No progress bar.
     """
 
-    module: nn.Module
-    data: TrainingSet
-    test: TrainingSet
+    module: Any
+    data: Any
+    test: Any
     out: Path
     card: dict[str, Any]
     device: str = "cpu"
@@ -69,11 +69,11 @@ class TrainingRecipe(Recipe):
                 f"{'images' if kind == 'signal' else 'records'}; see 'xai-views train --help' for others."
             )
 
-    def prepared(self, data: TrainingSet) -> tuple[TrainingRecipe, TrainingSet]:
+    def prepared(self, data: Any) -> tuple[TrainingRecipe, Any]:
         """The recipe and the training set as they are used: what does not apply to these samples is left away."""
         return self, data
 
-    def architecture(self, data: TrainingSet) -> dict[str, Any]:
+    def architecture(self, data: Any) -> dict[str, Any]:
         """The entry ``architecture`` of a card: what the family builds a network of."""
         raise NotImplementedError
 
@@ -89,15 +89,15 @@ class TrainingRecipe(Recipe):
         """Batches of an epoch."""
         return max(1, len(data.images) // self.batch)
 
-    def batches(self, data: TrainingSet, epoch: int, device: str) -> Iterator[tuple]:
+    def batches(self, data: Any, epoch: int, device: str) -> Iterator[tuple]:
         """Augmented samples and the class distribution that their targets leave open."""
         return shuffled(data, self.batch, self.seed, epoch, device)
 
-    def loss(self, module: nn.Module, batch: tuple) -> torch.Tensor:
+    def loss(self, module: Any, batch: tuple) -> torch.Tensor:
         """Cross entropy."""
         return F.cross_entropy(module(batch[0]), batch[1])
 
-    def validate(self, module: nn.Module, data: TrainingSet, test: TrainingSet) -> dict[str, Any]:  # noqa: ARG002
+    def validate(self, module: Any, data: Any, test: Any) -> dict[str, Any]:  # noqa: ARG002
         """Accuracy on the test samples."""
         return figures(logits(self.network(module), test.images).argmax(1), test.label)
 

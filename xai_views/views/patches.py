@@ -58,7 +58,7 @@ def found(where: str) -> Any:
 
 def parameters(function: Any) -> str:
     """Return the names of a function's parameters, for example ``"self, *args, **kwargs"``."""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return ", ".join(stars.get(p.kind, "") + p.name for p in inspect.signature(function).parameters.values())
 
 
@@ -133,7 +133,7 @@ def default_headers(headers: Callable[[str], Mapping[str, str]]) -> None:
             self.set_header(name, value)
 
     for handler in (DocHandler, RootHandler, BasicLoginHandler):
-        handler.set_default_headers = set_default_headers
+        handler.set_default_headers = set_default_headers  # type: ignore[method-assign]
 
 
 @cache
@@ -147,7 +147,7 @@ def no_delay() -> None:
         self.set_nodelay(True)
         return opened(self, *args, **kwargs)
 
-    WSHandler.open = open_without_delay
+    WSHandler.open = open_without_delay  # type: ignore[method-assign]
 
 
 _prepare = DocHandler.prepare
@@ -168,7 +168,7 @@ def before_page(wait: Callable[[Any], Awaitable[None]]) -> None:
         if self.current_user and not self._finished:
             await wait(self.request)
 
-    DocHandler.prepare = prepare_and_wait
+    DocHandler.prepare = prepare_and_wait  # type: ignore[method-assign]
 
 
 # --- pages and components ----------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def latent_map(xy: np.ndarray, labels: Sequence[int], names: Sequence[str], thum
     from bokeh.plotting import figure
     from bokeh.transform import factor_cmap, factor_mark
 
-    xy, labels = np.asarray(xy, float), np.asarray(labels)
+    xy, labels = np.asarray(xy, float), [int(k) for k in np.asarray(labels)]
     if xy.ndim != 2 or xy.shape[1] != 2 or len(labels) != len(xy):
         raise XaiViewsError(
             f"a latent map needs xy [n, 2] and n labels, not {list(xy.shape)} and {len(labels)}"

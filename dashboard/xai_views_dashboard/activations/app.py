@@ -19,7 +19,7 @@ from xai_views_dashboard.activations.factorization import FactorizationPanel
 from xai_views_dashboard.activations.layers import LayerPanel
 from xai_views_dashboard.activations.norms import NormsPanel
 from xai_views_dashboard.activations.saliency import SaliencyPanel
-from xai_views_dashboard.activations.semantic import SemanticPanel
+from xai_views_dashboard.activations.semantic import PARTS, SemanticPanel
 from xai_views_dashboard.activations.session import ActivationsSession
 from xai_views_dashboard.activations.state import ActivationsState
 from xai_views_dashboard.activations.touch import TouchPanel
@@ -73,7 +73,7 @@ class ActivationsApp(App):
 
     def layout(self) -> dict[str, Any]:
         """Tiles of the canvas."""
-        return pictures.layout(known=bool({"part", "mask"} & set(self.samples.data_vars)))
+        return pictures.layout(known=bool(PARTS & set(self.samples.data_vars)))
 
     def frame(self, key: str, sample: int, result: Any, wish: Any) -> bytes:
         """Photo, clusters, contribution, uncertainty and ledger of one sample."""

@@ -41,13 +41,7 @@ HOW = {
 
 
 class ClusterPanel(Panel):
-    """One cluster and every class; taking clusters away, and undoing it.
-
-    Parameters
-    ----------
-    app : ActivationsApp
-        Gives session and state.
-    """
+    """One cluster and every class; taking clusters away, and undoing it."""
 
     title = "Cluster"
     question = "why"
@@ -130,41 +124,34 @@ class ClusterPanel(Panel):
 
     def write(self, result: Any) -> None:
         """Write words and table."""
-        app, state = self.app, self.app.state
-        classes, k = app.model.classes, result.sizes["cluster"]
+        state, c, k = self.app.state, self.app.state.cluster, result.sizes["cluster"]
+        known = 0 <= c < k
         self.back.disabled = not state.can_undo
+        self.take.disabled = self.only.disabled = self.given.disabled = not known
+        self.given.value = str(state.names.get(str(c), "")) if known else ""
+        asked = result["target_class"].values[0]
+        self.listing.rows = [self.row(result, t, int(q), c) for t, q in enumerate(asked)]
+        names = names_of(result, self.app.model.classes, state.names)
         self.how.object = f"<p>{HOW[is_exact(result)]}</p>"
-        c = state.cluster
-        without = "ablated_logit" in result
-        self.take.disabled = self.only.disabled = not 0 <= c < k
-        self.given.disabled = not 0 <= c < k
-        self.given.value = str(state.names.get(str(c), "")) if 0 <= c < k else ""
-        self.listing.rows = [
-            self.row(result, t, int(q), c, without) for t, q in enumerate(result["target_class"].values[0])
-        ]
-        names = names_of(result, classes, state.names)
         self.words.object = f"<p>{escape(self.sentence(result, names))}</p>"
 
-    def row(self, result: Any, t: int, q: int, c: int, without: bool) -> dict[str, Any]:
+    def row(self, result: Any, t: int, q: int, c: int) -> dict[str, Any]:
         """One class."""
-        k = result.sizes["cluster"]
-        after = "ablated_logit" if without else "logit"
-        p_after = "ablated_probability" if without else "probability"
-        value = float(result["cluster_contribution"].values[0, t, c]) if 0 <= c < k else 0.0
-        shapley = (
-            float(result["cluster_shapley"].values[0, t, c])
-            if "cluster_shapley" in result and 0 <= c < k
-            else None
-        )
+        ablated = "ablated_" if "ablated_logit" in result else ""
+        answers = {
+            "before": "logit",
+            "after": f"{ablated}logit",
+            "p_before": "probability",
+            "p_after": f"{ablated}probability",
+        }
+        known = 0 <= c < result.sizes["cluster"]
+        shapley = known and "cluster_shapley" in result
         return {
             "id": str(q),
             "class": self.app.model.classes[q],
-            "share": value,
-            "shapley": shapley,
-            "before": float(result["logit"].values[0, q]),
-            "after": float(result[after].values[0, q]),
-            "p_before": float(result["probability"].values[0, q]),
-            "p_after": float(result[p_after].values[0, q]),
+            "share": float(result["cluster_contribution"].values[0, t, c]) if known else 0.0,
+            "shapley": float(result["cluster_shapley"].values[0, t, c]) if shapley else None,
+            **{column: float(result[name].values[0, q]) for column, name in answers.items()},
         }
 
     def sentence(self, result: Any, names: list[str]) -> str:
@@ -178,14 +165,11 @@ class ClusterPanel(Panel):
             text = f"Cluster {c}{name} covers {share:.0%} of the positions. "
         if not state.ablated:
             return text
-        ids = ", ".join(str(c) for c in state.ablated)
+        ids, several = ", ".join(str(c) for c in state.ablated), len(state.ablated) > 1
         top = int(result["target_class"].values[0, 0])
-        before, after = float(result["logit"].values[0, top]), float(result["ablated_logit"].values[0, top])
-        what = (
-            f"All clusters but {ids} were"
-            if state.keep
-            else f"Cluster{'s' if len(state.ablated) > 1 else ''} {ids} {'were' if len(state.ablated) > 1 else 'was'}"
-        )
+        before, after = (float(result[n].values[0, top]) for n in ("logit", "ablated_logit"))
+        some = f"Cluster{'s' if several else ''} {ids} {'were' if several else 'was'}"
+        what = f"All clusters but {ids} were" if state.keep else some
         place = "in the image" if state.where == "input" else "in the last layer"
         return (
             f"{text}{what} replaced by {FILL_WORDS[state.fill]} {place}: the logit of {self.app.model.classes[top]} went from "
@@ -193,6 +177,7 @@ class ClusterPanel(Panel):
         )
 
     def __panel__(self) -> Any:
+        tools = (self.take, self.only, self.back, self.where, self.fill, self.given)
         return pn.Column(
             caption(
                 "An ablation asks what the network would say without the cluster; what takes its place matters, and zero "
@@ -200,17 +185,7 @@ class ClusterPanel(Panel):
             ),
             self.how,
             self.words,
-            pn.FlexBox(
-                self.take,
-                self.only,
-                self.back,
-                self.where,
-                self.fill,
-                self.given,
-                align_items="center",
-                gap="8px",
-                margin=(4, 16),
-            ),
+            pn.FlexBox(*tools, align_items="center", gap="8px", margin=(4, 16)),
             self.listing,
             sizing_mode="stretch_width",
         )

@@ -38,13 +38,7 @@ FITTED_BY = ("taps", "weights", "grid", "interp", "k", "seed")
 
 
 class CodebookPanel(Job):
-    """Fit a codebook on all samples, look at its clusters, name them, and cut every image by it.
-
-    Parameters
-    ----------
-    app : ActivationsApp
-        Gives session and state.
-    """
+    """Fit a codebook on all samples, look at its clusters, name them, and cut every image by it."""
 
     title = "Codebook"
     question = "why"
@@ -123,7 +117,7 @@ class CodebookPanel(Job):
         if self.fitted is None:
             return
         chosen, k = self.app.state.cluster, self.fitted.book.k
-        self.listing.rows = [self._row(c) for c in range(k)]
+        self.listing.rows = self.rows(self.fitted)
         self.listing.selected = str(chosen) if 0 <= chosen < k else ""
         self.found.objects = [self.film, self.listing] if answer else [self.listing]
         if answer:
@@ -133,10 +127,8 @@ class CodebookPanel(Job):
 
     def archive(self) -> io.BytesIO:
         """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
-        given = self.app.state.names
-        named = self.fitted.book.named(
-            [given.get(str(c), "") or n for c, n in enumerate(self.fitted.book.names)]
-        )
+        given, book = self.app.state.names, self.fitted.book
+        named = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
         out = io.BytesIO()
         with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(out, "w") as file:
             for part in sorted(named.save(Path(place) / "codebook").iterdir()):
@@ -144,28 +136,28 @@ class CodebookPanel(Job):
         out.seek(0)
         return out
 
-    def _row(self, c: int) -> dict[str, Any]:
-        fitted, app = self.fitted, self.app
-        share = fitted.proportion[:, c]
-        label = app.session.population.label[fitted.images]
-        per_class = np.bincount(label[label >= 0], share[label >= 0]) if (label >= 0).any() else np.zeros(0)
-        best = int(per_class.argmax()) if per_class.sum() > 0 else -1
-        parts = app.samples.attrs.get("parts", ())
-        pure = ""
-        if fitted.purity is not None:
-            part, much = fitted.purity[c]
-            pure = f"{(parts[part] if part < len(parts) else '') or 'background'} {much:.0%}"
-        return {
-            "id": str(c),
-            "cluster": str(c),
-            "name": app.state.names.get(str(c), "") or fitted.book.names[c],
-            "share": float(share.mean()),
-            "images": int((share > 0).sum()),
-            "purity": pure,
-            "class": f"{app.model.classes[best]} {per_class[best] / per_class.sum():.0%}"
-            if 0 <= best < len(app.model.classes)
-            else "",
-        }
+    def rows(self, fitted: Fitted) -> list[dict[str, Any]]:
+        """What is known of each cluster."""
+        app, parts = self.app, self.app.samples.attrs.get("parts", ())
+        classes, given = app.model.classes, app.state.names
+        spread = fitted.by_class(app.session.population.label, len(classes))
+
+        def pure(c: int) -> str:
+            part, much = fitted.purity[c] if fitted.purity is not None else (0, 0.0)
+            return f"{(parts[part] if part < len(parts) else '') or 'background'} {much:.0%}" if much else ""
+
+        return [
+            {
+                "id": str(c),
+                "cluster": str(c),
+                "name": given.get(str(c), "") or fitted.book.names[c],
+                "share": float(fitted.share[c]),
+                "images": int(fitted.shown[c]),
+                "purity": pure(c),
+                "class": f"{classes[int(own.argmax())]} {own.max():.0%}" if own.any() else "",
+            }
+            for c, own in enumerate(spread)
+        ]
 
     def crop(self, i: int, y: int, x: int) -> np.ndarray:
         """A square piece of sample ``i`` around a position."""

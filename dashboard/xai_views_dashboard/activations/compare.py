@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
 import xarray as xr
 
@@ -17,16 +16,14 @@ from xai_views.engine.clusters.match import match_labels
 from xai_views.engine.clusters.measures import compared
 from xai_views.errors import XaiViewsError
 from xai_views.models import open_model
-from xai_views.views import Frame, Listing
+from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
 from xai_views_dashboard.activations.session import Fitted
-from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
-from xai_views_dashboard.core.picture_panel import PicturePanel
+from xai_views_dashboard.core.picture_panel import PicturePanel, side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
 MOST = 3  # further models
-SIDE = 210
 GROUPS = {
     "clusters": "Clusters, colours matched by overlap",
     "parts": "Contribution to the answer, one scale",
@@ -58,6 +55,16 @@ class ComparePanel(PicturePanel):
     title = "Compare models"
     question = "compared"
     watched = ("sample", ASK, "compared")
+    words = (
+        "Equal colours mean the largest overlap of regions, found by Hungarian matching; they do not mean the same concept. A "
+        "network with random weights is the control: what it finds as well is in the image and the architecture, not in what "
+        "was learnt."
+    )
+    table, columns = "The networks side by side", COLUMNS
+    beneath = (
+        "Coherence: share of neighbouring pixels in the same cluster. Overlap: intersection over union of the object with the "
+        "best cluster, which an oracle chose."
+    )
 
     def __init__(self, app: Any) -> None:
         self._others: dict[str, Fitted] = {}
@@ -68,7 +75,6 @@ class ComparePanel(PicturePanel):
         )
         self.choice.param.watch(lambda e: setattr(app.state, "compared", list(e.new)), "value")
         app.state.param.watch(lambda *_: setattr(self.choice, "value", self.names()[1:]), "compared")
-        self.listing = Listing(label="The networks side by side", columns=COLUMNS)
 
     def names(self) -> list[str]:
         """Name of the page's model, and of the others."""
@@ -77,15 +83,16 @@ class ComparePanel(PicturePanel):
 
     def layout(self) -> dict[str, Any]:
         """Clusters above, contributions below, the difference of the first two at the end."""
-        names, about = self.names(), {"size": SIDE, "photo": "photo-0", "link": "compared"}
-        tiles = {
-            f"{group}-{i}": {**about, "group": group, "label": name}
-            for group in GROUPS
-            for i, name in enumerate(names)
-        }
-        if len(names) > 1:
-            tiles["difference"] = {**about, "group": "parts", "label": " − ".join(names[:2])}
-        return {"tiles": tiles, "groups": {group: {"title": title} for group, title in GROUPS.items()}}
+        names, made = self.names(), {"tiles": {}, "groups": {}}
+        for group, title in GROUPS.items():
+            labels = {f"{group}-{i}": name for i, name in enumerate(names)}
+            if group == "parts" and len(names) > 1:
+                labels["difference"] = " − ".join(names[:2])
+            for key, value in side_by_side(
+                labels, 210, group, title, link="compared", photo="photo-0"
+            ).items():
+                made[key] |= value
+        return made
 
     def wish(self) -> Wish:
         """The ask for this model; others get the same with their own layers."""
@@ -162,29 +169,12 @@ class ComparePanel(PicturePanel):
         frame.legend("contribution", title=PER_PIXEL, target="the class named above", unit="logit")
         return rows
 
-    def write(self, answer: list[dict[str, Any]]) -> None:
-        """Write the table."""
-        self.listing.rows = answer
-
     def selected(self, message: Any) -> None:
         """A cluster chosen here is chosen everywhere."""
         label = (message.get("labels") or {}).get(SEGMENT)
         if label is not None:
             self.app.state.cluster = -1 if int(label) == self.app.state.cluster else int(label)
 
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Equal colours mean the largest overlap of regions, found by Hungarian matching; they do not mean the same "
-                "concept. A network with random weights is the control: what it finds as well is in the image and the "
-                "architecture, not in what was learnt."
-            ),
-            self.choice,
-            self.canvas,
-            self.listing,
-            caption(
-                "Coherence: share of neighbouring pixels in the same cluster. Overlap: intersection over union of the object "
-                "with the best cluster, which an oracle chose."
-            ),
-            sizing_mode="stretch_width",
-        )
+    def above(self) -> list[Any]:
+        """The choice of the models."""
+        return [self.choice]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,14 +37,6 @@ TIES = {
     "random": "random pixels, mean of 3",
     "original": "the map's own order",
 }
-
-
-@dataclass
-class CurvesWish:
-    """What is asked: the saliency on superpixels, and what removed pixels become."""
-
-    saliency: Wish
-    fill: str
 
 
 class CurvesPanel(Job):
@@ -96,19 +87,20 @@ class CurvesPanel(Job):
         plot.add_layout(Legend(items=items, location="center"), "right")
         return plot
 
-    def wish(self) -> CurvesWish:
-        """The map and the superpixels in view."""
-        return CurvesWish(self.asked(), self.fill.value)
+    def wish(self) -> tuple[Wish, str]:
+        """The map and the superpixels in view, and what removed pixels become."""
+        return self.asked(), self.fill.value
 
-    async def submit(self, wish: CurvesWish, told: Told) -> Future:
+    async def submit(self, wish: tuple[Wish, str], told: Told) -> Future:
         """Ask for the map, which is there when it is drawn, and then for its curves beside those of the controls."""
-        session, ask, sample = self.app.session, wish.saliency.ask, wish.saliency.sample
+        session, (shown, fill) = self.app.session, wish
+        ask, sample = shown.ask, shown.sample
         answer = await session.explain(sample, ask, priority=1)
         image = await read(session, sample)
         maps = {ask.map: answer["attribution"].values[0]}
         maps |= {name: control(image[None], name)[0] for name in CONTROLS if name not in maps}
         target = int(answer["target_class"].values[0, 0])
-        jobs = comparison(maps, answer["region"].values[0], fill=wish.fill, steps=16, how=ask.how)
+        jobs = comparison(maps, answer["region"].values[0], fill=fill, steps=16, how=ask.how)
 
         def grow(progress: Any) -> Generator[None, None, dict[Any, Any]]:
             curves, drawn = {}, 0.0
@@ -156,25 +148,13 @@ class CurvesPanel(Job):
 
     def rows(self) -> list[dict[str, Any]]:
         """The text twin: areas by map, kind and rule for ties."""
-        area = areas(self._curves)["area"]
-        out = []
-        for name, kind, _, ties in dict.fromkeys((k[0], k[1], "", k[3]) for k in self._curves):
-            lerf, morf = (
-                float(area.loc[{"method": name, "kind": kind, "order": o, "ties": ties}])
-                for o in ("lerf", "morf")
-            )
+        area, out = areas(self._curves)["area"], []
+        for name, kind, ties in dict.fromkeys((k[0], k[1], k[3]) for k in self._curves):
+            where = {"method": name, "kind": kind, "ties": ties}
+            lerf, morf = (float(area.loc[{**where, "order": o}]) for o in ("lerf", "morf"))
             words = TIES[ties] if kind == "superpixels" else "pixel by pixel"
-            out.append(
-                {
-                    "id": f"{name} {kind} {ties}",
-                    "map": name,
-                    "kind": kind,
-                    "ties": words,
-                    "lerf": lerf,
-                    "morf": morf,
-                    "gap": lerf - morf,
-                }
-            )
+            row = {"id": f"{name} {kind} {ties}", "map": name, "kind": kind, "ties": words}
+            out.append(row | {"lerf": lerf, "morf": morf, "gap": lerf - morf})
         return out
 
     def sentence(self) -> str:

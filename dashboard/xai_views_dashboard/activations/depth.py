@@ -5,25 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import panel as pn
 
 from xai_views.engine.clusters.measures import ari
 from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import SEGMENT
 from xai_views_dashboard.activations.layered import LayeredPanel
-from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
+from xai_views_dashboard.core.picture_panel import side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
-SIDE = 168
 
-
-def tiles(paths: tuple[str, ...], marked: bool) -> dict[str, Any]:
+def tiles(paths: tuple[str, ...], marked: bool = False) -> dict[str, Any]:
     """One tile per layer, after the photo."""
-    about = {"group": "layers", "size": SIDE, "link": "layers"}
-    made = {f"layer-{i}": {**about, "label": path, "photo": "photo"} for i, path in enumerate(paths)}
-    photo = {"photo": {**about, "label": "Sample", "layers": ["asked"] if marked else []}}
-    return {"tiles": photo | made, "groups": {"layers": {"title": ""}}}
+    labels = {"photo": "Sample", **{f"layer-{i}": path for i, path in enumerate(paths)}}
+    made = side_by_side(labels, 168, "layers", photo="photo")
+    made["tiles"]["photo"]["layers"] = ["asked"] if marked else []
+    return made
 
 
 class SimilarityPanel(LayeredPanel):
@@ -31,6 +28,10 @@ class SimilarityPanel(LayeredPanel):
 
     title = "Similar places"
     question = "where"
+    words = (
+        "Click a position on any picture: red is similar to it, blue is opposite, in each layer alone. Similar "
+        "activations mean that the network treats two places alike there, not that they show the same thing."
+    )
     watched = ("sample", ASK, "place")
 
     def layout(self) -> dict[str, Any]:
@@ -66,26 +67,21 @@ class SimilarityPanel(LayeredPanel):
         if message.get("x") is not None:
             self.app.state.place = [float(message["x"]), float(message["y"])]
 
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Click a position on any picture: red is similar to it, blue is opposite, in each layer alone. Similar "
-                "activations mean that the network treats two places alike there, not that they show the same thing."
-            ),
-            self.canvas,
-            sizing_mode="stretch_width",
-        )
-
 
 class DepthPanel(LayeredPanel):
     """The clusters of every default layer by itself, shallow to deep."""
 
     title = "Depth"
     question = "where"
+    words = (
+        "Each layer clustered by itself. Effective: the number of equally large clusters with the same entropy of "
+        "sizes. Explained: share of the layer's spread that its clusters explain. ARI: agreement with the layer "
+        "before (1 = the same partition, 0 = chance). Colours of different layers have nothing to do with each other."
+    )
 
     def layout(self) -> dict[str, Any]:
         """The architecture's own layers."""
-        return tiles(self.layers.default, marked=False)
+        return tiles(self.layers.default)
 
     def wish(self) -> Wish:
         """The sweep, whatever layers are chosen."""
@@ -111,14 +107,3 @@ class DepthPanel(LayeredPanel):
             frame.tile(f"layer-{i}", photo="photo", size=list(image.shape[:2]), title=title, alt=words)
             before = ids
         frame.legend(f"{SEGMENT} alone", title="cluster of this layer alone")
-
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Each layer clustered by itself. Effective: the number of equally large clusters with the same entropy of "
-                "sizes. Explained: share of the layer's spread that its clusters explain. ARI: agreement with the layer "
-                "before (1 = the same partition, 0 = chance). Colours of different layers have nothing to do with each other."
-            ),
-            self.canvas,
-            sizing_mode="stretch_width",
-        )

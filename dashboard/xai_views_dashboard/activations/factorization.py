@@ -9,15 +9,14 @@ import panel as pn
 import panel_material_ui as pmui
 
 from xai_views.engine.clusters.match import match_labels
-from xai_views.views import Frame, Listing
+from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import SEGMENT
 from xai_views_dashboard.activations.layered import LayeredPanel
 from xai_views_dashboard.activations.session import Layers
-from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
+from xai_views_dashboard.core.picture_panel import side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
-SIDE = 210
 COLUMNS = [
     {"key": "method", "title": "method"},
     {"key": "explained", "title": "explained variance", "kind": "number", "digits": 3},
@@ -35,19 +34,23 @@ class FactorizationPanel(LayeredPanel):
     title = "Factorization"
     question = "compared"
     watched = ("sample", ASK, "layer")
+    words = (
+        "Deep Feature Factorization splits one layer into additive non-negative parts, k-means into a partition by direction. "
+        "No K parts explain more of the centred activations than K principal components. Times are of this machine, now."
+    )
+    table, columns = "The methods on the same activations", COLUMNS
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
         self.choice = pmui.Select(label="Layer", options=[], width=240, size="small")
         self.choice.param.watch(lambda e: e.new and setattr(app.state, "layer", e.new), "value")
-        self.above = pn.Column()
-        self.listing = Listing(label="The methods on the same activations", columns=COLUMNS)
+        self.place = pn.Column()
 
     def learned(self, layers: Layers) -> None:
         """Offer the layers."""
         self.layers = layers
         self.choice.param.update(options=list(layers.default), value=self._layer()[0])
-        self.above.objects = [
+        self.place.objects = [
             self.choice
         ]  # only now: options that change while the browser opens the tab are lost
         super().learned(layers)
@@ -58,12 +61,9 @@ class FactorizationPanel(LayeredPanel):
 
     def layout(self) -> dict[str, Any]:
         """Label maps side by side."""
-        tiles = {
-            n: {"group": "peer", "size": SIDE, "label": w, "photo": "photo", "link": "peer"}
-            for n, w in TILES.items()
-        }
-        tiles["photo"]["layers"] = []
-        return {"tiles": tiles, "groups": {"peer": {"title": ""}}}
+        made = side_by_side(TILES, 210, "peer", photo="photo")
+        made["tiles"]["photo"]["layers"] = []
+        return made
 
     def wish(self) -> Wish:
         """One layer alone, k-means of its own."""
@@ -97,19 +97,6 @@ class FactorizationPanel(LayeredPanel):
             for name, (explained, seconds, stability, agreement) in figures
         ]
 
-    def write(self, answer: list[dict[str, Any]]) -> None:
-        """Write the table."""
-        self.listing.rows = answer
-
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Deep Feature Factorization splits one layer into additive non-negative parts, k-means into a partition by "
-                "direction. No K parts explain more of the centred activations than K principal components. Times are of this "
-                "machine, now."
-            ),
-            self.above,
-            self.canvas,
-            self.listing,
-            sizing_mode="stretch_width",
-        )
+    def above(self) -> list[Any]:
+        """The choice of the layer."""
+        return [self.place]

@@ -19,50 +19,41 @@ SEGMENT = "cluster"
 #: What a map of contributions shows.
 PER_PIXEL = "contribution of its cluster, per pixel"
 
-LAYOUT = {
-    "tiles": {
-        "sample": {"group": "main", "size": 380, "label": "Clusters", "photo": "photo", "link": "sample"},
-        "photo": {"group": "side", "size": 168, "label": "Sample", "layers": [], "link": "sample"},
-        "contribution": {
-            "group": "side", "size": 168, "label": "Contribution", "photo": "photo", "layers": ["contribution"], "link": "sample",
-        },
-        "entropy": {
-            "group": "side", "size": 168, "label": "Uncertainty", "photo": "photo", "layers": ["uncertainty"], "link": "sample",
-        },
-        "truth": {
-            "group": "side", "size": 168, "label": "Known truth", "photo": "photo", "layers": ["truth"], "link": "sample",
-        },
-    },
-    "groups": {"main": {"title": ""}, "side": {"title": ""}},
-}  # fmt: skip
-
-
-def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -> list[str]:
-    """A name for every cluster: the one given by hand, else the class that the head reads from it, else ""."""
-    k = result.sizes["cluster"]
-    names = []
-    for c in range(k):
-        name = str(given.get(str(c), ""))
-        if not name and "cluster_class" in result:
-            best = int(result["cluster_class"].values[0, c, 0])
-            name = f"{classes[best]} {float(result['cluster_class_probability'].values[0, c, 0]):.2f}"
-        names.append(name)
-    return names
-
-
-def is_exact(result: xr.Dataset) -> bool:
-    """Whether a linear layer reads the last map: contributions add up by construction, and clusters have names."""
-    return "cluster_class" in result
-
-
+#: The small tiles, and the layer that each shows.
+SIDE = {
+    "photo": ("Sample", []),
+    "contribution": ("Contribution", ["contribution"]),
+    "entropy": ("Uncertainty", ["uncertainty"]),
+    "truth": ("Known truth", ["truth"]),
+}
 #: A part counts as held by a cluster when at least this share of it lies there.
 HELD = 0.5
 
 
 def layout(known: bool) -> dict[str, Any]:
     """Tiles of the canvas; without known parts there is no tile for them."""
-    tiles = {n: t for n, t in LAYOUT["tiles"].items() if known or n != "truth"}
-    return {**LAYOUT, "tiles": tiles}
+    about = {"photo": "photo", "link": "sample"}
+    side = {
+        name: {**about, "group": "side", "size": 168, "label": label, "layers": layers}
+        for name, (label, layers) in SIDE.items()
+        if known or name != "truth"
+    }
+    main = {"sample": {**about, "group": "main", "size": 380, "label": "Clusters"}}
+    return {"tiles": main | side, "groups": {"main": {"title": ""}, "side": {"title": ""}}}
+
+
+def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -> list[str]:
+    """A name for every cluster: the one given by hand, else the class that the head reads from it, else ""."""
+    names = [str(given.get(str(c), "")) for c in range(result.sizes["cluster"])]
+    if not is_exact(result):
+        return names
+    best, much = (result[f"cluster_class{n}"].values[0, :, 0] for n in ("", "_probability"))
+    return [n or f"{classes[int(c)]} {float(p):.2f}" for n, c, p in zip(names, best, much, strict=True)]
+
+
+def is_exact(result: xr.Dataset) -> bool:
+    """Whether a linear layer reads the last map: contributions add up by construction, and clusters have names."""
+    return "cluster_class" in result
 
 
 def parts_of(segment: np.ndarray, truth: Truth, k: int) -> list[str]:

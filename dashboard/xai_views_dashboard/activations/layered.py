@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from xai_views.errors import XaiViewsError
@@ -20,12 +19,8 @@ class LayeredPanel(PicturePanel):
         """Ask for the layers, then for what the state says."""
         if not self._active or self.layers.default:
             super().update(*events)
-            return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:  # no page yet
-            return
-        start(self._learn())
+        else:
+            start(self._learn())
 
     async def _learn(self) -> None:
         try:

@@ -25,13 +25,7 @@ SETTINGS = {
 
 
 class LayerPanel(Panel):
-    """Chips for the layers, a weight for each, and everything else that decides the clustering.
-
-    Parameters
-    ----------
-    app : ActivationsApp
-        Gives session and state.
-    """
+    """Chips for the layers, a weight for each, and everything else that decides the clustering."""
 
     title = "Layers"
     question = "why"

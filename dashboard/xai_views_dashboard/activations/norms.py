@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import panel as pn
-
 from xai_views.engine.clusters.measures import norm_figures
-from xai_views.views import Frame, Listing
+from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import SEGMENT
 from xai_views_dashboard.activations.layered import LayeredPanel
-from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.picture_panel import side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
-SIDE = 190
 COLUMNS = [
     {"key": "layer", "title": "layer"},
     {"key": "mean", "title": "mean norm", "kind": "number", "digits": 2},
@@ -32,20 +29,21 @@ class NormsPanel(LayeredPanel):
     title = "Norms"
     question = "trust"
 
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        self.listing = Listing(label="Norms and fragmentation by layer", columns=COLUMNS)
+    words = (
+        "Transformers without registers often store global information in a few tokens with large norms. Clustering normalises "
+        "every position, so that such tokens show only by their direction: as small scattered pieces. Compare a network with "
+        "registers in the tab Compare models."
+    )
+    table, columns = "Norms and fragmentation by layer", COLUMNS
+    beneath = (
+        "Scattered clusters: share of clusters whose median piece has at most two cells. Coherence: share of neighbouring "
+        "positions in the same cluster."
+    )
 
     def layout(self) -> dict[str, Any]:
         """The clusters, then the norms of each layer."""
-        about = {"group": "norms", "size": SIDE, "link": "norms"}
-        tiles = {
-            f"norm-{i}": {**about, "label": path, "photo": "clusters"} for i, path in enumerate(self.taps)
-        }
-        return {
-            "tiles": {"clusters": {**about, "label": "Clusters"}} | tiles,
-            "groups": {"norms": {"title": ""}},
-        }
+        labels = {"clusters": "Clusters", **{f"norm-{i}": path for i, path in enumerate(self.taps)}}
+        return side_by_side(labels, 190, "norms", photo="clusters")
 
     def wish(self) -> Wish:
         """The ask, with the norms."""
@@ -64,23 +62,3 @@ class NormsPanel(LayeredPanel):
         frame.legend("norm", title="norm of the activation")
         frame.legend(SEGMENT, title="cluster")
         return [{"id": p, "layer": p, **norm_figures(norms[i], labels)} for i, p in enumerate(paths)]
-
-    def write(self, answer: list[dict[str, Any]]) -> None:
-        """Write the table."""
-        self.listing.rows = answer
-
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Transformers without registers often store global information in a few tokens with large norms. "
-                "Clustering normalises every position, so that such tokens show only by their direction: as small "
-                "scattered pieces. Compare a network with registers in the tab Compare models."
-            ),
-            self.canvas,
-            self.listing,
-            caption(
-                "Scattered clusters: share of clusters whose median piece has at most two cells. Coherence: share of "
-                "neighbouring positions in the same cluster."
-            ),
-            sizing_mode="stretch_width",
-        )

@@ -8,16 +8,14 @@ from typing import Any
 import panel as pn
 
 from xai_views.engine.superpixels.aggregate import aggregate
-from xai_views.views import Frame, Listing
+from xai_views.views import Frame
 from xai_views_dashboard.activations.curves import CurvesPanel
 from xai_views_dashboard.activations.frame import SEGMENT
 from xai_views_dashboard.core.controls import control
-from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
-from xai_views_dashboard.core.picture_panel import PicturePanel
+from xai_views_dashboard.core.picture_panel import PicturePanel, side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
-SIDE = 230
 MOST_ROWS = 40
 TILES = {"raw": "As it is", "read": "On superpixels", "difference": "Difference", "regions": "Superpixels"}
 CONTROLS = {
@@ -42,19 +40,21 @@ class SaliencyPanel(PicturePanel):
     title = "Saliency"
     question = "compared"
     watched = ("sample", ASK, *CONTROLS, "min_area")
+    words = (
+        "A saliency map as it is, and with one figure for each of the network's own superpixels. Averaging eases reading; it "
+        "cannot make a map right. The controls random, edges and centre know nothing of the network."
+    )
+    table, columns = "The regions, largest figure first", COLUMNS
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="The regions, largest figure first", columns=COLUMNS)
+        self.said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.curves = CurvesPanel(app, self.wish)
         app.state.param.watch(lambda *_: self.curves.cancel(), ["sample", *app.asked_by(), *CONTROLS])
 
     def layout(self) -> dict[str, Any]:
         """Raw, on superpixels, their difference, the regions."""
-        about = {"group": "saliency", "size": SIDE, "photo": "raw", "link": "saliency"}
-        tiles = {name: {**about, "label": label} for name, label in TILES.items()}
-        return {"tiles": tiles, "groups": {"saliency": {"title": ""}}}
+        return side_by_side(TILES, 230, "saliency", photo="raw")
 
     def wish(self) -> Wish:
         """What the method says on the clusters of the page; whole clusters keep their ids."""
@@ -90,7 +90,7 @@ class SaliencyPanel(PicturePanel):
             for i, r in ordered.iterrows()
         ]
         what = "pieces" if ask.connected else "clusters"
-        self.words.object = (
+        self.said.object = (
             f"<p>{escape(ask.map)} for {escape(words)} on {len(table)} {what}: the superpixels keep {share:.1%} of the map's "
             "variance. What they do not keep lies inside the regions and is averaged away.</p>"
         )
@@ -101,17 +101,10 @@ class SaliencyPanel(PicturePanel):
         if label is not None:
             self.app.state.cluster = int(label)
 
-    def __panel__(self) -> Any:
+    def above(self) -> list[Any]:
+        """What is chosen, and what it says."""
         choices = (control(self.app.state, name, label, width=190) for name, label in CONTROLS.items())
-        return pn.Column(
-            caption(
-                "A saliency map as it is, and with one figure for each of the network's own superpixels. Averaging eases "
-                "reading; it cannot make a map right. The controls random, edges and centre know nothing of the network."
-            ),
-            pn.FlexBox(*choices, align_items="center", gap="8px", margin=(0, 8)),
-            self.words,
-            self.canvas,
-            self.listing,
-            self.curves,
-            sizing_mode="stretch_width",
-        )
+        return [pn.FlexBox(*choices, align_items="center", gap="8px", margin=(0, 8)), self.said]
+
+    def __panel__(self) -> Any:
+        return pn.Column(super().__panel__(), self.curves, sizing_mode="stretch_width")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,26 +19,13 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
 
+PARTS = {"part", "mask"}  # either says what is where
 MOST_PARTS = 8
 FIGURES = {"share / area (1 = by chance)": "density", "share of what speaks for the class": "mass"}
 
 
-@dataclass
-class SemanticWish:
-    """What is asked, and whether the parts are known; else they are the named clusters of its codebook."""
-
-    ask: Ask
-    known: bool
-
-
 class SemanticPanel(Job):
-    """A table of saliency methods by named part, with the controls and chance.
-
-    Parameters
-    ----------
-    app : ActivationsApp
-        Gives session and state.
-    """
+    """A table of saliency methods by named part, with the controls and chance."""
 
     title = "Methods by part"
     question = "trust"
@@ -54,13 +40,12 @@ class SemanticPanel(Job):
         super().__init__(app)
         self.figure.param.watch(self.write, "value")
 
-    def wish(self) -> SemanticWish:
-        """The superpixels of the page, and names for the clusters of its codebook where no parts are known."""
-        app, state = self.app, self.app.state
-        ask, known = app.ask(ablated=[], targets=[PREDICTED]), {"part", "mask"} & set(app.samples.data_vars)
-        if known:
-            return SemanticWish(ask, known=True)
-        book = state.codebook
+    def wish(self) -> Ask:
+        """The superpixels of the page; where no parts are known, those of its codebook, whose clusters have names."""
+        app, state, book = self.app, self.app.state, self.app.state.codebook
+        ask = app.ask(ablated=[], targets=[PREDICTED])
+        if PARTS & set(app.samples.data_vars):
+            return ask
         names = (
             [state.names.get(str(c), "") or n for c, n in enumerate(book.names)] if book is not None else []
         )
@@ -69,19 +54,18 @@ class SemanticPanel(Job):
                 "Nothing is known of the parts of these images: fit a codebook under Codebook and name its clusters under "
                 "Cluster first."
             )
-        return SemanticWish(ask.replace(mode="codebook", codebook=book.named(names)), known=False)
+        return ask.replace(mode="codebook", codebook=book.named(names))
 
-    def key(self, wish: SemanticWish) -> Hashable:
+    def key(self, wish: Ask) -> Hashable:
         """Everybody who asks for the same superpixels of the same samples shares the evaluation; names count too."""
-        session, names = self.app.session, () if wish.known else tuple(wish.ask.codebook.names)
-        return ("semantic", session.model.sha256, session.population.key, wish.ask, names)
+        session, names = self.app.session, () if wish.codebook is None else tuple(wish.codebook.names)
+        return ("semantic", session.model.sha256, session.population.key, wish, names)
 
-    def work(self, wish: SemanticWish, progress: Any) -> Generator[None, None, Any]:
+    def work(self, wish: Ask, progress: Any) -> Generator[None, None, Any]:
         """Evaluate, on the worker."""
         model, samples = self.app.session.model, self.app.session.population.samples
-        method = registry.plain(wish.ask.method)
-        known = known_parts(samples) if wish.known else None
-        return (yield from evaluate(model, samples, known, method, method.ready(model, wish.ask), progress))
+        method, known = registry.plain(wish.method), known_parts(samples)
+        return (yield from evaluate(model, samples, known, method, method.ready(model, wish), progress))
 
     def take(self, answer: Any) -> None:
         """Show what was found."""
@@ -130,10 +114,12 @@ class SemanticPanel(Job):
         )
 
 
-def known_parts(samples: xr.Dataset) -> tuple[np.ndarray, list[str]]:
-    """Known parts of the images that are evaluated ``[n, y, x]``, and their names."""
+def known_parts(samples: xr.Dataset) -> tuple[np.ndarray, list[str]] | None:
+    """Known parts of the images that are evaluated ``[n, y, x]``, and their names; None when nothing is known."""
     rows = evaluated(samples.sizes["sample"])
     if "part" in samples:
         part = np.maximum(samples["part"].isel(sample=rows).values.astype(np.int64), 0)
         return part, [str(p) for p in samples.attrs["parts"]]
-    return samples["mask"].isel(sample=rows).values.astype(np.int64), ["background", "object"]
+    if "mask" in samples:
+        return samples["mask"].isel(sample=rows).values.astype(np.int64), ["background", "object"]
+    return None

@@ -14,19 +14,17 @@ import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.engine.clusters.match import match_labels
+from xai_views.engine.perturbation.edits import edited
 from xai_views.samples import digest
-from xai_views.views import Frame, Listing
+from xai_views.views import Frame
 from xai_views.views.wire import as_uint8
 from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
 from xai_views_dashboard.core.numbers import number
-from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK
-from xai_views_dashboard.core.picture_panel import PicturePanel
-from xai_views_dashboard.core.pictures import polygon_mask
+from xai_views_dashboard.core.picture_panel import PicturePanel, side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
 MOST_EDITS = 40
-SIDE = 230
 KINDS = {"blur": "blur", "erase": "erase (mean colour)", "paste": "paste from the clicked place"}
 COLUMNS = [
     {"key": "class", "title": "class"},
@@ -49,17 +47,16 @@ class Answer:
 
 
 class TouchPanel(PicturePanel):
-    """The sample as it is and as it was edited, side by side on one scale.
-
-    Parameters
-    ----------
-    app : ActivationsApp
-        Gives session, state and canvas; its brushed region is what is edited.
-    """
+    """The sample as it is and as it was edited, side by side on one scale; what is brushed on a photo is edited."""
 
     title = "Touch it"
     question = "what-if"
     watched = ("sample", ASK, "touched")
+    words = (
+        "Brush a region on the photo (Shift and drag, or the lasso), choose what happens to it, and apply. The network is asked "
+        "anew with the edited image; an edit may also create what was not there, such as edges."
+    )
+    table, columns = "The answer before and after the edits", COLUMNS
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
@@ -69,8 +66,7 @@ class TouchPanel(PicturePanel):
         self.go = pmui.Button(label="Apply to the brushed region", variant="outlined", size="small")
         self.undo = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
         self.clear = pmui.Button(label="Start again", variant="outlined", size="small", disabled=True)
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="The answer before and after the edits", columns=COLUMNS)
+        self.said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.go.on_click(lambda _: self.apply())
         self.undo.on_click(lambda _: self._keep(app.state.touched[:-1]))
         self.clear.on_click(lambda _: self._keep([]))
@@ -89,9 +85,7 @@ class TouchPanel(PicturePanel):
         """Why there is nothing to edit, in one sentence; "" when there is."""
         state = self.app.state
         if len(state.region) < 3:
-            return (
-                "No region is brushed: hold Shift and drag on the photo, or choose the lasso in the toolbar."
-            )
+            return "No region is brushed: hold Shift and drag on the photo, or take the lasso of the toolbar."
         if len(state.touched) >= MOST_EDITS:
             return f"This image already has {MOST_EDITS} edits; undo some or start again."
         if self.kind.value == "paste" and len(at) != 2:
@@ -104,14 +98,17 @@ class TouchPanel(PicturePanel):
 
     def layout(self) -> dict:
         """Before above, after below."""
-        tiles: dict[str, Any] = {}
+        made: dict[str, Any] = {"tiles": {}, "groups": {}}
         for row, words in (("before", "As it is"), ("after", "Edited")):
-            about = {"group": row, "size": SIDE, "link": "touch"}
-            tiles[f"{row}-photo"] = {**about, "label": words, "layers": []}
-            for layer, title in ((SEGMENT, "clusters"), ("contribution", "contribution")):
-                label = f"{words}: {title}"
-                tiles[f"{row}-{layer}"] = {**about, "label": label, "photo": f"{row}-photo"}
-        return {"tiles": tiles, "groups": {"before": {"title": ""}, "after": {"title": ""}}}
+            labels = {
+                f"{row}-photo": words,
+                f"{row}-{SEGMENT}": f"{words}: clusters",
+                f"{row}-contribution": f"{words}: contribution",
+            }
+            for key, value in side_by_side(labels, 230, row, link="touch", photo=f"{row}-photo").items():
+                made[key] |= value
+            made["tiles"][f"{row}-photo"]["layers"] = []
+        return made
 
     def wish(self) -> Wish:
         """The ask and the edits."""
@@ -122,7 +119,9 @@ class TouchPanel(PicturePanel):
         """Explain both pictures for one class; the edited one is a sample like any other."""
         session = self.app.session
         before = await session.explain(sample, wish.ask, priority=1)
-        image = await asyncio.to_thread(lambda: edited(session.image(sample), wish.drawn["touched"]))
+        image = await asyncio.to_thread(
+            lambda: edited(as_uint8(session.image(sample)), wish.drawn["touched"])
+        )
         target = int(before["target_class"].values[0, 0])
         ask = wish.ask.replace(targets=(target,))
         after = await asyncio.wrap_future(
@@ -169,57 +168,9 @@ class TouchPanel(PicturePanel):
         one, two = (float(r["logit"].values[0, target]) for r in (before, after))
         said = f"{edits} edit{'' if edits == 1 else 's'}: " if edits else "Nothing is edited yet. "
         said += f"The logit of {names[target]} is {number(one)} before and {number(two)} after."
-        self.words.object = f"<p>{escape(said)}</p>"
+        self.said.object = f"<p>{escape(said)}</p>"
 
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Brush a region on the photo (Shift and drag, or the lasso), choose what happens to it, and apply. The network "
-                "is asked anew with the edited image; an edit may also create what was not there, such as edges."
-            ),
-            pn.FlexBox(
-                self.kind, self.go, self.undo, self.clear, align_items="center", gap="8px", margin=(4, 16)
-            ),
-            self.words,
-            self.canvas,
-            self.listing,
-            sizing_mode="stretch_width",
-        )
-
-
-def edited(image: np.ndarray, edits: list[dict]) -> np.ndarray:
-    """Apply edits to an image ``[H, W, C]``, one after another.
-
-    Parameters
-    ----------
-    image : ndarray
-        ``[H, W, C]``.
-    edits : list of dict
-        ``{"kind": "blur" | "erase" | "paste", "region": [[x, y], ...], "at": [x, y]}``; a paste copies the surroundings of
-        ``at``, its centre going to the centre of the region.
-
-    Returns
-    -------
-    ndarray
-        ``[H, W, C]`` uint8.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    out = as_uint8(image).copy()
-    height, width = out.shape[:2]
-    for edit in edits:
-        inside = polygon_mask(edit["region"], (height, width))
-        if not inside.any():
-            continue
-        if edit["kind"] == "blur":
-            sigma = 0.06 * max(height, width)
-            out[inside] = gaussian_filter(out.astype(float), (sigma, sigma, 0))[inside].round()
-        elif edit["kind"] == "erase":
-            rest = out[~inside] if not inside.all() else out.reshape(-1, out.shape[2])
-            out[inside] = rest.mean(0).round()
-        else:
-            y, x = np.nonzero(inside)
-            dy, dx = int(edit["at"][1] - y.mean()), int(edit["at"][0] - x.mean())
-            source = out.copy()
-            out[y, x] = source[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
-    return out
+    def above(self) -> list[Any]:
+        """What may be done, and what came of it."""
+        buttons = (self.kind, self.go, self.undo, self.clear)
+        return [pn.FlexBox(*buttons, align_items="center", gap="8px", margin=(4, 16)), self.said]

@@ -317,7 +317,7 @@ class App(pn.viewable.Viewer):
             return self.ipywidget()._repr_mimebundle_(include=include, exclude=exclude)
         return super()._repr_mimebundle_(include, exclude)
 
-    def servable(self, title: str = "", **params: Any) -> Self:
+    def servable(self, title: str = "", **params: Any) -> Self:  # type: ignore[override]  # of a whole page
         """Put the app into the page that is being served, with its state in the address."""
         location = pn.state.location
         if location is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import panel as pn
 
-from xai_views.views import Canvas, Frame
+from xai_views.views import Canvas, Frame, Listing
+from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.core.wishes import Wish, Wishes
@@ -27,13 +29,26 @@ class PicturePanel(Panel):
     ----------
     app : App
         Gives session, state and canvas.
+
+    Attributes
+    ----------
+    words : str
+        Above the pictures: what they show and what they do not.
+    table, columns : str, sequence of mapping
+        Name and columns of the table under the pictures, if there is one: ``draw`` returns its rows.
+    beneath : str
+        Under the table.
     """
 
     watched: ClassVar[tuple[str, ...]] = ("sample", ASK)
-    label: ClassVar[str] = "Pictures"
+    words: ClassVar[str] = ""
+    table: ClassVar[str] = ""
+    columns: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    beneath: ClassVar[str] = ""
 
     def __init__(self, app: Any) -> None:
         self.wishes = Wishes()
+        self.listing = Listing(label=self.table, columns=list(self.columns)) if self.columns else None
         super().__init__(app)
         wish = self.wish()
         self._last = (self._sample(), wish.context)
@@ -117,8 +132,42 @@ class PicturePanel(Panel):
     def selected(self, message: Any) -> None:
         """Take a click on a picture."""
 
+    def write(self, answer: Any) -> None:
+        """Write what stands beside the pictures: the rows of the table, if there is one."""
+        if self.listing is not None:
+            self.listing.rows = answer
+
+    def above(self) -> list[Any]:
+        """What stands between the words and the pictures."""
+        return []
+
     def __panel__(self) -> Any:
-        return pn.Column(self.canvas, sizing_mode="stretch_width")
+        table = [self.listing] if self.listing is not None else []
+        words, beneath = ([caption(text)] if text else [] for text in (self.words, self.beneath))
+        return pn.Column(*words, *self.above(), self.canvas, *table, *beneath, sizing_mode="stretch_width")
+
+
+def side_by_side(
+    labels: Mapping[str, str], size: int, group: str = "pictures", title: str = "", **about: Any
+) -> dict[str, Any]:
+    """Return a layout of tiles in a row, which move together.
+
+    Parameters
+    ----------
+    labels : mapping
+        What is written over each tile, by its name.
+    size : int
+        Their width in pixels.
+    group, title : str
+        Name of the row, and what is written over it.
+    **about
+        Said of every tile, such as the ``photo`` that it shows.
+    """
+    tiles = {
+        name: {"group": group, "size": size, "link": group, **about, "label": label}
+        for name, label in labels.items()
+    }
+    return {"tiles": tiles, "groups": {group: {"title": title}}}
 
 
 async def read(session: Any, sample: int) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures as the pages of the apps show them outside of the canvas, and regions drawn on them."""
+"""Pictures as the pages of the apps show them outside of the canvas."""
 
 from __future__ import annotations
 
@@ -46,11 +46,3 @@ def png(image: np.ndarray) -> str:
     out = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def polygon_mask(polygon: list, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels ``[y, x]`` whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
-    from skimage.draw import polygon2mask
-
-    # Pixel (i, j) has its centre at (j + 0.5, i + 0.5) in the polygon's coordinates.
-    return polygon2mask(shape, np.asarray(polygon, float)[:, ::-1] - 0.5)

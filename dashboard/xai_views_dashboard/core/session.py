@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +16,7 @@ import xarray as xr
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.errors import SamplesError
-from xai_views.kernel import get_kernel
+from xai_views.kernel import Same, Shared, get_kernel
 from xai_views.methods import explain
 from xai_views.samples import digest, inputs, labelled_for
 from xai_views_dashboard.core.wishes import Wish
@@ -30,19 +27,9 @@ MOST_SETS = 16
 _sessions = itertools.count()
 _sets = itertools.count()
 _runs = itertools.count()
-_lock = threading.Lock()
 
 
-@dataclass
-class Held:
-    """What visitors share, once it is made."""
-
-    samples: xr.Dataset  # held, so that no other Dataset gets its id
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    made: list = field(default_factory=list)
-
-
-_shared: OrderedDict[Hashable, Held] = OrderedDict()
+_shared = Shared(MOST_SETS)
 
 
 def once(samples: xr.Dataset, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
@@ -55,18 +42,9 @@ def once(samples: xr.Dataset, key: tuple[Hashable, ...], make: Callable[[], Any]
     key : tuple
         What else it depends on.
     make : callable
-        Makes it for the first of them.
+        Makes it for the first of them; those who look at others do not wait.
     """
-    whole = (id(samples), *key)
-    with _lock:
-        held = _shared.setdefault(whole, Held(samples))
-        _shared.move_to_end(whole)
-        while len(_shared) > MOST_SETS:
-            _shared.popitem(last=False)
-    with held.lock:  # its own: large sets take their time, and those who look at others do not wait
-        if not held.made:
-            held.made.append(make())
-        return held.made[0]
+    return _shared.get((Same(samples), *key), make)
 
 
 class SampleSet:

@@ -186,7 +186,7 @@ class AppState(param.Parameterized):
 
 
 @cache
-def _derived(kind: type[AppState], methods: tuple[type[Method], ...]) -> type[AppState]:
+def _derived(kind: Any, methods: tuple[type[Method], ...]) -> Any:
     declared: dict[str, Any] = {}
     for method in methods:
         for name in method.declared():

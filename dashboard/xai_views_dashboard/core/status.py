@@ -37,7 +37,8 @@ class StatusLine(pn.viewable.Viewer):
 
         stop = kernel.subscribe(changed)
         if pn.state.curdoc is not None:
-            pn.state.on_session_destroyed(lambda _: (stop(), self._end()))
+            pn.state.on_session_destroyed(lambda _: stop())
+            pn.state.on_session_destroyed(lambda _: self._end())
 
     def _soon(self) -> None:
         try:

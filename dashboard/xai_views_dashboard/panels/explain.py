@@ -57,6 +57,8 @@ class ExplainPanel(Job):
 
     def __init__(self, app: Any) -> None:
         self.choice = pmui.Select(label="Method", options=[], width=280, size="small")
+        # The choice stands here once its options are known: what changes while a tab opens is lost.
+        self.offer = pn.Column()
         self.settings = pn.FlexBox(gap="8px", margin=(0, 8), align_items="center")
         self.about = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16))
         self.others = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
@@ -91,6 +93,7 @@ class ExplainPanel(Job):
         if self.choice.options != fitting:
             self.choice.options = fitting
             self.choice.value = next(iter(fitting.values()), None)
+            self.offer.objects = [self.choice]
             if self.method is None and self.choice.value is not None:
                 self.choose(self.choice.value)
         closed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons.values() if reason)
@@ -207,7 +210,7 @@ class ExplainPanel(Job):
                 "what it is: signed maps around a neutral zero, regions, figures. Maps of different methods answer different "
                 "questions."
             ),
-            self.choice,
+            self.offer,
             self.buttons(),
             self.about,
             self.settings,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import panel as pn
 
 from xai_views import apps
+from xai_views.contract import registry
+from xai_views.views import patches
 from xai_views_dashboard.shell.opening import Shelf
-from xai_views_dashboard.shell.serving import guarded, patch
+from xai_views_dashboard.shell.serving import guarded, headers
 
 
 def alone(name: str) -> None:
@@ -15,14 +17,15 @@ def alone(name: str) -> None:
     Parameters
     ----------
     name : str
-        As in :func:`xai_views.apps.installed`; it decides which model opens when the address names none.
+        As in :func:`xai_views.contract.registry.entries`; it decides which model opens when the address names none.
     """
 
     def make() -> None:
         model, samples = Shelf().asked(pn.state.session_args or {}, name)
         key = f"xai-views-{model}-{samples}"
         opened = pn.state.as_cached(key, lambda: apps.opened(model, samples or None))
-        apps.load(name)(*opened).servable()
+        registry.load("apps", name)(*opened).servable()
 
-    patch()
+    patches.default_headers(headers)
+    patches.no_delay()
     guarded(make)()

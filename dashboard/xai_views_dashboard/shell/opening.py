@@ -14,6 +14,7 @@ from typing import Any
 import panel as pn
 
 from xai_views import apps, catalogue
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError, nearest
 
 logger = logging.getLogger("xai_views.dashboard")
@@ -125,13 +126,13 @@ def app_of(model: str) -> str:
         method = str(catalogue.card(catalogue.models()[model]).get("method") or "")
     except (XaiViewsError, OSError, KeyError):
         return ""
-    return apps.OF_METHOD.get(method, method)
+    return apps.of_method(method)
 
 
 def _import_apps() -> None:
-    for name in apps.installed():
+    for name in registry.entries("apps"):
         try:
-            apps.load(name)
+            registry.load("apps", name)
         except XaiViewsError as error:
             logger.error("%s", error)  # noqa: TRY400 - the sentence names the cause
         except Exception:
@@ -154,7 +155,7 @@ def app_page(name: str, shelf: Shelf) -> Any:
     Parameters
     ----------
     name : str
-        As in :func:`xai_views.apps.installed`.
+        As in :func:`xai_views.contract.registry.entries`.
     shelf : Shelf
         What may be opened.
     """
@@ -164,7 +165,7 @@ def app_page(name: str, shelf: Shelf) -> Any:
         future = shelf.open(model, samples)
         if not future.done():
             return waiting(model)
-        app = apps.load(name)(*future.result())
+        app = registry.load("apps", name)(*future.result())
         app.servable()
         return None
 

@@ -25,6 +25,7 @@ from bokeh.server.util import create_hosts_allowlist
 from panel.io.server import get_server
 
 from xai_views import apps as installed_apps
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.views import patches
 from xai_views_dashboard.core import method_pages
@@ -141,12 +142,13 @@ def _render(view: Any) -> None:
     if view is None:
         return
     meta = getattr(view, "meta", None)
-    pn.panel(view).server_doc(title=getattr(meta, "title", None) or NAME, location=True)
+    whole: Any = pn.panel(view)
+    whole.server_doc(title=getattr(meta, "title", None) or NAME, location=True)
 
 
 def pages(shelf: Shelf) -> dict[str, Callable[[], Any]]:
     """Return the page functions of all installed apps, and of the methods' pages, by route."""
-    return {f"/{name}": app_page(name, shelf) for name in installed_apps.installed()} | method_pages.routes()
+    return {f"/{name}": app_page(name, shelf) for name in registry.entries("apps")} | method_pages.routes()
 
 
 def serve(
@@ -206,14 +208,16 @@ def serve(
     pn.config.exception_handler = report
     check_port(address, port)
     origins = list(origins)
+    shown: dict[str, Any] = {route: guarded(make) for route, make in routes.items()}
+    passwords_known: Any = known  # Panel takes them as a mapping too
     server = get_server(
-        {route: guarded(make) for route, make in routes.items()},
+        shown,
         port=port,
         address=address,
         websocket_origin=reachable(address, port, origins),
         title=dict.fromkeys(routes, NAME),
         liveness=True,
-        basic_auth=known,
+        basic_auth=passwords_known,
         login_template=str(LOGIN) if known else None,  # Panel's own asks its CDN for a logo
         cookie_secret=secrets.token_hex(32) if known else None,
         websocket_max_message_size=MOST_MESSAGE,
@@ -351,7 +355,7 @@ def loopback(host: str) -> bool:
         found = socket.getaddrinfo(host, None) if host else []
     except (OSError, UnicodeError):
         found = []
-    return bool(found) and all(ipaddress.ip_address(a[4][0].split("%")[0]).is_loopback for a in found)
+    return bool(found) and all(ipaddress.ip_address(str(a[4][0]).split("%")[0]).is_loopback for a in found)
 
 
 def exposed(address: str, origins: Iterable[str] = ()) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import panel as pn
 
 from xai_views import apps, catalogue
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import NAME, page
 from xai_views_dashboard.shell.opening import Shelf
@@ -68,7 +69,7 @@ def start_page(shelf: Shelf | None = None) -> Any:
         _section("models", "Models", [*(_own_card(n) for n in own), *_model_cards(models, cards, folders)])
         or _empty("Models", "No model is shipped here yet."),
         _section("samples", "Samples", [_samples_card(names, cards, folders) for names in families.values()]),
-        _section("apps", "Apps", [_app_card(name, shelf.first(name)) for name in apps.installed()]),
+        _section("apps", "Apps", [_app_card(name, shelf.first(name)) for name in registry.entries("apps")]),
         _own_model(),
     ]
     html = pn.pane.HTML("".join(parts), stylesheets=[CSS], sizing_mode="stretch_width", margin=0)
@@ -138,15 +139,17 @@ def _also(model: str, method: str) -> list[tuple[str, str]]:
     if method == "ecg_clusters":  # a network of signals
         return []
     fit = [
-        a for a in apps.installed() if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
+        a
+        for a in registry.entries("apps")
+        if a != main and a not in set(OWN_APPS.values()) - {OWN_APPS.get(method)}
     ]
     return [(f"Open in {APPS.get(a, a).partition(':')[0]}", f"{quote(a)}?model={quote(model)}") for a in fit]
 
 
 def _app(method: str) -> str:
     """Return the app that belongs to a method; the first installed one when none does."""
-    installed = apps.installed()
-    app = apps.OF_METHOD.get(method, method)
+    installed = registry.entries("apps")
+    app = apps.of_method(method)
     return app if app in installed else next(iter(installed), "")
 
 
@@ -235,7 +238,7 @@ def _size(name: str, card: Mapping) -> str:
 
 def _app_card(name: str, model: str) -> str:
     address = f"{quote(name)}?model={quote(model)}" if model else quote(name)
-    return _article(APPS.get(name, name), address, note=apps.describe(name), picture=None)
+    return _article(APPS.get(name, name), address, note=registry.described("apps", name), picture=None)
 
 
 def _address(model: str, method: str) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 import panel as pn
 import xarray as xr
 
+from xai_views.engine.perturbation.edits import polygon_mask
 from xai_views.methods.sic.ledger import class_sums, region_entries
 from xai_views.methods.sic.population import typical_of
 from xai_views.views import Listing
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
-from xai_views_dashboard.core.pictures import polygon_mask
 from xai_views_dashboard.sic.frame import support_name
 
 HOW_TO_BRUSH = "Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the toolbar."

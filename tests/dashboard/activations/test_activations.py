@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from xai_views import apps
+from xai_views.engine.perturbation.edits import edited
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import Kernel, get_kernel, set_kernel
 from xai_views.methods import explain
@@ -25,7 +26,7 @@ from xai_views_dashboard.activations.frame import parts_of
 from xai_views_dashboard.activations.layers import LayerPanel
 from xai_views_dashboard.activations.norms import NormsPanel
 from xai_views_dashboard.activations.saliency import SaliencyPanel
-from xai_views_dashboard.activations.touch import TouchPanel, edited
+from xai_views_dashboard.activations.touch import TouchPanel
 from xai_views_dashboard.core.picture_panel import PicturePanel
 
 State = ActivationsApp.state_kind()
@@ -54,10 +55,11 @@ def panel_of(app, kind):
 
 async def asked(panel) -> None:
     """Bring a panel into view, until it has asked for what the state says."""
-    before = panel.canvas.context
+    told = asyncio.Event()
+    watcher = panel.canvas.param.watch(lambda *_: told.set(), "context")
     panel.active = True
-    while panel.canvas.context == before:
-        await asyncio.sleep(0.01)
+    await told.wait()
+    panel.canvas.param.unwatch(watcher)
     panel.active = False
 
 

@@ -12,7 +12,8 @@ from xai_views.errors import XaiViewsError
 from xai_views.kernel import Kernel, set_kernel
 from xai_views.views import decode, roles
 from xai_views_dashboard.core.app import App
-from xai_views_dashboard.core.panel import Closed, Panel
+from xai_views_dashboard.core.job import Job
+from xai_views_dashboard.core.panel import ASK, Closed, Panel
 from xai_views_dashboard.core.session import Session
 from xai_views_dashboard.core.state import AppState
 
@@ -210,3 +211,53 @@ def test_a_new_edit_forgets_what_was_taken_back():
     assert not state.can_redo
     assert not state.redo()
     assert state.k == 2
+
+
+class Late(Job):
+    """Asks for something before its work starts."""
+
+    def __init__(self, app):
+        self.gate, self.taken = asyncio.Event(), []
+        super().__init__(app)
+
+    async def submit(self, wish, told):
+        await self.gate.wait()
+        return await super().submit(wish, told)
+
+    def work(self, wish, progress):
+        yield
+        return "done"
+
+    def take(self, answer):
+        self.taken.append(answer)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_work_can_be_stopped_while_it_is_made_ready(app, stopped):
+    job = Late(app)
+    run = asyncio.create_task(job.run())
+    await asyncio.sleep(0)
+    if stopped:
+        job.cancel()
+    job.gate.set()
+    await run
+    assert job.taken == ([] if stopped else ["done"])
+    assert not job.go.disabled
+    assert (job.stopped in job.words.object) == stopped
+
+
+class Whole(Counting):
+    """Depends on all that is asked of the main method."""
+
+    watched = (ASK,)
+
+
+async def test_a_panel_may_watch_all_that_is_asked(app):
+    panel = Whole(app)
+    panel.active = True
+    await asyncio.sleep(0)
+    assert panel.asked == 1
+    for change in ({"masks": 80}, {"generator": "relax"}, {"sample": 1}, {"tab": 1}):
+        app.state.param.update(**change)
+        await asyncio.sleep(0)
+    assert panel.asked == 3, "neither the sample nor the tab is asked of the method"

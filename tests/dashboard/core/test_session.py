@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from xai_views import XaiViewsError, open_model, open_samples
+from xai_views.kernel import Shared
 from xai_views_dashboard.activations.session import ActivationsSession
 from xai_views_dashboard.core import session
 from xai_views_dashboard.ecg.session import EcgSession
@@ -36,8 +37,7 @@ def test_another_selection_of_the_same_set_is_another_set(kind, name, samples):
 
 
 def test_the_last_ones_are_kept_and_ids_that_come_again_do_no_harm(monkeypatch):
-    monkeypatch.setattr(session, "MOST_SETS", 2)
-    monkeypatch.setattr(session, "_shared", type(session._shared)())
+    monkeypatch.setattr(session, "_shared", Shared(2))
     whole, made = open_samples("digits/test"), []
 
     def ask(ds):
@@ -50,7 +50,7 @@ def test_the_last_ones_are_kept_and_ids_that_come_again_do_no_harm(monkeypatch):
         ds = whole.isel(sample=[i])
         assert ask(ds) == ds["name"].values[0]
         del ds
-        gc.collect()
+        gc.collect(1)
     assert len(session._shared) == 2
 
 

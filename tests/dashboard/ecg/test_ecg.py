@@ -162,7 +162,7 @@ def test_what_is_drawn_is_what_the_network_saw(app):
 
 
 def test_edits_are_in_seconds_also_for_a_model_that_counts_in_steps(opened):
-    model = replace(opened[0], rate=None, folder=None, name="no rate")
+    model = replace(opened[0], rate=None, path=None, name="no rate")
     app = EcgApp(model, opened[1].isel(sample=slice(2, 10)))
     edits = [*EDITS[:2], EDITS[2] | {"record": app.session.names[3]}]
     with_rate = EcgApp(*opened).session

@@ -293,3 +293,24 @@ def test_what_lies_in_what_is_counted_both_ways(rng):
     assert not measures.held(labels, np.where(truth == 1, 2, truth), 6)[:, 1].any(), (
         "a part that is not there"
     )
+
+
+def test_figures_of_norms_stand_beside_those_of_the_partition(rng):
+    labels, norm = patchy(rng), rng.exponential(size=(14, 17))
+    found = measures.norm_figures(norm, labels)
+    assert found["mean"] == pytest.approx(norm.mean())
+    assert found["ratio"] == pytest.approx(norm.max() / np.median(norm))
+    assert found["largest"] == norm.max()
+    assert found["outliers"] == measures.outliers_in_one(norm, labels)
+    assert {k: found[k] for k in ("pieces", "scattered", "coherence")} == measures.fragmentation(labels)
+    assert measures.norm_figures(np.zeros((2, 2)), np.zeros((2, 2), int))["ratio"] == 0
+
+
+def test_a_partition_beside_another(rng):
+    labels, reference = patchy(rng), patchy(rng)
+    found = measures.compared(labels, reference, reference == 1)
+    assert found["ari"] == measures.ari(reference, labels)
+    assert found["truth"] == measures.best_overlap(labels, reference == 1)[1]
+    assert found["effective"] == measures.effective_number(np.bincount(labels.ravel()))
+    assert measures.compared(labels, labels)["ari"] == 1
+    assert measures.compared(labels, labels)["truth"] is None

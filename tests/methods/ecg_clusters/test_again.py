@@ -132,7 +132,7 @@ def test_the_models_own_codebook_is_named_by_its_checksum_and_no_other_is_taken(
     assert json.loads(given.attrs["parameters"])["codebook_key"] == ""
     for name in result.data_vars:
         np.testing.assert_array_equal(given[name], result[name], err_msg=name)
-    moved = replace(model, folder=tmp_path)
+    moved = replace(model, path=tmp_path)
     with pytest.raises(MethodError, match="no codebook ships with"):
         explain(moved, samples, "ecg_clusters", **parameters)
     own.save(tmp_path / "clusters")

@@ -300,7 +300,7 @@ def test_the_clusters_in_the_folder_of_a_model_are_found_and_others_are_not(tmp_
     assert shipped(model) is found, "read once"
     assert shipped(open_model("ecg-sic")).key != found.key
     assert shipped(local()) is None
-    copy = replace(model, folder=tmp_path)
+    copy = replace(model, path=tmp_path)
     assert shipped(copy) is None
     named = replace(found, book=found.book.named(["baseline"]))
     named.save(tmp_path / "clusters")

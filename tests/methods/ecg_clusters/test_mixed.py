@@ -33,6 +33,7 @@ def test_silencing_puts_lines_in_place_of_the_truth_only(bench):
     np.testing.assert_allclose(np.diff(gone[0, 100:150], 2), 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_network_sees_both_findings_but_silencing_seldom_uncovers_the_other(bench):
     pytest.importorskip("deepfakeecg")
     measured = bench.measure(open_model("ecg-resnet"), open_samples("ecg/mixed"))

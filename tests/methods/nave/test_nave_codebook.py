@@ -12,7 +12,7 @@ from xai_views.engine.clusters.measures import ari, purity
 from xai_views.errors import MethodError
 from xai_views.methods import explain, get
 from xai_views.methods.nave import fitting as nave_codebook
-from xai_views.methods.nave.fitting import CHUNK, CROPS, fit
+from xai_views.methods.nave.fitting import CHUNK, CROPS, Fitted, fit
 from xai_views.methods.nave.method import NaveMethod
 from xai_views.models.heads import find_head
 from xai_views.models.taps import capture
@@ -209,6 +209,16 @@ def test_without_a_number_there_are_eight_clusters_at_most(birds):
     noise = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3)).astype(np.uint8)
     noise = dataset(noise, np.full(3, -1), classes=[f"class {c}" for c in range(CLASSES)])
     assert fitted(planted(), noise, ASK.replace(k=0)).book.k == 8
+
+
+def test_shares_and_classes_of_clusters_are_counted_from_the_images():
+    share = np.array([[0.5, 0.5, 0], [1, 0, 0], [0.25, 0.75, 0]])
+    found = Fitted(None, np.array([0, 2, 3]), share, [[]] * 3, None)
+    assert found.share.tolist() == [1.75 / 3, 1.25 / 3, 0]
+    assert found.shown.tolist() == [3, 2, 0]
+    label = np.array([1, 0, -1, 0])  # the second image that was used has no label
+    np.testing.assert_allclose(found.by_class(label, 2), [[1 / 3, 2 / 3], [0.6, 0.4], [0, 0]])
+    assert not found.by_class(np.full(4, -1), 2).any()
 
 
 def test_no_image_is_one_sentence(birds):

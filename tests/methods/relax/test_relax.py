@@ -451,6 +451,8 @@ def test_records_can_be_asked():
     ds, _, _ = explained(model, samples["signal"].values, masks=60)
     assert ds[0]["attribution"].shape == (1, 12, 4096)
     assert tuple(ds[0]["lead"].values) == model.leads
+    np.testing.assert_allclose(ds[0]["time"].values[:2], [0, 1 / model.rate])
+    assert ds[0]["time"].attrs["units"] == "s"
     assert float(ds[0]["attribution"].std()) > 0
 
 

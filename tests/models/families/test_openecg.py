@@ -117,7 +117,7 @@ def test_unknown_head_is_one_sentence():
 
 def test_absent_package_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "openecg", None)
-    with pytest.raises(ModelError, match=r"xai-views\[ecg\]") as e:
+    with pytest.raises(ModelError, match=r"xai-views\[ecg-demo\]") as e:
         xv.open_model("openecg-rhythm")
     assert "\n" not in str(e.value)
 

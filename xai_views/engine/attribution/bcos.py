@@ -26,7 +26,7 @@ def pull_back(
     function: Callable[[torch.Tensor], torch.Tensor],
     x: torch.Tensor,
     vectors: Callable[[torch.Tensor], torch.Tensor],
-    keep: Callable[[int, torch.Tensor], torch.Tensor] = lambda _, weights: weights,
+    keep: Callable[[int, torch.Tensor], Any] = lambda _, weights: weights,
 ) -> tuple[torch.Tensor, list]:
     """Dynamic linear weights of targets ``vectors . function(x)``, for a batch, with one forward pass.
 

@@ -75,7 +75,7 @@ def control(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
     images = np.asarray(images)
     h, w = images.shape[1:3]
     if name == "random":
-        seeds = [[seed, zlib.crc32(np.ascontiguousarray(image))] for image in images]
+        seeds = [[seed, zlib.crc32(np.ascontiguousarray(image).data)] for image in images]
         return np.stack([np.random.default_rng(s).random((h, w)) for s in seeds])
     if name == "edges":
         from scipy.ndimage import sobel
@@ -286,7 +286,7 @@ def saliency_steps(
         if name not in STEPS:
             yield Progress(start, len(images), _known(out, start, ()))
         if name == "sic":
-            out[part] = class_maps(model, images[part], targets[part])
+            out[part] = class_maps(model, images[part], targets[part].tolist())
             continue
         with exact(model.device):
             x = model.tensor(images[part])

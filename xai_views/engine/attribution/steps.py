@@ -86,7 +86,7 @@ def relayed(
 
 
 def occlusion_windows(
-    shape: tuple[int, int], window: tuple[int, int] | None = None, stride: tuple[int, int] | None = None
+    shape: tuple[int, ...], window: tuple[int, int] | None = None, stride: tuple[int, int] | None = None
 ) -> list[tuple[slice, slice]]:
     """Windows ``(rows, columns)`` that cover an image, as captum has them: those at the far borders are cut off there.
 
@@ -102,16 +102,16 @@ def occlusion_windows(
     MethodError
         When windows do not fit into the image, or leave gaps.
     """
-    window = tuple(window or (-(-side // 8) for side in shape))
-    stride = tuple(stride or (-(-side // 2) for side in window))
-    if any(not 1 <= t <= w <= side for t, w, side in zip(stride, window, shape, strict=True)):
+    sides = tuple(window or (-(-side // 8) for side in shape))
+    steps = tuple(stride or (-(-side // 2) for side in sides))
+    if any(not 1 <= t <= w <= side for t, w, side in zip(steps, sides, shape, strict=True)):
         raise MethodError(
-            f"occlusion of {shape[0]}x{shape[1]} pixels got windows of {list(window)} and strides of {list(stride)}; windows "
+            f"occlusion of {shape[0]}x{shape[1]} pixels got windows of {list(sides)} and strides of {list(steps)}; windows "
             "have to fit into the image and strides into windows."
         )
     rows, columns = (
         [slice(at, min(at + w, side)) for at in range(0, math.ceil((side - w) / t) * t + 1, t)]
-        for side, w, t in zip(shape, window, stride, strict=True)
+        for side, w, t in zip(shape, sides, steps, strict=True)
     )
     return [(y, x) for y in rows for x in columns]
 

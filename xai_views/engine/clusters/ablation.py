@@ -62,7 +62,7 @@ def ablate(
     others = [c for c in range(k) if c not in set(clusters)]
     left = membership[:, others].sum(1, keepdim=True)
     rest = (last * left).sum(axes) / left.sum(axes).clamp_min(_TINY)
-    value = mean.to(last)[None] if fill == "data" else rest
+    value = mean.to(last)[None] if fill == "data" and mean is not None else rest
     return last * stays + value.reshape(*value.shape, *[1] * len(axes)) * (1 - stays)
 
 
@@ -172,7 +172,7 @@ def _game(
     parts = torch.einsum("qp,kp->kq", head.parts(a[None])[0].flatten(1), m.flatten(1))
     if fill == "zero":
         return lambda present: present.to(parts) @ parts
-    if fill == "data":
+    if fill == "data" and mean is not None:
         alone = _spread(head, m, mean.to(a)[None])[:, 0]
         return lambda present: present.to(parts) @ parts + (1 - present.to(parts)) @ alone
     pairs = _spread(head, m, torch.einsum("cp,kp->kc", a.flatten(1), m.flatten(1))).flatten(0, 1)

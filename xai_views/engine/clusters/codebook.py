@@ -222,7 +222,8 @@ class Codebook:
             tensors["counts"],
             float(about.get("spread", 0.0)),
         )
-        return _checked(book, tensors)
+        _check(book, tensors)
+        return book
 
     def to_json(self) -> dict[str, Any]:
         """Everything that :meth:`from_json` needs, as values that JSON knows."""
@@ -279,8 +280,8 @@ class Codebook:
             raise MethodError(f"the card in {folder.name!r} does not fit {WEIGHTS}; restore both.") from None
 
 
-def _checked(book: Codebook, tensors: Mapping[str, torch.Tensor]) -> Codebook:
-    """The book; ``ValueError`` where its card and tensors do not belong together, as the sha256 is of the tensors alone."""
+def _check(book: Codebook, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ``ValueError`` where its card and tensors do not belong together, as the sha256 is of the tensors alone."""
     layers = {f"layer-{i}" for i in range(len(book.taps))}
     grid, weights = book.grid, book.weights
     known = grid in CHOICES if isinstance(grid, str) else grid and min(grid) >= 1
@@ -297,7 +298,6 @@ def _checked(book: Codebook, tensors: Mapping[str, torch.Tensor]) -> Codebook:
     )
     if not fits:
         raise ValueError
-    return book
 
 
 __all__ = ["CARD", "WEIGHTS", "Codebook", "Sample"]

@@ -54,6 +54,8 @@ def edited_image(image: np.ndarray, labels: torch.Tensor, wanted: Ablation) -> n
 def ablated(last: torch.Tensor, labels: torch.Tensor, ask: Any) -> torch.Tensor:
     """The last activation ``[1, C, *grid]`` with some clusters replaced."""
     wanted, k = Ablation.of(ask), int(labels.max()) + 1
+    if wanted is None:
+        return last
     share = contribution.membership(labels, tuple(last.shape[2:]), k, last)
     mean = None
     if wanted.fill == "data":
@@ -82,8 +84,8 @@ def answer(
         gradient = torch.stack([observation.gradients[c] for c in targets])[None]
         parts = contribution.gradient_contribution(last, gradient, labels, k)
     bias = bias_of(model, head, logit)
-    parts = parts.cpu().numpy().astype(logit.dtype)
-    residual = logit[targets] - bias[targets] - parts[0].sum(1, dtype=np.float64).astype(logit.dtype)
+    phi = parts.cpu().numpy().astype(logit.dtype)
+    residual = logit[targets] - bias[targets] - phi[0].sum(1, dtype=np.float64).astype(logit.dtype)
     ds = xr.Dataset(
         {
             "logit": (("sample", "class"), logit[None]),

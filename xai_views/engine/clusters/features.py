@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 
@@ -70,10 +71,10 @@ class Features:
     ) -> None:
         self.blocks, self.channels, self.grid, self.weights = blocks, channels, grid, weights
         self.n, self.rank = len(blocks[0].values), len(grid)
-        self._shape = (1, *grid) if self.rank == 1 else grid
+        self._shape = _plane(grid)
         self._used = [(float(w), i) for i, w in enumerate(weights) if w > 0]
         # the squared length of every row, [n, g_h, g_w]: the squared weights of the layers that are alive there
-        self._square = sum(w**2 * blocks[i].square for w, i in self._used)
+        self._square = reduce(torch.add, (w**2 * blocks[i].square for w, i in self._used))
 
     @classmethod
     def of(
@@ -121,7 +122,7 @@ class Features:
         if interp not in MODES:
             raise MethodError(f"interpolation {interp!r} is not known; there is {nearest(interp, MODES)}.")
         mode = "bilinear" if len(common) == 1 and interp == "bicubic" else interp
-        shape = (1, *common) if len(common) == 1 else common
+        shape = _plane(common)
         blocks = []
         for i, a in enumerate(activations):
             a = a.detach()
@@ -166,7 +167,7 @@ class Features:
 
     def on(self, grid: tuple[int, ...]) -> Features:
         """The same layers, basis and weights on another grid."""
-        shape = (1, *grid) if self.rank == 1 else grid
+        shape = _plane(grid)
         return Features([b.on(shape) for b in self.blocks], self.channels, tuple(grid), self.weights)
 
     @property
@@ -201,11 +202,8 @@ class Features:
 
     def _scores(self, centroids: Centroids, piece: slice) -> torch.Tensor:
         """Inner products ``[b, K, g_h, g_w]`` of some images with centroids in the internal basis."""
-        out = None
-        for w, i in self._used:
-            part = self.blocks[i].products(w * centroids[i], piece)
-            out = part if out is None else out.add_(part)
-        return out
+        parts = (self.blocks[i].products(w * centroids[i], piece) for w, i in self._used)
+        return reduce(torch.Tensor.add_, parts)
 
     def _pieces(self, k: int) -> list[slice]:
         return self.blocks[0].pieces(k)
@@ -335,7 +333,7 @@ class Features:
                     f"centroids with {m.shape[1]} channels were given for a layer with {c}; use the same taps."
                 )
             m = m.to(b.values)
-            out.append(m if m.shape[1] == inside else m @ b.basis)
+            out.append(m if b.basis is None or m.shape[1] == inside else m @ b.basis)
         return out
 
     # -- what is shown ------------------------------------------------------------------------------------------
@@ -388,6 +386,11 @@ class Features:
         return torch.stack(maps).clamp_(-1, 1).reshape(-1, self.n, *self.grid)
 
 
+def _plane(grid: Sequence[int]) -> tuple[int, int]:
+    """A grid of one or two axes as rows and columns: a signal is one row."""
+    return (1, grid[0]) if len(grid) == 1 else (grid[0], grid[1])
+
+
 def lengths(centroids: Centroids) -> torch.Tensor:
     """Squared lengths ``[K]`` of centroids."""
-    return sum(m.square().sum(1) for m in centroids)
+    return reduce(torch.add, (m.square().sum(1) for m in centroids))

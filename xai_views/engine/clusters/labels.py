@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def resize_labels(labels: Any, shape: tuple[int, int]) -> np.ndarray:
+def resize_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A label map ``[..., h, w]`` at another size, by the nearest cell centre; ids are never mixed."""
     labels = np.asarray(labels)
     h, w = labels.shape[-2:]

@@ -119,13 +119,14 @@ def best_overlap(labels: Any, mask: Any, pieces: bool = False) -> tuple[int, flo
         Its intersection over union; 0 for an empty mask.
     """
     labels, mask = np.asarray(labels), np.asarray(mask, bool)
-    regions, owner = connected(labels) if pieces else (labels.astype(np.int64), None)
+    regions, owner = (
+        connected(labels) if pieces else (labels.astype(np.int64), np.arange(labels.max(initial=0) + 1))
+    )
     k = int(regions.max(initial=0)) + 1
     inside = np.bincount(regions[mask].ravel(), minlength=k)
     union = np.bincount(regions.ravel(), minlength=k) + mask.sum() - inside
     iou = inside / np.maximum(union, 1)
     best = int(iou.argmax())
-    owner = owner if pieces else np.arange(k)
     return int(owner[best]), float(iou[best])
 
 

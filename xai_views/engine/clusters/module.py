@@ -121,7 +121,7 @@ def fit(
             for own in torch.randperm(len(rows), generator=generator).split(batch):
                 x = rows[own.to(rows.device)]
                 gamma = torch.softmax(x @ parameters[0] + parameters[1], 1)
-                loss = sum(terms(x, gamma, parameters[2], 1 + prior * len(x))) / len(x)
+                loss = torch.stack(terms(x, gamma, parameters[2], 1 + prior * len(x))).sum() / len(x)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

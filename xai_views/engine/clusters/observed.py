@@ -74,7 +74,7 @@ class Observed:
 
     logit: np.ndarray
     activations: dict[str, torch.Tensor]
-    size: tuple[int, int]
+    size: tuple[int, ...]
     last: torch.Tensor
     gradients: dict[int, torch.Tensor] = field(default_factory=dict)
     answers: dict[Hashable, np.ndarray] = field(default_factory=dict)

@@ -64,24 +64,24 @@ def observe_taps(
     list of Observed
         The known ones where they have all taps.
     """
-    found = list(known)
+    found = {i: old for i, old in enumerate(known) if old is not None}
     missing = [
         i for i, old in enumerate(known) if old is None or any(p not in old.activations for p in paths)
     ]
     if not missing:
-        return found
+        return list(found.values())
     logit, activations = capture(model, x[missing], list(dict.fromkeys([*paths, head.tap])))
     for row, i in enumerate(missing):
         own = {p: activations[p][row : row + 1].cpu().clone() for p in paths}
         found[i] = Observed(
             logit[row].cpu().numpy().copy(),
             own,
-            tuple(x.shape[2:]),
+            x.shape[2:],
             activations[head.tap][row : row + 1].cpu().clone(),
-            dict(known[i].gradients) if known[i] else {},
-            dict(known[i].answers) if known[i] else {},
+            dict(found[i].gradients) if i in found else {},
+            dict(found[i].answers) if i in found else {},
         )
-    return found
+    return [found[i] for i in range(len(known))]
 
 
 def observe_gradients(

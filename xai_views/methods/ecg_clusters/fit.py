@@ -28,6 +28,7 @@ from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters.observation import signal_cells, signal_length
 from xai_views.methods.ecg_clusters.sequence import INTERPOLATION
 from xai_views.models.heads import Head, find_head
+from xai_views.models.stored import CLUSTERS
 from xai_views.models.taps import capture, default_taps
 from xai_views.samples import digest, inputs
 
@@ -36,7 +37,6 @@ PER_RECORD = 50  # steps that are drawn from each record
 MEMBERS = 5  # bootstrap codebooks
 MOST_RECORDS = 4000  # beyond, records are drawn evenly from the data set
 PLAN, BOOK, STATE = "fit.yaml", "codebook", "chunks"
-CLUSTERS = "clusters"  # folder of a model's own codebook, below that of the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +107,11 @@ class Fitted:
 
 def shipped(model: Any) -> Fitted | None:
     """The clusters in the folder of a model; None when there are none, or they were fitted on other weights."""
-    if model.path is None:
+    place = None if model.path is None else Path(model.path) / CLUSTERS
+    if place is None or not (place / BOOK / CARD).is_file():
         return None
-    cards = sorted((Path(model.path) / CLUSTERS).glob(f"*/{CARD}"))
-    if not (Path(model.path) / CLUSTERS / BOOK / CARD).is_file():
-        return None
-    found = _opened(Path(model.path) / CLUSTERS, tuple((str(c), c.stat().st_mtime_ns) for c in cards))
+    cards = sorted(place.glob(f"*/{CARD}"))
+    found = _opened(place, tuple((str(c), c.stat().st_mtime_ns) for c in cards))
     return found if found.book.model_sha256 == model.sha256 else None
 
 

@@ -50,6 +50,22 @@ class Fitted:
     crops: list[list[tuple[int, int, int, float]]]
     purity: list[tuple[int, float]] | None
 
+    @property
+    def share(self) -> np.ndarray:
+        """``[K]`` share of all positions."""
+        return self.proportion.mean(0)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """``[K]`` number of images that show the cluster."""
+        return (self.proportion > 0).sum(0)
+
+    def by_class(self, label: np.ndarray, classes: int) -> np.ndarray:
+        """``[K, classes]`` how each cluster spreads over the classes of the samples, ``label`` (-1 = unknown); 0 = nowhere."""
+        known = label[self.images] >= 0
+        table = self.proportion[known].T @ np.eye(classes)[label[self.images][known]]
+        return table / np.maximum(table.sum(1, keepdims=True), np.finfo(float).tiny)
+
 
 def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[None, None, Fitted]:
     """Fit a codebook; a generator, so that a worker can serve others between the chunks.

@@ -126,6 +126,7 @@ class NaveMethod(Method):
 
     def covers(self, model: Any, observation: Observed, ask: Ask) -> bool:
         """Whether nothing of the ask needs another pass."""
+        ask = self.ready(model, ask)
         if any(path not in observation.activations for path in ask.taps):
             return False
         if not find_head(model).exact and any(

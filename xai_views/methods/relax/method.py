@@ -186,7 +186,9 @@ class RelaxMethod(Method):
             ds = ds.assign_coords({"class": np.asarray(model.classes, str)})
         if seen.leads:
             names = model.leads if len(model.leads) == seen.leads else range(seen.leads)
-            ds = ds.assign_coords(lead=[str(n) for n in names])
+            time = np.arange(ds.sizes["time"]) / (model.rate or 1.0)
+            units = {"units": "s" if model.rate else "steps"}
+            ds = ds.assign_coords(lead=[str(n) for n in names], time=("time", time, units))
         return ds
 
 

@@ -80,4 +80,4 @@ def explanation_mode(module: nn.Module) -> Iterator[nn.Module]:
                     del _held[m]
                     m.training = held.training
                     if held.detached is not None:
-                        m.detached = held.detached
+                        m.detached = held.detached  # type: ignore[assignment]  # a plain attribute

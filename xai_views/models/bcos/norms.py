@@ -24,6 +24,8 @@ class UncentredBatchNorm2d(Detachable):
         Initial value of the learnt scale.
     """
 
+    running_var: torch.Tensor
+
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5, gain: float = 1.0) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps

@@ -303,7 +303,7 @@ def _described(
         path,
         leads,
         tuple(kept),
-        tuple(float(factors[i]) for i in kept),
+        tuple(float(f) for f in (factors[i] for i in kept) if f is not None),
         tuple(lines[i].checksum if plain else None for i in kept),
         rate,
         steps,

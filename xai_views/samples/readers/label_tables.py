@@ -61,7 +61,9 @@ def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[
     said = _words(text)
     table = _read(text, name)
     table, numbered = _named(table, leads, name)
-    times, counters, columns = [], [], []
+    times: list[tuple] = []
+    counters: list[tuple] = []
+    columns: list[tuple] = []
     for c in table.columns:
         plain, unit = _plain(c)
         kind = times if plain.lower() in TIMES else counters if plain.lower() in COUNTERS else columns
@@ -85,8 +87,8 @@ def _agreed(
     name: str,
 ) -> float:
     """The sampling rate by the comment, by ``rate`` and by the times, which must agree."""
-    stated = said.get("rate", said.get("fs", said.get("sampling rate")))
-    stated = None if stated is None else positive_rate(stated.lower().removesuffix("hz"), f"table {name!r}")
+    words = said.get("rate", said.get("fs", said.get("sampling rate")))
+    stated = None if words is None else positive_rate(words.lower().removesuffix("hz"), f"table {name!r}")
     given = None if rate is None else positive_rate(rate, "rate=")
     measured = _rate(table[times[0][0]], times[0][2], name) if times else None
     # Times are rounded when they are printed; a rate that was written down is not, and comes first.

@@ -72,8 +72,8 @@ def open_npz(
         raise SamplesError(
             f"{title!r} holds {sorted(arrays)[:8]} and needs an array 'signal' [records, leads, steps]."
         )
-    names = arrays.get("leads", arrays.get("lead"))
-    names = leads if names is None else [str(x) for x in np.atleast_1d(names)]
+    stored = arrays.get("leads", arrays.get("lead"))
+    names = leads if stored is None else [str(x) for x in np.atleast_1d(stored)]
     own = arrays.get("rate", arrays.get("fs"))
     if names is None:
         raise SamplesError(

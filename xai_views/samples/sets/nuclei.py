@@ -17,7 +17,7 @@ from PIL import Image
 
 from xai_views.contract.sample_set import SampleFamily
 from xai_views.kinds.image import dataset
-from xai_views.samples.sets.shipped import words_of
+from xai_views.samples.sets.shipped import there, words_of
 from xai_views.samples.sets.writing import package_folder, write_set
 
 CLASSES = ("connective", "inflammatory", "neoplastic")  # types 1, 2, 3 of the source
@@ -156,7 +156,7 @@ class Nuclei(SampleFamily):
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
         """Cut the crops of one split."""
-        return nuclei_samples(folder, name.partition("/")[2], card)
+        return nuclei_samples(there(folder, name), name.partition("/")[2], card)
 
     def build(self, out: Path) -> None:
         """Write the slide region, outlines, classes and the block split of the package histolytics."""

@@ -62,11 +62,13 @@ def _read() -> tuple[tuple[str, ...], np.ndarray]:
     names, pictures = [], []
     for name, (package, file, _) in PHOTOS.items():
         folder = folders[package]
+        if folder is None:
+            continue
         try:
             with Image.open(folder / file) as picture:
                 pictures.append(square(picture))
             names.append(name)
-        except (OSError, TypeError):  # another version of the package may lack one
+        except OSError:  # another version of the package may lack one
             continue
     if not names:
         raise SamplesError(

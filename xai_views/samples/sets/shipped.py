@@ -15,12 +15,12 @@ from xai_views.samples.readers.arrays import load_npz
 ARRAYS = ("image", "label", "name", "part", "mask")
 
 
-def shipped(folder: Path, name: str, card: Mapping[str, Any]) -> xr.Dataset:
+def shipped(folder: Path | None, name: str, card: Mapping[str, Any]) -> xr.Dataset:
     """Open ``samples.npz`` of a shipped folder with the words of its card.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or None
         Holds ``samples.npz``.
     name : str
         Title of the set.
@@ -30,19 +30,28 @@ def shipped(folder: Path, name: str, card: Mapping[str, Any]) -> xr.Dataset:
     Raises
     ------
     SamplesError
-        When the file is damaged.
+        When the folder or the file is missing, or the file is damaged.
     """
+    folder = there(folder, name)
     arrays = load_npz(folder / "samples.npz")
     if "image" not in arrays:
         raise SamplesError(f"{folder.name}/samples.npz holds no images; restore it from its source.")
+    held: dict[str, Any] = {k: arrays[k] for k in ARRAYS if k in arrays}
     return dataset(
-        **{k: arrays[k] for k in ARRAYS if k in arrays},
+        **held,
         classes=card.get("classes"),
         parts=card.get("parts"),
         title=name,
         synthetic=int(bool(card.get("synthetic"))),
         **words_of(card),
     )
+
+
+def there(folder: Path | None, name: str) -> Path:
+    """Return the folder of a shipped set, or raise a one-sentence :class:`SamplesError`."""
+    if folder is None:
+        raise SamplesError(f"the folder of the samples {name!r} is missing; restore data/samples.")
+    return folder
 
 
 def words_of(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -28,7 +29,7 @@ def package_folder(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def write_set(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays: np.ndarray) -> None:
+def write_set(folder: Path, card: dict, preview: Sequence[np.ndarray] | np.ndarray, **arrays: Any) -> None:
     """Write ``samples.npz``, ``preview.png`` and the card, which lists the sha256 of all files."""
     folder.mkdir(parents=True, exist_ok=True)
     if arrays:
@@ -40,7 +41,7 @@ def write_set(folder: Path, card: dict, preview: Sequence[np.ndarray], **arrays:
     write_card(folder, card | {"sha256": sha256})
 
 
-def _write_preview(folder: Path, preview: Sequence[np.ndarray]) -> None:
+def _write_preview(folder: Path, preview: Sequence[np.ndarray] | np.ndarray) -> None:
     tiles = [fit(np.asarray(p), (SIDE, SIDE), 3) for p in preview[:MOST]]
     gap = np.full((SIDE, GAP, 3), 255, np.uint8)
     row = np.concatenate([t for tile in tiles for t in (tile, gap)][:-1], 1)

@@ -19,7 +19,7 @@ class RelevanceGap(Metric):
     question: ClassVar[str] = "faithful"
 
     steps = param.Integer(16, bounds=(2, 256), doc="Points of a curve.")
-    fill = param.Selector(default="mean", objects=list(FILLS), doc="What removed pixels become.")
+    fill: Any = param.Selector(default="mean", objects=list(FILLS), doc="What removed pixels become.")
 
     def score(
         self, map_: np.ndarray, *, model: Any, image: np.ndarray, target: int, **_: Any

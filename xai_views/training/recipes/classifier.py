@@ -34,9 +34,11 @@ class WithParts(nn.Module):
         As in :class:`~xai_views.training.data.TrainingSet`.
     """
 
-    def __init__(self, network: nn.Module, kinds: tuple[np.ndarray, ...]) -> None:
+    of_class: torch.Tensor
+
+    def __init__(self, network: Any, kinds: tuple[np.ndarray, ...]) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.sizes = [k.shape[1] for k in kinds]
         self.kinds = nn.Linear(network.head.in_features, sum(self.sizes))
         self.register_buffer("of_class", torch.from_numpy(np.concatenate(kinds, 1)), persistent=False)
@@ -82,7 +84,9 @@ class ClassifierRecipe(TrainingRecipe):
     def loss(self, module: nn.Module, batch: tuple) -> torch.Tensor:
         """Cross entropy of the classes, and of the parts where they are read."""
         return (
-            module.loss(*batch, self.parts) if isinstance(module, WithParts) else super().loss(module, batch)
+            module.loss(batch[0], batch[1], self.parts)
+            if isinstance(module, WithParts)
+            else super().loss(module, batch)
         )
 
     def finish(self, run: Run) -> dict[str, Any]:

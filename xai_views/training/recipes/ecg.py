@@ -32,7 +32,7 @@ class EcgRecipe(TrainingRecipe):
     stem = param.Integer(16, bounds=(1, None), doc="channels of the first convolution")
     blocks = param.List([[24, 4], [40, 4], [56, 2], [80, 2]], doc="width and stride of each block")
     kernel = param.Integer(17, bounds=(1, None), doc="length of the convolutions in steps, odd")
-    head = param.Selector(
+    head: Any = param.Selector(
         default="gap", objects=list(HEADS), doc="what the linear layer reads: a mean, or all steps"
     )
     gain = param.Number(1.25, bounds=(1, None), doc="records are multiplied or divided by up to this")

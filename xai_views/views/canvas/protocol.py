@@ -95,7 +95,8 @@ class Answerer:
             data = await self._job
             return wire.stamp(data, 0)
         except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():  # this loop itself is being shut down
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # this loop itself is being shut down
                 raise
             return None
         except XaiViewsError as error:

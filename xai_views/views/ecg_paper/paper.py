@@ -91,7 +91,7 @@ class ECGPaper(Canvas):
 
     _esm = f"const ECG_CSS = {style('ecg_paper/paper')};\n" + esm(*SCRIPTS)
 
-    def __init__(self, provider: Callable[..., Awaitable[Record]], **params: Any) -> None:
+    def __init__(self, provider: Callable[..., Awaitable[Any]], **params: Any) -> None:
         settings = SETTINGS | dict(params.pop("settings", None) or {})
         if unknown := set(settings) - set(SETTINGS):
             raise XaiViewsError(
@@ -115,12 +115,12 @@ class ECGPaper(Canvas):
         return cls(provider, order=list(known), **params)
 
     @property
-    def provider(self) -> Callable[..., Awaitable[Record]]:
+    def provider(self) -> Callable[..., Awaitable[Any]]:
         """The async callable that answers wishes; replacing it forgets the records of the old one."""
         return self._ask
 
     @provider.setter
-    def provider(self, function: Callable[..., Awaitable[Record]]) -> None:
+    def provider(self, function: Callable[..., Awaitable[Any]]) -> None:
         self._ask = function
         self._records.clear()
 

@@ -78,15 +78,8 @@ class EcgRecord {
 
   clusterName(id) { const name = this.cluster.names[id]; return name ? `${id} ${name}` : `${id}`; }
 
-  // [{id, share, runs, mean}] for the text twin.
-  ledger() {
-    return this.ids.map((id) => {
-      let count = 0, runs = 0;
-      const {codes, columns} = this.clusters.map;
-      codes.forEach((code, i) => { if (code === id) { count++; if (i % columns === 0 || codes[i - 1] !== id) runs++; } });
-      return {id, share: count / codes.length, runs};
-    });
-  }
+  // [{id, share, runs}] for the text twin, counted by the server.
+  ledger() { return this.cluster.shares.map(([id, share, runs]) => ({id, share, runs})); }
 }
 
 // Coarse frames while the hand moves, the full one when it rests; the last 64 records stay.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -206,7 +206,8 @@ def _doubt(entropy: float) -> int:
     return int(entropy >= UNSURE[0]) + int(entropy >= UNSURE[1])
 
 
-def _row(values: np.ndarray, lead: int) -> np.ndarray:
+def _row(values: np.ndarray | None, lead: int) -> np.ndarray:
+    assert values is not None  # drawn only where the record has them
     return values[0 if len(values) == 1 else lead]
 
 
@@ -222,7 +223,7 @@ def _bands(record: Record, page: Sheet, segment: Segment, opacity: float) -> Ite
             continue
         fill, hatch = colour.category(id_)
         fills = [fill] if hatch == "none" else [fill, f"url(#{hatch})"]
-        levels = [(0, a, b)]
+        levels: Iterable[tuple[int, float, float]] = [(0, a, b)]
         if record.entropy is not None:
             levels = _runs(_row(record.entropy, segment.lead), record.step, record.offset, a, b, _doubt)
         body = ""
@@ -245,6 +246,7 @@ def _strip(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
     """Draw the contributions under a segment as signed bars with one limit for all leads."""
     step, offset = record.strip_grid
     values, limit = _row(record.contribution, segment.lead), record.bound or 1.0
+    assert segment.strip is not None
     middle, stop = segment.strip + STRIP_HEIGHT / 2, min(segment.stop, record.seconds)
     yield _rect(segment.x, segment.strip, segment.width, STRIP_HEIGHT, "#fff", ' fill-opacity="0.8"')
     for value, a, b in _runs(values, step, offset, segment.start, stop, float):
@@ -264,6 +266,7 @@ def _totals(record: Record, page: Sheet) -> Iterator[str]:
     right = page.width - RIGHT - TOTALS + 2
     yield _text(f"total ({record.unit})", right, TOP - 1, 2.6, fill="#444")
     for segment in page.segments:
+        assert record.totals is not None
         text = f"{record.leads[segment.lead]} {record.totals[segment.lead]:+.3g}".replace("-", "−")
         yield _text(text, right, segment.y + 7.2 + 4 * segment.column, 2.8)
 
@@ -307,6 +310,7 @@ def _words(record: Record, page: Sheet) -> Iterator[str]:
 def _legend(record: Record, page: Sheet) -> Iterator[str]:
     """Name the clusters below the leads, as many as there is room for."""
     x, y = PULSE_X - 2, page.height - 9
+    assert record.cluster is not None
     for id_ in (i for i in np.unique(record.cluster).tolist() if i >= 0):
         name = f"{id_} {record.names[id_]}" if id_ < len(record.names) else str(id_)
         wide = 6 + 1.5 * len(name)

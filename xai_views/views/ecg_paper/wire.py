@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xai_views.contract.grids import shares
 from xai_views.errors import XaiViewsError
 from xai_views.views.ecg_paper.record import Record
 from xai_views.views.wire import Frame, decode
@@ -24,6 +25,8 @@ COARSE = 24_000
 COARSE_CELLS = 3_000
 #: Codes of traces that a full frame may hold; of longer records it holds what is around the view.
 FULL = 600_000
+#: Clusters of which share and stretches are told.
+MOST_SHARES = 32
 #: Steps of the line in the minimap.
 OVERVIEW = 500
 _WHOLE = 10**9  # maps are sent with all their cells
@@ -123,7 +126,7 @@ def covered(record: Record, window: tuple[float, float] | None) -> tuple[int, in
 
 def _add(frame: Frame, name: str, values: np.ndarray, stride: int, record: Record) -> None:
     """Add one sequence; with a stride, ids and entropies of every n-th step and means of contributions."""
-    about = {"stride": stride}
+    about: dict[str, Any] = {"stride": stride}
     if name == "cluster":
         frame.label_map(TILE, name, values[:, ::stride], **about)
     elif name == "entropy":
@@ -150,14 +153,21 @@ def sentence(record: Record) -> str:
     """Return one sentence about a record, for those who do not see it."""
     text = f"{record.name or record.id}: {len(record.leads)} leads, {record.seconds:.1f} s"
     if record.cluster is not None:
-        ids, counts = np.unique(record.cluster[record.cluster >= 0], return_counts=True)
-        order = np.argsort(-counts)[:3]
-        share = ", ".join(f"{ids[i]} ({counts[i] / record.cluster.size:.0%} of the time)" for i in order)
-        text += f", {len(ids)} clusters, most of it {share}" if len(ids) else ", no cluster"
+        known = shares(record.cluster)
+        largest = sorted(known, key=lambda row: -row[1])[:3]
+        said = ", ".join(f"{i} ({share:.0%} of the time)" for i, share, _ in largest)
+        text += f", {len(known)} clusters, most of it {said}" if known else ", no cluster"
     if record.totals is not None:
         best = int(np.argmax(np.abs(record.totals)))
         text += f", largest total of a lead {record.leads[best]} {record.totals[best]:+.3g} {record.unit}"
     return f"{text}. {record.flag}".strip()
+
+
+def _shares(record: Record) -> list[tuple[int, float, int]]:
+    """Share and stretches of the largest clusters, by id; more than a table of them would be a step too large to send."""
+    known = [] if record.cluster is None else shares(record.cluster)
+    kept = sorted(sorted(known, key=lambda row: -row[1])[:MOST_SHARES])
+    return [(i, round(share, 4), runs) for i, share, runs in kept]
 
 
 def _about(record: Record) -> dict[str, Any]:
@@ -167,7 +177,8 @@ def _about(record: Record) -> dict[str, Any]:
         "steps": record.steps, "present": [not record.missing(i) for i in range(len(record.leads))],
         "title": record.title, "flag": record.flag, "synthetic": record.synthetic,
         "cluster": {"step": record.step, "offset": record.offset, "names": list(record.names),
-                    "steps": 0 if record.cluster is None else record.cluster.shape[1]},
+                    "steps": 0 if record.cluster is None else record.cluster.shape[1],
+                    "shares": _shares(record)},
         "contribution": {"step": step, "offset": offset, "limit": record.bound, "target": record.target,
                          "unit": record.unit, "totals": None if record.totals is None else list(record.totals),
                          "steps": 0 if record.contribution is None else record.contribution.shape[1]},

@@ -44,7 +44,9 @@ class Filmstrip(OneWayComponent):
     captions = param.List([], item_type=str, doc="One caption for each sample of the population.")
     marks = param.List([], item_type=str, doc="One mark for each sample: '' or a word.")
     current = param.Integer(-1, doc="Index of the sample in view, -1 = none.")
-    mode = param.Selector(default="strip", objects=["strip", "grid"], doc="One line, or lines that wrap.")
+    mode: Any = param.Selector(
+        default="strip", objects=["strip", "grid"], doc="One line, or lines that wrap."
+    )
     size = param.Integer(56, bounds=(16, 256), doc="Side of a thumbnail in CSS pixels.")
     rows = param.Integer(4, bounds=(1, None), doc="Lines seen at once in grid mode.")
     label = param.String("Samples", doc="Name of the list for screen readers.")

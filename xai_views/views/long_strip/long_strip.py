@@ -81,7 +81,7 @@ class LongStrip(OneWayComponent):
         """Call ``function()`` when Enter was pressed."""
         self._explain.append(function)
 
-    def show(
+    def show(  # type: ignore[override]  # nothing opens a server for a part of a page
         self, start: float, seconds: float, low: np.ndarray, high: np.ndarray, whole: bool = False
     ) -> None:
         """Show a window, or the overview where it is the ``whole``; arrays as in :func:`encode`."""
@@ -106,5 +106,5 @@ class LongStrip(OneWayComponent):
             columns = min(max(int(message.get("columns", 0)), 1), MOST_COLUMNS)
             if not (np.isfinite([start, seconds]).all() and 0 <= start < self.duration and seconds > 0):
                 return
-            for function in self._window:
-                function(start, min(seconds, self.duration - start), columns)
+            for look in self._window:
+                look(start, min(seconds, self.duration - start), columns)

@@ -16,6 +16,6 @@ class EfficientNetFamily(Family):
         """Build the network of the package."""
         return Lite0(architecture["classes"])
 
-    def fetched(self, architecture: Mapping[str, Any], weights: Any) -> tuple[Lite0, str]:
+    def fetched(self, architecture: Mapping[str, Any], weights: Any) -> tuple[Any, str]:
         """Weights of an installed package, or random ones of a seed."""
         return elsewhere(lambda: self.build(architecture), weights)

@@ -161,7 +161,7 @@ def elsewhere(build: Callable[[], nn.Module], weights: Any) -> tuple[nn.Module, 
     path = package_file(weights)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        module.net.load_state_dict(state)
+        module.get_submodule("net").load_state_dict(state)
     except (UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError) as e:
         said = str(e).partition("\n")[0][:120]
         raise ModelError(f"{path.name} does not hold the weights of this network ({said}).") from None

@@ -23,7 +23,7 @@ class SicFamily(Family):
         """Build an encoder by its plan, and a head without supports."""
         a = architecture
         if len(a.get("size") or ()) == 1:
-            encoder = BcosCNN1d(a["channels"], a["plan"], a["scale"])
+            encoder: Any = BcosCNN1d(a["channels"], a["plan"], a["scale"])
         else:
             encoder = BcosCNN(a["channels"], a["plan"])
         return SIC(encoder, a["classes"], a["latent"], a["temperature"])

@@ -57,7 +57,7 @@ class SIC(nn.Module):
     def __init__(self, encoder: nn.Module, classes: int, latent: int = 64, temperature: float = 10.0) -> None:
         super().__init__()
         self.encoder, self.classes, self.temperature = encoder, classes, float(temperature)
-        self.projection = BcosLinear(encoder.width, latent)
+        self.projection = BcosLinear(int(encoder.width), latent)  # type: ignore[arg-type]
         self.similarity = Similarity()
         self.bias = class_bias(classes)
         self.register_buffer("supports", torch.zeros(0, latent))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from math import cos, pi, sin
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -167,7 +168,7 @@ def scene(
     rng = np.random.default_rng([seed, index])
     u = rng.uniform
     # The order of these draws is part of what is shipped: another order would be other birds.
-    pose = {
+    pose: dict[str, Any] = {
         "mirror": bool(rng.random() < 0.5),
         "rotation": float(np.radians(u(-20, 20))),
         "scale": float(0.92 * u(0.85, 1.1)),

@@ -40,7 +40,8 @@ class Birds(SampleFamily):
             birds.training_arrays(many, seed=seed, parts_dropped=dropped)
             for many, seed, dropped in ((LACKING, LACKING_SEED, 1.0), (n, FURTHER_SEED, 0.5))
         ]
-        return tuple(np.concatenate(held) for held in zip(*drawn, strict=True))
+        images, targets = (np.concatenate(held) for held in zip(*drawn, strict=True))
+        return images, targets
 
     def concepts(self) -> tuple[np.ndarray, ...]:
         """Which kind of beak, wing, … each class has."""

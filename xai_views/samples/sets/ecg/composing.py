@@ -105,7 +105,7 @@ class Record:
     @property
     def mask(self) -> np.ndarray:
         """``[12, 4000]`` bool: the evidence of all classes together."""
-        return self.class_mask.any(0)
+        return np.any(self.class_mask, axis=0)
 
 
 def twelve(eight: np.ndarray) -> np.ndarray:
@@ -266,8 +266,8 @@ def placed(heart: Heart, beat: Template) -> Record:
         evidence[AF][:, landmark == LANDMARKS.index("TP")] = True
     out += heart.noise
     peaks = np.round(times * RATE).astype(int)
-    out = np.round(out / STEP_MV).astype(np.float32) * np.float32(STEP_MV)
-    return Record(twelve(out), mask, landmark, peaks[(peaks >= 0) & (peaks < STEPS)])
+    rounded = np.round(out / STEP_MV).astype(np.float32) * np.float32(STEP_MV)
+    return Record(twelve(rounded), mask, landmark, peaks[(peaks >= 0) & (peaks < STEPS)])
 
 
 def _slur(out: np.ndarray, beat: Template, gain: float, at: float, span: tuple[float, float]) -> None:

@@ -45,7 +45,7 @@ def one_record(i: int, people: int, seed: int) -> Record:
     return compose(CLASSES[i % len(CLASSES)], difficulty(i), template_of(i, people, seed), rng)
 
 
-def difficulty(i: np.ndarray | int) -> np.ndarray | int:
+def difficulty(i: Any) -> Any:
     """Index into :data:`DIFFICULTIES` of record ``i``."""
     return (i // len(CLASSES)) % len(DIFFICULTIES)
 
@@ -181,7 +181,7 @@ def _dicom() -> xr.Dataset:
         ) from None
     from xai_views.samples.readers.ecg_files import open_ecg
 
-    ds = open_ecg(get_testdata_file("waveform_ecg.dcm"))
+    ds = open_ecg(str(get_testdata_file("waveform_ecg.dcm")))
     return ds.assign(name=("sample", np.asarray(["pydicom-ecg"]))).assign_attrs(
         title="ecg/dicom", synthetic=0, **DICOM
     )

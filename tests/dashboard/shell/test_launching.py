@@ -1,0 +1,28 @@
+"""What ``panel serve dashboard/<app>.py`` runs for each visitor."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from xai_views import apps
+from xai_views.views import patches
+from xai_views_dashboard.shell import launching, opening
+
+
+@pytest.mark.parametrize("name", ["activations", "ecg", "sic"])
+def test_an_app_alone_is_opened_with_a_model_made_for_it_and_the_headers_of_the_server(monkeypatch, name):
+    opened, shown = [], []
+    monkeypatch.setattr(apps, "opened", lambda model, samples: opened.append(model) or (model, samples))
+    monkeypatch.setattr(
+        apps, "load", lambda _: lambda *_: SimpleNamespace(servable=lambda: shown.append(name))
+    )
+    monkeypatch.setattr(type(launching.pn.state), "as_cached", lambda self, key, make: make())
+    launching.alone(name)
+    assert shown == [name]
+    assert [opening.app_of(model) for model in opened] == [name]
+    sent = {}
+    request = SimpleNamespace(request=SimpleNamespace(host="here:1"), set_header=sent.__setitem__)
+    patches.DocHandler.set_default_headers(request)
+    assert "ws://here:1" in sent["Content-Security-Policy"]
