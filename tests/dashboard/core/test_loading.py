@@ -26,7 +26,7 @@ FIRST = {"activations": "ClusterPanel", "ecg": "LedgerPanel", "sic": "AnswerPane
 MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
 OTHER = {
     "activations": (3, []),
-    "ecg": (3, ["IntervalsPanel"]),
+    "ecg": (6, ["TouchPanel"]),
     "sic": (3, []),
 }  # another tab, what follows in it
 
