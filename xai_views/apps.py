@@ -24,10 +24,6 @@ logger = logging.getLogger("xai_views")
 EXTENSIONS: tuple[str, ...] = ()
 
 
-#: TRANSITION: the methods of apps whose classes do not say what they fit.
-FORMER = {"activations": ("nave", "nas"), "ecg": ("ecg_clusters",), "sic": ("sic",)}
-
-
 def classes() -> dict[str, Any]:
     """Import the installed apps; one that cannot be imported is left out with a warning.
 
@@ -54,7 +50,10 @@ def of_method(method: str) -> str:
         Key of the method.
     """
     found = classes()
-    shown = {name: (getattr(kind, "method", ""), name, *FORMER.get(name, ())) for name, kind in found.items()}
+    shown = {
+        name: (getattr(kind, "method", ""), name, *getattr(kind, "beside", ()))
+        for name, kind in found.items()
+    }
     return next((name for name, methods in shown.items() if method and method in methods), "")
 
 
@@ -87,9 +86,7 @@ def _reason(name: str, kind: Any, model: Any) -> str:
     if hasattr(kind, "fits"):
         return kind.fits(model)
     suits = {  # TRANSITION: apps that do not say
-        "ecg": model.kind == "signal",
         "sic": model.kind == "image" and "supports" in model.parts,
-        "activations": model.kind == "image" and "supports" not in model.parts,
     }
     return "" if suits.get(name) else "it is for other models"
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import tempfile
-import zipfile
 from collections.abc import Generator, Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from xai_views.contract.method import PREDICTED
 from xai_views.methods.nave.fitting import Fitted, fit
 from xai_views.views import Filmstrip, Listing
 from xai_views.views.wire import as_uint8
+from xai_views_dashboard.core.archive import zipped
 from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.tasks import start
@@ -129,12 +127,7 @@ class CodebookPanel(Job):
         """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
         given, book = self.app.state.names, self.fitted.book
         named = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
-        out = io.BytesIO()
-        with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(out, "w") as file:
-            for part in sorted(named.save(Path(place) / "codebook").iterdir()):
-                file.write(part, f"codebook/{part.name}")
-        out.seek(0)
-        return out
+        return zipped(named.save, "codebook")
 
     def rows(self, fitted: Fitted) -> list[dict[str, Any]]:
         """What is known of each cluster."""

@@ -14,7 +14,7 @@ import xarray as xr
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import Method
-from xai_views.views import SETTINGS, Canvas
+from xai_views.views import Canvas
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, follow_tabs, offered, open_only
@@ -51,12 +51,16 @@ class App(pn.viewable.Viewer):
         What is selected beside the methods' parameters.
     session_kind : type of Session
         One visitor's samples and requests.
+    view : type of Canvas
+        The main picture.
     panels_own : tuple of type of Panel
         Its own tabs; those of the group ``xai_views.panels`` come in every app.
     drawn : tuple of str
         Parameters of the state that change the main picture and not what is asked.
     words : str
         Under the main picture: what it shows and what it does not.
+    always : str
+        Said at the top of every page, once, whatever samples and model say.
     source : str
         In the tab About: where the method comes from.
     keys : mapping
@@ -71,9 +75,11 @@ class App(pn.viewable.Viewer):
     beside: ClassVar[tuple[str, ...]] = ()
     selection: ClassVar[type[AppState]] = AppState
     session_kind: ClassVar[type[Session]] = Session
+    view: ClassVar[type[Canvas]] = Canvas
     panels_own: ClassVar[tuple[type[Panel], ...]] = ()
     drawn: ClassVar[tuple[str, ...]] = ()
     words: ClassVar[str] = ""
+    always: ClassVar[str] = ""
     source: ClassVar[str] = ""
     keys: ClassVar[Mapping[str, str]] = {}
     preference: ClassVar[int] = 0
@@ -84,7 +90,7 @@ class App(pn.viewable.Viewer):
         super().__init__()
         self.session = self.session_kind(model, samples)
         self.model, self.samples = self.session.model, samples
-        self.state = self.state_kind().first(self.session.names, **state)
+        self.state = self.state_kind().first(self.session.names, **{**self.begins(), **state})
         self.wishes = Wishes()
         self.prepare()
         self.canvas = self.make_canvas()
@@ -117,25 +123,29 @@ class App(pn.viewable.Viewer):
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
+    def begins(self) -> Mapping[str, Any]:
+        """What the state begins with for this model, beside the defaults; what an address or Python says comes later."""
+        return {}
+
     def prepare(self) -> None:
         """Make what the first wish and the canvas need, before there is a canvas."""
 
     def make_canvas(self) -> Canvas:
         """The main picture."""
-        return Canvas(
+        return self.view(
             self.answer,
             order=self.session.names,
             layout=self.layout(),
             position=self.state.sample,
             context=self.context(),
-            settings=dict(self.state.look),
+            settings=self.composed(self.state.look),
             sizing_mode="stretch_width",
             keys=dict(self.keys),
         )
 
     def layout(self) -> dict[str, Any]:
-        """Tiles of the canvas."""
-        raise NotImplementedError
+        """Tiles of the canvas; none for a view that has its own."""
+        return {}
 
     def link(self) -> None:
         """Links of the app's own; those of every app are there already."""
@@ -151,11 +161,14 @@ class App(pn.viewable.Viewer):
 
     def asked_by(self) -> list[str]:
         """The parameters of the state that decide what is asked of the main method."""
-        names = dict.fromkeys([*self.state.asked(self.main_method()), *self.state.TARGETS])
-        return [n for n in names if n in self.state.param]
+        held = (self.state.HELD_AS.get(n, n) for n in self.main_method().declared())
+        return [n for n in dict.fromkeys([*held, *self.state.TARGETS]) if n in self.state.param]
 
-    def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
-        """One explanation as a frame of the canvas; called on a thread, reads the wish and not the state."""
+    def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> Any:
+        """One explanation as what the view takes, for a canvas the bytes of a frame.
+
+        Called on a thread, reads the wish and not the state.
+        """
         raise NotImplementedError
 
     def pressed(self, key: str) -> None:
@@ -172,8 +185,10 @@ class App(pn.viewable.Viewer):
 
     def wish(self) -> Wish:
         """Everything that the main picture depends on now."""
-        drawn = {n: AppState.frozen(getattr(self.state, n)) for n in self.drawn}
-        return Wish(self.ask(), drawn, self.state.sample)
+        state = self.state
+        drawn = {n: AppState.frozen(getattr(state, n)) for n in self.drawn}
+        alone = any(n in state.OF_SAMPLE and getattr(state, n) for n in [*self.asked_by(), *self.drawn])
+        return Wish(self.ask(), drawn, state.sample, alone)
 
     def context(self) -> str:
         """Remember the wish of this moment and return its name."""
@@ -181,7 +196,13 @@ class App(pn.viewable.Viewer):
 
     async def explained(self, sample: int, wish: Wish, priority: int = 0) -> xr.Dataset:
         """The explanation of one sample for a wish."""
-        return await self.session.explain(sample, self.session.asked_of(sample, wish), priority)
+        ask = await asyncio.to_thread(self.session.asked_of, sample, wish)  # may read another sample
+        return await self.session.explain(sample, ask, priority)
+
+    async def made(self, key: str, sample: int, wish: Wish, priority: int = 0) -> Any:
+        """Explain one sample and make what the view takes of it."""
+        result = await self.explained(sample, wish, priority)
+        return await asyncio.to_thread(self.frame, key, sample, result, wish)
 
     async def answer(self, key: str, priority: int = 0) -> bytes:
         """Answer one wish of the canvas; encoded frames are shared by all sessions."""
@@ -198,8 +219,7 @@ class App(pn.viewable.Viewer):
         )
         frame = session.kernel.frames.get(cached)
         if frame is None:
-            result = await self.explained(sample, wish, priority)
-            frame = await asyncio.to_thread(self.frame, key, sample, result, wish)
+            frame = await self.made(key, sample, wish, priority)
             session.kernel.frames.put(cached, frame)
         return frame
 
@@ -231,7 +251,10 @@ class App(pn.viewable.Viewer):
     def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
         words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
-        said = [note(" ".join(dict.fromkeys(w for w in words if w)))] if any(words) else []
+        text = " ".join(dict.fromkeys(w for w in words if w))
+        if self.always:
+            text = f"{' '.join(text.replace(self.always, '').split())} {self.always}".strip()
+        said = [note(text)] if text else []
         place = pn.Column(sizing_mode="stretch_width")
 
         def show(*_: Any) -> None:
@@ -260,11 +283,11 @@ class App(pn.viewable.Viewer):
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the canvas for what the state says of them."""
-        return {**SETTINGS, **look}
+        return {**self.view.defaults, **look}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
         """Keep what was changed in the browser."""
-        self.state.look = {k: v for k, v in settings.items() if SETTINGS.get(k) != v}
+        self.state.look = {k: v for k, v in settings.items() if self.view.defaults.get(k) != v}
 
     def asked(self, *_: Any) -> None:
         """Ask for what the state now says."""
@@ -291,11 +314,15 @@ class App(pn.viewable.Viewer):
         if self.state.sample >= len(self.session):
             self.state.sample = len(self.session) - 1
             return
+        self.into_view()
+        self.state.leave()
+
+    def into_view(self) -> None:
+        """Let the canvas show the sample of the state."""
         name = self.session.names[self.state.sample]
         if name not in self.canvas.order:  # chosen from outside of the filter
             self.canvas.order = [name, *self.canvas.order]
         self.canvas.sample = name
-        self.state.region = []
 
     # -- for people who write Python ----------------------------------------------------------------------------
 

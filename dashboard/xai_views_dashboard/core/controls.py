@@ -63,7 +63,7 @@ def control(state: param.Parameterized, name: str, label: str = "", **look: Any)
     if isinstance(declared, Content | param.List | param.Dict) or declared.readonly or declared.constant:
         return None
     if isinstance(declared, param.Selector):
-        return linked(pmui.Select(options=list(declared.objects), **about), state, name)
+        return linked(pmui.Select(**{"options": list(declared.objects), **about}), state, name)
     about.pop("size") if isinstance(declared, param.Boolean | param.Integer | param.Number) else None
     if isinstance(declared, param.Boolean):
         about.pop("description")

@@ -122,16 +122,18 @@ class Closed(pn.viewable.Viewer):
 
 
 def offered(app: Any, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
-    """Make the panels of an app, in the order of their questions; what does not fit is there, closed, with its reason."""
+    """Make the panels of an app, in the order of their questions.
+
+    What does not fit is there, closed, with its reason, after what else answers the same question.
+    """
     order = list(QUESTIONS)
-    kinds = sorted(
-        kinds, key=lambda kind: order.index(kind.question) if kind.question in order else len(order)
-    )
-    made: list[Panel | Closed] = []
-    for kind in kinds:
-        reason = kind.fits(app)
-        made.append(Closed(kind.title, reason) if reason else kind(app))
-    return made
+
+    def place(found: tuple[type[Panel], str]) -> tuple[int, bool]:
+        kind, reason = found
+        return order.index(kind.question) if kind.question in order else len(order), bool(reason)
+
+    found = sorted(((kind, kind.fits(app)) for kind in kinds), key=place)
+    return [Closed(kind.title, reason) if reason else kind(app) for kind, reason in found]
 
 
 def open_only(panels: Iterable[Any], tab: int) -> None:

@@ -39,6 +39,10 @@ class AppState(param.Parameterized):
     TARGETS: ClassVar[tuple[str, ...]] = ("target",)
     #: Parameters that together are one step of undo.
     EDITS: ClassVar[tuple[str, ...]] = ()
+    #: Parameters, lists all of them, that belong to the sample in view alone; another one begins without.
+    OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region",)
+    #: Parameters of methods that the state keeps in a form of its own, by the name of that.
+    HELD_AS: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -55,7 +59,8 @@ class AppState(param.Parameterized):
 
     def asked(self, method: Method) -> dict[str, Any]:
         """The values of a method's parameters that this state holds; ``targets`` are the classes of :attr:`TARGETS`."""
-        held = {n: getattr(self, n) for n in method.declared() if n in self.param}
+        names = {n: self.HELD_AS.get(n, n) for n in method.declared()}
+        held = {n: getattr(self, own) for n, own in names.items() if own in self.param}
         if "targets" in method.declared():
             first, *others = (getattr(self, n) for n in self.TARGETS)
             held["targets"] = [first, *(c for c in others if c != NONE)]
@@ -108,6 +113,17 @@ class AppState(param.Parameterized):
         """Do again what was taken back; False when there is nothing."""
         return self._step(self._future, self._past)
 
+    def leave(self) -> None:
+        """Let go of what belongs to the sample in view alone, also in what can be undone: another one comes into view."""
+        gone: dict[str, Any] = {n: [] for n in self.OF_SAMPLE}
+        self.param.update(**gone)
+        left: list[dict[str, Any]] = []
+        for step in [*self._past, self.edits()]:
+            step |= {n: v for n, v in gone.items() if n in step}
+            if not left or left[-1] != step:
+                left.append(step)
+        self._past, self._future = left[:-1], []
+
     @property
     def can_undo(self) -> bool:
         """Whether there is an edit to take back."""
@@ -152,7 +168,10 @@ class AppState(param.Parameterized):
     def restore(self, query: Mapping[str, str], names: list[str]) -> list[str]:
         """Take over what a query says; returns one sentence for each entry that could not be used."""
         problems = []
-        for key, text in query.items():
+        for key in sorted(
+            query, key=lambda k: k != "sample"
+        ):  # first: another sample lets go of what was of the last
+            text = query[key]
             if key not in self.addressed():
                 continue
             try:
@@ -190,6 +209,7 @@ def _derived(kind: Any, methods: tuple[type[Method], ...]) -> Any:
     declared: dict[str, Any] = {}
     for method in methods:
         for name in method.declared():
-            if name != "targets" and name not in kind.param and name not in declared:
+            own = kind.HELD_AS.get(name, name)
+            if name != "targets" and own not in kind.param and name not in declared:
                 declared[name] = copy.copy(method.param[name])
     return type(kind.__name__, (kind,), {"__doc__": kind.__doc__, "__module__": kind.__module__, **declared})

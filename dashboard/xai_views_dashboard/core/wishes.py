@@ -25,17 +25,21 @@ class Wish:
     drawn : mapping
         Values of the state that change the drawing alone.
     sample : int
-        The sample that was in view: edits belong to it and to no other.
+        The sample that was in view.
+    alone : bool
+        Whether something here, such as edits, belongs to that sample and to no other.
     """
 
     ask: Ask
     drawn: Mapping[str, Any] = field(default_factory=dict)
     sample: int = -1
+    alone: bool = False
 
     @property
     def context(self) -> str:
         """Short name of the content, the same for everybody who wishes the same."""
-        whole = repr((self.ask.identity(), sorted((k, repr(v)) for k, v in self.drawn.items())))
+        drawn = sorted((k, repr(v)) for k, v in self.drawn.items())
+        whole = repr((self.ask.identity(), drawn, self.sample if self.alone else None))
         return hashlib.sha256(whole.encode()).hexdigest()[:20]
 
 

@@ -6,52 +6,35 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-import panel as pn
-import panel_material_ui as pmui
-import xarray as xr
-
+from xai_views.contract.ask import Ask
 from xai_views.errors import XaiViewsError
-from xai_views.methods.explaining import finish
-from xai_views.samples import signal_dataset
-from xai_views.views.ecg_paper.paper import SETTINGS, ECGPaper
-from xai_views_dashboard.core import method_pages
-from xai_views_dashboard.core.following import Following, follow_tabs, open_only
-from xai_views_dashboard.core.former_app import App
-from xai_views_dashboard.core.page import caption, note
-from xai_views_dashboard.core.status import StatusLine
-from xai_views_dashboard.ecg import frame as ecg_frame
+from xai_views.methods.ecg_clusters.attribution import METHODS
+from xai_views.methods.ecg_clusters.fit import Fitted
+from xai_views.methods.ecg_clusters.survey import Survey
+from xai_views.views.ecg_paper.paper import ECGPaper
+from xai_views.views.ecg_paper.record import Record
+from xai_views_dashboard.core.app import App
+from xai_views_dashboard.core.wishes import Wish
+from xai_views_dashboard.ecg import frame as pictures
 from xai_views_dashboard.ecg.beats import BeatsPanel
-from xai_views_dashboard.ecg.codebook import BookPanel
+from xai_views_dashboard.ecg.codebook import CodebookPanel
 from xai_views_dashboard.ecg.compare import ComparePanel
-from xai_views_dashboard.ecg.controls import controls
+from xai_views_dashboard.ecg.controls import attributions, controls
 from xai_views_dashboard.ecg.ledger import LedgerPanel
 from xai_views_dashboard.ecg.long_record import LongPanel
 from xai_views_dashboard.ecg.records import RecordsPanel
 from xai_views_dashboard.ecg.session import EcgSession
-from xai_views_dashboard.ecg.state import ATTRIBUTIONS, OWN_MAP, EcgState
+from xai_views_dashboard.ecg.state import MOST_EDITS, EcgState
 from xai_views_dashboard.ecg.supports import SupportsPanel
 from xai_views_dashboard.ecg.tables import TablesPanel
 from xai_views_dashboard.ecg.touch import TouchPanel
 from xai_views_dashboard.ecg.upload import RecordUploadPanel
-from xai_views_dashboard.panels.about import about
 
-CAPTION = (
-    "Bands of one colour and number are treated alike by the network; faint hatching marks uncertain steps. The bands are "
-    "where the network's steps lie; what each step sees reaches further to both sides. Not for clinical use."
-)
-ABOUT = (
-    "After Boubekki, Patlatzoglou, Barker, Ng and Ribeiro: time-localised clusters for ECG networks (arXiv 2509.15198). "
-    "Codebook, temperature, contributions and ensemble are our readings; the method's page names each."
-)
-NEVER = "Not for clinical use."
-KEYS = {
-    "m": "mute the lead of the brushed interval",
-    "u": "undo an edit",
-    "h": "hide or show everything of the network",
-}
+#: Settings of the paper that are parameters of the state.
+OWN = ("truth", "explain", "highlight")
 
 
 class EcgApp(App):
@@ -64,246 +47,142 @@ class EcgApp(App):
     samples : xarray.Dataset
         Records; they are brought to the model's leads, rate and length.
     **state
-        First values of :class:`xai_views_dashboard.ecg.state.EcgState`; ``sample`` may be an id.
+        First values of the state: parameters of the method ``ecg_clusters``, and what
+        :class:`xai_views_dashboard.ecg.state.EcgState` adds; ``sample`` may be an id.
     """
 
-    title = "ECG"
+    key, title, method, preference = "ecg", "ECG", "ecg_clusters", 20
+    selection, session_kind, view = EcgState, EcgSession, ECGPaper
+    panels_own = (
+        SupportsPanel, LedgerPanel, CodebookPanel, RecordsPanel, ComparePanel, TouchPanel, RecordUploadPanel, BeatsPanel,
+        TablesPanel, LongPanel,
+    )  # fmt: skip
+    drawn = ("shown", "fade", "truth", "names")
+    keys = {
+        "m": "mute the lead of the brushed interval",
+        "u": "undo an edit",
+        "h": "hide or show everything of the network",
+    }
+    always = "Not for clinical use."
+    words = (
+        "Bands of one colour and number are treated alike by the network; faint hatching marks uncertain steps. The bands are "
+        "where the network's steps lie; what each step sees reaches further to both sides. Not for clinical use."
+    )
+    source = (
+        "After Boubekki, Patlatzoglou, Barker, Ng and Ribeiro: time-localised clusters for ECG networks (arXiv 2509.15198). "
+        "Codebook, temperature, contributions and ensemble are our readings; the method's page names each."
+    )
 
-    def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
-        super().__init__()
-        self.session = EcgSession(model, samples)
-        self.model, self.samples = self.session.model, samples
-        self.state = EcgState.first(self.session.names, **state)
-        if self.model.supports is None and self.state.attribution == OWN_MAP:
-            self.state.attribution = ATTRIBUTIONS[0]  # an address made with another model
-        self._asks: dict[str, dict[str, Any]] = {}
-        self.canvas = ECGPaper(
-            self._record,
-            order=self.session.names,
-            position=self.state.sample,
-            context=self._context(),
-            settings={**dict(self.state.look), "truth": self.state.truth, "explain": not self.state.hidden},
-            sizing_mode="stretch_width",
-            keys=KEYS,
-        )
-        self.status = StatusLine(self.session.kernel)
-        self.records = RecordsPanel(self)
-        self.tables = TablesPanel(self)
-        self.beats = BeatsPanel(self)
-        self.panels = self._panels()
-        self._link()
+    # -- what is asked ------------------------------------------------------------------------------------------
 
-    def _panels(self) -> list[tuple[str, Any]]:
-        """The tabs, by title."""
-        supports = [("Support records", SupportsPanel(self))] if self.model.supports is not None else []
-        return [
-            *supports,
-            ("Ledger", LedgerPanel(self)),
-            ("Records", self.records),
-            ("Touch it", TouchPanel(self)),
-            ("Beats", self.beats),
-            ("Tables", self.tables),
-            ("Compare", ComparePanel(self)),
-            ("Codebook", BookPanel(self)),
-            ("Your record", RecordUploadPanel(self)),
-            *([("Long record", LongPanel(self))] if self.samples.attrs.get("record") else []),
-            ("About", about(self, ABOUT, self._facts())),
-        ]
+    def begins(self) -> Mapping[str, Any]:
+        """The clusters that ship with the model, at a temperature with which not every step looks uncertain."""
+        fitted, attribution = self.session.shipped, {"attribution": next(iter(METHODS))}
+        return attribution | ({"mode": "codebook", "temperature": fitted.cool} if fitted is not None else {})
 
-    def _facts(self) -> dict[str, str]:
-        rate, steps = self.session.rate, self.model.size[0]
+    @property
+    def fitted(self) -> Fitted | None:
+        """The clusters that all records share: those that were fitted on this page, else those that ship with the model."""
+        return self.state.codebook or self.session.shipped
+
+    def ask(self, method: str = "", /, **changes: Any) -> Ask:
+        """What the state asks, without what is not drawn, and without a codebook where there is none."""
+        state, fitted = self.state, self.fitted
+        shared = state.mode == "codebook" and fitted is not None
+        known = attributions(self.model)
+        map_ = state.attribution if state.attribution in known else known[-len(METHODS)]  # of another model
+        needed = {
+            "mode": "codebook" if shared else "own",
+            "codebook": state.codebook if shared else None,
+            "codebook_key": state.codebook_key if shared else "",
+            "ensemble": shared and state.fade == "ensemble" and bool(fitted.ensemble),
+            "attribution": map_ if state.shown == "attribution" else "",
+        }
+        return super().ask(method, **({} if method else needed), **changes)
+
+    async def surveyed(self) -> Survey:
+        """What is known of all records; the first who asks lets each go through the network once."""
+        if self.fitted is None:
+            raise XaiViewsError(
+                "There is no codebook yet. Fit one under Codebook: records are compared by its clusters."
+            )
+        return await asyncio.wrap_future(self.session.surveyed(self.fitted))
+
+    # -- the paper ----------------------------------------------------------------------------------------------
+
+    async def answer(self, key: str, priority: int = 0) -> Record:  # type: ignore[override]
+        """Answer one wish of the paper, which encodes records itself."""
+        return await self.made(key, *self.wishes.find(key, self.session.names), priority)
+
+    def frame(self, key: str, sample: int, result: Any, wish: Wish) -> Record:  # noqa: ARG002 - the paper knows the key
+        """Trace, bands, strips and words of one record."""
+        signal, title = self.session.seen(sample, wish)
+        return pictures.build(self.session, sample, signal, result, wish.drawn, title)
+
+    def controls(self) -> list[Any]:
+        """What is changed often."""
+        return [controls(self)]
+
+    def facts(self) -> Mapping[str, Any]:
+        """How records reach the network."""
+        leads, steps = len(self.session.leads), self.model.size[0]
         return {
-            "Records": f"{len(self.session.leads)} leads, {steps} steps at {rate:g} Hz, as the network takes them"
+            "Records": f"{leads} leads, {steps} steps at {self.session.rate:g} Hz, as the network takes them"
         }
 
-    # -- what the page consists of ------------------------------------------------------------------------------
-
-    def __panel__(self) -> Any:
-        tabs = pmui.Tabs(
-            *self.panels,
-            sizing_mode="stretch_width",
-            dynamic=True,
-            active=min(self.state.tab, len(self.panels) - 1),
-        )
-        follow_tabs(tabs, self._opened)
-        pn.state.onload(self.records.begin)
-        return pn.Column(
-            *self.notes(),
-            controls(self),
-            self.canvas,
-            caption(CAPTION, method_pages.link("ecg_clusters")),
-            tabs,
-            sizing_mode="stretch_width",
-            styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
+    def link(self) -> None:
+        """One cluster and one interval stand out; evidence and what is hidden are settings of the paper."""
+        self.canvas.on_cluster(lambda c: setattr(self.state, "cluster", -1 if c is None else c))
+        self.state.param.watch(
+            lambda *_: self.canvas.compose(**self.composed(self.state.look)),
+            ["cluster", "interval", "truth", "hidden"],
         )
 
-    def notes(self) -> list:
-        """The usual ones; that this is no medical device is said in any case."""
-        said = super().notes()
-        words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
-        plain = " ".join(w.replace(NEVER, "").strip() for w in dict.fromkeys(words) if w)
-        return [note(f"{plain} {NEVER}".strip()), said[-1]]  # once, at the end, whoever else says it
-
-    def _opened(self, tab: int) -> None:
-        self.state.tab = tab
-        open_only([panel for _, panel in self.panels], tab)
-
-    # -- links --------------------------------------------------------------------------------------------------
-
-    def _link(self) -> None:
-        state, canvas = self.state, self.canvas
-        canvas.on_position(self.show_position)
-        canvas.on_select(self._brushed)
-        canvas.on_cluster(lambda c: setattr(state, "cluster", -1 if c is None else c))
-        canvas.on_key(self._key)
-        canvas.on_settings(self._looked)
-        state.param.watch(self.moved, "sample")
-        state.param.watch(self._asked, list(ASKED))
-        state.param.watch(self._stands_out, ["cluster", "interval"])
-        state.param.watch(
-            lambda *_: canvas.compose(truth=state.truth, explain=not state.hidden), ["truth", "hidden"]
-        )
-        state.param.watch(lambda e: canvas.compose(**{**SETTINGS, **e.new, **self._own()}), "look")
-        self._stands_out()
-
-    def _own(self) -> dict[str, Any]:
-        return {
-            "truth": self.state.truth,
-            "explain": not self.state.hidden,
-            "highlight": self.canvas.settings["highlight"],
-        }
-
-    def _looked(self, settings: Any) -> None:
-        own = ("truth", "explain", "highlight")
-        for key, name, value in (
-            ("truth", "truth", settings.get("truth")),
-            ("explain", "hidden", not settings.get("explain")),
-        ):
-            if key in settings and getattr(self.state, name) != bool(value):
-                setattr(self.state, name, bool(value))
-        self.state.look = {k: v for k, v in settings.items() if k not in own and SETTINGS.get(k) != v}
-
-    def _stands_out(self, *_: Any) -> None:
-        """One cluster and one interval stand out on the paper."""
+    def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the paper; some of them are the state's."""
         state = self.state
-        self.canvas.highlight(
-            state.cluster if state.cluster >= 0 else None, tuple(state.interval) if state.interval else None
+        interval = (
+            dict(zip(("lead", "start", "stop"), state.interval, strict=True)) if state.interval else None
         )
+        highlight = {"cluster": state.cluster if state.cluster >= 0 else None, "interval": interval}
+        own = {"truth": state.truth, "explain": not state.hidden, "highlight": highlight}
+        return {**super().composed(look), **own}
 
-    def _brushed(self, message: Any) -> None:
-        if message.get("start") is None:
-            self.state.interval = []
-            return
-        lead = message.get("lead")
-        self.state.interval = [
-            -1 if lead is None else int(lead), float(message["start"]), float(message["stop"])
-        ]  # fmt: skip
+    def looked(self, settings: Mapping[str, Any]) -> None:
+        """Keep what was changed in the browser."""
+        hidden = not settings.get("explain", not self.state.hidden)
+        self.state.param.update(truth=bool(settings.get("truth", self.state.truth)), hidden=hidden)
+        super().looked({k: v for k, v in settings.items() if k not in OWN})
 
-    def _asked(self, *_: Any) -> None:
-        if self.state.target >= len(self.model.classes):
-            self.state.target = -1
-            return
-        self.canvas.context = self._context()
+    def selected(self, message: Mapping[str, Any]) -> None:
+        """Take a brushed interval."""
+        lead, start, stop = (message.get(n) for n in ("lead", "start", "stop"))
+        place = [-1 if lead is None else int(lead), float(start or 0), float(stop or 0)]
+        self.state.interval = [] if start is None else place
 
-    def refresh(self) -> None:
-        """Ask again for what the session now knows, such as a codebook; no parameter of the state tells of it."""
-        self.canvas.context = self._context()
-        for _, panel in self.panels:
-            if isinstance(panel, Following):
-                panel.update()
-
-    def _key(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
+        """Take a key of the paper."""
         state = self.state
         if key == "u":
             state.undo()
         elif key == "h":
             state.hidden = not state.hidden
         elif key == "m" and state.interval:
-            state.edit(edits_made=[*state.edits_made, {"kind": "mute", "lead": state.interval[0]}])
+            self.change({"kind": "mute", "lead": state.interval[0]})
         elif key.isdigit():
             state.cluster = int(key)
 
-    def show_only(self, names: list[str]) -> None:
-        """Let the arrow keys walk through these records only; all again when there is none."""
-        uploads = self.session.names[self.session.population.n :]
-        self.canvas.order = [*names, *uploads] or self.session.names
-        self.moved()
-
-    def surveyed(self, found: Any) -> None:
-        """Pass on what is known of all records."""
-        self.tables.take(found)
-        self.beats.take(found)
-
-    # -- frames -------------------------------------------------------------------------------------------------
-
-    def _context(self) -> str:
-        """Everything that a frame depends on besides the record."""
-        s = self.state
-        book = self.session.fitted.key if self.session.fitted is not None and s.mode == "codebook" else ""
-        wish = {n: getattr(s, n) for n in ASKED}
-        context = hashlib.sha256(repr((sorted(wish.items()), book)).encode()).hexdigest()[:20]
-        self._asks[context] = {n: (list(v) if isinstance(v, list) else v) for n, v in wish.items()}
-        return context
-
-    async def explained(self, i: int) -> xr.Dataset:
-        """The explanation of record ``i`` with the edits of the page, which belong to the record in view."""
-        s = self.state
-        return await self.session.explain_edited(i, list(s.edits_made), self.session.ask(s, i), priority=1)
-
-    def names_of(self, result: xr.Dataset) -> list[str]:
-        """A name for every cluster."""
-        return ecg_frame.names_of(result, self.state.names)
-
-    async def _record(self, key: str, priority: int = 0) -> Any:
-        """Answer one wish of the paper."""
-        name, _, context = key.partition("|")
-        session, wish = self.session, self._asks.get(context)
-        if wish is None or name not in session.names:
-            raise XaiViewsError(f"the page asked for {name!r}, which is not here any more; reload the page.")
-        i = session.names.index(name)
-        edits = wish["edits_made"] if i == self.state.sample else []
-        result = await session.explain_edited(i, edits, session.ask(self.state, i), priority)
-        signal = await asyncio.to_thread(session.touched, i, edits)
-        title = f"{name} (edited)" if edits else name
-        return await asyncio.to_thread(ecg_frame.build, session, i, signal, result, wish, title)
-
-    # -- for people who write Python ----------------------------------------------------------------------------
-
-    def result(self) -> xr.Dataset:
-        """The explanation of the record in view, with its provenance; the same numbers that the page shows.
-
-        Edits are among the parameters, so that ``explain(model, record, method, **parameters)`` gives it again.
-        """
-        session, i = self.session, self.state.sample
-        ask = session.ask(self.state, i, edits=session.edits(self.state.edits_made))
-        ask = session.ready(ask)
-        one = session.explain_now(i, ask)
-        population = session.population.samples
-        known = session.known(i)
-        label = [[int(c in known) for c in range(len(self.model.classes))]] if len(known) > 1 else [*known]
-        samples = signal_dataset(
-            session.image(i)[None],
-            session.rate,
-            session.leads,
-            label if known else None,
-            [session.names[i]],
-            self.model.classes if known else None,
+    def change(self, edit: Mapping[str, Any]) -> None:
+        """Edit the record in view once more."""
+        made = self.state.edits_made
+        full = len(made) >= MOST_EDITS
+        self.problem = (
+            f"This record already has {MOST_EDITS} edits; undo some or start again." if full else ""
         )
-        found = finish([one], self.model, samples, session.method, ask)
-        return found.assign_attrs(prepared=str(population.attrs.get("prepared", "[]")))
+        if not full:
+            self.state.edit(edits_made=[*made, dict(edit)])
 
-
-#: Parameters of the state that change what is asked or drawn.
-ASKED = (
-    "shown",
-    "fade",
-    "mode",
-    "k",
-    "temperature",
-    "target",
-    "ablated",
-    "attribution",
-    "edits_made",
-    "names",
-    "truth",
-)
+    def show_only(self, names: list[str]) -> None:
+        """Let the arrow keys walk through these records and one's own only; all again when there is none."""
+        self.canvas.order = [*names, *self.session.names[self.session.population.n :]] or self.session.names
+        self.into_view()

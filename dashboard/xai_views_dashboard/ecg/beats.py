@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -10,12 +13,16 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.methods.ecg_clusters.alignment import Alignment
+from xai_views.methods.ecg_clusters.beats import Averages
+from xai_views.methods.ecg_clusters.fit import Fitted
+from xai_views.methods.ecg_clusters.landmarks import Delineation, delineate, intervals
+from xai_views.methods.ecg_clusters.survey import Survey, waves
 from xai_views.samples.signals import LANDMARKS
 from xai_views.views import Listing
-from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page, start
+from xai_views_dashboard.core.tasks import start
 from xai_views_dashboard.ecg.beat_plots import pictures
 from xai_views_dashboard.ecg.ledger import swatch
 
@@ -38,32 +45,50 @@ WAVES = [
 KNOWN, FOUND = "known landmarks", "NeuroKit2 on each record"
 
 
-class IntervalsPanel(Following):
-    """What clinicians read from the record in view, by NeuroKit2."""
+@dataclass(eq=False)
+class Waves:
+    """Whose clusters are compared with which waves, and what is known of the records once they are surveyed."""
 
-    watched = ("sample", "edits_made")
+    fitted: Fitted | None
+    known: bool
+    found: Survey | None = None
+
+
+class BeatsPanel(Job):
+    """What clinicians read from the record in view, by NeuroKit2; over all records the waves that each cluster follows."""
+
+    title = "Beats"
+    question = "trust"
+    watched = ("sample", "edits_made", "codebook")
+    verb = "Compare with the waves"
+    begun = "Comparing clusters and waves of all records …"
+    stopped = "The comparison was stopped."
 
     def __init__(self, app: Any) -> None:
+        self.read = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
+        self.intervals = Listing(label="Intervals of the record in view", columns=INTERVALS)
+        options = [KNOWN, FOUND] if "landmark" in app.session.population.samples else [FOUND]
+        self.source = pmui.RadioButtonGroup(options=options, value=options[0], size="small")
+        self.listing = Listing(label="Which part of the beat each cluster lies in", columns=WAVES)
+        self.more = pn.Column(sizing_mode="stretch_width")
         super().__init__(app)
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="Intervals of the record in view", columns=INTERVALS)
+        self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
+        self.source.param.watch(lambda *_: start(self.run()), "value")
 
-    async def compute(self) -> Any:
+    # -- the record in view -------------------------------------------------------------------------------------
+
+    async def compute(self) -> tuple[Delineation, dict[str, tuple[float, int]]]:
         """Delineate the record with its edits."""
-        from xai_views.methods.ecg_clusters import landmarks
+        session, wish = self.app.session, self.app.wish()
+        signal, _ = await asyncio.to_thread(session.seen, wish.sample, wish)
+        length, present = session.length(wish.sample), session.present(wish.sample)
+        found = await asyncio.to_thread(delineate, signal, session.leads, session.rate, length, present)
+        return found, intervals(found)
 
-        app, session = self.app, self.app.session
-        i = app.state.sample
-        signal = await asyncio.to_thread(session.touched, i, list(app.state.edits_made))
-        found = await asyncio.to_thread(
-            landmarks.delineate, signal, session.leads, session.rate, session.length(i), session.present(i)
-        )
-        return found, landmarks.intervals(found)
-
-    def write(self, answer: Any) -> None:
-        """Write the table, or why there is none."""
+    def write(self, answer: tuple[Delineation, dict[str, tuple[float, int]]]) -> None:
+        """Write the intervals, or why there are none; waves that are known are compared at once."""
         found, values = answer
-        self.listing.rows = [
+        self.intervals.rows = [
             {
                 "id": k,
                 "name": k,
@@ -75,79 +100,32 @@ class IntervalsPanel(Following):
             if n
         ]
         where = f"{len(found.r_peaks)} beats found on {found.lead}." if not found.reason else found.reason
-        self.words.object = f"<p>{escape(where)} Measured by software; not for clinical use.</p>"
-
-    def __panel__(self) -> Any:
-        return pn.Column(self.words, self.listing, sizing_mode="stretch_width")
-
-
-class BeatsPanel(pn.viewable.Viewer):
-    """Intervals, and over all records the waves that each cluster follows.
-
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state.
-    """
-
-    def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self.intervals = IntervalsPanel(app)
-        options = [KNOWN, FOUND] if "landmark" in app.session.population.samples else [FOUND]
-        self.source = pmui.RadioButtonGroup(options=options, value=options[0], size="small")
-        self.go = pmui.Button(label="Compare with the waves", variant="outlined", size="small")
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="Which part of the beat each cluster lies in", columns=WAVES)
-        self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
-        self.more = pn.Column(sizing_mode="stretch_width")
-        self.found: Any = None
-        self._future: Any = None
-        self.go.on_click(lambda _: start(self.run()))
-        self.source.param.watch(lambda *_: self._shown() and start(self.run()), "value")
-
-    @property
-    def active(self) -> bool:
-        """Whether the panel is in view."""
-        return self.intervals.active
-
-    @active.setter
-    def active(self, value: bool) -> None:
-        self.intervals.active = value
-        if value and self.found is not None and not self.listing.rows and self.source.value == KNOWN:
+        self.read.object = f"<p>{escape(where)} Measured by software; not for clinical use.</p>"
+        again = self.wished is None or self.wished.fitted is not self.app.fitted
+        if again and self.source.value == KNOWN and self.app.fitted is not None:
             start(self.run())
 
-    def _shown(self) -> bool:
-        return self.found is not None
+    # -- all records --------------------------------------------------------------------------------------------
 
-    def take(self, found: Any) -> None:
-        """Keep a survey until somebody looks."""
-        self.found = found
-        self.listing.rows = []
-        if self.active and self.source.value == KNOWN:
-            start(self.run())
+    def wish(self) -> Waves:
+        """The clusters in use, and the waves that are chosen."""
+        return Waves(self.app.fitted, self.source.value == KNOWN)
 
-    async def run(self) -> None:
-        """Compare the clusters of all records with their waves; beside the page."""
-        from xai_views.methods.ecg_clusters.survey import waves
+    def key(self, wish: Waves) -> Hashable:
+        """Everybody who looks at the same clusters of the same records shares the comparison."""
+        session = self.app.session
+        return "ecg waves", session.model.sha256, session.population.key, wish.fitted.key, wish.known
 
-        app = self.app
-        if self.found is None:
-            self.words.object = (
-                "<p>The records are still being asked; try again when the list under Records is there.</p>"
-            )
-            return
-        self.words.object = "<p>Comparing clusters and waves of all records …</p>"
-        samples, found, known = app.session.population.samples, self.found, self.source.value == KNOWN
-        try:
-            answer = await asyncio.to_thread(waves, samples, found, known)
-        except XaiViewsError as e:
-            said = str(e)
-            on_page(lambda: setattr(self.words, "object", f"<p>{escape(said)}</p>"))
-            return
-        on_page(lambda: self.write(answer))
+    def work(self, wish: Waves, progress: Any) -> Generator[None, None, tuple[Alignment, Averages | None]]:
+        """Compare, on the worker."""
+        return (yield from waves(self.app.session.population.samples, wish.found, wish.known, progress))
 
-    def write(self, answer: Any) -> None:
+    async def submit(self, wish: Waves, told: Told) -> Future:
+        """Ask what is known of the records first."""
+        wish.found = await self.app.surveyed()
+        return await super().submit(wish, told)
+
+    def take(self, answer: tuple[Alignment, Averages | None]) -> None:
         """Write the table and its reading."""
         found, averaged = answer
         names = self.app.state.names
@@ -160,10 +138,10 @@ class BeatsPanel(pn.viewable.Viewer):
             for c in range(len(found.counts))
         ]  # fmt: skip
         left = f" {found.left_out} could not be delineated." if found.left_out else ""
-        self.words.object = (
-            f"<p>{found.used} records.{left} Normalised mutual information of clusters and waves {found.nmi:.3f}; "
+        self.say(
+            f"{found.used} records.{left} Normalised mutual information of clusters and waves {found.nmi:.3f}; "
             f"with the clusters shifted in time at random {found.chance.mean():.3f} (p {found.p:.2f}). Shares are of "
-            "the cluster's time; log2 odds compare with the other clusters, 0 = as elsewhere.</p>"
+            "the cluster's time; log2 odds compare with the other clusters, 0 = as elsewhere."
         )
         self.more.objects = pictures(averaged, self.app.session.leads) if averaged else []
 
@@ -173,8 +151,9 @@ class BeatsPanel(pn.viewable.Viewer):
                 "Intervals of the record in view, and over all records which part of the beat each cluster lies in. A step is "
                 "tens of milliseconds and sees further to both sides, so borders of waves are blurred."
             ),
+            self.read,
             self.intervals,
-            pn.FlexBox(self.source, self.go, align_items="center", gap="8px", margin=(4, 16)),
+            self.buttons(self.source),
             self.words,
             self.listing,
             self.more,

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import tempfile
-import zipfile
-from concurrent.futures import Future
+from collections.abc import Generator, Hashable
 from dataclasses import replace
-from html import escape
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
+from xai_views.methods.ecg_clusters.fit import Fitted, fit
 from xai_views.views import Listing
+from xai_views_dashboard.core.archive import zipped
+from xai_views_dashboard.core.controls import control, linked
+from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page, start
-from xai_views_dashboard.ecg.controls import linked
 from xai_views_dashboard.ecg.ledger import swatch
 
 COLUMNS = [
@@ -32,113 +28,80 @@ COLUMNS = [
 MODES = {"shared by all records (codebook)": "codebook", "of each record alone": "own"}
 
 
-class BookPanel(pn.viewable.Viewer):
-    """Which clusters are in use; fitting others, naming and saving them.
+class CodebookPanel(Job):
+    """Which clusters are in use; fitting others, naming and saving them."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state.
-    """
+    title = "Codebook"
+    question = "why"
+    watched = ("names", "cluster", "codebook")
+    verb = "Fit on these records"
+    begun = "Fitting: every record goes through the network once; the line at the bottom counts."
+    stopped = "The fit was stopped."
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self.mode = linked(pmui.RadioButtonGroup(options=MODES, size="small"), app.state, "mode")
-        self.k = linked(pmui.IntInput(label="K", start=2, end=16, width=90, size="small"), app.state, "k")
-        self.temperature = linked(
-            pmui.FloatInput(label="Temperature (0 = default)", start=0, step=0.05, width=190, size="small"),
-            app.state,
-            "temperature",
-        )
-        self.fit = pmui.Button(label="Fit on these records", variant="contained", size="small")
-        self.cancel = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
+        state = app.state
+        self.mode = linked(pmui.RadioButtonGroup(options=MODES, size="small"), state, "mode")
+        self.k = control(state, "k", "K", width=140, description="")
+        self.temperature = control(state, "temperature", "Temperature (0 = the whole spread)", width=230)
         self.save = pmui.FileDownload(
             callback=self.archive, filename="codebook.zip", label="Save the codebook", size="small"
         )
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="The clusters of the codebook", columns=COLUMNS)
-        self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
-        self.fit.on_click(lambda _: start(self.run()))
-        self.cancel.on_click(lambda _: self._future is not None and self._future.cancel())
-        app.state.param.watch(lambda *_: self.write(), ["names", "cluster"])
-        self._future: Future | None = None
-        self.write()
+        self.listing.on_select(lambda c: setattr(state, "cluster", int(c)))
+        super().__init__(app)
 
-    async def run(self) -> None:
-        """Fit, or take what somebody fitted already; the page stays usable meanwhile."""
-        self._future = future = self.app.session.fit(self.app.state.k)
-        self.fit.disabled, self.cancel.disabled = True, False
-        self.words.object = (
-            "<p>Fitting: every record goes through the network once; the line at the bottom counts.</p>"
+    def wish(self) -> int:
+        """How many clusters."""
+        return self.app.state.k
+
+    def key(self, wish: int) -> Hashable:
+        """Everybody who asks for as many clusters of the same records shares the fit."""
+        session = self.app.session
+        return "ecg codebook", session.model.sha256, session.population.key, wish
+
+    def work(self, wish: int, progress: Any) -> Generator[None, None, Fitted]:
+        """Fit, on the worker."""
+        session = self.app.session
+        return (yield from fit(session.model, session.population.samples, k=wish, progress=progress))
+
+    def take(self, answer: Fitted) -> None:
+        """Use a codebook for every record of the page."""
+        self.app.state.param.update(
+            codebook=answer, mode="codebook", temperature=answer.cool, cluster=-1, ablated=[], names={}
         )
-        said = "The fit was stopped."
-        fitted = None
-        try:
-            fitted = await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            pass
-        except XaiViewsError as e:
-            said = str(e)
-        on_page(lambda: self.ended(fitted, said))
+        self.update()
 
-    def ended(self, fitted: Any, said: str) -> None:
-        """Use a codebook for every record of the page, or say why there is none."""
-        self.fit.disabled, self.cancel.disabled = False, True
-        if fitted is None:
-            self.words.object = f"<p>{escape(said)}</p>"
-            return
-        app = self.app
-        app.session.fitted = fitted
-        app.state.param.update(mode="codebook", cluster=-1, ablated=[], names={})
-        self.write()
-        app.refresh()
-        app.records.begin()
+    def named(self, fitted: Fitted) -> Fitted:
+        """A codebook with the names that were given by hand."""
+        given = self.app.state.names
+        names = [given.get(str(c), "") or n for c, n in enumerate(fitted.book.names)]
+        return replace(fitted, book=fitted.book.named(names))
 
-    def write(self) -> None:
+    def write(self, answer: Any = None) -> None:  # noqa: ARG002 - nothing is computed
         """Write what the codebook holds."""
-        book = self.app.session.book
-        self.save.disabled = book is None
-        if book is None:
-            self.words.object = (
-                "<p>This model ships no codebook: each record is clustered alone until one is fitted.</p>"
-            )
+        fitted = self.app.fitted
+        self.save.disabled = fitted is None
+        if fitted is None:
+            self.say("This model ships no codebook: each record is clustered alone until one is fitted.")
             return
-        counts = book.counts.numpy() if book.counts.numel() else np.ones(book.k)
-        names = [self.app.state.names.get(str(c), "") or n for c, n in enumerate(book.names)]
+        book, chosen = self.named(fitted).book, self.app.state.cluster
         self.listing.rows = [
-            {
-                "id": str(c),
-                "swatch": swatch(c),
-                "cluster": str(c),
-                "name": names[c],
-                "share": float(counts[c] / counts.sum()),
-            }
-            for c in range(book.k)
+            {"id": str(c), "swatch": swatch(c), "cluster": str(c), "name": name, "share": float(share)}
+            for c, (name, share) in enumerate(zip(book.names, fitted.share, strict=True))
         ]
-        c = self.app.state.cluster
-        self.listing.selected = str(c) if 0 <= c < book.k else ""
-        self.words.object = (
-            f"<p>{book.k} clusters of {int(counts.sum())} steps of {escape(book.samples or 'the training records')}, on "
-            f"{escape(', '.join(book.taps))}. Equal colours mean equal clusters in every record. The default "
-            f"temperature is {self.app.session.temperature:.3f}, a quarter of their spread.</p>"
-        )
+        self.listing.selected = str(chosen) if 0 <= chosen < book.k else ""
+        if not self.running:
+            self.say(
+                f"{book.k} clusters of {int(book.counts.sum())} steps of {book.samples or 'the training records'}, on "
+                f"{', '.join(book.taps)}. Equal colours mean equal clusters in every record. The page begins with the "
+                f"temperature {fitted.cool:.3f}, a quarter of their spread."
+            )
 
     def archive(self) -> io.BytesIO:
         """The codebooks as a zip: weights as safetensors and a card with the names, for ``Fitted.load``."""
-        fitted, given = self.app.session.fitted, self.app.state.names
-        named = replace(
-            fitted,
-            book=fitted.book.named([given.get(str(c), "") or n for c, n in enumerate(fitted.book.names)]),
-        )
-        out = io.BytesIO()
-        with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(out, "w") as file:
-            root = named.save(Path(place) / "clusters")
-            for part in sorted(root.rglob("*")):
-                if part.is_file():
-                    file.write(part, part.relative_to(root.parent).as_posix())
-        out.seek(0)
-        return out
+        if self.app.fitted is None:
+            raise XaiViewsError("there is no codebook to save; fit one first.")
+        return zipped(self.named(self.app.fitted).save, "clusters")
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -147,16 +110,8 @@ class BookPanel(pn.viewable.Viewer):
                 "yours to give, under Ledger; a name is an interpretation."
             ),
             self.mode,
-            pn.FlexBox(
-                self.k,
-                self.temperature,
-                self.fit,
-                self.cancel,
-                self.save,
-                align_items="center",
-                gap="8px",
-                margin=(4, 16),
-            ),
+            pn.FlexBox(self.k, self.temperature, self.save, align_items="center", gap="8px", margin=(4, 16)),
+            self.buttons(),
             self.words,
             self.listing,
             sizing_mode="stretch_width",

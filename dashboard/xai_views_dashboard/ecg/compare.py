@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
 import panel as pn
 import panel_material_ui as pmui
+import xarray as xr
 
 from xai_views import catalogue
 from xai_views.errors import XaiViewsError
-from xai_views.kernel import get_kernel
+from xai_views.methods.ecg_clusters.survey import mean_entropy
+from xai_views.models import open_model
 from xai_views.views import Listing
-from xai_views_dashboard.core.following import Following
+from xai_views.views.ecg_paper.record import Record
 from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page
-from xai_views_dashboard.ecg import frame as ecg_frame
+from xai_views_dashboard.core.wishes import Wish
+from xai_views_dashboard.ecg import frame as pictures
 from xai_views_dashboard.ecg.paired_sheets import sheets
 from xai_views_dashboard.ecg.session import EcgSession
 
@@ -44,21 +48,30 @@ def models_of_signals() -> list[str]:
     return found
 
 
-class ComparePanel(Following):
-    """The record in view above, another one or another model's reading below; contributions share one limit.
+@dataclass
+class Side:
+    """One of both records: whose it is, where it is there, what is said of it, and how it is drawn."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state.
-    """
+    session: EcgSession
+    sample: int
+    result: xr.Dataset
+    record: Record | None = None
 
-    watched = (
-        "sample", "beside", "shown", "fade", "target", "mode", "k", "temperature", "attribution", "truth", "names",
-    )  # fmt: skip
+    def draw(self, drawn: dict[str, Any]) -> None:
+        """Make the sheet."""
+        session, i = self.session, self.sample
+        title = f"{session.model.name}: {session.names[i]}"
+        self.record = pictures.build(session, i, session.image(i), self.result, drawn, title)
+
+
+class ComparePanel(Panel):
+    """The record in view above, another one or another model's reading below; contributions share one limit."""
+
+    title = "Compare"
+    question = "compared"
+    watched = ("sample", ASK, "beside", "shown", "fade", "truth", "names")
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app)
         self.record = pmui.AutocompleteInput(
             label="Another record", options=list(app.session.population.names[:2000]), width=220, size="small"
         )
@@ -76,29 +89,25 @@ class ComparePanel(Following):
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
         self._brought: dict[tuple[str, int], int] = {}
-        self.record.param.watch(lambda e: e.new and self._choose(f"{RECORD}{e.new}"), "value")
-        self.model.param.watch(lambda e: e.new and self._choose(f"{MODEL}{e.new}"), "value")
+        super().__init__(app)
+        for widget, kind in ((self.record, RECORD), (self.model, MODEL)):
+            widget.param.watch(lambda e, kind=kind: e.new and self._choose(f"{kind}{e.new}"), "value")
 
     def _choose(self, beside: str) -> None:
         self.app.state.beside = beside
 
-    async def other(self, beside: str) -> tuple[EcgSession, int]:
-        """The session and position of what stands beside the record in view."""
+    async def other(self, beside: str, sample: int) -> tuple[EcgSession, int]:
+        """The session and position of what stands beside a record."""
         app = self.app
         if beside.startswith(MODEL):
             name = beside.removeprefix(MODEL)
             if name not in models_of_signals():
                 raise XaiViewsError(f"there is no shipped model of signals {name!r} to compare with.")
             if name not in self._sessions:
-
-                def opened(progress: Any) -> Any:  # noqa: ARG001 - the kernel passes it
-                    from xai_views import open_model
-
-                    return open_model(name)
-
-                model = await asyncio.wrap_future(get_kernel().run(opened))
+                job = app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+                model = await asyncio.wrap_future(job)
                 self._sessions[name] = await asyncio.to_thread(EcgSession, model, app.samples)
-            return self._sessions[name], await asyncio.to_thread(self._of_other, name, app.state.sample)
+            return self._sessions[name], await asyncio.to_thread(self._of_other, name, sample)
         name = beside.removeprefix(RECORD)
         if name not in app.session.names:
             raise XaiViewsError(f"there is no record {name!r} to compare with; choose one of the list.")
@@ -113,73 +122,56 @@ class ComparePanel(Following):
             self._brought[name, i] = self._sessions[name].take(session.origin[i], [session.names[i]])[1][0]
         return self._brought[name, i]
 
-    async def compute(self) -> Any:
-        """Both explanations, and both records drawn with one limit."""
-        app, state = self.app, self.app.state
-        if not state.beside:
+    async def compute(self) -> list[Side] | None:
+        """Both explanations, of the records as they are, drawn with one limit; None where nothing is chosen."""
+        app, wish, beside = self.app, self.app.wish(), self.app.state.beside
+        if not beside:
             return None
-        session, j = await self.other(state.beside)
-        i = state.sample
-        one = await app.session.explain(i, app.session.ask(state, i, ablated=[]), priority=1)
-        target = int(one["target_class"].values[0, 0])
-        fixed = target if session is app.session else state.target
-        two = await session.explain(j, session.ask(state, j, ablated=[], targets=[fixed]), priority=1)
-        limit = 0.0
-        for result in (one, two):
-            kind = {"contribution": "time_contribution", "attribution": "attribution"}.get(state.shown, "")
-            if kind in result:
-                values = result[kind].values[0]
-                values = ecg_frame.binned(values, ecg_frame.STRIP) if kind == "attribution" else values
-                limit = max(limit, float(np.abs(values).max()))
-        wish = {
-            "shown": state.shown,
-            "fade": state.fade,
-            "truth": state.truth,
-            "names": state.names,
-            "limit": limit or None,
-        }
-        records = [
-            await asyncio.to_thread(
-                ecg_frame.build, s, n, s.image(n), r, wish, f"{s.model.name}: {s.names[n]}"
-            )
-            for s, n, r in ((app.session, i, one), (session, j, two))
-        ]
-        return records, (one, two), (app.session, session), (i, j)
+        session, j = await self.other(beside, wish.sample)
+        ask = wish.ask.replace(ablated=(), edits=())
+        sides = [await self.side(app.session, wish.sample, ask)]
+        if session is app.session:
+            ask = ask.replace(targets=(int(sides[0].result["target_class"].values[0, 0]),))
+        else:
+            by_hand = app.fitted is None or ask.temperature != app.fitted.cool
+            ask = session.with_own(ask, ask.temperature if by_hand else None)
+        sides.append(await self.side(session, j, ask))
+        limit = max(pictures.largest(side.result, wish.drawn["shown"]) for side in sides)
+        for side in sides:
+            await asyncio.to_thread(side.draw, {**wish.drawn, "limit": limit or None})
+        return sides
 
-    def write(self, answer: Any) -> None:
+    @staticmethod
+    async def side(session: EcgSession, sample: int, ask: Any) -> Side:
+        """One of both."""
+        whole = session.asked_of(sample, Wish(ask))
+        return Side(session, sample, await session.explain(sample, whole, priority=1))
+
+    def write(self, answer: list[Side] | None) -> None:
         """Write papers, figures and words."""
         if answer is None:
-            self.words.object = (
-                "<p>Choose another record to set beside the one in view.</p>"
-                if not self.model.visible
-                else "<p>Choose another record or another model to set beside the record in view.</p>"
-            )
+            another = "another record or another model" if self.model.visible else "another record"
+            self.words.object = f"<p>Choose {another} to set beside the record in view.</p>"
             return
-        records, results, sessions, positions = answer
-        papers = sheets(records, self.app.state.look, str(self._turn))
-        self.listing.rows = [
-            self._row(n, *parts) for n, parts in enumerate(zip(results, sessions, positions, strict=True))
-        ]
-        shared = sessions[0] is sessions[1]
-        self.words.object = "<p>{}</p>".format(
-            escape(
-                "Both records share the codebook, so equal colours mean equal clusters; strips have one limit."
-                if shared
-                else "Each model has its own clusters, so colours of the two papers mean different things; strips have one limit."
-            )
+        papers = sheets([side.record for side in answer], self.app.state.look, str(self._turn))
+        self.listing.rows = [self._row(n, side) for n, side in enumerate(answer)]
+        said = (
+            "Both records share the codebook, so equal colours mean equal clusters; strips have one limit."
+            if answer[0].session is answer[1].session
+            else "Each model has its own clusters, so colours of the two papers mean different things; strips have one limit."
         )
+        self.words.object = f"<p>{escape(said)}</p>"
         on_page(lambda: setattr(self.papers, "objects", [self.listing, *papers]))
 
     @staticmethod
-    def _row(n: int, result: Any, session: EcgSession, i: int) -> dict:
-        from xai_views.methods.ecg_clusters.survey import mean_entropy
-
+    def _row(n: int, side: Side) -> dict[str, Any]:
+        result, model = side.result, side.session.model
         p = result["probability"].values[0]
         top, target = int(p.argmax()), int(result["target_class"].values[0, 0])
         return {
             "id": str(n),
-            "what": f"{session.names[i]} ({session.model.name})",
-            "predicted": session.model.classes[top],
+            "what": f"{side.session.names[side.sample]} ({model.name})",
+            "predicted": model.classes[top],
             "p": float(p[top]),
             "logit": float(result["logit"].values[0, target]),
             "entropy": mean_entropy(result),

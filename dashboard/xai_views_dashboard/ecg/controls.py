@@ -7,39 +7,36 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from xai_views.methods.ecg_clusters.attribution import METHODS, OWN
+from xai_views_dashboard.core.controls import linked
 from xai_views_dashboard.core.page import HALVES, halved
-from xai_views_dashboard.ecg import state as choices
+from xai_views_dashboard.core.state import PREDICTED
 
 SHOWN = {
     "clusters": "clusters",
-    "contribution": "clusters and contribution",
-    "attribution": "clusters and attribution by lead",
-    "nothing": "the trace alone",
+    "clusters and contribution": "contribution",
+    "clusters and attribution by lead": "attribution",
+    "the trace alone": "nothing",
 }
-FADES = {"entropy": "uncertainty", "ensemble": "disagreement of an ensemble", "nothing": "nothing"}
-PREDICTED = "the predicted class"
+FADES = {"uncertainty": "entropy", "disagreement of an ensemble": "ensemble", "nothing": "nothing"}
 
 
-def linked(widget: Any, state: Any, name: str) -> Any:
-    """Tie a widget to a parameter of the state, both ways."""
-    widget.value = getattr(state, name)
-    widget.link(state, value=name, bidirectional=True)
-    return widget
+def attributions(model: Any) -> list[str]:
+    """What lies by lead and time under the leads; a SIC network has a map of its own."""
+    return [*([OWN] if "supports" in model.parts else []), *METHODS]
 
 
 def controls(app: Any) -> Any:
     """Return the row of controls of an app."""
-    state, classes = app.state, app.model.classes
-    targets = {PREDICTED: -1, **{c: i for i, c in enumerate(classes)}}
-    hidden = pmui.Switch(label="Hide the network's answer", margin=(0, 8))
-    truth = pmui.Switch(label="Known evidence", margin=(0, 8), disabled="mask" not in app.samples)
+    state = app.state
+    targets = {"the predicted class": PREDICTED, **{c: i for i, c in enumerate(app.model.classes)}}
 
     def select(label: str, name: str, options: Any, width: int) -> Any:
-        widget = pmui.Select(label=label, options=options, width=width, size="small")
-        return linked(halved(widget), state, name)
+        return linked(
+            halved(pmui.Select(label=label, options=options, width=width, size="small")), state, name
+        )
 
-    own = [choices.OWN_MAP] if app.model.supports is not None else []
-    attribution = select("Attribution", "attribution", [*own, *choices.ATTRIBUTIONS], 190)
+    attribution = select("Attribution", "attribution", attributions(app.model), 190)
 
     def useful(*_: Any) -> None:
         attribution.visible = state.shown == "attribution"
@@ -47,11 +44,15 @@ def controls(app: Any) -> Any:
     state.param.watch(useful, "shown")
     useful()
     parts = [
-        select("Behind the trace", "shown", {SHOWN[s]: s for s in choices.SHOWN}, 240),
+        select("Behind the trace", "shown", SHOWN, 240),
         select("Explained class", "target", targets, 200),
-        select("Hatching shows", "fade", {FADES[f]: f for f in choices.FADES}, 210),
+        select("Hatching shows", "fade", FADES, 210),
         attribution,
-        linked(hidden, state, "hidden"),
-        linked(truth, state, "truth"),
+        linked(pmui.Switch(label="Hide the network's answer", margin=(0, 8)), state, "hidden"),
+        linked(
+            pmui.Switch(label="Known evidence", margin=(0, 8), disabled="mask" not in app.samples),
+            state,
+            "truth",
+        ),
     ]
     return pn.FlexBox(*parts, align_items="center", gap="8px", margin=(4, 8), stylesheets=[HALVES])

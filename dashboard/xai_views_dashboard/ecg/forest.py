@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from html import escape
+from collections.abc import Generator, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import panel as pn
-import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
+from xai_views.methods.ecg_clusters.controls import judged
+from xai_views.methods.ecg_clusters.fit import Fitted
+from xai_views.methods.ecg_clusters.forest import Surrogate, table
+from xai_views.methods.ecg_clusters.survey import Survey
 from xai_views.views import Listing
+from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.ecg.ledger import swatch
+from xai_views_dashboard.ecg.records import RecordsPanel
 
-COLUMNS = [
-    {"key": "what", "title": "what answers"},
-    {"key": "agreement", "title": "agrees with the network", "kind": "number", "digits": 3},
-    {"key": "agreement_se", "title": "± s.e.", "kind": "number", "digits": 3},
-    {"key": "accuracy", "title": "accuracy on labels", "kind": "number", "digits": 3},
-    {"key": "accuracy_se", "title": "± s.e.", "kind": "number", "digits": 3},
-    {"key": "auroc", "title": "AUROC", "kind": "number", "digits": 3},
-    {"key": "auroc_se", "title": "± s.e.", "kind": "number", "digits": 3},
-]
+FIGURES = {
+    "agreement": "agrees with the network",
+    "accuracy": "accuracy on labels",
+    "auroc": "AUROC",
+}
 IMPORTANCE = [
     {"key": "swatch", "title": "", "kind": "image"},
     {"key": "cluster", "title": "cluster"},
@@ -34,73 +35,62 @@ IMPORTANCE = [
 FEW = 30  # records below which ten folds say nothing
 
 
-class ForestPanel(pn.viewable.Viewer):
-    """The forest's table beside the network, chance and two controls, and which clusters it rests on.
+@dataclass(eq=False)
+class Folds:
+    """Whose clusters the forests grow on, and what is known of the records once they are surveyed."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state.
-    """
+    fitted: Fitted | None
+    found: Survey | None = None
+
+
+class ForestPanel(Job):
+    """The forest's table beside the network, chance and two controls, and which clusters it rests on."""
+
+    verb = "Grow the forests"
+    begun = "Growing forests fold by fold; the line at the bottom counts."
+    stopped = "The forests were stopped."
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        self.go = pmui.Button(label="Grow the forests", variant="contained", size="small")
-        self.stop = pmui.Button(label="Stop", variant="outlined", size="small", disabled=True)
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(
-            label="Ten folds: forests on shares of clusters beside the network", columns=COLUMNS
-        )
+        super().__init__(app)
+        self.listing = Listing(label="Ten folds: forests on shares of clusters beside the network")
         self.importance = Listing(label="Clusters that the forest rests on", columns=IMPORTANCE)
         self.importance.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.shown = pn.Column(sizing_mode="stretch_width")
-        self._future: Any = None
-        self.go.on_click(lambda _: start(self.run()))
-        self.stop.on_click(lambda _: self._future is not None and self._future.cancel())
 
-    async def run(self) -> None:
-        """Compute on the kernel; the page stays usable meanwhile."""
-        session, found = self.app.session, self.app.records.found
-        if found is None or len(found) < FEW:
-            n = 0 if found is None else len(found)
-            self.words.object = f"<p>{n} records are known; ten folds want at least {FEW}.</p>"
-            return
+    def wish(self) -> Folds:
+        """The clusters in use."""
+        return Folds(self.app.fitted)
 
-        def forests(progress: Any) -> Any:
-            from xai_views.methods.ecg_clusters.controls import judged
+    def key(self, wish: Folds) -> Hashable:
+        """Everybody who looks at the same clusters of the same records shares the forests."""
+        session = self.app.session
+        return "ecg forests", session.model.sha256, session.population.key, wish.fitted.key
 
-            return (yield from judged(session.model, session.population.samples, found, progress))
+    def work(self, wish: Folds, progress: Any) -> Generator[None, None, list[Surrogate]]:
+        """Grow them, on the worker."""
+        session = self.app.session
+        return (yield from judged(session.model, session.population.samples, wish.found, progress))
 
-        self._future = session.kernel.run(forests, priority=2)
-        self.go.disabled, self.stop.disabled = True, False
-        self.words.object = "<p>Growing forests fold by fold; the line at the bottom counts.</p>"
-        answer, said = None, "The forests were stopped."
-        try:
-            answer = await asyncio.wrap_future(self._future)
-        except asyncio.CancelledError:
-            pass
-        except XaiViewsError as e:
-            said = str(e)
-        on_page(lambda: self.ended(answer, said))
+    async def submit(self, wish: Folds, told: Told) -> Future:
+        """Ask what is known of the records first."""
+        wish.found = found = await self.app.surveyed()
+        if len(found) < FEW:
+            raise XaiViewsError(f"{len(found)} records are known; ten folds want at least {FEW}.")
+        return await super().submit(wish, told)
 
-    def ended(self, answer: Any, said: str) -> None:
-        """Show the tables, or why there are none."""
-        from xai_views.methods.ecg_clusters.forest import table
-
-        self.go.disabled, self.stop.disabled = False, True
-        if answer is None:
-            self.words.object = f"<p>{escape(said)}</p>"
-            return
-        figures = table(answer)
-        known = [c for c in COLUMNS if c["key"] == "what" or np.isfinite(figures[_name(c["key"])]).any()]
-        self.listing.columns = known
+    def take(self, answer: list[Surrogate]) -> None:
+        """Show the tables, and tell the queue of records."""
+        found, figures = self.wished.found, table(answer)
+        known = [name for name in FIGURES if np.isfinite(figures[name]).any()]
+        number = {"kind": "number", "digits": 3}
+        self.listing.columns = [{"key": "what", "title": "what answers"}] + [
+            {"key": key, "title": title, **number}
+            for name in known
+            for key, title in ((name, FIGURES[name]), (f"{name} se", "± s.e."))
+        ]
+        columns = [c for name in known for c in (name, f"{name} se")]
         self.listing.rows = [
-            {
-                "id": str(what),
-                "what": str(what),
-                **{c["key"]: float(np.nan_to_num(row[_name(c["key"])])) for c in known[1:]},
-            }
+            {"id": str(what), "what": str(what), **{c: float(np.nan_to_num(row[c])) for c in columns}}
             for what, row in figures.iterrows()
         ]
         fall, error = answer[0].importances()
@@ -114,19 +104,20 @@ class ForestPanel(pn.viewable.Viewer):
             }
             for c in np.argsort(-fall, kind="stable")
         ]
-        chance = float(figures["chance"].iloc[0])
         several = (
             " Accuracy on labels is not there: records carry several labels, a forest says one class."
-            if self.app.records.found.several
+            if found.several
             else ""
         )
-        self.words.object = (
-            f"<p>Always saying the commonest answer agrees with the network in {chance:.3f} of the records. What a forest "
-            f"reaches is in the shares of the clusters; what only the controls' distance shows is owed to training.{several}</p>"
+        self.say(
+            f"Always saying the commonest answer agrees with the network in {figures['chance'].iloc[0]:.3f} of the records. "
+            "What a forest reaches is in the shares of the clusters; what only the controls' distance shows is owed to "
+            f"training.{several}"
         )
         self.shown.objects = [self.listing, self.importance]
-        self.app.records.forest = answer[0].said.argmax(1)
-        self.app.records.write()
+        for panel in self.app.panels:
+            if isinstance(panel, RecordsPanel):
+                panel.judge(found, answer[0].said.argmax(1))
 
     def __panel__(self) -> Any:
         return pn.Column(
@@ -134,12 +125,8 @@ class ForestPanel(pn.viewable.Viewer):
                 "A random forest sees only how much of each record every cluster takes, and learns to say what the network "
                 "says, or what is true. Its answers also feed the label-quality queue under Records."
             ),
-            pn.FlexBox(self.go, self.stop, align_items="center", gap="8px", margin=(4, 16)),
+            self.buttons(),
             self.words,
             self.shown,
             sizing_mode="stretch_width",
         )
-
-
-def _name(key: str) -> str:
-    return key.replace("_se", " se")

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xai_views.views.ecg_paper import record as ecg_record
-from xai_views.views.ecg_paper.record import Interval, Record
+from xai_views.views.ecg_paper.record import Interval, Record, intervals
+from xai_views.views.roles import STRIP, binned
 from xai_views_dashboard.core.numbers import number
 
-#: Steps into which a per-lead attribution is summed for its strip.
-STRIP = 250
 #: Seconds of a column where a sheet shows four side by side.
 COLUMN = 2.5
 
 
-def names_of(result: xr.Dataset, given: dict[str, str]) -> list[str]:
+def names_of(result: xr.Dataset, given: Mapping[str, str]) -> list[str]:
     """A name for every cluster: the one given by hand, else the codebook's, else ""."""
     book = (
         result["cluster_name"].values if "cluster_name" in result.coords else [""] * result.sizes["cluster"]
     )
     return [given.get(str(c), "") or str(n) for c, n in enumerate(book)]
-
-
-def binned(values: np.ndarray, bins: int) -> np.ndarray:
-    """Sums ``[..., bins]`` of consecutive steps ``[..., T]``; what they sum to stays the same."""
-    edges = (np.arange(bins) * values.shape[-1]) // bins
-    return np.add.reduceat(values, edges, axis=-1)
 
 
 def labels(classes: Sequence[str], known: Collection[int]) -> str:
@@ -62,13 +54,30 @@ def worded(truth: tuple[Interval, ...], word: str) -> tuple[Interval, ...]:
     return tuple(replace(t, word=word) if t is first[t.lead, t.start // COLUMN] else t for t in truth)
 
 
+def strips(map_: np.ndarray, rate: float) -> dict[str, Any]:
+    """What a record says of a signed map ``[lead, time]``: strips under the leads, and the total of each."""
+    return {
+        "contribution": binned(map_, STRIP),
+        "contribution_step": map_.shape[1] / rate / STRIP,
+        "totals": tuple(float(v) for v in map_.sum(1)),
+    }
+
+
+def plain(session: Any, i: int, signal: np.ndarray, title: str) -> dict[str, Any]:
+    """What is to be drawn of record ``i`` whatever the network says."""
+    return {
+        "id": session.names[i],
+        "name": title,
+        "leads": tuple(session.leads),
+        "rate": session.rate,
+        "signal": signal,
+        "length": session.length(i),
+        "synthetic": bool(session.population.samples.attrs.get("synthetic")) and i < session.population.n,
+    }
+
+
 def build(
-    session: Any,
-    i: int,
-    signal: np.ndarray,
-    result: xr.Dataset | None,
-    state: dict[str, Any],
-    title: str = "",
+    session: Any, i: int, signal: np.ndarray, result: xr.Dataset, drawn: Mapping[str, Any], title: str
 ) -> Record:
     """Put a record and its explanation together.
 
@@ -80,60 +89,47 @@ def build(
         Position of the record.
     signal : ndarray
         ``[lead, time]`` in mV, with its edits.
-    result : Dataset or None
-        Its explanation; None where everything of the network is hidden.
-    state : dict
-        ``shown``, ``fade``, ``truth``, ``names`` and ``limit`` of the page.
+    result : Dataset
+        Its explanation.
+    drawn : mapping
+        ``shown``, ``fade``, ``truth``, ``names`` and, where strips share one, ``limit``.
     title : str
-        Printed on the sheet instead of the record's name.
+        Printed on the sheet.
     """
-    name, classes, labelled = session.names[i], session.model.classes, session.known(i)
-    about: dict[str, Any] = {
-        "id": name,
-        "name": title or name,
-        "leads": tuple(session.leads),
-        "rate": session.rate,
-        "signal": signal,
-        "length": session.length(i),
+    classes, labelled, present = session.model.classes, session.known(i), session.present(i)
+    names = names_of(result, drawn["names"])
+    target = int(result["target_class"].values[0, 0])
+    about = plain(session, i, signal, title) | {
         "title": session.population.title,
         "flag": session.flag(i),
-        "synthetic": bool(session.population.samples.attrs.get("synthetic")) and i < session.population.n,
-        "text": f"Record {name}.",
+        "text": sentence(result, classes, labelled, title, names),
     }
-    present = session.present(i)
     if present is not None:
         about["present"] = tuple(bool(p) for p in present)
-    if state["truth"] and labelled:
-        target = -1 if result is None else int(result["target_class"].values[0, 0])
-        evidence = session.evidence(i, target)
+    evidence = session.evidence(i, target) if drawn["truth"] and labelled else None
+    if evidence is not None:
         word = classes[target] if len(labelled) > 1 and target in labelled else ""
-        if evidence is not None:
-            about["truth"] = worded(ecg_record.intervals(evidence, session.rate), word)
-    if result is None:
-        return Record(**about)
-    names = names_of(result, state["names"])
-    about["text"] = sentence(result, classes, labelled, title or name, names)
+        about["truth"] = worded(intervals(evidence, session.rate), word)
     cluster = result["cluster"].values[0]
     step = signal.shape[1] / session.rate / len(cluster)
-    if state["shown"] != "nothing":
+    if drawn["shown"] != "nothing":
         about |= {"cluster": cluster, "step": step, "names": tuple(names)}
-        if state["fade"] != "nothing":
-            kind = (
-                "ensemble_entropy"
-                if state["fade"] == "ensemble" and "ensemble_entropy" in result
-                else "entropy"
-            )
-            about["entropy"] = np.clip(result[kind].values[0], 0, 1)
-    target = classes[int(result["target_class"].values[0, 0])]
-    if state["shown"] == "contribution":
+        if drawn["fade"] != "nothing":
+            votes = drawn["fade"] == "ensemble" and "ensemble_entropy" in result
+            about["entropy"] = np.clip(result["ensemble_entropy" if votes else "entropy"].values[0], 0, 1)
+    if drawn["shown"] == "contribution":
         about |= {"contribution": result["time_contribution"].values[0, 0], "contribution_step": step}
-    elif state["shown"] == "attribution" and "attribution" in result:
-        map_ = result["attribution"].values[0]
-        about |= {
-            "contribution": binned(map_, STRIP),
-            "contribution_step": signal.shape[1] / session.rate / STRIP,
-            "totals": tuple(float(v) for v in map_.sum(1)),
-        }
+    elif drawn["shown"] == "attribution" and "attribution" in result:
+        about |= strips(result["attribution"].values[0], session.rate)
     if "contribution" in about:
-        about |= {"target": target, "limit": state.get("limit")}
+        about |= {"target": classes[target], "limit": drawn.get("limit")}
     return Record(**about)
+
+
+def largest(result: xr.Dataset, shown: str) -> float:
+    """The largest size of what is drawn under the leads; 0 where nothing is."""
+    if shown == "contribution":
+        return float(np.abs(result["time_contribution"].values[0]).max())
+    if shown == "attribution" and "attribution" in result:
+        return float(np.abs(binned(result["attribution"].values[0], STRIP)).max())
+    return 0.0

@@ -11,10 +11,12 @@ import panel as pn
 import panel_material_ui as pmui
 import xarray as xr
 
+from xai_views.methods.ecg_clusters.ledger import Ledger, ledger
 from xai_views.views import Listing, colour
-from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import ASK, Panel
+from xai_views_dashboard.ecg.frame import names_of
 
 COLUMNS = [
     {"key": "swatch", "title": "", "kind": "image"},
@@ -43,7 +45,7 @@ def swatch(c: int) -> str:
     return f"data:image/svg+xml,{quote(svg)}"
 
 
-def rows_of(bill: Any, names: list[str]) -> list[dict]:
+def rows_of(bill: Ledger, names: list[str]) -> list[dict]:
     """Rows of the ledger, the largest contribution first; ``names`` has one for each cluster, "" for none."""
     return [
         {
@@ -56,25 +58,21 @@ def rows_of(bill: Any, names: list[str]) -> list[dict]:
     ]  # fmt: skip
 
 
-class LedgerPanel(Following):
-    """The clusters of the record in view as a bill that sums to the logit, and taking some away.
+class LedgerPanel(Panel):
+    """The clusters of the record in view as a bill that sums to the logit, and taking some away."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state.
-    """
-
-    watched = ("sample", "target", "mode", "k", "temperature", "ablated", "edits_made", "names", "cluster")
+    title = "Ledger"
+    question = "why"
+    watched = ("sample", ASK, "names")
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="What each cluster contributes", columns=COLUMNS)
         self.close = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.take = pmui.Button(label="Take the chosen cluster away", variant="outlined", size="small")
         self.undo = pmui.Button(label="Undo", variant="outlined", size="small")
         self.named = pmui.TextInput(label="Name of the chosen cluster", size="small", width=260)
+        super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.take.on_click(lambda _: self.ablate())
         self.undo.on_click(lambda _: app.state.undo())
@@ -100,21 +98,18 @@ class LedgerPanel(Following):
         if c >= 0 and event.new != self.app.state.names.get(str(c), ""):
             self.app.state.names = {**self.app.state.names, str(c): event.new}
 
-    async def compute(self) -> Any:
+    async def compute(self) -> tuple[xr.Dataset, Ledger]:
         """The explanation of the record with its edits, and its bill."""
-        from xai_views.methods.ecg_clusters.ledger import ledger
-
-        app = self.app
-        i = app.state.sample
-        result = await app.explained(i)
-        truth = app.session.evidence(i, int(result["target_class"].values[0, 0]))
+        app, wish = self.app, self.app.wish()
+        result = await app.explained(wish.sample, wish, priority=1)
+        truth = app.session.evidence(wish.sample, int(result["target_class"].values[0, 0]))
         return result, ledger(result, None if truth is None else truth.any(0))
 
-    def write(self, answer: Any) -> None:
+    def write(self, answer: tuple[xr.Dataset, Ledger]) -> None:
         """Write rows, the closing line and what an ablation says."""
         result, bill = answer
         app = self.app
-        self.listing.rows = rows_of(bill, app.names_of(result))
+        self.listing.rows = rows_of(bill, names_of(result, app.state.names))
         parts = {
             "bias": bill.bias,
             "clusters": bill.clusters,
@@ -129,15 +124,17 @@ class LedgerPanel(Following):
         self._chosen()
 
     def _said(self, result: xr.Dataset) -> str:
-        classes = self.app.model.classes
-        p = result["probability"].values[0]
-        best = " · ".join(f"{classes[c]} {p[c]:.3f}" for c in np.argsort(-p, kind="stable")[:3])
+        best = np.argsort(-result["probability"].values[0], kind="stable")[:3]
+
+        def listed(name: str) -> str:
+            p = result[name].values[0]
+            return " · ".join(f"{self.app.model.classes[c]} {p[c]:.3f}" for c in best)
+
+        said = f"Probabilities: {listed('probability')}."
         if "ablated_probability" not in result:
-            return f"Probabilities: {best}."
-        q = result["ablated_probability"].values[0]
-        after = " · ".join(f"{classes[c]} {q[c]:.3f}" for c in np.argsort(-p, kind="stable")[:3])
+            return said
         gone = ", ".join(map(str, self.app.state.ablated))
-        return f"Probabilities: {best}. Without cluster {gone}: {after}."
+        return f"{said} Without cluster {gone}: {listed('ablated_probability')}."
 
     def __panel__(self) -> Any:
         return pn.Column(

@@ -14,6 +14,7 @@ from xai_views.errors import XaiViewsError
 from xai_views.samples.readers.long_record import LongRecord, open_long, standing_in
 from xai_views.views.long_strip.long_strip import LongStrip
 from xai_views_dashboard.core.page import caption, note
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.ecg.upload import bring
 
@@ -27,18 +28,14 @@ def shared(path: str) -> LongRecord:
     return open_long(path)
 
 
-class LongPanel(pn.viewable.Viewer):
-    """The whole record above, a window of it below; the marked part of the window can be explained.
+class LongPanel(Panel):
+    """The whole record above, a window of it below; the marked part of the window can be explained."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Its samples have the attribute ``record``: the path of a long record.
-    """
+    title = "Long record"
+    question = "where"
+    watched = ()
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
         self.record = shared(str(app.samples.attrs["record"]))
         self.takes = min(app.model.size[0] / app.session.rate, self.record.duration)
         self.strip = LongStrip(
@@ -47,24 +44,31 @@ class LongPanel(pn.viewable.Viewer):
         self.explain = pmui.Button(label="Explain this window", variant="contained", size="small")
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.problem = pn.Column(sizing_mode="stretch_width")
-        self._turn = 0
-        self._active = False
+        self._windows, self._quiet = 0, False
+        super().__init__(app)
         self.strip.on_window(self._looked)
         self.strip.on_explain(lambda: start(self.take()))
         self.explain.on_click(lambda _: start(self.take()))
         app.state.param.watch(self._moved, ["long_start", "long_seconds"])
         self._moved()
 
-    @property
-    def active(self) -> bool:
-        """Whether the tab is open; the record is read as a whole when it is opened first."""
-        return self._active
+    @classmethod
+    def fits(cls, app: Any) -> str:
+        """Only the windows of a record of hours are chosen here."""
+        none = "These records are as short as what the network takes; open a record of hours to choose its windows here."
+        return "" if app.samples.attrs.get("record") else none
 
-    @active.setter
-    def active(self, value: bool) -> None:
-        self._active = value
-        if value and not self.strip.overview:
-            start(self._whole())
+    async def compute(self) -> tuple[Any, Any]:
+        """Read the record once for the overview."""
+        return await asyncio.to_thread(self.record.window, 0.0, self.record.duration, OVERVIEW)
+
+    def write(self, answer: tuple[Any, Any]) -> None:
+        """Show the overview."""
+        self.strip.show(0.0, self.record.duration, *answer, whole=True)
+
+    def failed(self, sentence: str) -> None:
+        """Say what is wrong above the strip."""
+        self.problem.objects = [note(sentence[:1].upper() + sentence[1:], "error")]
 
     @property
     def view(self) -> tuple[float, float]:
@@ -86,10 +90,8 @@ class LongPanel(pn.viewable.Viewer):
             self.app.state.param.update(long_start=begin, long_seconds=seconds)
         finally:
             self._quiet = False
-        self._turn += 1
-        start(self._answer(self._turn, begin, seconds, columns))
-
-    _quiet = False
+        self._windows += 1
+        start(self._answer(self._windows, begin, seconds, columns))
 
     def _moved(self, *_: Any) -> None:
         if not self._quiet and self.app.state.long_seconds:
@@ -101,21 +103,10 @@ class LongPanel(pn.viewable.Viewer):
             low, high = await asyncio.to_thread(self.record.window, begin, begin + seconds, columns)
         except XaiViewsError as e:
             said = str(e)
-            on_page(lambda: self._failed(said))
+            on_page(lambda: self.failed(said))
             return
-        if turn == self._turn:
+        if turn == self._windows:
             on_page(lambda: self.strip.show(begin, seconds, low, high))
-
-    async def _whole(self) -> None:
-        """Read the record once for the overview."""
-        duration = self.record.duration
-        try:
-            low, high = await asyncio.to_thread(self.record.window, 0.0, duration, OVERVIEW)
-        except XaiViewsError as e:
-            said = str(e)
-            on_page(lambda: self._failed(said))
-            return
-        on_page(lambda: self.strip.show(0.0, duration, low, high, whole=True))
 
     async def take(self) -> None:
         """Explain the marked window: cut from the file and brought to the network like an upload."""
@@ -124,7 +115,7 @@ class LongPanel(pn.viewable.Viewer):
             added = await asyncio.to_thread(self._cut, first, last)
         except XaiViewsError as e:
             said = str(e)
-            on_page(lambda: self._failed(said))
+            on_page(lambda: self.failed(said))
             return
         on_page(lambda: self._show(added, first))
 
@@ -144,9 +135,6 @@ class LongPanel(pn.viewable.Viewer):
         self.app.state.sample = position
         said = f"The paper above shows {self.takes:g} s from {clock(first)} on, as record {name}: {done}."
         self.words.object = f"<p>{escape(said)}</p>"
-
-    def _failed(self, said: str) -> None:
-        self.problem.objects = [note(said[:1].upper() + said[1:], "error")]
 
     def __panel__(self) -> Any:
         return pn.Column(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from html import escape
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.methods.ecg_clusters.survey import Survey
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page, start
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.ecg.frame import labels
 
 COLUMNS = [
@@ -30,64 +29,61 @@ COLUMNS = [
 EVERY, WRONG, UNSURE, QUEUE = "all records", "errors", "most uncertain tenth", "label-quality queue"
 
 
-class RecordsPanel(pn.viewable.Viewer):
-    """A table of all records that follows and sets the record in view.
+class SurveyPanel(Panel):
+    """A panel about all records: while it is in view, each of them goes through the network once, for all visitors."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session, state and canvas.
-    """
+    watched = ("codebook",)
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        classes = app.model.classes
+        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
+        super().__init__(app)
+
+    def say(self, sentence: str) -> None:
+        """Write one sentence above the table."""
+        self.words.object = f"<p>{escape(sentence)}</p>"
+
+    def failed(self, sentence: str) -> None:
+        """Say why there is no table."""
+        self.say(sentence)
+
+    async def compute(self) -> Any:
+        """What is known of all records."""
+        self.say("Every record goes through the network once; the line at the bottom counts.")
+        return await self.app.surveyed()
+
+
+class RecordsPanel(SurveyPanel):
+    """A table of all records that follows and sets the record in view."""
+
+    title = "Records"
+    question = "compared"
+
+    def __init__(self, app: Any) -> None:
+        named = [f"labelled {c}" for c in app.model.classes]
         self.filter = pmui.Select(
-            label="Show", options=[EVERY, WRONG, UNSURE, QUEUE, *(f"labelled {c}" for c in classes)], value=EVERY, width=240,
-            size="small",
-        )  # fmt: skip
-        self.words = pn.pane.HTML("", margin=(4, 16), sizing_mode="stretch_width")
+            label="Show", options=[EVERY, WRONG, UNSURE, QUEUE, *named], value=EVERY, width=240, size="small"
+        )
         self.listing = Listing(label="All records", columns=COLUMNS, page=25)
-        self.found: Any = None
-        self.forest: np.ndarray | None = None
-        self.filter.param.watch(lambda *_: self.write(), "value")
+        self.found: Survey | None = None
+        self._judged: tuple[Survey, np.ndarray] | None = None
+        super().__init__(app)
+        self.filter.param.watch(lambda *_: self.found is not None and self.write(self.found), "value")
         self.listing.on_select(self._go)
         app.state.param.watch(self._chosen, "sample")
 
-    async def load(self) -> None:
-        """Ask for the survey and write the table; the page works without it."""
-        if self.app.session.book is None:
-            self.words.object = (
-                "<p>Fit a codebook under Codebook first: the list compares records by its clusters.</p>"
-            )
-            return
-        self.words.object = (
-            "<p>Every record goes through the network once; the line at the bottom counts.</p>"
-        )
-        try:
-            found = await asyncio.wrap_future(self.app.session.surveyed())
-        except asyncio.CancelledError:
-            return
-        except XaiViewsError as e:
-            said = str(e)
-            on_page(lambda: setattr(self.words, "object", f"<p>{escape(said)}</p>"))
-            return
-        on_page(lambda: self.take(found))
+    def judge(self, found: Survey, said: np.ndarray) -> None:
+        """Take what a forest says ``[n]`` of the records of a survey."""
+        self._judged = found, said
+        self.update()
 
-    def begin(self) -> None:
-        """Start loading, once a page is there."""
-        start(self.load())
+    @property
+    def forest(self) -> np.ndarray | None:
+        """``[n]`` what a forest says of these records; None before one has grown."""
+        return self._judged[1] if self._judged is not None and self._judged[0] is self.found else None
 
-    def take(self, found: Any) -> None:
-        """Show a survey."""
-        self.found, self.forest = found, None
-        self.write()
-        self.app.surveyed(found)
-
-    def rows(self) -> np.ndarray:
+    def rows(self, found: Survey) -> np.ndarray:
         """Positions of the records that the filter lets through, in order."""
-        found, what = self.found, self.filter.value
+        what = self.filter.value
         if what == WRONG:
             return found.wrong()
         if what == UNSURE:
@@ -98,16 +94,14 @@ class RecordsPanel(pn.viewable.Viewer):
             return found.labelled_with(self.app.model.classes.index(what.removeprefix("labelled ")))
         return np.arange(len(found))
 
-    def write(self) -> None:
+    def write(self, answer: Survey) -> None:
         """Write what the filter lets through; the arrow keys then walk through the same records."""
-        if self.found is None:
-            return
-        app, found = self.app, self.found
+        self.found = found = answer
+        app, samples, forest = self.app, self.app.session.population.samples, self.forest
         names, classes = app.session.population.names, app.model.classes
-        samples = app.session.population.samples
         levels = samples.attrs.get("difficulties", [])
         level = samples["difficulty"].values if "difficulty" in samples else None
-        queue, rows = found.disagreements(self.forest), self.rows()
+        queue, rows = found.disagreements(forest), self.rows(found)
         self.listing.rows = [
             {
                 "id": names[i],
@@ -116,7 +110,7 @@ class RecordsPanel(pn.viewable.Viewer):
                 "predicted": classes[found.predicted[i]],
                 "p": float(found.probability[i].max()),
                 "entropy": float(found.entropy[i]),
-                "forest": "" if self.forest is None else classes[self.forest[i]],
+                "forest": "" if forest is None else classes[forest[i]],
                 "queue": int(queue[i]),
                 "difficulty": levels[level[i]] if level is not None else "",
                 "flag": app.session.flag(i),
@@ -126,7 +120,7 @@ class RecordsPanel(pn.viewable.Viewer):
         wrong, labelled = len(found.wrong()), int(found.labelled.sum())
         how = "answered with one of their labels" if found.several else "answered right"
         right = f", {labelled - wrong} of {labelled} labelled ones {how}" if labelled else ""
-        self.words.object = f"<p>{len(rows)} of {len(found)} records{right}.</p>"
+        self.say(f"{len(rows)} of {len(found)} records{right}.")
         app.show_only([names[i] for i in rows])
         self._chosen()
 

@@ -1,9 +1,8 @@
-"""What the ECG explorer knows: records brought to the model, one visitor's asks, and codebooks shared by all visitors."""
+"""What the ECG explorer knows: records brought to the model, one visitor's uploads, and what is asked of each record."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -15,8 +14,13 @@ from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
+from xai_views.methods.ecg_clusters.edits import blend, edited
+from xai_views.methods.ecg_clusters.fit import Fitted, shipped
+from xai_views.methods.ecg_clusters.survey import known_classes, survey
 from xai_views.samples import digest
+from xai_views.samples.prepare import prepare
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
+from xai_views_dashboard.core.wishes import Wish
 
 # Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
 # 12 leads at 500 Hz is 22 million.
@@ -33,8 +37,6 @@ class Records(SampleSet):
     """
 
     def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
-        from xai_views.methods.ecg_clusters.survey import known_classes
-
         super().__init__(samples, classes)
         samples = self.samples
         self.leads = [str(x) for x in samples["lead"].values]
@@ -54,8 +56,6 @@ class Records(SampleSet):
 
 def records_for(model: Any, samples: xr.Dataset) -> Records:
     """Bring records to a model's leads, rate and length."""
-    from xai_views.samples.prepare import prepare
-
     leads = model.leads or tuple(str(x) for x in samples["lead"].values)
     return Records(prepare(samples, leads, model.rate, model.size[0]), model.classes)
 
@@ -72,8 +72,8 @@ class EcgSession(Session):
 
     Attributes
     ----------
-    fitted : Fitted or None
-        The clusters that all records share, and the ensemble beside them.
+    shipped : Fitted or None
+        The clusters that ship with the model, and the ensemble beside them.
     uploaded : dict
         Steps that are signal, a remark, and which leads are there, of uploaded records by position.
     origin : dict
@@ -92,37 +92,14 @@ class EcgSession(Session):
                 f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
                 "or give open_model size=(steps,)."
             )
-        from xai_views.methods.ecg_clusters.fit import shipped
-
         model = get_kernel().register(model)
-        method = registry.plain("ecg_clusters")
-        reason = get_kernel().run(lambda progress: method.fits(model)).result(120)  # noqa: ARG005
-        if reason:
-            raise XaiViewsError(reason)
         needs = (model.leads, model.rate, model.size, tuple(model.classes))
-        super().__init__(
-            model, once(samples, (self.kind, *needs), lambda: records_for(model, samples)), method
-        )
-        self._shipped = shipped(self.model)
-        self.fitted: Any = self._shipped
+        super().__init__(model, once(samples, (self.kind, *needs), lambda: records_for(model, samples)))
+        self.came = samples
+        self.shipped: Fitted | None = shipped(self.model)
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
         self.origin: dict[int, xr.Dataset] = {}
         self._held = 0  # bytes of the records as they came
-
-    @property
-    def book(self) -> Any:
-        """The codebook in use; None when there is none yet."""
-        return self.fitted.book if self.fitted is not None else None
-
-    @property
-    def own(self) -> bool:
-        """Whether the codebook in use is the one that ships with the model."""
-        return self.fitted is not None and self.fitted is self._shipped
-
-    @property
-    def temperature(self) -> float:
-        """Temperature of the page where none is given: with the spread itself nearly every step looks uncertain."""
-        return self.fitted.cool if self.fitted is not None else 0.0
 
     @property
     def leads(self) -> list[str]:
@@ -156,8 +133,6 @@ class EcgSession(Session):
         XaiViewsError
             When the page holds enough, or the records do not suit the model.
         """
-        from xai_views.samples.prepare import prepare
-
         if len(self.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
             raise XaiViewsError(
                 f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
@@ -217,27 +192,30 @@ class EcgSession(Session):
             return None if known is None else known[0]
         return self.population.samples["class_mask"].isel({"sample": i, "class": target}).values
 
-    def ask(self, state: Any, i: int, **changes: Any) -> Ask:
-        """What the state asks of record ``i``, without its edits; ``changes`` are parameters of the method."""
-        shared = state.mode == "codebook" and self.fitted is not None
-        values = {
-            "mode": "codebook" if shared else "own",
-            "ensemble": shared and state.fade == "ensemble" and bool(self.fitted.ensemble),
-            "k": state.k,
-            "temperature": state.temperature or self.temperature,
-            "targets": [state.target],
-            "length": self.length(i),
-            "attribution": state.attribution if state.shown == "attribution" else "",
-            "ablated": sorted(state.ablated),
-        }
-        if shared:  # that of the model's own folder is named by its checksum, any other one is given
-            values |= {"codebook_key": self.fitted.key} if self.own else {"codebook": self.fitted}
-        return self.method.ask(**{**values, **changes})
+    # -- what is asked ------------------------------------------------------------------------------------------
 
-    def edits(self, made: Sequence[dict]) -> list[dict]:
+    def asked_of(self, i: int, wish: Wish) -> Ask:
+        """What a wish asks of record ``i``: its own length, and the edits of the record that they were made on."""
+        edits = self.edits(wish.ask.edits) if i == wish.sample else []
+        return wish.ask.replace(length=self.length(i), edits=edits)
+
+    def with_own(self, ask: Ask, temperature: float | None = None) -> Ask:
+        """The same question about this model, whose layers and clusters are its own; by default at its own temperature."""
+        shared, cool = ask.mode == "codebook" and self.shipped is not None, 0.0
+        if shared:
+            cool = self.shipped.cool
+        return ask.replace(
+            mode="codebook" if shared else "own",
+            codebook=None,
+            codebook_key="",
+            taps=(),
+            weights=ask.weights if isinstance(ask.weights, str) else "authors",
+            ensemble=shared and ask.ensemble and bool(self.shipped.ensemble),
+            temperature=cool if temperature is None else temperature,
+        )
+
+    def edits(self, made: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Edits of the page as the method takes them: what is blended in is part of the edit, times are the model's."""
-        from xai_views.methods.ecg_clusters.edits import blend
-
         scale = 1.0 if self.model.rate else self.rate  # a model without a rate counts in steps
         out = []
         for edit in made:
@@ -262,44 +240,22 @@ class EcgSession(Session):
             raise XaiViewsError(f"there is no record {name!r} to take a beat from; choose one of the list.")
         return self.image(self.names.index(name))
 
-    def touched(self, i: int, edits: Sequence[dict]) -> np.ndarray:
-        """Signal ``[lead, time]`` of record ``i`` with edits of the page."""
-        from xai_views.methods.ecg_clusters.edits import edited
+    def seen(self, i: int, wish: Wish) -> tuple[np.ndarray, str]:
+        """Signal ``[lead, time]`` of record ``i`` as the network is given it, and its name, which says when it is edited."""
+        edits = self.asked_of(i, wish).edits
+        signal = edited(self.image(i), edits, self.model.rate or 1.0, self.length(i))
+        return signal, f"{self.names[i]} (edited)" if edits else self.names[i]
 
-        return edited(self.image(i), self.edits(edits), self.model.rate or 1.0, self.length(i))
-
-    def ready(self, ask: Ask) -> Ask:
-        """An ask with everything that the model adds to it; waits for it (for notebooks, never for a page)."""
-        return self.kernel.run(lambda progress: self.method.ready(self.model, ask)).result(120)  # noqa: ARG005
-
-    def surveyed(self) -> Future:
-        """The survey of all records under the codebook, shared by all visitors; cancelling lets go of one's own interest."""
-        from xai_views.methods.ecg_clusters.survey import survey
-
-        values = {"codebook_key": self.fitted.key} if self.own else {"codebook": self.fitted}
-        ask = self.method.ask(mode="codebook", temperature=self.temperature, **values)
+    def surveyed(self, fitted: Fitted) -> Future:
+        """The survey of all records under a codebook, shared by all visitors; cancelling lets go of one's own interest."""
+        given = None if fitted is self.shipped else fitted
+        ask = registry.plain("ecg_clusters").ask(mode="codebook", temperature=fitted.cool, codebook=given)
         model, samples = self.model, self.population.samples
+        key = ("ecg survey", model.sha256, self.population.key, fitted.key)
+        return self.job(key, lambda progress: survey(model, samples, ask, progress))
 
-        def records(progress: Any) -> Any:
-            return (yield from survey(model, samples, ask, progress))
-
-        return self.kernel.shared(("ecg survey", model.sha256, self.population.key, ask), records, priority=2)
-
-    def fit(self, k: int) -> Future:
-        """A codebook of all records, shared by all visitors; cancelling lets go of one's own interest."""
-        from xai_views.methods.ecg_clusters.fit import fit
-
-        model, samples = self.model, self.population.samples
-
-        def codebook(progress: Any) -> Any:
-            return (yield from fit(model, samples, k=k, progress=progress))
-
-        return self.kernel.shared(
-            ("ecg codebook", model.sha256, self.population.key, k), codebook, priority=1
-        )
-
-    async def explain_edited(self, i: int, made: list[dict], ask: Ask, priority: int = 0) -> xr.Dataset:
-        """The explanation of record ``i`` with edits of the page, cached with the record that they belong to."""
-        if made:
-            ask = ask.replace(edits=await asyncio.to_thread(self.edits, made))
-        return await self.explain(i, ask, priority)
+    def dataset(self, i: int) -> xr.Dataset:
+        """Record ``i`` alone as it came, which :func:`xai_views.explain` brings to the model as this page did."""
+        if i < self.population.n:
+            return self.came.isel(sample=[i])
+        return self.origin[i].assign(name=("sample", [self.names[i]]))

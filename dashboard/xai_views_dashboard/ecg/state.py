@@ -1,7 +1,8 @@
-"""What is selected in the ECG explorer."""
+"""What is selected in the ECG explorer, beside the parameters of its method."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import param
@@ -10,42 +11,34 @@ from xai_views_dashboard.core.state import NONE, AppState
 
 SHOWN = ("clusters", "contribution", "attribution", "nothing")
 FADES = ("entropy", "ensemble", "nothing")
-#: What only SIC networks have, beside the others.
-OWN_MAP = "contribution map"
-ATTRIBUTIONS = ("gradient x input", "integrated gradients", "occlusion")
+MOST = 32  # clusters, and everything else that an address may list
 MOST_EDITS = 20
+KINDS = ("mute", "silence", "blend")
 
 
 class EcgState(AppState):
-    """Everything that decides what the page shows."""
+    """What the page shows of what is asked."""
 
     shown = param.Selector(default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace.")
     fade = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
     hidden = param.Boolean(False, doc="Whether everything of the network is hidden until asked for.")
     truth = param.Boolean(False, doc="Whether the known evidence is outlined.")
-    cluster = param.Integer(NONE, bounds=(-1, 31), doc="The chosen cluster; -1 = none.")
-    mode = param.Selector(
-        default="codebook", objects=["codebook", "own"], doc="Shared clusters, or this record's own."
+    cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The chosen cluster; -1 = none.")
+    edits_made = param.List(
+        [], item_type=dict, doc="Edits of the record in view, in s; a beat by record and time."
     )
-    k = param.Integer(
-        8, bounds=(2, 16), doc="Number of clusters of a codebook to fit, or of the record's own."
-    )
-    temperature = param.Number(0.0, bounds=(0, None), doc="Of the soft assignment; 0 = its default.")
-    ablated = param.List([], item_type=int, doc="Clusters that are taken away.")
-    attribution = param.Selector(
-        default=ATTRIBUTIONS[0], objects=[*ATTRIBUTIONS, OWN_MAP], doc="Attribution by lead and time."
-    )
-    edits_made = param.List([], item_type=dict, doc="Edits of the record in view, one after another.")
     support = param.Integer(NONE, bounds=(-1, None), doc="The chosen support record; -1 = the strongest.")
     interval = param.List([], doc="Brushed interval [lead, start s, stop s]; lead -1 = all leads.")
     beside = param.String("", doc="Record or model shown beside this one: 'record:NAME' or 'model:NAME'.")
     long_start = param.Number(0.0, bounds=(0, None), doc="Begin of the window in view of a long record, s.")
     long_seconds = param.Number(0.0, bounds=(0, None), doc="Length of that window, s; 0 = everything.")
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
-    tab = param.Integer(0, bounds=(0, None), doc="The open tab.")
 
     #: What an undo takes back.
     EDITS: ClassVar[tuple[str, ...]] = ("edits_made", "ablated")
+    OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region", "edits_made")
+    #: An address has no place for the values of a beat: the session looks them up.
+    HELD_AS: ClassVar[Mapping[str, str]] = {"edits": "edits_made"}
 
     def checked(self, key: str, value: Any) -> Any:
         """Bound what an address may ask for."""
@@ -55,14 +48,11 @@ class EcgState(AppState):
             lead, start, stop = value
             return [int(lead), float(start), float(stop)]
         if key == "names":
-            return {str(int(k)): str(v)[:40] for k, v in list(dict(value).items())[:32]}
-        return super().checked(key, value)
+            return {str(int(k)): str(v)[:40] for k, v in list(dict(value).items())[:MOST]}
+        return value[:MOST] if isinstance(value, list) and key != "region" else super().checked(key, value)
 
 
-KINDS = ("mute", "silence", "blend")
-
-
-def checked_edit(edit: Any) -> dict:
+def checked_edit(edit: Any) -> dict[str, Any]:
     """An edit in the form that the state keeps.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -10,16 +11,18 @@ import numpy as np
 import panel as pn
 import xarray as xr
 
+from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
-from xai_views.methods import get
+from xai_views.methods.ecg_clusters.observation import signal_length
+from xai_views.methods.sic.ledger import entries, evidence_map
 from xai_views.samples import digest, open_samples
 from xai_views.views import Listing
 from xai_views.views.ecg_paper.record import Record
-from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import on_page
-from xai_views_dashboard.ecg.frame import STRIP, binned
+from xai_views_dashboard.ecg.frame import plain, strips
 from xai_views_dashboard.ecg.paired_sheets import sheets
 
 COLUMNS = [
@@ -35,48 +38,61 @@ CAPTION = (
 )
 
 
-def rows_of(result: xr.Dataset, names: list[str]) -> list[dict]:
+def rows_of(result: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
     """Rows of the table: every support record with its evidence, the largest first."""
-    evidence, label = result["evidence"].values[0].astype(float), result["support_class"].values
     classes = [str(c) for c in result["class"].values]
-    total = np.bincount(label, evidence, len(classes))[label]
+    known = [(c, entry) for c in range(len(classes)) for entry in entries(result, c)]
     return [
         {
-            "id": str(s),
-            "name": names[s],
-            "class": classes[label[s]],
-            "evidence": evidence[s],
-            "share": evidence[s] / total[s] if total[s] > 0 else 0.0,
+            "id": str(e.row),
+            "name": names[e.row],
+            "class": classes[c],
+            "evidence": e.evidence,
+            "share": e.share,
         }
-        for s in map(int, np.argsort(-evidence, kind="stable"))
+        for c, e in sorted(known, key=lambda found: (-found[1].evidence, found[1].row))
     ]
 
 
-def length_of(signal: np.ndarray) -> int:
-    """Steps before the zeros that a shorter record ``[lead, time]`` was filled up with."""
-    return int(np.flatnonzero(np.any(signal != 0, axis=0)).max(initial=0)) + 1
+@dataclass
+class Evidence:
+    """A record, the evidence of all supports for it, the support that is looked at, and where its evidence lies."""
+
+    sample: int
+    signal: np.ndarray
+    title: str
+    result: xr.Dataset
+    chosen: int
+    map: np.ndarray
+
+    @property
+    def target(self) -> int:
+        """The explained class."""
+        return int(self.result["target_class"].values[0, 0])
 
 
-class SupportsPanel(Following):
-    """The support records of the record in view, and the chosen one below it.
+class SupportsPanel(Panel):
+    """The support records of the record in view, and the chosen one below it."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session and state; its model is a SIC network.
-    """
-
+    title = "Support records"
+    question = "why"
     watched = ("sample", "target", "edits_made", "support")
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="Evidence of the support records", columns=COLUMNS, height_limit=260)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._names: list[str] = []
         self._synthetic = False
         self._class = -1
+        super().__init__(app)
         self.listing.on_select(self._choose)
+
+    @classmethod
+    def fits(cls, app: Any) -> str:
+        """Only SIC networks have support records."""
+        none = f"{app.model.name!r} explains its answers by no support records; SIC networks, such as 'ecg-sic', do."
+        return "" if "supports" in app.model.parts else none
 
     def _choose(self, row: str) -> None:
         """Look at a support; one of another class makes that class the explained one."""
@@ -98,20 +114,16 @@ class SupportsPanel(Following):
         except (XaiViewsError, AttributeError, KeyError, IndexError):
             return [f"training record {i}" for i in index], False
 
-    async def compute(self) -> Any:
+    async def compute(self) -> Evidence:
         """The evidence of all support records, and the maps of those of the explained class."""
-        app, state, session = self.app, self.app.state, self.app.session
-        i, edits = state.sample, list(state.edits_made)
-        signal = await asyncio.to_thread(session.touched, i, edits)
-        future = session.kernel.explain(
-            session.model,
-            signal[None],
-            [digest(signal)],
-            get("sic"),
-            [get("sic").ask(targets=[state.target])],
-            priority=1,
+        app, session, wish, wanted = self.app, self.app.session, self.app.wish(), self.app.state.support
+        i, method = wish.sample, registry.plain("sic")
+        signal, title = await asyncio.to_thread(session.seen, i, wish)
+        asks = [method.ask(targets=[app.state.target])]
+        asked = session.kernel.explain(
+            session.model, signal[None], [digest(signal)], method, asks, priority=1
         )
-        result = (await asyncio.wrap_future(future))[0]
+        result = (await asyncio.wrap_future(asked))[0]
         if not self._names:
             self._names, self._synthetic = await asyncio.to_thread(self.origin)
         match = result["match_support"].values[0]
@@ -119,87 +131,65 @@ class SupportsPanel(Following):
         if not len(own):
             raise XaiViewsError("this class has no support records; choose another one.")
         best = int(own[result["evidence"].values[0, own].argmax()])
-        chosen = state.support if state.support in own else best
-        return i, signal, f"{session.names[i]}{' (edited)' if edits else ''}", result, chosen, app
+        chosen = wanted if wanted in own else best
+        map_ = evidence_map(result, chosen, session.model.module.temperature)
+        return Evidence(i, signal, title, result, chosen, map_)
 
-    def write(self, answer: Any) -> None:
+    def write(self, answer: Evidence) -> None:
         """Write table, words and both sheets."""
-        i, signal, title, result, chosen, app = answer
-        self._class = int(result["target_class"].values[0, 0])
-        self.listing.rows = rows_of(result, self._names)
-        self.listing.selected = str(chosen)
-        pair = (
-            self.record(i, signal, title, result, chosen),
-            self.support(chosen, result),
-        )
-        self.words.object = f"<p>{escape(self.sentence(title, result, chosen))}</p>"
-        made = sheets(pair, app.state.look, str(self._turn))
+        self._class = answer.target
+        self.listing.rows = rows_of(answer.result, self._names)
+        self.listing.selected = str(answer.chosen)
+        self.words.object = f"<p>{escape(self.sentence(answer))}</p>"
+        pair = self.record(answer), self.support(answer)
+        made = sheets(pair, self.app.state.look, str(self._turn))
         on_page(lambda: setattr(self.papers, "objects", made))
 
     # -- what is drawn ------------------------------------------------------------------------------------------
 
-    def _strip(self, map_: np.ndarray) -> dict[str, Any]:
-        steps, rate = map_.shape[1], self.app.session.rate
-        return {
-            "contribution": binned(map_, STRIP),
-            "contribution_step": steps / rate / STRIP,
-            "totals": tuple(float(v) for v in map_.sum(1)),
-        }
-
-    def record(self, i: int, signal: np.ndarray, title: str, result: xr.Dataset, chosen: int) -> Record:
+    def record(self, found: Evidence) -> Record:
         """The record in view with where its evidence for the chosen support lies."""
-        session = self.app.session
-        at = int(np.flatnonzero(result["match_support"].values[0] == chosen)[0])
-        map_ = result["support_contribution"].values[0, at] / self.app.model.module.temperature
-        evidence = number(float(result["evidence"].values[0, chosen]))
+        session, name = self.app.session, self._names[found.chosen]
+        evidence = number(float(found.result["evidence"].values[0, found.chosen]))
         return Record(
-            id=session.names[i],
-            name=title,
-            leads=tuple(session.leads),
-            rate=session.rate,
-            signal=signal,
-            length=session.length(i),
-            target=f"support {self._names[chosen]}",
-            text=f"Record {title}: where it resembles {self._names[chosen]}; the strips sum to its evidence, {evidence}.",
-            synthetic=bool(session.population.samples.attrs.get("synthetic")) and i < session.population.n,
-            **self._strip(map_),
+            **plain(session, found.sample, found.signal, found.title),
+            **strips(found.map, session.rate),
+            target=f"support {name}",
+            text=f"Record {found.title}: where it resembles {name}; the strips sum to its evidence, {evidence}.",
         )
 
-    def support(self, chosen: int, result: xr.Dataset) -> Record:
+    def support(self, found: Evidence) -> Record:
         """The support record with what in it makes its vector."""
-        session, supports = self.app.session, self.app.model.supports
+        session, supports, chosen = self.app.session, self.app.model.supports, found.chosen
         signal, name = supports.image[chosen], self._names[chosen]
-        known = str(result["class"].values[int(supports.label[chosen])])
+        known = self.app.model.classes[int(supports.label[chosen])]
         return Record(
             id=name,
             name=f"{name}, a support of {known}",
             leads=tuple(session.leads),
             rate=session.rate,
             signal=signal,
-            length=length_of(signal),
+            length=signal_length(signal),
             target="its own vector",
             unit="norm",
             text=f"Support record {name} of {known}: what in it makes the vector that others are compared with.",
             synthetic=self._synthetic,
-            **self._strip(result["self_contribution"].values[chosen]),
+            **strips(found.result["self_contribution"].values[chosen], session.rate),
         )
 
-    def sentence(self, title: str, result: xr.Dataset, chosen: int) -> str:
+    def sentence(self, found: Evidence) -> str:
         """The text twin: the bill of the explained class, and what the chosen support carries."""
-        target = int(result["target_class"].values[0, 0])
-        name, session = str(result["class"].values[target]), self.app.session
-        evidence = result["evidence"].values[0]
-        own = evidence[result["support_class"].values == target]
-        at = int(np.flatnonzero(result["match_support"].values[0] == chosen)[0])
-        map_ = result["support_contribution"].values[0, at] / self.app.model.module.temperature
-        lead = session.leads[int(map_.sum(1).argmax())]
-        outside = float(map_[:, session.length(self.app.state.sample) :].sum())
+        result, target, session = found.result, found.target, self.app.session
+        own = [e.evidence for e in entries(result, target)]
+        lead = session.leads[int(found.map.sum(1).argmax())]
+        outside = float(found.map[:, session.length(found.sample) :].sum())
         after = f" ({number(outside)} of it in the zeros after the record)" if abs(outside) > 5e-4 else ""
         return (
-            f"{title}, {name}: bias {number(float(result['bias'].values[target]))} + evidence of {len(own)} support records "
-            f"{number(float(own.sum()))} = logit {number(float(result['logit'].values[0, target]))}, probability "
-            f"{float(result['probability'].values[0, target]):.3f}. {self._names[chosen]} carries "
-            f"{number(float(evidence[chosen]))}{after}, most of it in lead {lead}. Each sheet's strips have a limit of their own."
+            f"{found.title}, {self.app.model.classes[target]}: bias {number(float(result['bias'].values[target]))} + evidence "
+            f"of {len(own)} support records {number(sum(own))} = logit {number(float(result['logit'].values[0, target]))}, "
+            f"probability {float(result['probability'].values[0, target]):.3f}. {self._names[found.chosen]} carries "
+            f"{number(float(result['evidence'].values[0, found.chosen]))}{after}, most of it in lead {lead}. Each sheet's "
+            "strips have a limit of their own."
         )
 
     def __panel__(self) -> Any:

@@ -10,6 +10,7 @@ import panel as pn
 from xai_views.errors import XaiViewsError
 from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption, note
+from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.panels.upload import (
     CHUNK,
@@ -28,18 +29,14 @@ COLUMNS = [
 ]
 
 
-class RecordUploadPanel(pn.viewable.Viewer):
-    """Records of one's own, kept in this page's memory only.
+class RecordUploadPanel(Panel):
+    """Records of one's own, kept in this page's memory only."""
 
-    Parameters
-    ----------
-    app : EcgApp
-        Gives session, state and canvas.
-    """
+    title = "Your record"
+    question = "what-if"
+    watched = ()
 
     def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
         self.input = ImageInput(
             label="Choose an ECG file",
             uploaded_label="Choose another ECG file",
@@ -54,6 +51,7 @@ class RecordUploadPanel(pn.viewable.Viewer):
         self.problem = pn.Column(sizing_mode="stretch_width")
         self.listing = Listing(label="Your records on this page", columns=COLUMNS, margin=(4, 16))
         self.taken = pn.Column(sizing_mode="stretch_width")
+        super().__init__(app)
         self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
         self.input.param.watch(self._arrived, "value")
 

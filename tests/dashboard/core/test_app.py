@@ -261,3 +261,69 @@ async def test_a_panel_may_watch_all_that_is_asked(app):
         app.state.param.update(**change)
         await asyncio.sleep(0)
     assert panel.asked == 3, "neither the sample nor the tab is asked of the method"
+
+
+class Marked(AppState):
+    """Has marks on the sample in view, and a number."""
+
+    marks = param.List([])
+    k = param.Integer(0)
+    EDITS, OF_SAMPLE = ("marks", "k"), ("region", "marks")
+
+
+def test_another_sample_begins_without_what_belonged_to_the_last_one():
+    state = Marked()
+    state.edit(marks=[1])
+    state.edit(k=3)
+    state.edit(marks=[1, 2])
+    state.leave()
+    assert (state.marks, state.k) == ([], 3)
+    assert state.undo()
+    assert (state.marks, state.k) == ([], 0)
+    assert not state.can_undo, "marks of another sample never come back"
+
+
+def test_an_address_says_the_sample_before_what_belongs_to_it():
+    state = Marked()
+    state.param.watch(lambda _: state.leave(), "sample")
+    assert state.restore({"marks": "[1]", "region": "[[1,2],[3,4]]", "sample": "b"}, ["a", "b"]) == []
+    assert (state.sample, state.marks, state.region) == (1, [1], [[1.0, 2.0], [3.0, 4.0]])
+
+
+class MarkedStranger(StrangersApp):
+    """Says something on every page, begins with values of its own, and draws marks of the sample in view."""
+
+    selection = Marked
+    drawn = ("marks",)
+    always = "Not for flying."
+
+    def begins(self):
+        return {"masks": 90, "seed": 4}
+
+
+@pytest.fixture
+def marked(app, model, samples):
+    return MarkedStranger(model, samples.assign_attrs(note="Not for flying. Drawn."), seed=5)
+
+
+def test_what_belongs_to_a_sample_is_in_the_context_of_that_sample_alone(marked):
+    plain = marked.wish().context
+    marked.state.sample = 1
+    assert marked.wish().context == plain, "neighbours share frames"
+    marked.state.marks = [1]
+    here = marked.wish()
+    marked.state.param.update(sample=2)
+    assert marked.state.marks == []
+    marked.state.marks = [1]
+    assert marked.wish().context not in (plain, here.context)
+
+
+def test_what_the_page_begins_with_is_asked_for_and_what_is_given_wins(marked):
+    assert (marked.ask().masks, marked.ask().seed) == (90, 5)
+
+
+def test_what_is_always_said_is_said_once(marked):
+    (said, _) = marked.notes()
+    assert said.object.count("Not for flying.") == 1
+    assert "Drawn. Trained" in said.object
+    assert said.object.endswith("Not for flying.</p>")

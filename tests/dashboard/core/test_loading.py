@@ -27,7 +27,7 @@ ABOVE = {"Strip"}  # stands above the picture and not in a tab
 MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
 OTHER = {
     "activations": (3, []),
-    "ecg": (3, ["IntervalsPanel"]),
+    "ecg": (6, ["TouchPanel"]),
     "sic": (1, ["RegionPanel"]),
 }  # another tab, what follows in it
 

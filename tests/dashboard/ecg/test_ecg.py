@@ -10,17 +10,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from xai_views import apps, explain, open_model, open_samples
 from xai_views.errors import XaiViewsError
 from xai_views.methods.ecg_clusters.ledger import ledger
 from xai_views.models import passes
+from xai_views.samples import signal_dataset
+from xai_views.views.roles import binned
+from xai_views_dashboard.core.wishes import Wish
 from xai_views_dashboard.ecg.app import EcgApp
-from xai_views_dashboard.ecg.frame import binned
-from xai_views_dashboard.ecg.ledger import rows_of, swatch
+from xai_views_dashboard.ecg.beats import BeatsPanel
+from xai_views_dashboard.ecg.codebook import CodebookPanel
+from xai_views_dashboard.ecg.frame import names_of
+from xai_views_dashboard.ecg.ledger import LedgerPanel, rows_of, swatch
+from xai_views_dashboard.ecg.records import RecordsPanel
 from xai_views_dashboard.ecg.session import EcgSession
-from xai_views_dashboard.ecg.state import EcgState, checked_edit
+from xai_views_dashboard.ecg.state import checked_edit
+from xai_views_dashboard.ecg.tables import TablesPanel
 from xai_views_dashboard.ecg.touch import sentence
+from xai_views_dashboard.ecg.upload import RecordUploadPanel
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +42,13 @@ def app(opened):
     return EcgApp(*opened)
 
 
+def panel_of(app, kind):
+    """One of the app's tabs."""
+    return next(p for p in app.panels if isinstance(p, kind))
+
+
 def record(app, i: int = 0):
-    return asyncio.run(app._record(f"{app.session.names[i]}|{app.canvas.context}"))
+    return asyncio.run(app.answer(f"{app.session.names[i]}|{app.canvas.context}"))
 
 
 def test_the_ledger_is_a_bill_that_adds_up(app):
@@ -43,7 +57,7 @@ def test_the_ledger_is_a_bill_that_adds_up(app):
         result = app.result()
         truth = app.session.truth(i)[0].any(0)
         bill = ledger(result, truth)
-        rows = rows_of(bill, app.names_of(result))
+        rows = rows_of(bill, names_of(result, {}))
         assert bill.bias + bill.clusters + bill.padding + bill.residual == pytest.approx(bill.logit, abs=1e-4)
         assert abs(bill.residual) < 1e-4
         assert bill.clusters == pytest.approx(sum(r["part"] for r in rows))
@@ -109,6 +123,7 @@ def test_muting_costs_one_pass_and_undo_none(app):
     assert float(result["logit"].values[0, 2]) < 5.3, "the result is of the edited record"
     assert list(result["sample"].values) == [app.session.names[2]], "which it names itself"
     assert json.loads(result.attrs["parameters"])["edits"] == [{"kind": "mute", "lead": 7}]
+    before = passes.snapshot()["forward"] - 1
     assert app.state.undo()
     assert app.state.edits_made == plain
     assert record(app, 2).signal[7].any()
@@ -122,31 +137,129 @@ EDITS = [
 ]
 
 
+def again(app, sample, result):
+    """Explain again what a result says that it is."""
+    return explain(app.model, sample, result.attrs["method"], **json.loads(result.attrs["parameters"]))
+
+
 @pytest.mark.parametrize(
     "state",
     [
-        {"shown": "contribution", "fade": "ensemble", "ablated": [1, 4]},
+        {"shown": "contribution", "fade": "ensemble", "ablated": [1, 4], "fill": "data"},
         {"edits_made": EDITS},
-        {"mode": "own", "k": 5, "edits_made": EDITS[1:], "target": 3},
+        {"mode": "own", "k": 5, "edits_made": EDITS[1:], "target": 3, "soft": "gmm", "temperature": 0.0},
         {"shown": "attribution", "attribution": "integrated gradients", "edits_made": EDITS[2:]},
+        {"shapley": True, "ablated": [0], "keep": True},
     ],
-    ids=["codebook", "edits", "own", "attribution"],
+    ids=["codebook", "edits", "own", "attribution", "shapley"],
 )
 @pytest.mark.parametrize("name", ["ecg-resnet", "ecg-sic"])
 def test_what_the_page_shows_can_be_asked_for_again(name, state):
+    if name == "ecg-sic":
+        state = {k: v for k, v in state.items() if k != "shapley"}  # its head is not linear
     model, samples = apps.opened(name)
     app = EcgApp(model, samples, sample=2, **state)
     shown = record(app, 2)
     result = app.result()
-    back = explain(
-        name, samples.isel(sample=[2]), result.attrs["method"], **json.loads(result.attrs["parameters"])
-    )
-    assert set(back.data_vars) == set(result.data_vars)
-    for v in back.data_vars:
-        np.testing.assert_array_equal(back[v], result[v], err_msg=v)
-    for a in ("model_sha256", "samples_sha256", "parameters", "seed", "exact"):
-        assert back.attrs[a] == result.attrs[a], a
-    np.testing.assert_array_equal(shown.cluster[0], back["cluster"].values[0])
+    xr.testing.assert_identical(result, again(app, samples.isel(sample=[2]), result))
+    np.testing.assert_array_equal(shown.cluster[0], result["cluster"].values[0])
+    if "shown" in state:
+        np.testing.assert_allclose(
+            np.sum(shown.contribution), np.sum(result[{"contribution": "time_contribution"}.get(*2 * [state["shown"]])]),
+            rtol=1e-4, atol=1e-4,
+        )  # fmt: skip
+
+
+def test_the_result_says_what_the_page_begins_with(app):
+    parameters = json.loads(app.result().attrs["parameters"])
+    fitted = app.session.shipped
+    assert parameters["mode"] == "codebook"
+    assert parameters["temperature"] == fitted.cool == app.state.temperature
+    assert parameters["codebook_key"] == fitted.key
+    assert parameters["length"] == app.session.length(0)
+
+
+def test_an_upload_is_explained_again(app):
+    panel = panel_of(app, RecordUploadPanel)
+    asyncio.run(panel.take(csv(), "mine.csv"))
+    app.state.edit(edits_made=EDITS[:2])
+    result = app.result()
+    assert list(result["sample"].values) == ["upload-1"]
+    xr.testing.assert_identical(result, again(app, app.session.dataset(150), result))
+    drawn, _ = app.session.seen(150, app.wish())
+    assert not drawn[7].any()
+
+
+def csv() -> bytes:
+    t = np.arange(5000) / 500
+    trace = np.sin(2 * np.pi * t)
+    rows = (f"{a:.4f},{b:.4f},{c:.4f}" for a, b, c in zip(t, trace, 0.5 * trace, strict=True))
+    return ("time,I,II\n" + "\n".join(rows)).encode()
+
+
+def test_a_frame_of_an_older_context_keeps_its_own_parameters(app):
+    app.state.sample = 2
+    app.state.param.update(shown="contribution", edits_made=EDITS[:1], truth=True, names={"0": "rest"})
+    older, name = app.canvas.context, app.session.names[2]
+    app.state.param.update(edits_made=[], shown="clusters", mode="own", k=3, truth=False, names={}, target=1)
+    one = asyncio.run(app.answer(f"{name}|{older}"))
+    assert not one.signal[7].any()
+    assert one.name == f"{name} (edited)"
+    assert one.contribution is not None
+    assert one.target == "anterior ST elevation"
+    assert one.names[0] == "rest"
+    assert one.cluster.max() >= 3
+    assert one.truth
+    app.state.sample = 3
+    assert not asyncio.run(app.answer(f"{name}|{older}")).signal[7].any(), "whatever is in view by now"
+
+
+def test_edits_belong_to_the_record_that_they_were_made_on(app):
+    app.state.sample = 2
+    app.state.edit(edits_made=EDITS[:1])
+    here = app.canvas.context
+    other = asyncio.run(app.answer(f"{app.session.names[3]}|{here}"))
+    assert other.signal[7].any()
+    assert "edited" not in other.name
+    app.state.sample = 3
+    assert app.state.edits_made == []
+    assert not app.state.can_undo, "they never come back on another record"
+    app.state.edit(edits_made=EDITS[:1])
+    assert app.canvas.context != here, "the browser may hold the record without edits under that name"
+    assert not record(app, 3).signal[7].any()
+
+
+def test_undo_takes_back_edits_and_ablations_one_by_one_and_redo_is_forgotten(app):
+    app.state.sample = 2
+    app.state.edit(edits_made=EDITS[:1])
+    app.state.edit(ablated=[3])
+    assert app.state.undo()
+    assert (app.state.edits_made, app.state.ablated) == (EDITS[:1], [])
+    assert app.state.can_redo
+    app.state.edit(ablated=[1])
+    assert not app.state.can_redo
+    app.pressed("u")
+    app.pressed("u")
+    assert (app.state.edits_made, app.state.ablated) == ([], [])
+
+
+def test_keys_mute_hide_choose_and_stop_at_the_most_edits(app):
+    app.pressed("m")
+    assert app.state.edits_made == [], "no interval is brushed"
+    app.selected({"lead": 7, "start": 1.0, "stop": 2.0})
+    for _ in range(25):
+        app.pressed("m")
+    assert app.state.edits_made == 20 * EDITS[:1]
+    assert "already has 20 edits" in app.problem
+    app.pressed("h")
+    app.pressed("4")
+    assert (app.state.hidden, app.state.cluster) == (True, 4)
+    assert app.canvas.settings["explain"] is False
+    assert app.canvas.settings["highlight"] == {
+        "cluster": 4, "interval": {"lead": 7, "start": 1.0, "stop": 2.0}
+    }  # fmt: skip
+    app.looked({**app.canvas.settings, "explain": True, "truth": True, "gain": 20.0})
+    assert (app.state.hidden, app.state.truth, app.state.look) == (False, True, {"gain": 20.0})
 
 
 def test_what_is_drawn_is_what_the_network_saw(app):
@@ -155,19 +268,19 @@ def test_what_is_drawn_is_what_the_network_saw(app):
     drawn, length = record(app, 2).signal, app.session.length(2)
     assert not drawn[:, length:].any()
     assert np.abs(drawn - app.session.image(2)).max() > 0.1
-    seen = app.session.method.observe(app.model, drawn[None], [app.session.ask(app.state, 2)], [None])[
-        0
-    ].variants[()]
-    np.testing.assert_array_equal(app.result()["logit"].values[0], seen.logit)
+    ask = app.session.asked_of(2, app.wish()).replace(edits=())
+    plain = explain(app.model, signal_dataset(drawn[None], 400, app.session.leads), ask)
+    np.testing.assert_array_equal(app.result()["logit"].values[0], plain["logit"].values[0])
 
 
 def test_edits_are_in_seconds_also_for_a_model_that_counts_in_steps(opened):
     model = replace(opened[0], rate=None, path=None, name="no rate")
     app = EcgApp(model, opened[1].isel(sample=slice(2, 10)))
     edits = [*EDITS[:2], EDITS[2] | {"record": app.session.names[3]}]
-    with_rate = EcgApp(*opened).session
-    there = with_rate.touched(2, [*EDITS[:2], EDITS[2] | {"record": "ecg-test-00005"}])
-    np.testing.assert_array_equal(app.session.touched(0, edits), there)
+    with_rate = EcgApp(*opened, sample=2, edits_made=[*EDITS[:2], EDITS[2] | {"record": "ecg-test-00005"}])
+    app.state.edit(edits_made=edits)
+    there, _ = with_rate.session.seen(2, with_rate.wish())
+    np.testing.assert_array_equal(app.session.seen(0, app.wish())[0], there)
 
 
 def test_muting_the_leads_that_carry_the_evidence_counts_more_than_others(app):
@@ -176,9 +289,11 @@ def test_muting_the_leads_that_carry_the_evidence_counts_more_than_others(app):
     for i in range(2, 60, 5):
         for name, leads in (("anterior", (6, 7, 8, 9)), ("limb", (0, 1, 3, 4))):
             edits = [{"kind": "mute", "lead": n} for n in leads]
-            ask = app.session.ask(app.state, i, targets=[2])
-            one = asyncio.run(app.session.explain(i, ask))["logit"].values[0, 2]
-            two = asyncio.run(app.session.explain_edited(i, edits, ask))["logit"].values[0, 2]
+            ask = app.ask(edits=[])
+            one, two = (
+                asyncio.run(app.explained(i, Wish(a, sample=i)))["logit"].values[0, 2]
+                for a in (ask, ask.replace(edits=edits))
+            )
             fall[name].append(float(one - two))
     assert np.mean(np.array(fall["anterior"]) > np.array(fall["limb"])) > 0.9
 
@@ -200,7 +315,7 @@ def test_the_address_holds_the_state_and_refuses_nonsense(app):
     state.param.update(sample=4, shown="attribution", interval=[2, 1.0, 2.0], names={"3": "T wave"})
     state.edit(edits_made=[{"kind": "silence", "lead": 1, "start": 1.0, "stop": 1.5}])
     query = state.query(names)
-    other = EcgState()
+    other = EcgApp.state_kind()()
     assert other.restore(query, names) == []
     assert other.query(names) == query
     problems = other.restore(
@@ -218,9 +333,9 @@ def test_the_address_holds_the_state_and_refuses_nonsense(app):
 
 
 def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
-    found = app.session.surveyed().result(120)
-    assert app.session.surveyed().result() is found
-    assert found.proportion.shape == (150, app.session.book.k)
+    found = app.session.surveyed(app.fitted).result(120)
+    assert asyncio.run(app.surveyed()) is found
+    assert found.proportion.shape == (150, app.fitted.book.k)
     np.testing.assert_allclose(found.proportion.sum(1), 1)
     app.state.sample = 11
     result = app.result()
@@ -230,8 +345,10 @@ def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
 
 
 def test_the_list_filters_and_the_arrow_keys_follow(app):
-    panel = app.records
-    panel.take(app.session.surveyed().result(120))
+    app.state.sample = 4
+    app.state.edit(edits_made=EDITS[:1])
+    panel = panel_of(app, RecordsPanel)
+    panel.write(asyncio.run(panel.compute()))
     panel.filter.value = "errors"
     wrong = [r["id"] for r in panel.listing.rows]
     assert 0 < len(wrong) < 30
@@ -244,6 +361,66 @@ def test_the_list_filters_and_the_arrow_keys_follow(app):
     assert shown == sorted(shown, reverse=True)
     panel.filter.value = "all records"
     assert app.canvas.order == app.session.names
+    assert app.state.edits_made == EDITS[:1], "the record in view stays as it is"
+
+
+def test_what_a_forest_says_goes_into_the_queue_of_its_own_records_alone(app):
+    panel = panel_of(app, RecordsPanel)
+    found = asyncio.run(app.surveyed())
+    panel.judge(found, (found.predicted + 1) % 5)
+    panel.write(found)
+    assert {r["queue"] for r in panel.listing.rows} <= {2, 3}
+    panel.write(replace(found))
+    assert {r["forest"] for r in panel.listing.rows} == {""}
+
+
+async def until(part, parameter: str, check) -> None:
+    """Wait until a parameter of a part of the page passes a check."""
+    told = asyncio.Event()
+    watcher = part.param.watch(lambda event: check(event.new) and told.set(), parameter)
+    await asyncio.wait_for(told.wait(), 120)
+    part.param.unwatch(watcher)
+
+
+async def test_opening_a_tab_about_all_records_asks_for_them_and_closed_ones_do_not(app):
+    asked = []
+    plain = app.session.surveyed
+    app.session.surveyed = lambda fitted: asked.append(fitted) or plain(fitted)
+    app.state.param.update(sample=3, names={"1": "P"})
+    await asyncio.sleep(0)
+    assert asked == []
+    panel = panel_of(app, TablesPanel)
+    panel.active = True
+    await until(panel.words, "object", lambda words: "Holm" in words)
+    assert asked == [app.session.shipped]
+    assert len(panel.listing.rows) == app.fitted.book.k
+
+
+async def test_waves_that_are_known_are_compared_when_the_tab_is_opened(app):
+    panel = panel_of(app, BeatsPanel)
+    panel.active = True
+    await until(panel.more, "objects", len)
+    assert panel.listing.rows
+    assert "Normalised mutual information" in panel.words.object
+    assert "beats found on II" in panel.read.object
+    assert len(panel.more.objects) == 5
+
+
+async def test_another_codebook_is_used_by_every_tab(app):
+    app.state.param.update(k=4, ablated=[7], names={"1": "P"}, cluster=5)
+    before = app.canvas.context
+    panel, ledger_panel = panel_of(app, CodebookPanel), panel_of(app, LedgerPanel)
+    ledger_panel.active = True
+    anew = asyncio.create_task(until(ledger_panel.listing, "rows", lambda rows: len(rows) == 4))
+    await panel.run()
+    assert app.canvas.context != before
+    assert app.fitted is not app.session.shipped
+    assert (app.state.temperature, app.state.ablated, app.state.names, app.state.cluster) == (
+        app.fitted.cool, [], {}, -1
+    )  # fmt: skip
+    result = await app.explained(0, app.wish())
+    assert result.sizes["cluster"] == 4
+    await anew
 
 
 def test_images_and_networks_of_images_are_refused(opened):
@@ -265,13 +442,8 @@ def test_the_real_record_is_resampled_and_says_so(opened):
 
 
 def test_an_own_record_is_taken_and_bad_ones_are_a_sentence(app):
-    panel = next(p for t, p in app.panels if t == "Your record")
-    t = np.arange(5000) / 500
-    trace = np.sin(2 * np.pi * t)
-    table = "time,I,II\n" + "\n".join(
-        f"{a:.4f},{b:.4f},{c:.4f}" for a, b, c in zip(t, trace, 0.5 * trace, strict=True)
-    )
-    asyncio.run(panel.take(table.encode(), "mine.csv"))
+    panel = panel_of(app, RecordUploadPanel)
+    asyncio.run(panel.take(csv(), "mine.csv"))
     assert not panel.problem.objects
     assert app.session.names[-1] == "upload-1"
     assert app.state.sample == 150
@@ -309,16 +481,17 @@ def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
     assert len(app.session) == before
 
 
-def test_the_codebook_is_saved_and_opened_again(app):
+def test_the_codebook_is_saved_and_opened_again(app, tmp_path):
     from xai_views.methods.ecg_clusters.fit import Fitted
 
     app.state.names = {"0": "baseline"}
-    panel = next(p for t, p in app.panels if t == "Codebook")
+    panel = panel_of(app, CodebookPanel)
     with zipfile.ZipFile(io.BytesIO(panel.archive().getvalue())) as file:
         names = file.namelist()
         assert all(n.startswith("clusters/") for n in names)
         assert not any(n.endswith((".pkl", ".pt")) for n in names)
-    assert Fitted.load  # what opens it
+        file.extractall(tmp_path)
+    assert Fitted.load(tmp_path / "clusters").book.names[0] == "baseline"
     assert swatch(3) != swatch(4)
 
 
@@ -334,9 +507,12 @@ def test_a_network_of_ones_own_is_clustered_record_by_record():
     model = open_model(net, channels=12, size=(2000,), rate=200, classes=["a", "b", "c"])
     assert apps.app_for(model) == "ecg"
     app = EcgApp(model, open_samples("ecg/test").isel(sample=slice(3)).drop_vars("label"), k=4)
-    assert app.session.book is None
+    assert app.fitted is None
     result = app.result()
     assert result.sizes["cluster"] == 4
     assert abs(float(result["residual"].values[0, 0])) < 1e-4
-    asyncio.run(app.records.load())
-    assert "Fit a codebook" in app.records.words.object
+    panel = panel_of(app, RecordsPanel)
+    asyncio.run(panel._follow(panel._turn))
+    assert "Fit one under Codebook" in panel.words.object
+    app.state.mode = "codebook"
+    assert app.ask().mode == "own", "an address made with another model"

@@ -18,7 +18,7 @@ def app():
 
 
 def panel(app) -> ComparePanel:
-    return next(p for _, p in app.panels if isinstance(p, ComparePanel))
+    return next(p for p in app.panels if isinstance(p, ComparePanel))
 
 
 def csv(leads=("I", "II", "V2"), rate: int = 250, seconds: int = 6) -> bytes:
@@ -33,8 +33,9 @@ def csv(leads=("I", "II", "V2"), rate: int = 250, seconds: int = 6) -> bytes:
 
 async def test_a_record_of_the_set_is_the_same_record_for_both(app):
     app.state.param.update(sample=4, beside="model:ecg-sic")
-    _, (one, two), _, positions = await panel(app).compute()
-    assert positions == (4, 4)
+    sides = await panel(app).compute()
+    assert [side.sample for side in sides] == [4, 4]
+    one, two = (side.result for side in sides)
     other = open_model("ecg-sic")
     alone = explain(other, open_samples("ecg/test").isel(sample=[4]))
     np.testing.assert_allclose(two["logit"].values, alone["logit"].values, atol=1e-4)
@@ -46,14 +47,14 @@ async def test_an_upload_is_brought_to_the_other_model_once(app):
     ((position, _),) = bring(app, ds)
     app.state.param.update(sample=position, beside="model:ecg-sic")
     for _ in range(2):
-        papers, (one, two), sessions, positions = await panel(app).compute()
-    assert len(papers) == 2
-    assert [s.names[i] for s, i in zip(sessions, positions, strict=True)] == ["upload-1"] * 2
-    assert len(sessions[1].uploads) == 1
-    for model, found in (("ecg-resnet", one), ("ecg-sic", two)):
+        sides = await panel(app).compute()
+    assert [s.session.names[s.sample] for s in sides] == ["upload-1"] * 2
+    assert len(sides[1].session.uploads) == 1
+    for model, side in zip(("ecg-resnet", "ecg-sic"), sides, strict=True):
         alone = explain(open_model(model), ds)
-        np.testing.assert_allclose(found["logit"].values, alone["logit"].values, atol=1e-4)
-    np.testing.assert_array_equal(sessions[1].present(positions[1]), app.session.present(position))
+        np.testing.assert_allclose(side.result["logit"].values, alone["logit"].values, atol=1e-4)
+        assert float(side.result["temperature"].values[0]) == pytest.approx(side.session.shipped.cool)
+    np.testing.assert_array_equal(sides[1].session.present(sides[1].sample), app.session.present(position))
 
 
 async def test_what_stands_beside_it_must_be_there(app):

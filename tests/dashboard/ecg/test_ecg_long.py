@@ -11,6 +11,7 @@ import pytest
 from xai_views import apps
 from xai_views.samples.readers import long_record as ecg_long
 from xai_views.views.long_strip.long_strip import LongStrip, encode
+from xai_views_dashboard.core.panel import Closed
 from xai_views_dashboard.ecg.app import EcgApp
 from xai_views_dashboard.ecg.long_record import LongPanel, clock, shared
 
@@ -57,7 +58,7 @@ def app(day, read):
 
 
 def panel(app) -> LongPanel:
-    return dict(app.panels)["Long record"]
+    return next(p for p in app.panels if p.title == "Long record")
 
 
 def shown(raw: bytes):
@@ -153,8 +154,10 @@ def test_the_address_holds_the_window(app, day):
     assert panel(app).view == (0.0, HOURS * 3600)
 
 
-def test_short_records_have_no_such_tab():
-    assert "Long record" not in dict(EcgApp(*apps.opened("ecg-resnet")).panels)
+def test_short_records_say_why_there_is_nothing_to_pan():
+    closed = panel(EcgApp(*apps.opened("ecg-resnet")))
+    assert isinstance(closed, Closed)
+    assert "open a record of hours" in closed.reason
     assert ecg_long.long_samples("ecg/test", 4096, 400) is None
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from xai_views import apps, open_samples
 from xai_views.models import passes
+from xai_views_dashboard.core.panel import Closed
 from xai_views_dashboard.ecg.app import EcgApp
-from xai_views_dashboard.ecg.supports import SupportsPanel, length_of, rows_of
+from xai_views_dashboard.ecg.supports import SupportsPanel, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def app(opened):
 
 @pytest.fixture
 def panel(app) -> SupportsPanel:
-    return dict(app.panels)["Support records"]
+    return next(p for p in app.panels if isinstance(p, SupportsPanel))
 
 
 def asked(panel):
@@ -35,7 +36,7 @@ def asked(panel):
 
 def test_the_bill_of_every_class_adds_up(app, panel):
     app.state.sample = 3
-    *_, result, _, _ = asked(panel)
+    result = asked(panel).result
     rows = rows_of(result, panel._names)
     assert [r["evidence"] for r in rows] == sorted((r["evidence"] for r in rows), reverse=True)
     for c, name in enumerate(app.model.classes):
@@ -48,8 +49,9 @@ def test_the_bill_of_every_class_adds_up(app, panel):
 
 def test_strips_sum_to_what_the_words_say(app, panel):
     app.state.sample = 8
-    i, signal, title, result, chosen, _ = asked(panel)
-    record, support = panel.record(i, signal, title, result, chosen), panel.support(chosen, result)
+    found = asked(panel)
+    result, chosen = found.result, found.chosen
+    record, support = panel.record(found), panel.support(found)
     evidence = float(result["evidence"].values[0, chosen])
     assert record.contribution.sum() == pytest.approx(evidence, abs=1e-3)
     assert sum(record.totals) == pytest.approx(evidence, abs=1e-3)
@@ -60,7 +62,7 @@ def test_strips_sum_to_what_the_words_say(app, panel):
     assert support.synthetic
     assert record.synthetic
     assert support.length == 4000  # ten seconds; zeros follow
-    words = panel.sentence(title, result, chosen)
+    words = panel.sentence(found)
     assert f"{evidence:+.2f}".replace("-", "−")[:4] in words
     assert panel._names[chosen] in words
 
@@ -78,18 +80,18 @@ def test_a_row_of_another_class_makes_that_class_the_explained_one(app, panel):
     panel._choose(other["id"])
     assert app.state.support == int(other["id"])
     assert app.model.classes[app.state.target] == other["class"]
-    *_, result, chosen, _ = asked(panel)
-    assert chosen == int(other["id"])
-    assert int(result["target_class"].values[0, 0]) == app.state.target
+    found = asked(panel)
+    assert found.chosen == int(other["id"])
+    assert found.target == app.state.target
 
 
 def test_a_support_of_another_class_or_none_gives_way_to_the_strongest(app, panel):
     app.state.target = 2
     for wish in (-1, 9999, int(app.model.supports.of_class(0)[0])):
         app.state.support = wish
-        *_, result, chosen, _ = asked(panel)
+        found = asked(panel)
         own = app.model.supports.of_class(2)
-        assert chosen == own[result["evidence"].values[0, own].argmax()]
+        assert found.chosen == own[found.result["evidence"].values[0, own].argmax()]
 
 
 def test_another_support_of_the_class_costs_no_pass(app, panel):
@@ -103,12 +105,12 @@ def test_another_support_of_the_class_costs_no_pass(app, panel):
 
 
 def test_edits_change_the_evidence(app, panel):
-    *_, before, _, _ = asked(panel)
+    before = asked(panel).result
     app.state.edit(edits_made=[{"kind": "mute", "lead": i} for i in range(6, 12)])
-    _, signal, title, after, _, _ = asked(panel)
-    assert title.endswith("(edited)")
-    assert not signal[6:].any()
-    assert not np.allclose(before["evidence"].values, after["evidence"].values, atol=1e-3)
+    after = asked(panel)
+    assert after.title.endswith("(edited)")
+    assert not after.signal[6:].any()
+    assert not np.allclose(before["evidence"].values, after.result["evidence"].values, atol=1e-3)
 
 
 def test_supports_of_a_set_that_is_gone_have_positions(app, panel):
@@ -118,26 +120,21 @@ def test_supports_of_a_set_that_is_gone_have_positions(app, panel):
     assert not synthetic
 
 
-def test_length_of_a_padded_record():
-    signal = np.zeros((2, 10), np.float32)
-    signal[1, 3] = 1
-    assert length_of(signal) == 4
-    assert length_of(np.zeros((2, 10))) == 1
-
-
-def test_other_networks_have_neither_tab_nor_map():
-    app = EcgApp(*apps.opened("ecg-resnet"), attribution="contribution map")
-    assert "Support records" not in dict(app.panels)
-    assert app.state.attribution == "gradient x input"
-    assert (
-        EcgApp(*apps.opened("ecg-sic"), attribution="contribution map").state.attribution
-        == "contribution map"
-    )
+def test_other_networks_say_that_they_have_none_and_have_no_such_map():
+    app = EcgApp(*apps.opened("ecg-resnet"), shown="attribution", attribution="contribution map")
+    closed = next(p for p in app.panels if p.title == "Support records")
+    assert isinstance(closed, Closed)
+    assert "no support records" in closed.reason
+    assert app.panels[0].title == "Ledger", "what there is comes first"
+    assert app.ask().attribution == "gradient x input"
+    other = EcgApp(*apps.opened("ecg-sic"), shown="attribution", attribution="contribution map")
+    assert other.ask().attribution == "contribution map"
+    assert other.panels[0].title == "Support records"
 
 
 def test_the_map_on_the_paper_is_the_logit(app):
     app.state.param.update(sample=12, shown="attribution", attribution="contribution map")
-    one = asyncio.run(app._record(f"{app.session.names[12]}|{app.canvas.context}"))
+    one = asyncio.run(app.answer(f"{app.session.names[12]}|{app.canvas.context}"))
     result = app.result()
     target = int(result["target_class"].values[0, 0])
     length = app.session.length(12)

@@ -104,14 +104,16 @@ def test_waves_and_averages_of_records_whose_waves_are_known():
     ds = records(signal, length=[STEPS] * 6).assign(landmark=(("sample", "time"), landmark))
     book = fitted(model, ds, ASK.replace(taps=["relu1"]))
     found = finished(survey(model, ds, ASK.replace(**by(book))))
-    aligned, averaged = waves(ds, found, known=True)
+    told = []
+    aligned, averaged = finished(waves(ds, found, True, lambda *done: told.append(done)))
+    assert told == [(i + 1, 7) for i in range(6)]
     assert aligned.nmi > 0.99
     assert len(aligned.chance) == 39
     assert averaged.records == 6
     assert averaged.phases.counts.shape == (4, 40)
     assert averaged.beats.beats > 6
     flat = ds.assign(landmark=(("sample", "time"), np.where(landmark == 2, 0, landmark)))
-    assert waves(flat, found, known=True)[1] is None, "without R peaks"
+    assert finished(waves(flat, found, known=True))[1] is None, "without R peaks"
 
 
 def test_forests_stand_beside_both_controls(monkeypatch):

@@ -79,6 +79,12 @@ class Fitted:
         """
         return self.book.spread / 4
 
+    @property
+    def share(self) -> np.ndarray:
+        """``[K]`` share of each cluster in the steps that were drawn; equal ones where they were not counted."""
+        counts = self.book.counts.double().numpy() if self.book.counts.numel() else np.ones(self.book.k)
+        return counts / max(counts.sum(), 1)
+
     def to_json(self) -> dict[str, Any]:
         """Everything that :meth:`from_json` needs to make it again, bit for bit."""
         return {"book": self.book.to_json(), "ensemble": [m.to_json() for m in self.ensemble]}

@@ -171,8 +171,12 @@ def known_classes(samples: xr.Dataset) -> list[frozenset[int]]:
 
 
 def waves(
-    samples: xr.Dataset, found: Survey, known: bool, shifts: int = SHIFTS
-) -> tuple[Alignment, Averages | None]:
+    samples: xr.Dataset,
+    found: Survey,
+    known: bool,
+    progress: Callable[[int, int], None] | None = None,
+    shifts: int = SHIFTS,
+) -> Generator[None, None, tuple[Alignment, Averages | None]]:
     """Clusters of a survey beside the waves of its records, and the averages over their beats.
 
     Parameters
@@ -183,19 +187,33 @@ def waves(
         Their clusters.
     known : bool
         Whether the waves are those of ``samples["landmark"]``; else NeuroKit2 looks for them.
+    progress : callable, optional
+        ``progress(done, total)``; may raise to stop.
     shifts : int
         Random shifts in time that the agreement is compared with.
+
+    Returns
+    -------
+    alignment, averages
+        By ``StopIteration``; between the records a worker can serve others.
     """
-    signals = [inputs(samples, [i])[0] for i in range(len(found))]
-    steps = lengths(samples, range(len(found)), signals)
-    if known:
-        ids = list(samples["landmark"].values)
-        peaks = [known_peaks(own, x) for own, x in zip(ids, signals, strict=True)]
-    else:
-        leads, rate = [str(x) for x in samples["lead"].values], float(samples.attrs["rate"])
-        seen = [delineate(x, leads, rate, n) for x, n in zip(signals, steps, strict=True)]
-        ids, peaks = [s.ids for s in seen], [s.r_peaks for s in seen]
+    leads, rate, n = [str(x) for x in samples["lead"].values], float(samples.attrs["rate"]), len(found)
+    ids, peaks, steps = [], [], []
+    for i in range(n):
+        signal = inputs(samples, [i])[0]
+        steps += lengths(samples, [i], [signal])
+        if known:
+            ids.append(samples["landmark"].isel(sample=i).values)
+            peaks.append(known_peaks(ids[-1], signal))
+        else:
+            seen = delineate(signal, leads, rate, steps[-1])
+            ids.append(seen.ids)
+            peaks.append(seen.r_peaks)
+        if progress is not None:
+            progress(i + 1, n + 1)
+        yield
     aligned = align(found.sequence, ids, found.k, shifts=shifts)
+    yield
     return aligned, averages(samples, found.sequence, found.k, peaks, steps, PHASES)
 
 

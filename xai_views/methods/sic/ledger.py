@@ -90,6 +90,24 @@ def entries(explanation: xr.Dataset, target: int, sample: int = 0) -> list[Entry
     return [Entry(int(r), at.get(int(r), -1), float(evidence[r]), float(evidence[r]) / total) for r in rows]
 
 
+def evidence_map(explanation: xr.Dataset, row: int, temperature: float, sample: int = 0) -> np.ndarray:
+    """Where the evidence of an asked support lies, ``[y, x]`` or ``[lead, time]``: it sums to that evidence.
+
+    Parameters
+    ----------
+    explanation : Dataset
+        With ``support_contribution``.
+    row : int
+        Of the support; one of ``match_support``.
+    temperature : float
+        T of the network.
+    sample : int
+        Position in the explanation.
+    """
+    at = int(np.flatnonzero(explanation["match_support"].values[sample] == row)[0])
+    return explanation["support_contribution"].values[sample, at] / temperature
+
+
 def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: float) -> xr.DataArray:
     """Evidence of each asked support that lies inside a region of the test sample; exact.
 

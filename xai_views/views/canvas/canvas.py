@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 
@@ -76,6 +76,9 @@ class Canvas(OneWayComponent):
     Up go messages, down goes one bytes property: the only pair that is binary, undelayed and works under
     ``panel serve`` and both notebook transports.
     """
+
+    #: What ``settings`` begin with.
+    defaults: ClassVar[Mapping[str, Any]] = SETTINGS
 
     frame = param.Bytes(b"", doc="The newest answer; set by the canvas itself.")
     layout = param.Dict({}, doc="Tiles, their groups, sizes, labels and layers.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 
@@ -85,6 +85,8 @@ class ECGPaper(Canvas):
     --------
     >>> paper = ECGPaper.of([record_of(samples, i) for i in range(8)])  # doctest: +SKIP
     """
+
+    defaults: ClassVar[Mapping[str, Any]] = SETTINGS
 
     layout = param.Dict({}, doc="Not used: the layout of the paper is a setting.")
     settings = param.Dict({}, doc="What the browser composes without a round trip (see SETTINGS).")
