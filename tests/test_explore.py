@@ -78,8 +78,8 @@ def test_edited_supports_reach_the_result(digits):
 
 def test_keywords_are_the_first_state(digits):
     name = str(digits[1]["name"].values[7])
-    app = xv.explore(*digits, sample=name, target=4, sort="confidence", colours=False)
-    assert (app.state.sample, app.state.target, app.state.sort, app.state.colours) == (
+    app = xv.explore(*digits, sample=name, target=4, sort="confidence", rendering=False)
+    assert (app.state.sample, app.state.target, app.state.sort, app.state.rendering) == (
         7,
         4,
         "confidence",
@@ -96,7 +96,7 @@ def test_keywords_are_the_first_state(digits):
         ({"samples": "digits/tests"}, "digits/test"),
         ({"sample": "digit-none"}, "digit-none"),
         ({"target": "seven"}, "target"),
-        ({"colour": True}, "colours"),
+        ({"renderings": True}, "rendering"),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )

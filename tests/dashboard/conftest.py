@@ -82,13 +82,9 @@ def samples():
 
 @pytest.fixture
 def open_app(toy, samples) -> Callable[..., SicApp]:
-    """``open_app(channels=3, ready=True, **state)``: a new page; ready: every sample was observed."""
+    """``open_app(channels=3, **state)``: a new page."""
 
-    def get(channels: int = 3, ready: bool = True, **state) -> SicApp:
-        app = SicApp(toy(channels), samples(channels), **state)
-        if ready:
-            app.session.population.ready.result(60)
-            app.supports.refresh()
-        return app
+    def get(channels: int = 3, **state) -> SicApp:
+        return SicApp(toy(channels), samples(channels), **state)
 
     return get

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xai_views.contract.explanation import VARIABLES
 from xai_views.errors import XaiViewsError
 from xai_views.views import latent_map, plot
-from xai_views.views.plots import PICTURES
 
 
 @pytest.fixture
@@ -60,9 +58,25 @@ def test_what_superpixels_read_of_a_map_is_drawn_beside_the_map():
         assert "red for, blue against" in element.label
 
 
-def test_every_map_that_can_be_drawn_is_in_the_schema_of_explanations():
-    """So that a variable which is renamed there does not go missing here."""
-    assert set(PICTURES) <= set(VARIABLES)
+def test_a_variable_of_a_strangers_method_is_drawn_by_its_role():
+    rng = np.random.default_rng(0)
+    ds = xr.Dataset(
+        {
+            "mine.ranks": (("sample", "y", "x"), rng.random((1, 8, 8)), {"role": "unsigned map"}),
+            "mine.parts": (("sample", "y", "x"), rng.integers(0, 3, (1, 8, 8)), {"role": "labels"}),
+            "mine.sum": (("sample", "part"), rng.normal(size=(1, 3)), {"role": "ledger"}),
+            "mine.colours": (
+                ("sample", "y", "x", "rgba"),
+                rng.integers(0, 255, (1, 8, 8, 4), np.uint8),
+                {"role": "image"},
+            ),
+            "mine.figure": ("sample", [1.0], {"role": "scalar"}),
+        },
+        attrs={"method": "mine"},
+    )
+    assert [type(e).__name__ for e in plot(ds)] == ["Image", "Image", "RGB", "Bars"]
+    with pytest.raises(XaiViewsError, match=r"'mine\.figure' cannot be drawn"):
+        plot(ds, variables=["mine.figure"])
 
 
 @pytest.mark.parametrize(

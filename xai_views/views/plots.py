@@ -13,19 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xai_views.contract.explanation import VARIABLES
 from xai_views.errors import XaiViewsError, nearest
 from xai_views.views import colour
+from xai_views.views.roles import on_white
 
-#: Variables of an explanation that are drawn as pictures, in this order; True = signed.
-PICTURES = {
-    "contribution": True,
-    "support_contribution": True,
-    "self_contribution": True,
-    "attribution": True,
-    "region_attribution": True,
-    "uncertainty": False,
-    "entropy": False,
-}
 MAX_THUMBS = 2000
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 
@@ -40,15 +32,15 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
     sample : int
         Position on the ``sample`` dimension.
     variables : sequence of str, optional
-        Which to draw: any of ``PICTURES``, ``"segment"``, ``"evidence"``, ``"probability"``. Default: all
-        there are.
+        Which to draw. Default: all that have a picture by their role: maps over the image, labels, colours, ledgers, and the
+        probabilities.
     images : np.ndarray, optional
         ``[sample, y, x, channel]`` photos, drawn first.
 
     Returns
     -------
     holoviews.Layout
-        Signed maps with symmetric limits, a colour bar and the words for and against; bars of evidence.
+        Signed maps with symmetric limits, a colour bar and the words for and against; bars of what adds up.
 
     Raises
     ------
@@ -59,29 +51,58 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
 
     if not hv.Store.loaded_backends():
         hv.extension("bokeh", inline=False)
-    known = [*PICTURES, "segment", "evidence", "probability"]
+    ways = {str(name): way for name in result.data_vars if (way := _way(str(name), result[name])) is not None}
     for name in variables or ():
-        if name not in known:
-            raise XaiViewsError(f"{name!r} cannot be drawn; the nearest are {nearest(name, known)}")
+        if name not in ways:
+            raise XaiViewsError(f"{name!r} cannot be drawn; the nearest are {nearest(name, ways)}")
     count = result.sizes.get("sample", 1)
     if not -count <= sample < count:
         raise XaiViewsError(
             f"sample {sample} is not there: the explanation has {count} samples, counted from 0"
         )
     one = result.isel(sample=sample) if "sample" in result.dims else result
-    wanted = [name for name in (variables or known) if name in one and one[name].size]
     elements = [] if images is None else [_photo(hv, np.asarray(images)[sample])]
-    for name in wanted:
-        if name in PICTURES:
-            elements += _maps(hv, one, name, signed=PICTURES[name])
-        elif name == "segment":
-            elements.append(_segments(hv, one[name]))
-        else:
-            elements.append(_bars(hv, one, name))
+    for name in variables or sorted(ways, key=lambda name: ways[name] is _bars):  # pictures first
+        if one[name].size:
+            elements += ways[name](hv, one, name)
     if not elements:
         names = ", ".join(map(str, result.data_vars)) or "nothing"
         raise XaiViewsError(f"nothing of this explanation can be drawn: it holds {names}")
     return hv.Layout(elements).cols(min(3, len(elements))).opts(title=str(result.attrs.get("method", "")))
+
+
+def _way(name: str, array: Any) -> Any:
+    """The function that draws a variable, by its role and what it lies over; None when there is none."""
+    common = VARIABLES.get(name)
+    role = array.attrs.get("role") or (common.role if common else "")
+    if name == "probability" or role == "ledger":
+        return _bars
+    if role == "image":
+        return _colours if array.dims[-3:] == ("y", "x", "rgba") else None
+    if array.dims[-2:] != ("y", "x"):
+        return None
+    return {"signed map": _signed, "unsigned map": _unsigned, "labels": _segments}.get(role)
+
+
+def _signed(hv, one, name: str) -> list:
+    return _maps(hv, one, name, signed=True)
+
+
+def _unsigned(hv, one, name: str) -> list:
+    return _maps(hv, one, name, signed=False)
+
+
+def _colours(hv, one, name: str) -> list:
+    """Colours over white, one picture for each entry of the dims before (y, x)."""
+    pictures = np.asarray(one[name].values)
+    pictures = pictures.reshape(-1, *pictures.shape[-3:])
+    height, width = pictures.shape[1:3]
+    return [
+        hv.RGB(
+            on_white(p), bounds=(0, 0, width, height), label=f"{name} {_entry(one, name, i)}".strip()
+        ).opts(**_square(width, height))
+        for i, p in enumerate(pictures)
+    ]
 
 
 def _photo(hv, image: np.ndarray):
@@ -106,8 +127,6 @@ def _square(width: int, height: int) -> dict[str, Any]:
 def _maps(hv, one, name: str, signed: bool) -> list:
     """One image for each entry of the dims before (y, x), all with the same limits."""
     array = one[name]
-    if array.dims[-2:] != ("y", "x"):
-        return []
     maps = np.asarray(array.values, float).reshape(-1, *array.shape[-2:])
     top = float(np.nanmax(np.abs(maps), initial=0.0)) or 1.0
     table = colour.palette("CET_D1A" if signed else "viridis")
@@ -144,28 +163,29 @@ def _entry(one, name: str, i: int) -> str:
     return str(i) if one[name].ndim > 2 else ""
 
 
-def _segments(hv, array):
+def _segments(hv, one, name: str) -> list:
     """Label map with the categorical colours; what is not explained stays empty."""
-    ids = np.asarray(array.values, float)
+    ids = np.asarray(one[name].values, float)
     height, width = ids.shape[-2:]
     ids = ids.reshape(-1, height, width)[0]
     count = int(np.nanmax(ids, initial=0)) + 1
     colours = [colour.category(i)[0] for i in range(max(1, count))]
     shown = np.where(ids < 0, np.nan, ids)
-    element = hv.Image(shown, bounds=(0, 0, width, height), vdims="segment", label="segment")
-    return element.opts(
-        cmap=colours, clim=(-0.5, count - 0.5), colorbar=True, tools=["hover"], **_square(width, height)
-    )
+    element = hv.Image(shown, bounds=(0, 0, width, height), vdims=name, label=name)
+    options = {"colorbar": True, "tools": ["hover"], **_square(width, height)}
+    return [element.opts(cmap=colours, clim=(-0.5, count - 0.5), **options)]
 
 
-def _bars(hv, one, name: str):
+def _bars(hv, one, name: str) -> list:
     """Signed bars of one row of numbers, the largest 12 by size, zero in the middle."""
     array = one[name]
     dim = array.dims[-1]
     values = np.asarray(array.values, float).reshape(-1, array.shape[-1])[0]
     labels = [str(v) for v in (array[dim].values if dim in array.coords else range(values.size))]
     order = np.argsort(-np.abs(np.nan_to_num(values)))[:12][::-1]
-    signs = np.where(values[order] < 0, "against", "for") if name == "evidence" else np.full(order.size, name)
+    signs = (
+        np.where(values[order] < 0, "against", "for") if name != "probability" else np.full(order.size, name)
+    )
     rows = [(labels[i], values[i], str(sign)) for i, sign in zip(order, signs, strict=True)]
     bars = hv.Bars(rows, kdims=dim, vdims=[name, "sign"], label=name)
     colours = {"for": "#b2392c", "against": "#3a5fc4", name: "#5b6675"}
@@ -173,7 +193,7 @@ def _bars(hv, one, name: str):
     bound = float(np.nanmax(np.abs(values), initial=0)) or 1.0
     low = -1.05 * bound if (values < 0).any() else 0
     size = {"frame_width": 260, "frame_height": 260, "ylim": (low, 1.05 * bound)}
-    return bars.opts(invert_axes=True, color=mapped, tools=["hover"], xlabel="", ylabel=name, **size)
+    return [bars.opts(invert_axes=True, color=mapped, tools=["hover"], xlabel="", ylabel=name, **size)]
 
 
 def data_uri(image: np.ndarray, side: int = 64) -> str:

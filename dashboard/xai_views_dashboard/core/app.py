@@ -334,7 +334,7 @@ class App(pn.viewable.Viewer):
         """Restore the state from the address, then keep the address in step with it."""
         query = {k: v[0].decode("utf-8", "replace") for k, v in (pn.state.session_args or {}).items()}
         problems = self.state.restore(query, self.session.names)
-        self.problem = " ".join(problems)
+        self.problem = " ".join(filter(None, [self.problem, *problems]))  # what the app itself refused of it
         kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
 
         def write(*_: Any) -> None:

@@ -14,9 +14,22 @@ SLIDER = 64  # integers of at most so many values get a slider
 
 
 def linked(widget: Any, state: param.Parameterized, name: str) -> Any:
-    """Tie a widget to a parameter, both ways; return the widget."""
-    widget.value = getattr(state, name)
-    widget.link(state, value=name, bidirectional=True)
+    """Tie a widget to a parameter, both ways; return the widget.
+
+    Each takes over what the other holds by then: another watcher may have corrected it.
+    """
+
+    def write(event: Any) -> None:
+        if event.new != getattr(state, name) and (event.new is not None or state.param[name].allow_None):
+            setattr(state, name, event.new)
+
+    def read(*_: Any) -> None:
+        if widget.value != getattr(state, name):
+            widget.value = getattr(state, name)
+
+    read()
+    widget.param.watch(write, "value")
+    state.param.watch(read, name)
     return widget
 
 

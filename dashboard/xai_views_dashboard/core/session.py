@@ -213,6 +213,7 @@ class Session:
         key: Hashable | None,
         work: Callable[[Any], Any],
         counted: Callable[[int, int], None] | None = None,
+        priority: int = 2,
     ) -> Future:
         """The future of ``work(progress)`` on the worker, shared by all who ask for the same key (None = by nobody).
 
@@ -224,8 +225,10 @@ class Session:
             A generator function: between its yields the worker serves others.
         counted : callable, optional
             ``counted(done, total)``, on the worker's thread.
+        priority : int
+            Lower is served first; ``xai_views.kernel.PREFETCH`` waits for whatever is in view.
         """
-        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=2)
+        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=priority)
         if counted is not None:
             run.subscribe(counted)
         return run

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import panel as pn
@@ -89,16 +89,19 @@ class UploadPanel(Panel):
     ----------
     app : App
         Gives session, state and canvas.
+
+    Attributes
+    ----------
     hint : str
-        Where the page says whether the image resembles what the network knows.
+        Where the page says whether the image resembles what the network knows; an app with such a place says so.
     """
 
     title = "Your image"
     question = "what-if"
     watched = ()
+    hint: ClassVar[str] = ""
 
-    def __init__(self, app: Any, hint: str = "") -> None:
-        self.hint = hint
+    def __init__(self, app: Any) -> None:
         self.input = ImageInput(
             label="Choose an image file",
             uploaded_label="Choose another image file",

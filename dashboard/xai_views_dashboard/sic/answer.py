@@ -1,36 +1,31 @@
-"""Panels of the SIC app that follow the sample in view: all classes, a brushed region, and what the page rests on."""
+"""Panels of the SIC app that follow the explanation in view: all classes, and a brushed region."""
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 from typing import Any
 
 import panel as pn
+import xarray as xr
 
 from xai_views.engine.perturbation.edits import polygon_mask
 from xai_views.methods.sic.ledger import class_sums, region_entries
 from xai_views.methods.sic.population import typical_of
 from xai_views.views import Listing
-from xai_views_dashboard.core.following import Following
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
+from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.sic.frame import support_name
 
-
-class Explained(Following):
-    """A panel that is written from the explanation of the sample in view."""
-
-    watched = ("sample", "target", "against", "per_class", "rule", "excluded", "added")
-
-    async def compute(self) -> Any:
-        """The explanation that the page shows."""
-        s = self.app.state
-        ask = self.app.session.ask(s.target, s.against, s.colours)
-        return await self.app.session.explain(s.sample, ask, priority=1)
+HOW_TO_BRUSH = "Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the toolbar."
 
 
-class AnswerPanel(Explained):
+class AnswerPanel(Panel):
     """Every class with what its logit consists of, and whether the image looks like the training images."""
+
+    title = "All classes"
+    watched = ("sample", ASK)
 
     def __init__(self, app: Any) -> None:
         self.listing = Listing(
@@ -50,9 +45,15 @@ class AnswerPanel(Explained):
         super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "target", int(c)))
 
-    def write(self, result: Any) -> None:
+    async def compute(self) -> tuple[xr.Dataset, str]:
+        """The explanation that the page shows, and how typical the image is."""
+        app = self.app
+        result = await app.explained(app.state.sample, app.wish(), priority=1)
+        return result, await asyncio.to_thread(self.hint, result)
+
+    def write(self, answer: tuple[xr.Dataset, str]) -> None:
         """Write all classes, largest logit first."""
-        classes = self.app.model.classes
+        (result, said), classes = answer, self.app.model.classes
         label = self.app.session.label(self.app.state.sample)
         self.listing.rows = [
             {
@@ -68,7 +69,7 @@ class AnswerPanel(Explained):
             for row in sorted(class_sums(result), key=lambda row: -row.logit)
         ]
         self.listing.selected = str(int(result["target_class"].values[0, 0]))
-        self.words.object = f"<p>{escape(self.hint(result))}</p>"
+        self.words.object = f"<p>{escape(said)}</p>"
 
     def hint(self, result: Any) -> str:
         """Say how typical the image is of the training images."""
@@ -97,10 +98,11 @@ class AnswerPanel(Explained):
         )
 
 
-class RegionPanel(Explained):
+class RegionPanel(Panel):
     """The share of each support's evidence that lies inside a brushed region of the test image."""
 
-    watched = ("sample", "target", "against", "region", "per_class", "rule", "excluded", "added")
+    title = "Region"
+    watched = ("sample", ASK, "region")
 
     def __init__(self, app: Any) -> None:
         self.listing = Listing(
@@ -116,35 +118,34 @@ class RegionPanel(Explained):
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 16))
         super().__init__(app)
         self.listing.on_select(lambda i: i.isdigit() and setattr(app.state, "support", int(i)))
-        self.nothing()
 
-    def nothing(self) -> None:
-        """Say how to brush."""
-        self.listing.rows = []
-        self.words.object = (
-            "<p>Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the "
-            "toolbar.</p>"
-        )
-
-    def write(self, result: Any) -> None:
-        """Write the sums inside the region; exact, from the maps at full resolution."""
-        polygon = self.app.state.region
-        shape = result["contribution"].shape[-2:]
+    async def compute(self) -> tuple[list[dict[str, Any]], str]:
+        """The sums inside the region; exact, from the maps at full resolution."""
+        app, polygon = self.app, self.app.state.frozen(self.app.state.region)
         if len(polygon) < 3:
-            self.nothing()
-            return
-        inside = polygon_mask(polygon, shape)
+            return [], HOW_TO_BRUSH
+        ask = app.ask(matches=True)
+        result = await app.session.explain(app.state.sample, ask, priority=1)
+        return await asyncio.to_thread(self.inside, result, polygon)
+
+    def inside(self, result: xr.Dataset, polygon: list) -> tuple[list[dict[str, Any]], str]:
+        """Rows and words for a region ``[[x, y], ...]``."""
+        region = polygon_mask(polygon, result["contribution"].shape[-2:])
         positions = result["support_sample"].values
-        found = region_entries(result, inside, self.app.model.module.temperature)
-        self.listing.rows = [
+        found = region_entries(result, region, self.app.model.module.temperature)
+        held, whole = sum(e.inside for e in found), sum(e.whole for e in found)
+        rows = [
             {"id": str(int(positions[e.row])), "support": support_name(int(positions[e.row])), **vars(e)}
             for e in found
         ]
-        logit, whole = sum(e.inside for e in found), sum(e.whole for e in found)
-        self.words.object = (
-            f"<p>The region holds {int(inside.sum())} of {inside.size} pixels and {escape(number(logit))} of "
-            f"{escape(number(whole))} evidence.</p>"
+        return rows, (
+            f"The region holds {int(region.sum())} of {region.size} pixels and {number(held)} of {number(whole)} evidence."
         )
+
+    def write(self, answer: tuple[list[dict[str, Any]], str]) -> None:
+        """Write rows and words."""
+        self.listing.rows, said = answer
+        self.words.object = f"<p>{escape(said)}</p>"
 
     def __panel__(self) -> Any:
         return pn.Column(

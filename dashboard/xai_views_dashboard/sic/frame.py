@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -13,40 +15,23 @@ from xai_views_dashboard.core.numbers import number
 #: The canvas' tiles; ledger rows bring their own.
 LAYOUT = {
     "tiles": {
-        "sample": {
-            "group": "main",
-            "size": 336,
-            "label": "Test sample",
-            "layers": ["contribution"],
-            "link": "sample",
-        },
+        "sample": {"group": "main", "size": 336, "label": "Test sample", "layers": ["contribution"], "link": "sample"},
         "against": {
-            "group": "side",
-            "size": 160,
-            "label": "Difference",
-            "photo": "sample",
-            "layers": ["difference"],
-            "link": "sample",
+            "group": "side", "size": 160, "label": "Difference", "photo": "sample", "layers": ["difference"], "link": "sample",
         },
-        "colours": {
-            "group": "side",
-            "size": 160,
-            "label": "Colours that speak for it",
-            "link": "sample",
-            "layers": [],
-        },
+        "colours": {"group": "side", "size": 160, "label": "Colours that speak for it", "layers": [], "link": "sample"},
         "truth": {
-            "group": "side",
-            "size": 160,
-            "label": "Known truth",
-            "photo": "sample",
-            "layers": ["truth"],
-            "link": "sample",
+            "group": "side", "size": 160, "label": "Known truth", "photo": "sample", "layers": ["truth"], "link": "sample",
         },
     },
     "groups": {"main": {"title": ""}, "side": {"title": ""}},
     "table": {"size": 84, "layers": ["support"]},
-}
+}  # fmt: skip
+
+
+def layout(known: bool) -> dict[str, Any]:
+    """Tiles of the canvas; without known parts there is no tile for them."""
+    return {**LAYOUT, "tiles": {n: t for n, t in LAYOUT["tiles"].items() if known or n != "truth"}}
 
 
 def support_name(position: int) -> str:
@@ -74,38 +59,29 @@ def sentence(name: str, classes: list[str], label: int, target: int, result: xr.
     )
 
 
-def build(
-    key: str,
-    name: str,
-    image: np.ndarray,
-    label: int,
-    result: xr.Dataset,
-    supports: Supports,
-    classes: list[str],
-    truth: tuple[np.ndarray, list[str]] | None,
-) -> bytes:
+def build(key: str, session: Any, sample: int, result: xr.Dataset, supports: Supports) -> bytes:
     """Build the frame.
 
     Parameters
     ----------
     key : str
         The wish it answers.
-    name, image, label
-        The sample: id, ``[H, W, C]``, class or -1.
+    session : SicSession
+        Gives the sample: id, picture, class, known regions.
+    sample : int
+        Its position.
     result : Dataset
         Its explanation: target first, then the class to compare with, if any.
     supports : Supports
         The set that ``result`` was made with.
-    classes : list of str
-        Class names.
-    truth : (ndarray, list of str) or None
-        Known regions.
 
     Returns
     -------
     bytes
         A frame in the wire format.
     """
+    name, image, classes = session.names[sample], session.image(sample), session.model.classes
+    label, truth = session.label(sample), session.truth(sample)
     targets = result["target_class"].values[0]
     target = int(targets[0])
     words = classes[target]
@@ -174,25 +150,19 @@ def _ledger(
     """The bill: one row for each support, then what it all adds up to, beside the network's own figure."""
     lines, own_maps = [], result["self_contribution"].values
     for k, entry in enumerate(entries(result, target)):
-        r, position = entry.row, int(supports.index[entry.row])
-        frame.signed_map(f"support-{k}", "support", own_maps[r])
-        frame.signed_map(f"match-{k}", "support", result["support_contribution"].values[0, entry.match])
-        frame.tile(
-            f"support-{k}",
-            alt=f"Support sample {support_name(position)} with what makes it a {classes[target]}",
-        )
-        frame.tile(
-            f"match-{k}",
-            photo="sample",
-            size=list(image.shape[:2]),
-            link="sample",
-            alt=f"Where {name} matches support sample {support_name(position)}",
-        )
+        r, said = entry.row, support_name(int(supports.index[entry.row]))
+        own, match = f"support-{k}", f"match-{k}"
+        frame.signed_map(own, "support", own_maps[r])
+        frame.tile(own, alt=f"Support sample {said} with what makes it a {classes[target]}")
+        if entry.match >= 0:  # maps of single supports may be switched off
+            frame.signed_map(match, "support", result["support_contribution"].values[0, entry.match])
+        alt = f"Where {name} matches support sample {said}"
+        frame.tile(match, photo="sample", size=list(image.shape[:2]), link="sample", alt=alt)
         lines.append(
             {
-                "id": str(position),
-                "tiles": [f"support-{k}", f"match-{k}"],
-                "cells": [support_name(position), classes[int(supports.label[r])], f"{entry.share:.0%}"],
+                "id": str(int(supports.index[r])),
+                "tiles": [own, match],
+                "cells": [said, classes[int(supports.label[r])], f"{entry.share:.0%}"],
                 "value": entry.evidence,
                 "value_text": number(entry.evidence),
             }

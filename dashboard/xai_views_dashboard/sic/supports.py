@@ -1,8 +1,9 @@
-"""Browsing and editing the support samples: what changes, for this sample and for all, without a forward pass."""
+"""Browsing and editing the support samples: what changes, for this sample and for all, without a pass of the network."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -10,17 +11,35 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from xai_views.contract.ask import Ask
+from xai_views.contract.method import PREDICTED
 from xai_views.errors import XaiViewsError
-from xai_views.methods.sic.support_sets import RULES, UNCHANGED, support_set
-from xai_views.methods.sic.what_if import WhatIf
+from xai_views.methods.sic.observation import logits
+from xai_views.methods.sic.support_sets import RULES, UNCHANGED
+from xai_views.methods.sic.what_if import Change, effect
+from xai_views.models.supports import Supports
+from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
-from xai_views_dashboard.core.tasks import on_page
-from xai_views_dashboard.sic.candidates import Candidates
-from xai_views_dashboard.sic.edits import adding, effect_words, excluding, later, when_done
-from xai_views_dashboard.sic.support_card import SupportCard
-from xai_views_dashboard.sic.support_table import SupportTable
+from xai_views_dashboard.core.panel import ASK, Panel
+from xai_views_dashboard.core.tasks import on_page, start
+from xai_views_dashboard.sic import support_card
+from xai_views_dashboard.sic.strip import Known
+from xai_views_dashboard.sic.support_rows import (
+    CANDIDATES,
+    COLUMNS,
+    NEAREST,
+    adding,
+    candidate_rows,
+    effect_words,
+    excluding,
+    pair,
+    support_rows,
+    with_pictures,
+)  # fmt: skip
 
+ALL, EXPLAINED = -2, -1
 MOST = 10  # supports per class that the slider offers
+REST_S = 0.15  # what takes long is asked for when nothing has changed for this long
 OWN = (
     "These are the model's own support samples; exclude, replace or add one, or change their number or rule, "
     "and the effect on this sample and on the test accuracy is written here."
@@ -34,184 +53,292 @@ p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-
 """
 
 
-class SupportPanel(pn.viewable.Viewer):
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is to be shown, as it was when it was asked for; ``bring`` = the support was chosen elsewhere."""
+
+    ask: Ask
+    sample: int
+    known: Known | None
+    which: int
+    everything: bool
+    support: int
+    selected: str
+    bring: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is shown.
+
+    Attributes
+    ----------
+    supports, z : Supports, ndarray
+        The set, and the evidence vector ``[1, p]`` of the sample in view.
+    which, target : int
+        Of which class supports are listed, and which class a candidate would support.
+    row : int or None
+        The chosen support.
+    own_map : ndarray or None
+        Its own map, where it is known.
+    rows, candidates : list of dict
+        Of the two tables.
+    said : str
+        What the set changes.
+    """
+
+    supports: Supports
+    z: np.ndarray
+    which: int
+    target: int
+    row: int | None
+    own_map: np.ndarray | None
+    rows: list[dict[str, Any]]
+    candidates: list[dict[str, Any]]
+    said: str
+
+
+class SupportPanel(Panel):
     """The support samples of all classes, and the tools to exclude, replace and add them.
 
     Parameters
     ----------
     app : SicApp
-        Gives session, state and canvas.
+        Gives session, state and strip.
     """
 
-    def __init__(self, app: Any) -> None:
-        super().__init__()
-        self.app = app
-        population = app.session.population
-        self.what_if = WhatIf(app.model, population.z, population.label)
-        self.table = SupportTable(app, self.refresh)
-        self.card = SupportCard(app)
-        self.candidates = Candidates(app, self._buttons)
-        self._observed: dict[int, np.ndarray] = {}
-        self._writing = self._busy = self._loaded = False
-        self._make()
-        self._link()
-        self.refresh()
-        pn.state.onload(self._open)
-        when_done(app.session.population.ready, lambda: self._loaded and self.refresh())
+    title = "Supports"
+    question = "what-if"
+    watched = ("sample", ASK, "support")
 
-    def _make(self) -> None:
-        state = self.app.state
+    def __init__(self, app: Any) -> None:
+        self.seen: Seen | None = None
+        self._writing = self._busy = self._choosing = self._bring = False
+        self._make(app)
+        super().__init__(app)
+        self._link(app.state)
+        app.strip.param.watch(self.update, "known")
+
+    def _make(self, app: Any) -> None:
         self.count = pmui.IntSlider(
-            label="Supports per class (0 = as shipped)",
-            start=0,
-            end=MOST,
-            value=min(state.per_class, MOST),
-            width=280,
-            margin=0,
+            label="Supports per class (0 = as shipped)", start=0, end=MOST, value=0, width=280, margin=0
         )
         names = {"as shipped" if r == "model" else r: r for r in RULES}
-        self.rule = pmui.Select(
-            label="Chosen by rule", options=names, value=state.rule, width=170, size="small", margin=0
+        self.rule = pmui.Select(label="Chosen by rule", options=names, width=170, size="small", margin=0)
+        classes = {c: i for i, c in enumerate(app.model.classes)}
+        self.which = pmui.Select(
+            label="Show the supports of", value=EXPLAINED, width=240, size="small", margin=(10, 16),
+            options={"the explained class": EXPLAINED, "all classes": ALL} | classes,
+        )  # fmt: skip
+        self.pool = pmui.Select(
+            label="Candidates", width=220, size="small", value=False, margin=(10, 16),
+            options={"labelled with this class": False, "of every class": True},
+        )  # fmt: skip
+        self.table = Listing(columns=COLUMNS, page=60, height_limit=620, margin=(4, 16))
+        self.candidates = Listing(columns=CANDIDATES, page=NEAREST, height_limit=300, margin=(4, 16))
+        self.card = pn.pane.HTML(
+            "", stylesheets=[support_card.CSS], sizing_mode="stretch_width", margin=(8, 16)
         )
         self.exclude, self.replace = _button("Exclude it"), _button("Replace it by the nearest")
         self.add, self.reset = _button("Add the candidate"), _button("Back to the model's own")
         self.undo, self.redo = _button("Undo"), _button("Redo")
         self.effect, self.why = _words(), _words()
 
-    def _link(self) -> None:
-        state = self.app.state
-        state.param.watch(lambda *_: self.refresh(), ["sample", "target"])
-        state.param.watch(lambda *_: self._follow(), "support")
-        self.exclude.on_click(lambda _: self._exclude())
+    def _link(self, state: Any) -> None:
+        self.which.param.watch(lambda *_: self._writing or self.update(), "value")
+        self.pool.param.watch(self.update, "value")
+        self.table.on_select(self.choose)
+        self.candidates.on_select(lambda _: self._buttons())
+        self.exclude.on_click(lambda _: self.edit(**excluding(state, *self.chosen)))
         self.replace.on_click(lambda _: self._replace())
         self.add.on_click(lambda _: self._add())
         self.undo.on_click(lambda _: state.undo())
         self.redo.on_click(lambda _: state.redo())
-        self.reset.on_click(lambda _: state.edit(**UNCHANGED))
-        self.count.param.watch(lambda e: self._writing or self._edit(per_class=e.new), "value_throttled")
-        self.rule.param.watch(lambda e: self._writing or self._edit(rule=e.new), "value")
+        self.reset.on_click(lambda _: self.edit(**UNCHANGED))
+        self.count.param.watch(lambda e: self._writing or self.edit(per_class=e.new), "value_throttled")
+        self.rule.param.watch(lambda e: self._writing or self.edit(rule=e.new), "value")
 
-    def _open(self) -> None:
-        """Begin to follow what arrives later; what is written between building and opening a page may be lost."""
-        self._loaded = True
-        self.refresh()
+    # -- choosing and editing -----------------------------------------------------------------------------------
 
-    # -- editing ------------------------------------------------------------------------------------------------
+    @property
+    def chosen(self) -> tuple[int, int] | None:
+        """Training position and class of the chosen support, if it is one of those shown."""
+        return pair(self.table.selected)
 
-    def _edit(self, **changes: Any) -> None:
-        """Change the support set; a choice that may take long is made beside the event loop."""
-        edits = {**self.app.state.edits(), **changes}
-        slow = edits["per_class"] or edits["rule"] != "model"
-        if slow and later(lambda: self._prepare(edits, changes)):
-            self._busy = True
-            self._buttons()
+    def choose(self, identity: str) -> None:
+        """Choose a row of the table; one training image may support several classes."""
+        position, state = pair(identity)[0], self.app.state
+        if state.support == position:
+            self.update()
+        state.support = position
+
+    def edit(self, **changes: Any) -> None:
+        """Change the support set; a choice that may take long is made on a thread, and is kept by the session."""
+        if self._busy:
+            return  # what is shown is not what would be edited
+        edits = {**self.app.state.edits(), **{n: v for n, v in changes.items() if n in UNCHANGED}}
+        self._busy = True
+        self._choosing = bool(edits["per_class"] or edits["rule"] != "model")
+        self._buttons()
+        if self._choosing:
             self._say("Choosing support samples …")
+            start(self._prepare(self.app.ask(**edits), changes))
         else:
-            self.app.state.edit(**changes)
+            self._prepared(changes)
 
-    async def _prepare(self, edits: dict, changes: dict) -> None:
-        """Choose the supports, which are kept, then change the state."""
-        problem, session = "", self.app.session
+    async def _prepare(self, ask: Ask, changes: dict[str, Any]) -> None:
+        problem = ""
         try:
-            await asyncio.to_thread(support_set, session.model, session.method.ask(**edits))
-        except XaiViewsError as e:
-            problem = str(e)
-        on_page(lambda: self._chosen_by_rule(changes, problem))
+            await asyncio.to_thread(self.app.session.supports, ask)
+        except XaiViewsError as error:
+            problem = str(error)
+        on_page(lambda: self._prepared(changes, problem))
 
-    def _chosen_by_rule(self, changes: dict, problem: str) -> None:
-        self._busy = False
+    def _prepared(self, changes: dict[str, Any], problem: str = "") -> None:
+        self._choosing = False
         if problem:
             self.app.problem = problem
         else:
             self.app.state.edit(**changes)
-        self.refresh()
-
-    def _exclude(self) -> None:
-        if not self.exclude.disabled:
-            self._edit(**excluding(self.app.state, *self.table.chosen))
+        self.update()
 
     def _replace(self) -> None:
-        if self.replace.disabled:
-            return
-        new = self.candidates.chosen or self.candidates.first
-        after = self.app.state.edits() | excluding(self.app.state, *self.table.chosen)
-        self.table.choose(new[0])
-        self._edit(excluded=after["excluded"], added=[*after["added"], list(new)])
+        new = pair(self.candidates.selected or self.candidates.rows[0]["id"])
+        after = self.app.state.edits() | excluding(self.app.state, *self.chosen)
+        self.edit(support=new[0], excluded=after["excluded"], added=[*after["added"], list(new)])
 
     def _add(self) -> None:
-        if not self.add.disabled:
-            new = self.candidates.chosen
-            self.table.choose(new[0])
-            self._edit(**adding(self.app.state, self.app.model.supports, *new))
+        new = pair(self.candidates.selected)
+        self.edit(support=new[0], **adding(self.app.state, self.app.model.supports, *new))
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Write tables, effect and buttons again; products of cached vectors only."""
-        self._writing = True
-        self.count.value, self.rule.value = min(self.app.state.per_class, MOST), self.app.state.rule
-        self._writing = False
-        z = self._z()
-        if z is None and self._loaded:
-            later(self._observe)
-        self.table.fill(z)
-        if not self._busy:
-            self._say(self.sentence())
-        self._chosen()
+    def update(self, *events: Any) -> None:
+        """Ask for what the state says; a support that was chosen elsewhere is brought into the table."""
+        self._bring |= any(e.name == "support" for e in events)
+        super().update(*events)
 
-    def sentence(self) -> str:
-        """Say what the edited support set changes for this sample and for the test set."""
-        if not self.app.state.edited:
+    async def compute(self) -> Seen:
+        """Tables, card and effect; products of cached vectors only, on a thread."""
+        app, s = self.app, self.app.state
+        wanted = Wanted(
+            app.ask(), s.sample, app.strip.known, self.which.value, self.pool.value, s.support, self.table.selected, self._bring
+        )  # fmt: skip
+        z = await self.vector(wanted)
+        return await asyncio.to_thread(self.look, wanted, z)
+
+    async def vector(self, wanted: Wanted) -> np.ndarray:
+        """Evidence vector ``[1, p]`` of the sample in view; one that was not observed yet is, with the model's own supports."""
+        i, known = wanted.sample, wanted.known
+        if known is not None and i < len(known.z):
+            return known.z[i : i + 1]
+        ask = wanted.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
+        return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
+
+    def look(self, wanted: Wanted, z: np.ndarray) -> Seen:
+        """Everything that is shown, on a thread."""
+        model, session, ask = self.app.model, self.app.session, wanted.ask
+        supports, explained = session.supports(ask), ask.targets[0]
+        if explained == PREDICTED:
+            explained = int(logits(model, supports, z)[0].argmax())
+        listed = {ALL: np.arange(len(supports)), EXPLAINED: supports.of_class(explained)}
+        which = wanted.which
+        rows = listed.get(which, supports.of_class(max(which, 0)))
+        held = {w: wanted.support in supports.index[r] for w, r in (*listed.items(), (which, rows))}
+        if wanted.bring and held[ALL] and not held[which]:
+            which = EXPLAINED if held[EXPLAINED] else ALL
+            rows = listed[which]
+        own = [int(r) for r in rows if supports.index[r] == wanted.support]
+        same = [r for r in own if f"{supports.index[r]}-{supports.label[r]}" == wanted.selected]
+        row = next(iter(same or own), None)
+        target = int(supports.label[row]) if row is not None else which if which >= 0 else explained
+        own_map = None if row is None else supports.self_contribution[row]
+        return Seen(
+            supports, z, which, target, row,
+            None if own_map is None or np.isnan(own_map).any() else own_map,
+            support_rows(model, supports, rows, z),
+            candidate_rows(model, supports, z, target, wanted.everything),
+            self.sentence(wanted, supports, z),
+        )  # fmt: skip
+
+    def sentence(self, wanted: Wanted, supports: Supports, z: np.ndarray) -> str:
+        """What the set changes for this sample and for the test set."""
+        model, session, ask, known = self.app.model, self.app.session, wanted.ask, wanted.known
+        own = ask.replace(**UNCHANGED)
+        if ask == own:
             return OWN
-        effect = self.what_if.effect(self.app.session.supports, self._z(), self.app.state.target)
-        return effect_words(effect, self.app.model.classes)
+        both = None if known is None else Change(*(session.figures(a, known.z) for a in (own, ask)))
+        return effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
+
+    def failed(self, sentence: str) -> None:
+        """Say on the page what went wrong, and let other supports be chosen."""
+        self._busy = self._choosing
+        self._buttons()
+        super().failed(sentence)
+
+    def write(self, answer: Seen) -> None:
+        """Write everything; pictures and maps that are not known yet follow."""
+        self._bring, self._writing, self._busy = False, True, self._choosing
+        state, supports, row = self.app.state, answer.supports, answer.row
+        self.count.value, self.rule.value = min(state.per_class, MOST), state.rule
+        self.which.value = answer.which
+        self._writing = False
+        count = len(answer.rows)
+        shown = "all classes" if answer.which == ALL else f"class {self.app.model.classes[answer.target]}"
+        self.table.label = f"{count} support sample{'' if count == 1 else 's'} of {shown}"
+        self.table.rows = answer.rows
+        self.table.selected = "" if row is None else f"{supports.index[row]}-{supports.label[row]}"
+        if not self._busy:
+            self._say(answer.said)
+        self.complete(answer)
+        lacking = [r for r in answer.candidates if not r["picture"]]
+        if lacking or (row is not None and answer.own_map is None):
+            start(self._completed(self._turn, answer))
+
+    def complete(self, seen: Seen) -> None:
+        """Write the card and the candidates."""
+        self.seen, words = seen, self.app.model.classes[seen.target]
+        self.card.object = support_card.card(self.app.model, seen.supports, seen.row, seen.z, seen.own_map)
+        self.candidates.label = (
+            f"Training images nearest to this sample that do not support {words}"
+            if self.app.model.latents is not None
+            else "The model holds no training vectors"
+        )
+        self.candidates.rows = seen.candidates
+        if self.candidates.selected not in {r["id"] for r in seen.candidates}:
+            self.candidates.selected = ""
+        self._buttons()
+
+    async def _completed(self, turn: int, seen: Seen) -> None:
+        """Read the pictures of candidates, and take the map of a new support from the explanation in view."""
+        await asyncio.sleep(REST_S)
+        if turn != self._turn or not self._active:
+            return
+        rows = await asyncio.to_thread(with_pictures, self.app.model, seen.candidates, True)
+        seen = replace(seen, candidates=rows)
+        on_page(lambda: turn == self._turn and self.complete(seen))
+        if seen.row is not None and seen.own_map is None:
+            try:
+                result = await self.app.explained(self.app.state.sample, self.app.wish(), priority=1)
+            except XaiViewsError:
+                return  # the canvas says what went wrong
+            seen = replace(seen, own_map=result["self_contribution"].values[seen.row])
+            on_page(lambda: turn == self._turn and self.complete(seen))
 
     def _say(self, text: str) -> None:
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
 
-    def _z(self) -> np.ndarray | None:
-        """Evidence vector ``[1, p]`` of the sample in view, None where it was not observed yet."""
-        population, i = self.app.session.population, self.app.state.sample
-        if i < population.n and not np.isnan(population.z[i]).any():
-            return population.z[i : i + 1]
-        return self._observed.get(i)
-
-    async def _observe(self) -> None:
-        """Take the vector from the explanation in view, which the canvas asks for as well."""
-        session, s = self.app.session, self.app.state
-        i, ask = s.sample, session.ask(s.target, s.against, s.colours)
-        try:
-            result = await session.explain(i, ask, priority=1)
-        except (XaiViewsError, asyncio.CancelledError):
-            return  # the canvas says what went wrong
-        self._observed[i] = result["latent"].values[:1]
-        if i == self.app.state.sample:
-            self.refresh()
-
-    def _follow(self) -> None:
-        self.table.follow()
-        self._chosen()
-
-    def _chosen(self) -> None:
-        """Show the chosen support large, and what could take its place."""
-        z, row = self.table.z, self.table.row
-        self.card.show(row, z)
-        reference, what = (None, "") if z is None else (z[0], "this sample")
-        if z is None and row is not None:
-            reference, what = self.app.session.supports.vectors[row], "this support"
-        if self._loaded:
-            self.candidates.offer(reference, self.table.target, what)
-        self._buttons()
-
     def _buttons(self) -> None:
         """Switch off what is not possible now, and say why."""
         s, reasons = self.app.state, {}
-        candidate, words = self.candidates.chosen, self.app.model.classes[self.table.target]
-        if not self.table.chosen:
+        if self.seen is None:
+            return
+        candidate, words = self.candidates.selected, self.app.model.classes[self.seen.target]
+        if not self.chosen:
             reasons[self.exclude] = reasons[self.replace] = "choose a support sample to exclude or replace it"
-        elif len(self.app.session.supports) < 2:
+        elif len(self.seen.supports) < 2:
             reasons[self.exclude] = "the last support sample cannot be excluded"
-        if self.table.chosen and not self.candidates.first:
+        if self.chosen and not self.candidates.rows:
             reasons[self.replace] = f"there is no other training image for {words}"
         if not candidate:
             reasons[self.add] = f"choose a candidate to add it to {words}"
@@ -239,13 +366,6 @@ class SupportPanel(pn.viewable.Viewer):
             "styles": {"flex": "1 1 440px", "min-width": "min(100%, 300px)"},
             "sizing_mode": "stretch_width",
         }
-        chosen = pn.Column(
-            self.card,
-            pn.FlexBox(self.exclude, self.replace, **row),
-            self.candidates,
-            pn.FlexBox(self.add, **row),
-            **half,
-        )
         return pn.Column(
             caption(
                 "A logit is a bias plus the evidence of its class' support samples, which are training images; "
@@ -255,8 +375,15 @@ class SupportPanel(pn.viewable.Viewer):
             self.effect,
             self.why,
             pn.FlexBox(
-                pn.Column(self.table, **half),
-                chosen,
+                pn.Column(self.which, self.table, **half),
+                pn.Column(
+                    self.card,
+                    pn.FlexBox(self.exclude, self.replace, **row),
+                    self.pool,
+                    self.candidates,
+                    pn.FlexBox(self.add, **row),
+                    **half,
+                ),
                 gap="8px 0",
                 align_items="flex-start",
                 sizing_mode="stretch_width",

@@ -15,7 +15,7 @@ from xai_views.errors import XaiViewsError
 from xai_views.samples import fit
 from xai_views.views import patches
 from xai_views_dashboard.panels import upload
-from xai_views_dashboard.panels.upload import MAX_BYTES, MOST_NAME, changes
+from xai_views_dashboard.panels.upload import MAX_BYTES, MOST_NAME, UploadPanel, changes
 
 
 def encoded(size=(40, 20), kind="PNG", mode="RGB", seed=0) -> bytes:
@@ -25,19 +25,23 @@ def encoded(size=(40, 20), kind="PNG", mode="RGB", seed=0) -> bytes:
     return out.getvalue()
 
 
+def panel(app) -> UploadPanel:
+    return next(p for p in app.panels if isinstance(p, UploadPanel))
+
+
 def said(app) -> str:
-    return " ".join(re.sub("<[^>]+>", "", p.object) for p in app.upload.answer.objects)
+    return " ".join(re.sub("<[^>]+>", "", p.object) for p in panel(app).answer.objects)
 
 
 def trouble(app) -> str:
-    return " ".join(p.object for p in app.upload.problem.objects)
+    return " ".join(p.object for p in panel(app).problem.objects)
 
 
 async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> None:
     """What the browser does: pieces, then the end."""
     parts = [data[i : i + chunk] for i in range(0, len(data), chunk)]
     for k, part in enumerate(parts):
-        app.upload.input._handle_msg(
+        panel(app).input._handle_msg(
             {
                 "status": "upload_event",
                 "name": name,
@@ -48,7 +52,7 @@ async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> N
             }
         )
     before = (len(app.session), trouble(app))
-    app.upload.input._handle_msg({"status": "finished"})
+    panel(app).input._handle_msg({"status": "finished"})
     for _ in range(500):
         await asyncio.sleep(0.01)
         if (len(app.session), trouble(app)) != before:
@@ -67,17 +71,17 @@ async def test_an_upload_comes_into_view(open_app):
     np.testing.assert_array_equal(app.session.image(n), wanted)
     assert app.session.label(n) == -1
     assert "cropped around its centre and resized from 40x20 to 10x10 pixels" in said(app)
-    assert app.upload.answer.objects[1].object.count("<img") == 2
+    assert panel(app).answer.objects[1].object.count("<img") == 2
     assert trouble(app) == ""
-    assert [r["file"] for r in app.upload.listing.rows] == ["mine.png"]
-    assert list(app.upload.taken) == [app.upload.listing]
+    assert [r["file"] for r in panel(app).listing.rows] == ["mine.png"]
+    assert list(panel(app).taken) == [panel(app).listing]
 
 
 async def test_its_explanation_adds_up(open_app):
     app = open_app()
     await send(app, encoded())
     session = app.session
-    result = await session.explain(app.state.sample, session.ask())
+    result = await session.explain(app.state.sample, app.ask())
     total = result["bias"].values + [
         result["evidence"].values[0][result["support_class"].values == c].sum() for c in range(3)
     ]
@@ -126,9 +130,9 @@ async def test_what_is_no_image_is_one_sentence(open_app, data, word):
 async def test_a_huge_file_is_neither_kept_nor_taken(open_app):
     app = open_app()
     kept = []
-    collect = app.upload.input._flush_buffer
-    app.upload.input._flush_buffer = lambda: (
-        kept.append(sum(len(b["value"]) for b in app.upload.input._buffer)),
+    collect = panel(app).input._flush_buffer
+    panel(app).input._flush_buffer = lambda: (
+        kept.append(sum(len(b["value"]) for b in panel(app).input._buffer)),
         collect(),
     )
     await send(app, b"\x89PNG\r\n" + bytes(25_000_000), "huge.png", chunk=2_000_000)
@@ -146,7 +150,7 @@ async def test_however_it_was_received_a_large_file_is_not_taken(open_app, monke
     app = open_app()
     await send(app, b"\x89PNG\r\n" + bytes(12_000_000), "huge.png", chunk=2_000_000)
     assert "more than 10 MB" in trouble(app)
-    await app.upload.take(["one", "two"], "x.png")
+    await panel(app).take(["one", "two"], "x.png")
     assert "came as list" in trouble(app)
     assert not app.session.uploads
 
@@ -158,7 +162,7 @@ def held(widget) -> int:
 
 @pytest.mark.parametrize("total", [1, 2, 3, 50])
 async def test_many_names_hold_no_more_than_one(open_app, total):
-    widget = open_app().upload.input
+    widget = panel(open_app()).input
     for k in range(30):
         for first in (1, 2)[:total]:
             widget._process_chunk(
@@ -185,7 +189,7 @@ async def test_a_large_picture_comes_into_view(open_app):
     Image.new("RGB", (3000, 2000), "teal").save(out, "PNG")
     await send(app, out.getvalue(), "x" * 5000 + ".png", chunk=2_000_000)
     assert "resized from 3000x2000 to 10x10 pixels" in said(app)
-    assert len(app.upload.listing.rows[0]["file"]) == MOST_NAME
+    assert len(panel(app).listing.rows[0]["file"]) == MOST_NAME
 
 
 async def test_uploads_are_read_one_after_the_other(monkeypatch):
@@ -213,10 +217,10 @@ async def test_the_same_file_twice(open_app):
     await send(app, encoded())
     await send(app, encoded())
     assert app.session.names[-2:] == ["upload-1", "upload-2"]
-    app.upload.listing._handle_msg({"type": "select", "id": "upload-1"})
+    panel(app).listing._handle_msg({"type": "select", "id": "upload-1"})
     assert app.session.names[app.state.sample] == "upload-1"
     app.state.sample = 0
-    assert app.upload.listing.selected == ""
+    assert panel(app).listing.selected == ""
 
 
 async def test_there_is_an_end_to_it(open_app):
@@ -252,8 +256,8 @@ async def test_the_address_of_an_upload_opens_the_first_sample(open_app):
 async def test_names_of_files_are_text(open_app):
     app = open_app()
     await send(app, encoded(), '"><script>alert(1)</script>.png')
-    assert app.upload.listing.rows[0]["file"].startswith('"><script>')  # the table writes text, never HTML
-    assert "<script>" not in "".join(p.object for p in app.upload.answer.objects)
+    assert panel(app).listing.rows[0]["file"].startswith('"><script>')  # the table writes text, never HTML
+    assert "<script>" not in "".join(p.object for p in panel(app).answer.objects)
 
 
 def test_what_was_done_to_it():

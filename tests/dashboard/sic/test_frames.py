@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from sic_hands import supports_of
 
 from xai_views import open_samples
 from xai_views.views.wire import Decoded, decode
@@ -16,7 +17,7 @@ from xai_views_dashboard.sic import frame as sic_frame
 def frame_of(app, context: str = "") -> Decoded:
     """The frame of the sample in view, as the page asks for it."""
     key = f"{app.session.names[app.state.sample]}|{context or app.canvas.context}"
-    return decode(asyncio.run(app._frame(key)))
+    return decode(asyncio.run(app.answer(key)))
 
 
 def same_map(drawn: np.ndarray, values: np.ndarray) -> None:
@@ -101,8 +102,7 @@ def test_the_footer_holds_every_part_of_the_sum_with_its_sign(open_app, residual
     result = app.result()
     result["residual"] = result["residual"] * 0 + residual
     target = int(result["target_class"].values[0, 0])
-    supports, classes = app.session.supports, app.model.classes
-    bytes_ = sic_frame.build("k", "toy", app.session.image(0), 0, result, supports, classes, None)
+    bytes_ = sic_frame.build("k", app.session, 0, result, supports_of(app))
     footer = dict(decode(bytes_).header["table"]["footer"])
     bias, logit = float(result["bias"][target]), float(result["logit"].values[0, target])
     evidence = float(result["evidence"].values[0, result["support_class"].values == target].sum())
@@ -118,7 +118,7 @@ def test_the_footer_holds_every_part_of_the_sum_with_its_sign(open_app, residual
 def test_each_context_of_a_sample_has_its_own_frame(open_app):
     app = open_app(target=0)
     contexts, results = [app.canvas.context], [app.result()]
-    for changes in ({"target": 2}, {"against": 1}, {"colours": False}):
+    for changes in ({"target": 2}, {"against": 1}, {"rendering": False}):
         app.state.param.update(**changes)
         contexts.append(app.canvas.context)
         results.append(app.result())
@@ -140,6 +140,31 @@ def test_two_pages_share_frames_of_equal_contexts_and_no_others(open_app):
     one, other = open_app(), open_app()
     key = f"{one.session.names[0]}|{one.canvas.context}"
     assert one.canvas.context == other.canvas.context
-    assert asyncio.run(one._frame(key)) is asyncio.run(other._frame(key))
+    assert asyncio.run(one.answer(key)) is asyncio.run(other.answer(key))
     one.state.edit(per_class=2)
     assert one.canvas.context != other.canvas.context
+
+
+async def test_a_frame_is_that_of_its_wish_whatever_is_edited_meanwhile(open_app, monkeypatch):
+    app = open_app(target=1, sample=5)
+    key, explained = f"{app.session.names[5]}|{app.canvas.context}", app.explained
+    own = app.model.supports.index[app.model.supports.of_class(1)].tolist()
+
+    async def meanwhile(sample, wish, priority=0):
+        result = await explained(sample, wish, priority)
+        app.state.edit(excluded=own[:2])
+        app.state.target = 2
+        return result
+
+    monkeypatch.setattr(app, "explained", meanwhile)
+    shown = decode(await app.answer(key))
+    assert [int(row["id"]) for row in shown.header["table"]["rows"]] == own
+    assert shown.header["legend"]["contribution"]["target"] == "class 1"
+
+
+def test_without_maps_of_single_supports_the_bill_is_there(open_app):
+    app = open_app(matches=False)
+    shown, result = frame_of(app), app.result()
+    assert "support_contribution" not in result
+    assert len(shown.header["table"]["rows"]) == 3
+    same_map(shown.maps["sample", "contribution"], result["contribution"].values[0, 0])

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
-from support_hands import choose, choose_candidate, pairs, press, slide, words, z_of
+from sic_hands import Hand, pairs, panel_of, quiet, supports_of, z_of
 
-from xai_views.methods.sic import WhatIf
+from xai_views.methods.sic import effect, latent_vectors
 from xai_views.methods.sic.population import figures
+from xai_views.methods.sic.what_if import Change
 from xai_views.models import Latents, evidence, passes
 from xai_views_dashboard.core.pictures import composed
-from xai_views_dashboard.sic.edits import class_of, excluding
-from xai_views_dashboard.sic.support_table import ALL, EXPLAINED
+from xai_views_dashboard.sic.support_rows import class_of, excluding
+from xai_views_dashboard.sic.supports import ALL, EXPLAINED, SupportPanel
 
 
-def test_the_sentence_says_what_figures_say(open_app):
+def both(app) -> Change:
+    """Figures of all samples with the model's own supports, and with those of the state."""
+    label = app.session.population.label
+    return Change(*(figures(app.model, s, z_of(app), label) for s in (app.model.supports, supports_of(app))))
+
+
+async def test_the_sentence_says_what_figures_say(open_app):
     app = open_app(sample=4)
-    choose(app)
-    press(app.supports.exclude)
-    population, own, now = app.session.population, app.model.supports, app.session.supports
-    was, is_now = (figures(app.model, s, population.z, population.label) for s in (own, now))
+    hand = await Hand.at(app)
+    await hand.exclude()
+    was, is_now = both(app).before, both(app).after
     c = int(was["predicted"][4])
     found = re.search(
         r"Support samples (\d+) → (\d+)\. This sample: logit of (.+?) (\S+) → (\S+), predicted (.+?) → (.+?)\. "
         r"Test accuracy (\S+) → (\S+) \((\d+) samples\); (\d+) of (\d+) are predicted otherwise\. The network itself",
-        words(app),
+        hand.said,
     ).groups()
-    signed = [
-        f"{was['logit'][4, c]:+.4f}".replace("-", "−"),
-        f"{is_now['logit'][4, c]:+.4f}".replace("-", "−"),
-    ]
+    signed = [f"{f['logit'][4, c]:+.4f}".replace("-", "−") for f in (was, is_now)]
     assert found[:3] == ("9", "8", app.model.classes[c])
     assert list(found[3:5]) == signed
     assert found[5:7] == (app.model.classes[c], app.model.classes[int(is_now["predicted"][4])])
@@ -40,76 +44,63 @@ def test_the_sentence_says_what_figures_say(open_app):
     assert found[10:] == (str(int((was["predicted"] != is_now["predicted"]).sum())), "24")
 
 
-def test_the_sentence_follows_sample_and_class(open_app):
+async def test_the_sentence_follows_sample_and_class(open_app):
     app = open_app()
-    choose(app)
-    press(app.supports.exclude)
-    first = words(app)
+    hand = await Hand.at(app)
+    await hand.exclude()
+    first = hand.said
     app.state.sample = 7
-    assert words(app) != first
+    await quiet()
+    assert hand.said != first
     app.state.target = 2
-    assert "logit of " + app.model.classes[2] in words(app)
+    await quiet()
+    assert "logit of " + app.model.classes[2] in hand.said
 
 
-def test_a_worse_set_is_less_accurate(open_app):
+async def test_a_worse_set_is_less_accurate(open_app):
     app = open_app()
-    population = app.session.population
-    what_if = WhatIf(app.model, population.z, population.label)
-    own = what_if.effect(app.model.supports).accuracy.before
-    assert own > 0.5
-    label = app.model.supports.label
-    app.state.edit(excluded=[int(i) for i in app.model.supports.index[label == 0]])
-    effect = what_if.effect(app.session.supports)
-    assert effect.accuracy.after < own
-    assert effect.accuracy.before == own
-    assert effect.moved > 0
+    hand = await Hand.at(app)
+    own, label = app.model.supports, app.model.supports.label
+    app.state.edit(excluded=[int(i) for i in own.index[label == 0]])
+    found = effect(app.model, supports_of(app), population=both(app))
+    assert found.accuracy.before > 0.5
+    assert found.accuracy.after < found.accuracy.before
+    assert found.moved > 0
     # every support under the wrong class
     app.state.edit(
-        excluded=[int(i) for i in app.model.supports.index],
-        added=[[int(i), int(c + 1) % 3] for i, c in zip(app.model.supports.index, label, strict=True)],
+        excluded=[int(i) for i in own.index],
+        added=[[int(i), int(c + 1) % 3] for i, c in zip(own.index, label, strict=True)],
     )
-    effect = what_if.effect(app.session.supports)
-    assert effect.accuracy.after < 0.5
-    assert f"→ {effect.accuracy.after:.3f}" in words(app)
+    await quiet()
+    found = effect(app.model, supports_of(app), population=both(app))
+    assert found.accuracy.after < 0.5
+    assert f"→ {found.accuracy.after:.3f}" in hand.said
 
 
-def test_before_all_samples_are_observed_it_says_so(open_app):
+async def test_before_all_samples_are_observed_it_says_so(open_app, monkeypatch):
+    app = open_app(sample=3)
+    observed: Future = Future()
+    monkeypatch.setattr(app.session, "vectors", lambda _counted=None: observed)
+    panel = panel_of(app, SupportPanel)
+    app.opened(app.panels.index(panel))
+    while panel.seen is None:
+        await asyncio.sleep(0.01)
+    app.state.edit(excluded=[int(app.model.supports.index[0])])
+    while "accuracy follows" not in panel.effect.object:
+        await asyncio.sleep(0.01)
+    assert "This sample: logit of" in panel.effect.object
+    observed.set_result(latent_vectors(app.model, app.samples["image"].values))
+    await quiet()
+    assert "Test accuracy" in panel.effect.object
+
+
+async def test_an_upload_gets_its_numbers_from_the_network(open_app):
     app = open_app()
-    population = app.session.population
-    z = population.z.copy()
-    z[5:] = np.nan
-    app.supports.what_if = WhatIf(app.model, z, population.label)
-    choose(app)
-    press(app.supports.exclude)
-    assert "accuracy follows" in words(app)
-    assert "This sample: logit of" in words(app)
-
-
-def test_an_unobserved_sample_has_no_numbers(open_app):
-    app = open_app()
-    position = app.session.add(np.full((10, 10, 3), 99, np.uint8))
+    hand = await Hand.at(app)
+    position = app.session.add(np.full((10, 10, 3), 77, np.uint8))
     app.canvas.order = [*app.canvas.order, app.session.names[position]]
     app.state.sample = position
-    assert all(r["evidence"] is None for r in app.supports.table.listing.rows)
-    choose(app)
-    press(app.supports.exclude)
-    assert "This sample" not in words(app)
-    assert "Test accuracy" in words(app)
-
-
-def test_an_upload_gets_its_numbers_from_its_explanation(open_app):
-    app = open_app()
-
-    async def turn() -> None:
-        position = app.session.add(np.full((10, 10, 3), 77, np.uint8))
-        app.canvas.order = [*app.canvas.order, app.session.names[position]]
-        app.state.sample = position
-        for _ in range(500):
-            await asyncio.sleep(0.02)
-            if app.supports.table.z is not None:
-                break
-
-    asyncio.run(turn())
+    await quiet()
     result = app.result()
     by_id = {
         f"{i}-{c}": e
@@ -120,117 +111,137 @@ def test_an_upload_gets_its_numbers_from_its_explanation(open_app):
             strict=True,
         )
     }
-    rows = app.supports.table.listing.rows
+    rows = hand.panel.table.rows
     assert len(rows) == 3
     for row in rows:
         assert row["evidence"] == pytest.approx(float(by_id[row["id"]]), abs=1e-5)
+    await hand.exclude()
+    assert "This sample: logit of" in hand.said
+    assert "Test accuracy" in hand.said
 
 
-def test_edits_need_no_pass(open_app):
+async def test_edits_need_no_pass(open_app):
     app = open_app()
-    before = (passes.forward, passes.backward)
-    choose(app)
-    press(app.supports.exclude)
-    choose(app)
-    press(app.supports.replace)
-    choose_candidate(app, 0)
-    press(app.supports.add)
-    slide(app, 6)
-    app.supports.rule.value = "random"
-    press(app.supports.undo)
-    press(app.supports.redo)
-    press(app.supports.reset)
+    hand = await Hand.at(app)
+    panel, before = hand.panel, (passes.forward, passes.backward)
+    await hand.exclude()
+    await hand.slide(6)
+    await hand.set(panel.rule, "random")
+    await hand.press(panel.undo)
+    await hand.press(panel.redo)
+    await hand.press(panel.reset)
     app.state.sample = 3
+    await quiet()
     assert (passes.forward, passes.backward) == before
 
 
 # -- browsing -------------------------------------------------------------------------------------------------
 
 
-def test_the_table_gives_the_evidence_of_each(open_app):
+async def test_the_table_gives_the_evidence_of_each(open_app):
     app = open_app(sample=2)
-    app.supports.table.which.value = ALL
-    rows, supports = app.supports.table.listing.rows, app.session.supports
-    score = evidence.scores(z_of(app), supports.vectors)[0] / app.model.module.temperature
+    hand = await Hand.at(app)
+    await hand.set(hand.panel.which, ALL)
+    rows, supports = hand.panel.table.rows, supports_of(app)
+    score = evidence.scores(z_of(app)[2:3], supports.vectors)[0] / app.model.module.temperature
     assert [r["id"] for r in rows] == [f"{i}-{c}" for i, c in pairs(supports)]
     np.testing.assert_allclose([r["evidence"] for r in rows], score, rtol=1e-6)
     for c in range(3):
-        app.supports.table.which.value = c
-        assert {r["class"] for r in app.supports.table.listing.rows} == {app.model.classes[c]}
+        await hand.set(hand.panel.which, c)
+        assert {r["class"] for r in hand.panel.table.rows} == {app.model.classes[c]}
 
 
-def test_choosing_links_both_ways(open_app):
+async def test_choosing_links_both_ways(open_app):
     app = open_app(target=0)
-    position, _ = choose(app, 1)
+    hand = await Hand.at(app)
+    position, _ = await hand.choose(1)
     assert app.state.support == position
-    other = int(app.session.supports.index[app.session.supports.of_class(2)[0]])
+    assert app.canvas.row == str(position)
+    supports = supports_of(app)
+    other = int(supports.index[supports.of_class(2)[0]])
     app.state.support = other  # from the canvas or the map: another class than is shown
-    assert app.supports.table.which.value == ALL
-    assert app.supports.table.chosen == (other, 2)
-    assert f"train {other}" in app.supports.card.text
-    app.supports.table.which.value = EXPLAINED
-    assert app.supports.table.chosen is None
+    await quiet()
+    assert hand.panel.which.value == ALL
+    assert hand.panel.chosen == (other, 2)
+    assert f"train {other}" in hand.card
+    await hand.set(hand.panel.which, EXPLAINED)
+    assert hand.panel.chosen is None
     assert app.state.support == other
 
 
-def test_the_card_has_the_norm_and_the_sum_of_its_map(open_app):
+async def test_one_image_that_supports_two_classes_is_two_rows(open_app):
     app = open_app()
-    position, c = choose(app)
-    row = pairs(app.session.supports).index((position, c))
-    norm = np.linalg.norm(app.session.supports.vectors[row])
-    found = re.search(
-        r"\|V\| = (\S+)\. Its own map adds up to (\S+), .* \(cosine (\S+)\)", app.supports.card.text
-    )
+    position = int(app.model.supports.index[0])
+    app.state.edit(added=[[position, 2]])
+    hand = await Hand.at(app)
+    await hand.set(hand.panel.which, ALL)
+    rows = [i for i, r in enumerate(hand.panel.table.rows) if r["id"].startswith(f"{position}-")]
+    for row, c in zip(rows, (0, 2), strict=True):
+        assert await hand.choose(row) == (position, c)
+        assert hand.panel.chosen == (position, c)
+        assert f"of class {app.model.classes[c]}" in hand.card
+
+
+async def test_the_card_has_the_norm_and_the_sum_of_its_map(open_app):
+    app = open_app()
+    hand = await Hand.at(app)
+    position, c = await hand.choose()
+    supports = supports_of(app)
+    row = pairs(supports).index((position, c))
+    norm = np.linalg.norm(supports.vectors[row])
+    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), .* \(cosine (\S+)\)", hand.card)
     assert float(found[1]) == pytest.approx(norm, abs=1e-4)
     assert float(found[2]) == pytest.approx(norm, abs=1e-3)
-    cosine = evidence.cosines(z_of(app), app.session.supports.vectors[[row]])[0, 0]
+    cosine = evidence.cosines(z_of(app)[:1], supports.vectors[[row]])[0, 0]
     assert float(found[3]) == pytest.approx(cosine, abs=1e-3)
-    html = app.supports.card._pane.object
+    html = hand.panel.card.object
     assert html.count("data:image/png") == 2
     assert f"against {app.model.classes[c]}" in html
 
 
-def test_the_map_of_an_added_support_is_computed_when_it_is_chosen(open_app):
+async def test_the_map_of_an_added_support_is_computed_when_it_is_chosen(open_app):
     app = open_app()
-    new = choose_candidate(app, 0)
-
-    async def turn() -> None:
-        press(app.supports.add)
-        assert app.supports.table.chosen == new
-        for _ in range(500):
-            await asyncio.sleep(0.02)
-            if "adds up to" in app.supports.card.text:
-                break
-
-    asyncio.run(turn())
-    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), ", app.supports.card.text)
-    assert app.supports.card._pane.object.count("data:image/png") == 2
+    hand = await Hand.at(app)
+    new = await hand.choose_candidate(0)
+    await hand.press(hand.panel.add)
+    assert hand.panel.chosen == new
+    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), ", hand.card)
+    assert hand.panel.card.object.count("data:image/png") == 2
     assert float(found[2]) == pytest.approx(float(found[1]), abs=1e-3)
 
 
-def test_two_pages_do_not_see_each_others_edits(open_app):
+async def test_two_pages_do_not_see_each_others_edits(open_app):
     one, other = open_app(), open_app()
+    hand, theirs = await Hand.at(one), await Hand.at(other)
     assert one.session.population is other.session.population
-    before = words(other)
-    choose(one)
-    press(one.supports.exclude)
-    assert other.session.supports == other.model.supports
+    before = theirs.said
+    await hand.exclude()
+    assert supports_of(other) == other.model.supports
     assert not other.state.edited
-    assert words(other) == before
-    assert len(other.supports.table.listing.rows) == 3
-    assert other.supports.undo.disabled
+    assert theirs.said == before
+    assert len(theirs.panel.table.rows) == 3
+    assert theirs.panel.undo.disabled
 
 
-def test_a_model_without_training_vectors_says_so(open_app, monkeypatch):
+async def test_a_model_without_training_vectors_says_so(open_app, monkeypatch):
     app = open_app()
     monkeypatch.setattr(app.model, "latents", None)
-    app.supports.refresh()
-    assert app.supports.count.disabled
-    assert app.supports.rule.disabled
-    assert "no training vectors" in app.supports.why.object
-    choose(app)
-    press(app.supports.exclude)  # shipped vectors are enough for that
-    assert len(app.session.supports) == 8
+    hand = await Hand.at(app)
+    assert hand.panel.count.disabled
+    assert hand.panel.rule.disabled
+    assert "no training vectors" in hand.panel.why.object
+    await hand.exclude()  # shipped vectors are enough for that
+    assert len(supports_of(app)) == 8
+
+
+async def test_a_choice_that_fails_is_said_and_leaves_the_set(open_app, monkeypatch):
+    app = open_app()
+    hand = await Hand.at(app)
+    monkeypatch.setattr(app.model, "latents", None)
+    await hand.slide(5)
+    assert "holds no vectors of its training set" in app.problem
+    assert not app.state.edited
+    assert hand.panel.count.value == 0
 
 
 # -- pieces ---------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from xai_views.methods import explain
-from xai_views.methods.sic import WhatIf, figures, latent_vectors
+from xai_views.methods.sic import effect, figures, latent_vectors
 from xai_views.methods.sic.ledger import class_sums, entries, own_sum, region_entries
-from xai_views.methods.sic.population import accuracy, nearest_training, similarities
+from xai_views.methods.sic.population import accuracy, nearest_training, similarities, vectors_of
+from xai_views.methods.sic.what_if import Change
 
 
 @pytest.fixture
@@ -117,18 +118,28 @@ def test_what_if(make, samples):
     z, label = latent_vectors(model, shown["image"].values), shown["label"].values
     of_class = model.supports.of_class(0)
     fewer = model.supports.take(np.setdiff1d(np.arange(len(model.supports)), of_class))
-    what_if = WhatIf(model, z, label)
-    found = what_if.effect(fewer, z[:1], 0)
     was, now = (figures(model, s, z, label) for s in (model.supports, fewer))
+    found = effect(model, fewer, z[:1], 0, Change(was, now))
     assert (found.supports.before, found.supports.after) == (9, 6)
     assert found.logit.before == pytest.approx(float(was["logit"][0, 0]), abs=1e-5)
     assert found.logit.after == pytest.approx(model.module.bias)
     assert found.accuracy.before == pytest.approx((was["right"] == 1).mean())
     assert found.accuracy.after == pytest.approx((now["right"] == 1).mean())
     assert found.moved == (was["predicted"] != now["predicted"]).sum()
-    assert what_if.effect(fewer).logit is None
-    assert what_if.effect(fewer, z[:1]).target == was["predicted"][0]
-    z[3] = np.nan
-    found = WhatIf(model, z, label).effect(fewer, z[:1])
+    assert effect(model, fewer).logit is None
+    assert effect(model, fewer, z[:1]).target == was["predicted"][0]
+    found = effect(model, fewer, z[:1])
     assert found.accuracy is None
     assert found.population == 0
+
+
+def test_all_vectors_are_observed_in_pieces(make, samples):
+    model, shown = make(), samples(70)
+    told, run = [], vectors_of(make(), shown, lambda done, total: told.append((done, total)))
+    try:
+        while True:
+            next(run)
+    except StopIteration as end:
+        z = end.value
+    assert told == [(32, 70), (64, 70), (70, 70)]
+    np.testing.assert_allclose(z, latent_vectors(model, shown["image"].values), atol=1e-5)

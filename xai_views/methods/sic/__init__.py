@@ -6,8 +6,8 @@ from typing import Any
 _WHERE = {
     "SICMethod": "method",
     "SICObservation": "observation",
-    "WhatIf": "what_if",
     "class_sums": "ledger",
+    "effect": "what_if",
     "entries": "ledger",
     "figures": "population",
     "latent_vectors": "population",
@@ -18,8 +18,8 @@ _WHERE = {
 __all__ = [
     "SICMethod",
     "SICObservation",
-    "WhatIf",
     "class_sums",
+    "effect",
     "entries",
     "figures",
     "latent_vectors",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from xai_views.errors import MethodError
 from xai_views.methods.sic.observation import logits
 from xai_views.models import evidence
 from xai_views.models.supports import Latents, Supports
+from xai_views.samples import images
+
+CHUNK = 32  # images in one pass
 
 
 def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
@@ -22,6 +28,30 @@ def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
         x = model.module.encode(model.tensor(inputs))
         passes.count_forward(len(x))
         return model.module.latent(x).cpu().numpy()
+
+
+def vectors_of(
+    model: Any, samples: xr.Dataset, progress: Callable[[int, int], Any]
+) -> Generator[None, None, np.ndarray]:
+    """Observe the evidence vector ``[N, p]`` of every image of a set, in pieces: between them the worker serves others.
+
+    Raises
+    ------
+    MethodError
+        When the network gives no number for some of them.
+    """
+    n, found = samples.sizes["sample"], []
+    for start in range(0, n, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, n))
+        found.append(latent_vectors(model, images(samples, rows)))
+        progress(int(rows[-1]) + 1, n)
+        yield
+    z = np.concatenate(found)
+    if np.isnan(z).any():
+        raise MethodError(
+            f"model {model.name!r} gives no number for some of these samples; look at its weights."
+        )
+    return z
 
 
 def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:

@@ -51,18 +51,31 @@ def support_set(model: Any, ask: Ask) -> Supports:
         When the model holds no vectors of its training samples to choose from, or a sample or class to be added does not
         exist.
     """
-    excluded, added = frozenset(ask.excluded), tuple(dict.fromkeys(map(_pair, ask.added)))
+    added = check_supports(model, ask)
+    excluded = frozenset(ask.excluded)
     if (ask.per_class, ask.rule, excluded, added) == (0, "model", frozenset(), ()):
         return model.supports
+    return _made(
+        model.supports, model.latents, _preparation(model), model.module.classes, ask.per_class, ask.rule, excluded, added
+    )  # fmt: skip
+
+
+def check_supports(model: Any, ask: Ask) -> tuple[tuple[int, int], ...]:
+    """Check that a model can have the supports that an ask stands for, without choosing them; return what is added.
+
+    Raises
+    ------
+    MethodError
+        As :func:`support_set`.
+    """
+    added = tuple(dict.fromkeys(map(_pair, ask.added)))
     if model.latents is None and (added or ask.per_class or ask.rule != "model"):
         raise MethodError(
             f"model {model.name!r} holds no vectors of its training set to choose supports from; supports can only be excluded."
         )
     for position, label in added:
         _exists(model, position, label)
-    return _made(
-        model.supports, model.latents, _preparation(model), model.module.classes, ask.per_class, ask.rule, excluded, added
-    )  # fmt: skip
+    return added
 
 
 def _pair(value: Any) -> tuple[int, int]:
