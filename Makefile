@@ -9,6 +9,7 @@ JOBS ?= 2
 ARGS ?=
 BIN := $(VENV)/bin
 export PYTHON VENV
+SHELL := /bin/bash
 
 .PHONY: help setup serve test test-quick lint format pins bench notebooks clean
 .DEFAULT_GOAL := help
@@ -16,7 +17,9 @@ export PYTHON VENV
 help:
 	@echo "make serve      open everything in a browser         (ARGS='--model … --samples …')"
 	@echo "make test       run all tests, browser included      (ARGS='tests/cli/test_cli.py -k list')"
-	@echo "make lint       check the source;  make format  formats it"
+	@echo "make test-quick run those without browser, JupyterLab, training and what takes seconds"
+	@echo "make lint       check source and types;  make format  formats it"
+	@echo "make pins       write constraints.txt anew           (ARGS=--upgrade)"
 	@echo "make bench      run every benchmark of the README"
 	@echo "make notebooks  run the notebooks top to bottom"
 
@@ -30,6 +33,12 @@ serve: setup
 test: setup
 	@bash scripts/setup.sh browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
+
+# Four minutes at most on two cores; the slowest are listed at the end and kept in test-output/durations.txt.
+test-quick: setup
+	@mkdir -p test-output
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25 \
+	    -m "not (browser or lab or training or slow)" $(ARGS) | tee test-output/durations.txt; exit $${PIPESTATUS[0]}
 
 lint: setup
 	$(BIN)/ruff check .
@@ -54,4 +63,4 @@ notebooks: setup
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 notebooks $(ARGS)
 
 clean:
-	rm -rf build dist test-output .pytest_cache .ruff_cache
+	rm -rf build dist test-output .mypy_cache .pytest_cache .ruff_cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
 
 from xai_views.engine.attribution.steps import whole
 from xai_views.errors import MethodError
@@ -18,7 +17,6 @@ from xai_views.scores.semantic import (
     by_part,
     disagreement,
     intervals,
-    kendall,
     named_parts,
     one_image,
 )
@@ -136,14 +134,6 @@ def test_names_unite_clusters():
     np.testing.assert_array_equal(parts, [[[1, 0], [2, 1]]])
     with pytest.raises(MethodError, match="have names"):
         named_parts(labels, ["head"])
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_kendall_equals_scipy_with_ties(seed):
-    rng = np.random.default_rng(seed)
-    a, b = rng.integers(0, 5, (2, 9))
-    assert kendall(a, b) == pytest.approx(kendalltau(a, b).statistic)
-    assert np.isnan(kendall(np.ones(4), np.arange(4)))
 
 
 def test_disagreement_of_equal_and_reversed_rankings():

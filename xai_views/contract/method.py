@@ -12,6 +12,7 @@ import xarray as xr
 
 from xai_views.contract.ask import Ask
 from xai_views.contract.content import Content
+from xai_views.contract.protocols import Model
 from xai_views.errors import MethodError, nearest
 
 #: Stands for "the class with the largest logit" wherever a class is asked for.
@@ -134,7 +135,7 @@ class Method(param.Parameterized):
 
     # -- does it fit? -------------------------------------------------------------------------------------------
 
-    def fits(self, model: Any) -> str:
+    def fits(self, model: Model) -> str:
         """Return "" when the method can be asked of ``model``, else the reason in one sentence."""
         if model.kind not in self.takes:
             return (
@@ -146,18 +147,18 @@ class Method(param.Parameterized):
             return f"method {self.key!r} needs {_named(missing[0])} and {model.name!r} has none; choose another method."
         return self.reason(model)
 
-    def reason(self, model: Any) -> str:
+    def reason(self, model: Model) -> str:
         """Return "" or the method's own reason, in one sentence, why it cannot be asked of ``model``."""
         return ""
 
     # -- the stages ---------------------------------------------------------------------------------------------
 
-    def ready(self, model: Any, ask: Ask) -> Ask:
+    def ready(self, model: Model, ask: Ask) -> Ask:
         """Complete an ask with what depends on the model alone, so that equal wishes are equal."""
         return ask
 
     def observe(
-        self, model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[Any]
+        self, model: Model, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[Any]
     ) -> list[Any] | Generator[Progress, None, list[Any]]:
         """Run the network on ``inputs``.
 
@@ -180,11 +181,11 @@ class Method(param.Parameterized):
         """
         raise NotImplementedError
 
-    def covers(self, model: Any, observation: Any, ask: Ask) -> bool:
+    def covers(self, model: Model, observation: Any, ask: Ask) -> bool:
         """Whether ``interpret`` can answer ``ask`` from ``observation`` alone."""
         return True
 
-    def interpret(self, model: Any, observation: Any, ask: Ask) -> xr.Dataset:
+    def interpret(self, model: Model, observation: Any, ask: Ask) -> xr.Dataset:
         """The explanation of one sample: a Dataset whose dimension ``sample`` has length 1."""
         raise NotImplementedError
 

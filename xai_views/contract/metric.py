@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import param
 
+from xai_views.contract.protocols import Model
 from xai_views.errors import XaiViewsError, nearest
 
 
@@ -45,7 +46,7 @@ class Metric(param.Parameterized):
             raise XaiViewsError(f"metric {self.key!r} cannot take this: {str(error).rstrip('.')}.") from None
 
     def score(
-        self, map_: np.ndarray, *, mask: np.ndarray | None, model: Any, image: np.ndarray, target: int
+        self, map_: np.ndarray, *, mask: np.ndarray | None, model: Model, image: np.ndarray, target: int
     ) -> tuple[float, float]:
         """The figure of one map, and what a map that knows nothing scores there.
 

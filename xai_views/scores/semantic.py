@@ -225,15 +225,6 @@ def _mean(values: np.ndarray) -> np.ndarray:
 # -- does the ranking of methods change? -----------------------------------------------------------------------------
 
 
-def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's tau-b of two lists of scores: 1 = the same order, -1 = reversed; NaN when one has but ties."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    i, j = np.triu_indices(len(a), 1)
-    x, y = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
-    scale = np.sqrt((x != 0).sum() * (y != 0).sum())
-    return float((x * y).sum() / scale) if scale else float("nan")
-
-
 def disagreement(
     raw: Mapping[str, np.ndarray],
     other: Mapping[str, np.ndarray],
@@ -273,11 +264,11 @@ def disagreement(
         raise MethodError(
             f"scores of {a.shape[1]} image(s) came with scores of {b.shape[1]}; compare the same images."
         )
-    from scipy.stats import rankdata
+    from scipy.stats import kendalltau, rankdata
 
     means = a.mean(1), b.mean(1)
     picks = np.random.default_rng(seed).integers(0, a.shape[1], (draws, a.shape[1]))
-    taus = np.array([kendall(a[:, p].mean(1), b[:, p].mean(1)) for p in picks])
+    taus = np.array([kendalltau(a[:, p].mean(1), b[:, p].mean(1)).statistic for p in picks])
     tail = (1 - level) / 2
     low, high = np.nanquantile(taus, [tail, 1 - tail]) if np.isfinite(taus).any() else (np.nan, np.nan)
     sign = -1 if higher_is_better else 1
@@ -289,7 +280,7 @@ def disagreement(
             "other": ("method", means[1]),
             "rank_raw": ("method", rankdata(sign * means[0])),
             "rank_other": ("method", rankdata(sign * means[1])),
-            "tau": kendall(*means),
+            "tau": kendalltau(*means).statistic,
             "tau_low": low,
             "tau_high": high,
             "flipped": float(flipped.mean()),

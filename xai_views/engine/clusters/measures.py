@@ -93,10 +93,10 @@ def density(labels: Any, amounts: Any) -> np.ndarray:
 
 def ranks(values: Any) -> np.ndarray:
     """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
+    from scipy.stats import rankdata
+
     values = np.asarray(values)
-    _, inverse, counts = np.unique(values.round(6), return_inverse=True, return_counts=True)
-    below = np.concatenate([[0], counts.cumsum()[:-1]]) + (counts - 1) / 2
-    return (below / max(values.size - 1, 1))[inverse].reshape(values.shape)
+    return (rankdata(values.round(6)).reshape(values.shape) - 1) / max(values.size - 1, 1)
 
 
 def best_overlap(labels: Any, mask: Any, pieces: bool = False) -> tuple[int, float]:

@@ -1,0 +1,44 @@
+"""What a method may rely on in a model, whoever made it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Model(Protocol):
+    """A trained network together with what is needed to ask it, see :class:`xai_views.models.model.Model`."""
+
+    name: str
+    sha256: str
+    kind: str
+    classes: list[str]
+    card: dict
+    channels: int
+    size: tuple[int, ...] | None
+    rate: float | None
+    leads: tuple[str, ...]
+    outputs: frozenset[str]
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        ...
+
+    @property
+    def device(self) -> Any:
+        """Device of its parameters."""
+        ...
+
+    def check(self, given: np.ndarray) -> None:
+        """Raise a one-sentence ``ModelError`` unless ``given [N, …]`` is as the network expects."""
+        ...
+
+    def tensor(self, given: np.ndarray) -> Any:
+        """Samples as the tensor that the network is given."""
+        ...
+
+    def probability(self, logit: np.ndarray) -> np.ndarray:
+        """Probabilities ``[..., classes]`` of logits."""
+        ...
