@@ -49,11 +49,7 @@ def of_method(method: str) -> str:
     method : str
         Key of the method.
     """
-    found = classes()
-    shown = {
-        name: (getattr(kind, "method", ""), name, *getattr(kind, "beside", ()))
-        for name, kind in found.items()
-    }
+    shown = {name: (kind.method, *getattr(kind, "beside", ())) for name, kind in classes().items()}
     return next((name for name, methods in shown.items() if method and method in methods), "")
 
 
@@ -70,25 +66,16 @@ def app_for(model: Any) -> str:
     XaiViewsError
         When no installed app fits.
     """
-    fitting = {name: kind for name, kind in classes().items() if not _reason(name, kind, model)}
+    found = classes()
+    reasons = {name: kind.fits(model) for name, kind in found.items()}
+    fitting = [name for name, reason in reasons.items() if not reason]
     own = of_method(str(model.card.get("method") or ""))
     if own in fitting:
         return own
     if not fitting:
-        raise XaiViewsError(
-            f"no installed app fits {model.name!r}, which takes samples of the kind {model.kind}; explain it with xv.explain."
-        )
-    return max(fitting, key=lambda name: getattr(fitting[name], "preference", 0))
-
-
-def _reason(name: str, kind: Any, model: Any) -> str:
-    """Why an app does not open a model, "" when it does."""
-    if hasattr(kind, "fits"):
-        return kind.fits(model)
-    suits = {  # TRANSITION: apps that do not say
-        "sic": model.kind == "image" and "supports" in model.parts,
-    }
-    return "" if suits.get(name) else "it is for other models"
+        said = " ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise XaiViewsError(f"no installed app opens {model.name!r}; explain it with xv.explain. {said}")
+    return max(fitting, key=lambda name: found[name].preference)
 
 
 def explore(model: Any, samples: Any = None, app: str | None = None, **state: Any) -> Any:

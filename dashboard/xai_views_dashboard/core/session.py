@@ -112,7 +112,7 @@ class Session:
 
     kind: ClassVar[str] = "session"
 
-    def __init__(self, model: Any, samples: xr.Dataset | SampleSet, method: Any = None) -> None:
+    def __init__(self, model: Any, samples: xr.Dataset | SampleSet) -> None:
         self.kernel = get_kernel()
         self.model = self.kernel.register(model)
         if not isinstance(samples, SampleSet):
@@ -122,7 +122,6 @@ class Session:
             whole = samples
             samples = once(whole, (self.kind, classes), lambda: SampleSet(whole, classes))
         self.population = samples
-        self.method = method  # TRANSITION: an ask says its method
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.channel = f"{self.kind}-{next(_sessions)}"
         self.size = tuple(samples.image(0).shape[:2]) if samples.n else (self.model.size or (64, 64))
@@ -191,7 +190,7 @@ class Session:
             ``partial(0, dataset or None, done, total)``, on the worker's thread, while a long method is at work.
         """
         channel = "" if priority else self.channel
-        method = self.method if not isinstance(ask, Ask) else registry.plain(ask.method)
+        method = registry.plain(ask.method)
         return self.kernel.explain(
             self.model,
             image[None],
@@ -252,10 +251,6 @@ class Session:
             return explain(self.model, samples, ask, progress=progress)
 
         return self.wait(self.kernel.run(explained))
-
-    def explain_now(self, i: int, ask: Any) -> xr.Dataset:
-        """The explanation of sample ``i`` alone, without provenance; waits for it."""
-        return self.wait(self.request(i, self.image(i), ask, priority=1))[0]
 
     @staticmethod
     def wait(future: Future) -> Any:

@@ -66,9 +66,3 @@ def _both(own: dict, twin: dict, key: str) -> str:
     if key not in own:
         return ""
     return f"{own[key]}" + (f" (black-box twin: {twin[key]})" if key in twin else "")
-
-
-def about(app: Any, words: str, more: dict[str, Any] | None = None) -> AboutPanel:
-    """TRANSITION: for the apps of the former core."""
-    app.source, app.facts = words, lambda: more or {}
-    return AboutPanel(app)

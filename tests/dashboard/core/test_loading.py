@@ -13,9 +13,8 @@ from panel.io.state import set_curdoc
 from xai_views import apps
 from xai_views_dashboard.activations.app import ActivationsApp
 from xai_views_dashboard.activations.codebook import CodebookPanel
-from xai_views_dashboard.core import following, tasks
 from xai_views_dashboard.core import panel as panels
-from xai_views_dashboard.core.following import Following
+from xai_views_dashboard.core import tasks
 from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.ecg.app import EcgApp
 from xai_views_dashboard.sic.app import SicApp
@@ -40,10 +39,8 @@ class Page:
         self.doc = Document()
         context = SimpleNamespace(id="page", request=SimpleNamespace(arguments={}, cookies={}, headers={}))
         self.doc._session_context = lambda: context
-        for module, kind in ((following, Following), (panels, Panel)):
-            # nobody turns the ticks of this document
-            monkeypatch.setattr(module, "on_page", lambda call: call())
-            self._watched(kind, monkeypatch)
+        monkeypatch.setattr(panels, "on_page", lambda call: call())  # nobody turns the ticks of this document
+        self._watched(Panel, monkeypatch)
 
     def _watched(self, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
         follow, written = kind._follow, kind._written
