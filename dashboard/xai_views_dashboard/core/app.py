@@ -84,6 +84,8 @@ class App(pn.viewable.Viewer):
     keys: ClassVar[Mapping[str, str]] = {}
     preference: ClassVar[int] = 0
 
+    session: Any  # of session_kind, with what the app's own sessions know beyond Session
+
     problem = param.String("", doc="The last thing that went wrong, in one sentence; shown on the page.")
 
     def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
