@@ -82,9 +82,9 @@ class App(pn.viewable.Viewer):
 
     def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
         super().__init__()
-        self.session = self.session_kind(model, samples)
+        self.session: Any = self.session_kind(model, samples)
         self.model, self.samples = self.session.model, samples
-        self.state = self.state_kind().first(self.session.names, **state)
+        self.state: Any = self.state_kind().first(self.session.names, **state)
         self.wishes = Wishes()
         self.prepare()
         self.canvas = self.make_canvas()
