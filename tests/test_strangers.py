@@ -134,6 +134,7 @@ def test_its_samples_and_networks_open_by_name(place):
     assert "bright-by-name torch.Size([1, 2])" in said
 
 
+@pytest.mark.slow
 def test_its_recipe_is_a_command_whose_network_opens(place, tmp_path):
     train = ("-m", "xai_views.cli", "train")
     assert "A network that sees how bright an image is" in command(place, *train, "--help")

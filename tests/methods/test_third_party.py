@@ -121,6 +121,7 @@ def test_a_strangers_method_is_listed_explains_and_is_made_again(package):
         }
 
 
+@pytest.mark.slow
 def test_the_command_line_knows_it(package, tmp_path):
     command = (sys.executable, "-m", "xai_views.cli")
     assert "distance" in with_package(package, *command, "list")
@@ -133,6 +134,7 @@ def test_the_command_line_knows_it(package, tmp_path):
     assert out.is_dir()
 
 
+@pytest.mark.slow
 def test_every_app_offers_it_and_draws_it(package):
     titles = json.loads(python(package, APPS))
     assert all("Explain" in known for known in titles.values())

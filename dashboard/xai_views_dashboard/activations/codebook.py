@@ -125,6 +125,7 @@ class CodebookPanel(Job):
 
     def archive(self) -> io.BytesIO:
         """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
+        assert self.fitted is not None
         given, book = self.app.state.names, self.fitted.book
         named = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
         return zipped(named.save, "codebook")

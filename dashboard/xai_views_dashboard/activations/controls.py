@@ -55,8 +55,8 @@ def target(app: Any) -> Any:
     state, classes = app.state, app.model.classes
     place = {"the predicted class": PREDICTED} | {c: i for i, c in enumerate(classes)}
     if len(classes) <= FEW:
-        widget = pmui.Select(label="Explain class", options=place, width=190, size="small")
-        return linked(halved(widget), state, "target")
+        few = pmui.Select(label="Explain class", options=place, width=190, size="small")
+        return linked(halved(few), state, "target")
     widget = pmui.AutocompleteInput(
         label="Explain class (type a name)",
         options=list(place),

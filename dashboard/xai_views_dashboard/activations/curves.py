@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource, Legend
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models.annotations import Legend
 from bokeh.plotting import figure
 
 from xai_views.engine.attribution.maps import CONTROLS, control
@@ -71,11 +72,13 @@ class CurvesPanel(Job):
         self.order.param.watch(lambda *_: on_page(self.draw), "value")
 
     def _figure(self) -> Any:
-        plot = figure(height=320, sizing_mode="stretch_width", x_range=(0, 1), toolbar_location=None)
+        plot = figure(
+            height=320, sizing_mode="stretch_width", x_range=Range1d(start=0, end=1), toolbar_location=None
+        )
         plot.xaxis.axis_label, plot.yaxis.axis_label = "share of pixels removed", "probability"
         # All lines from the start: what is added to a plot that the browser already has may arrive before it.
         self._sources: dict[tuple[str, str], ColumnDataSource] = {}
-        items = []
+        items: list[Any] = []
         for i, name in enumerate((MAP, *CONTROLS)):
             for kind in ("raw", "superpixels"):
                 source = self._sources[name, kind] = ColumnDataSource({"x": [], "y": []})

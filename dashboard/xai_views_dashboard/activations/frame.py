@@ -121,10 +121,10 @@ def build(
     name, image, classes = session.names[sample], session.image(sample), session.model.classes
     label, truth, given = session.label(sample), session.truth(sample), names
     target = int(result["target_class"].values[0, 0])
-    names = names_of(result, classes, given)
+    words = names_of(result, classes, given)
     frame = Frame(key, text=sentence(name, classes, label, result))
     frame.photo(image, "photo")
-    _main(frame, name, label, result, classes, names, shown)
+    _main(frame, name, label, result, classes, words, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
     frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
     kind = "" if is_exact(result) else "gradient × activation; see the residual"
@@ -146,7 +146,7 @@ def build(
         alt="How undecided the assignment of each position is",
     )
     _truth(frame, image, truth)
-    _ledger(frame, result, classes, names, truth, target)
+    _ledger(frame, result, classes, words, truth, target)
     return frame.to_bytes()
 
 

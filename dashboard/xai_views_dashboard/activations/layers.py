@@ -73,7 +73,8 @@ class LayerPanel(Panel):
         if self._slid_for != self.taps:
             self._slid_for = self.taps
             self.sliders.objects = [self._slider(p, v) for p, v in zip(self.taps, values, strict=True)]
-        for slider, value in zip(self.sliders, values, strict=True):
+        sliders: list[Any] = list(self.sliders)
+        for slider, value in zip(sliders, values, strict=True):
             slider.param.update(end=max(slider.end, value), value=value)
 
     @property
@@ -93,7 +94,7 @@ class LayerPanel(Panel):
         """A chip was pressed; without any layer there is nothing to cluster."""
         if self._quiet:
             return
-        chosen, state = {*self.chips.value, *self.more.value}, self.app.state
+        chosen, state = {*(self.chips.value or ()), *(self.more.value or ())}, self.app.state
         if not chosen:
             self.app.problem = "At least one layer is needed; the last one stays."
             self.write(self.layers)
@@ -118,7 +119,8 @@ class LayerPanel(Panel):
     def _slid(self, *_: Any) -> None:
         if self._quiet:
             return
-        weights = [round(float(s.value), 3) for s in self.sliders]
+        sliders: list[Any] = list(self.sliders)
+        weights = [round(float(s.value), 3) for s in sliders]
         self.app.problem = "" if any(weights) else "One layer needs a weight above zero."
         if any(weights):
             self.app.state.weights = weights

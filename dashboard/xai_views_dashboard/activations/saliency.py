@@ -24,7 +24,7 @@ CONTROLS = {
     "how": "Figure of a superpixel",
     "connected": "connected pieces",
 }
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {"key": "region", "title": "region"},
     {"key": "area", "title": "area", "kind": "number", "digits": 3},
     {"key": "value", "title": "figure", "kind": "bar", "digits": 5},

@@ -84,15 +84,13 @@ class App(pn.viewable.Viewer):
     keys: ClassVar[Mapping[str, str]] = {}
     preference: ClassVar[int] = 0
 
-    session: Any  # of session_kind, with what the app's own sessions know beyond Session
-
     problem = param.String("", doc="The last thing that went wrong, in one sentence; shown on the page.")
 
     def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
         super().__init__()
-        self.session = self.session_kind(model, samples)
+        self.session: Any = self.session_kind(model, samples)
         self.model, self.samples = self.session.model, samples
-        self.state = self.state_kind().first(self.session.names, **{**self.begins(), **state})
+        self.state: Any = self.state_kind().first(self.session.names, **{**self.begins(), **state})
         self.wishes = Wishes()
         self.prepare()
         self.canvas = self.make_canvas()

@@ -43,12 +43,12 @@ class PicturePanel(Panel):
     watched: ClassVar[tuple[str, ...]] = ("sample", ASK)
     words: ClassVar[str] = ""
     table: ClassVar[str] = ""
-    columns: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    columns: ClassVar[Sequence[Any]] = ()
     beneath: ClassVar[str] = ""
 
     def __init__(self, app: Any) -> None:
         self.wishes = Wishes()
-        self.listing = Listing(label=self.table, columns=list(self.columns)) if self.columns else None
+        self.listing: Any = Listing(label=self.table, columns=list(self.columns)) if self.columns else None
         super().__init__(app)
         wish = self.wish()
         self._last = (self._sample(), wish.context)

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode
 
 import param
@@ -43,11 +43,6 @@ class AppState(param.Parameterized):
     OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region",)
     #: Parameters of methods that the state keeps in a form of its own, by the name of that.
     HELD_AS: ClassVar[Mapping[str, str]] = {}
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Parameters of methods, which :meth:`derived` adds."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)

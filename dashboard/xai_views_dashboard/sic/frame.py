@@ -13,7 +13,7 @@ from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
 #: The canvas' tiles; ledger rows bring their own.
-LAYOUT = {
+LAYOUT: dict[str, Any] = {
     "tiles": {
         "sample": {"group": "main", "size": 336, "label": "Test sample", "layers": ["contribution"], "link": "sample"},
         "against": {

@@ -52,7 +52,7 @@ class PopulationPanel(Panel):
     @active.setter
     def active(self, value: bool) -> None:
         self.map.active = value
-        Panel.active.fset(self, value)
+        Panel.active.fset(self, value)  # type: ignore[attr-defined]
 
     def write(self, answer: None) -> None:  # noqa: ARG002 - the strip has computed everything
         """Write grid and table as the strip says, and mark the sample in view; what stays the same is not sent again."""

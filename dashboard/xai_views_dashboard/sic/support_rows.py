@@ -38,10 +38,10 @@ _of_supports, _of_training = Shared(16), Shared(3000)
 # -- rows ---------------------------------------------------------------------------------------------------------
 
 
-def pair(identity: str) -> tuple[int, int] | None:
-    """Training position and class of a row's id; None for ""."""
+def pair(identity: str) -> tuple[int, int]:
+    """Training position and class of a row's id."""
     position, _, target = identity.partition("-")
-    return (int(position), int(target)) if identity else None
+    return int(position), int(target)
 
 
 def support_pictures(model: Any, supports: Supports) -> list[str]:
@@ -136,7 +136,7 @@ def adding(state: Any, own: Supports, position: int, target: int) -> dict[str, l
 def effect_words(effect: Effect, classes: list[str]) -> str:
     """The effect of an edited support set in words."""
     said = [f"Support samples {effect.supports.before} → {effect.supports.after}."]
-    if effect.logit is not None:
+    if effect.logit is not None and effect.predicted is not None:
         said.append(
             f"This sample: logit of {classes[effect.target]} {number(effect.logit.before)} → "
             f"{number(effect.logit.after)}, predicted {classes[effect.predicted.before]} → "

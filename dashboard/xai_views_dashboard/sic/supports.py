@@ -149,7 +149,7 @@ class SupportPanel(Panel):
         self.pool.param.watch(self.update, "value")
         self.table.on_select(self.choose)
         self.candidates.on_select(lambda _: self._buttons())
-        self.exclude.on_click(lambda _: self.edit(**excluding(state, *self.chosen)))
+        self.exclude.on_click(lambda _: self._exclude())
         self.replace.on_click(lambda _: self._replace())
         self.add.on_click(lambda _: self._add())
         self.undo.on_click(lambda _: state.undo())
@@ -163,7 +163,7 @@ class SupportPanel(Panel):
     @property
     def chosen(self) -> tuple[int, int] | None:
         """Training position and class of the chosen support, if it is one of those shown."""
-        return pair(self.table.selected)
+        return pair(self.table.selected) if self.table.selected else None
 
     def choose(self, identity: str) -> None:
         """Choose a row of the table; one training image may support several classes."""
@@ -202,7 +202,13 @@ class SupportPanel(Panel):
             self.app.state.edit(**changes)
         self.update()
 
+    def _exclude(self) -> None:
+        if self.chosen is not None:
+            self.edit(**excluding(self.app.state, *self.chosen))
+
     def _replace(self) -> None:
+        if self.chosen is None:
+            return
         new = pair(self.candidates.selected or self.candidates.rows[0]["id"])
         after = self.app.state.edits() | excluding(self.app.state, *self.chosen)
         self.edit(support=new[0], excluded=after["excluded"], added=[*after["added"], list(new)])
@@ -330,7 +336,8 @@ class SupportPanel(Panel):
 
     def _buttons(self) -> None:
         """Switch off what is not possible now, and say why."""
-        s, reasons = self.app.state, {}
+        s = self.app.state
+        reasons: dict[Any, str] = {}
         if self.seen is None:
             return
         candidate, words = self.candidates.selected, self.app.model.classes[self.seen.target]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from xai_views import apps
+from xai_views.contract import registry
 from xai_views.views import patches
 from xai_views_dashboard.shell import launching, opening
 
@@ -15,8 +16,10 @@ from xai_views_dashboard.shell import launching, opening
 def test_an_app_alone_is_opened_with_a_model_made_for_it_and_the_headers_of_the_server(monkeypatch, name):
     opened, shown = [], []
     monkeypatch.setattr(apps, "opened", lambda model, samples: opened.append(model) or (model, samples))
+    app = SimpleNamespace(servable=lambda: shown.append(name))
+    load = registry.load
     monkeypatch.setattr(
-        apps, "load", lambda _: lambda *_: SimpleNamespace(servable=lambda: shown.append(name))
+        registry, "load", lambda group, key: (lambda *_: app) if group == "apps" else load(group, key)
     )
     monkeypatch.setattr(type(launching.pn.state), "as_cached", lambda self, key, make: make())
     launching.alone(name)

@@ -280,6 +280,7 @@ def validate_part(ds):
     validate(ds.assign_attrs(dict.fromkeys(PROVENANCE, "")))
 
 
+@pytest.mark.slow
 def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
     """Each wish before and after all others, beside an observation that has seen none."""
     model, method = planted(), get("nave")

@@ -185,6 +185,7 @@ def same_again(model, samples, **asked):
 
 @pytest.mark.parametrize("asked", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("name", ["digits-sic", "nuclei-sic", "birds-sic"])
+@pytest.mark.slow
 def test_an_explanation_says_how_to_make_it_again(name, asked):
     if name not in catalogue.models():
         pytest.skip(f"{name} is not shipped in this checkout")
@@ -209,6 +210,7 @@ def test_so_do_supports_that_were_exchanged_by_hand():
     np.testing.assert_allclose(sums, np.linalg.norm(vectors, axis=1), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_so_do_support_records():
     model = open_model("ecg-sic")
     own, latents = model.supports, model.latents

@@ -10,7 +10,7 @@ import numpy as np
 BLUR = 0.06  # standard deviation, as a share of the longer side
 
 
-def polygon_mask(polygon: Sequence[Sequence[float]], shape: tuple[int, int]) -> np.ndarray:
+def polygon_mask(polygon: Sequence[Sequence[float]], shape: tuple[int, ...]) -> np.ndarray:
     """Pixels ``[y, x]`` whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
     from skimage.draw import polygon2mask
 
