@@ -121,7 +121,7 @@ class Session:
                 raise SamplesError("there is no sample to look at; give at least one.")
             whole = samples
             samples = once(whole, (self.kind, classes), lambda: SampleSet(whole, classes))
-        self.population = samples
+        self.population: Any = samples  # what its own app knows of it besides
         self.uploads: list[tuple[str, np.ndarray, str]] = []
         self.channel = f"{self.kind}-{next(_sessions)}"
         self.size = tuple(samples.image(0).shape[:2]) if samples.n else (self.model.size or (64, 64))

@@ -95,7 +95,7 @@ class EcgApp(App):
             "mode": "codebook" if shared else "own",
             "codebook": state.codebook if shared else None,
             "codebook_key": state.codebook_key if shared else "",
-            "ensemble": shared and state.fade == "ensemble" and bool(fitted.ensemble),
+            "ensemble": shared and state.fade == "ensemble" and fitted is not None and bool(fitted.ensemble),
             "attribution": map_ if state.shown == "attribution" else "",
         }
         return super().ask(method, **({} if method else needed), **changes)

@@ -15,9 +15,8 @@ import panel_material_ui as pmui
 
 from xai_views.methods.ecg_clusters.alignment import Alignment
 from xai_views.methods.ecg_clusters.beats import Averages
-from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.methods.ecg_clusters.landmarks import Delineation, delineate, intervals
-from xai_views.methods.ecg_clusters.survey import Survey, waves
+from xai_views.methods.ecg_clusters.survey import waves
 from xai_views.samples.signals import LANDMARKS
 from xai_views.views import Listing
 from xai_views_dashboard.core.job import Job, Told
@@ -49,9 +48,9 @@ KNOWN, FOUND = "known landmarks", "NeuroKit2 on each record"
 class Waves:
     """Whose clusters are compared with which waves, and what is known of the records once they are surveyed."""
 
-    fitted: Fitted | None
+    fitted: Any
     known: bool
-    found: Survey | None = None
+    found: Any = None
 
 
 class BeatsPanel(Job):

@@ -153,7 +153,9 @@ class ComparePanel(Panel):
             another = "another record or another model" if self.model.visible else "another record"
             self.words.object = f"<p>Choose {another} to set beside the record in view.</p>"
             return
-        papers = sheets([side.record for side in answer], self.app.state.look, str(self._turn))
+        papers = sheets(
+            [side.record for side in answer if side.record is not None], self.app.state.look, str(self._turn)
+        )
         self.listing.rows = [self._row(n, side) for n, side in enumerate(answer)]
         said = (
             "Both records share the codebook, so equal colours mean equal clusters; strips have one limit."

@@ -12,9 +12,7 @@ import panel as pn
 
 from xai_views.errors import XaiViewsError
 from xai_views.methods.ecg_clusters.controls import judged
-from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.methods.ecg_clusters.forest import Surrogate, table
-from xai_views.methods.ecg_clusters.survey import Survey
 from xai_views.views import Listing
 from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.page import caption
@@ -39,8 +37,8 @@ FEW = 30  # records below which ten folds say nothing
 class Folds:
     """Whose clusters the forests grow on, and what is known of the records once they are surveyed."""
 
-    fitted: Fitted | None
-    found: Survey | None = None
+    fitted: Any
+    found: Any = None
 
 
 class ForestPanel(Job):

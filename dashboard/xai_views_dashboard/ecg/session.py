@@ -46,7 +46,7 @@ class Records(SampleSet):
         self.known = known_classes(samples)
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
-    def truth(self, i: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    def truth(self, i: int) -> Any:
         """Known evidence of record ``i``: ``mask [lead, time]`` bool, and ``landmark [time]`` where known; None when not."""
         if "mask" not in self.samples:
             return None
@@ -201,16 +201,16 @@ class EcgSession(Session):
 
     def with_own(self, ask: Ask, temperature: float | None = None) -> Ask:
         """The same question about this model, whose layers and clusters are its own; by default at its own temperature."""
-        shared, cool = ask.mode == "codebook" and self.shipped is not None, 0.0
-        if shared:
-            cool = self.shipped.cool
+        own = self.shipped
+        shared = ask.mode == "codebook" and own is not None
+        cool = own.cool if shared and own is not None else 0.0
         return ask.replace(
             mode="codebook" if shared else "own",
             codebook=None,
             codebook_key="",
             taps=(),
             weights=ask.weights if isinstance(ask.weights, str) else "authors",
-            ensemble=shared and ask.ensemble and bool(self.shipped.ensemble),
+            ensemble=shared and ask.ensemble and own is not None and bool(own.ensemble),
             temperature=cool if temperature is None else temperature,
         )
 
@@ -223,7 +223,9 @@ class EcgSession(Session):
             if edit["kind"] == "blend":
                 other, rate = self.other_signal(edit["record"]), self.model.rate or 1.0
                 at = edit["from"] * scale
-                out.append(blend(other, edit["lead"], *times.values(), at, rate, edit["record"]))
+                out.append(
+                    blend(other, edit["lead"], times["start"], times["stop"], at, rate, edit["record"])
+                )
             else:
                 out.append({**edit, **times})
         return out
