@@ -16,11 +16,18 @@ from xai_views_dashboard.shell import launching, opening
 def test_an_app_alone_is_opened_with_a_model_made_for_it_and_the_headers_of_the_server(monkeypatch, name):
     opened, shown = [], []
     monkeypatch.setattr(apps, "opened", lambda model, samples: opened.append(model) or (model, samples))
-    app = SimpleNamespace(servable=lambda: shown.append(name))
+
+    class Seen(registry.load("apps", name)):
+        """Says that it is shown, whatever it is opened on."""
+
+        def __init__(self, *_):
+            pass
+
+        def servable(self):
+            shown.append(name)
+
     load = registry.load
-    monkeypatch.setattr(
-        registry, "load", lambda group, key: (lambda *_: app) if group == "apps" else load(group, key)
-    )
+    monkeypatch.setattr(registry, "load", lambda *what: Seen if what == ("apps", name) else load(*what))
     monkeypatch.setattr(type(launching.pn.state), "as_cached", lambda self, key, make: make())
     launching.alone(name)
     assert shown == [name]

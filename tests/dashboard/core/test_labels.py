@@ -32,9 +32,9 @@ def test_labels_follow_the_names(name):
     assert any("the network has no such class" in str(getattr(n, "object", "")) for n in app.notes())
 
 
-def test_a_result_of_such_records_has_no_label():
+def test_the_label_of_such_records_is_unknown():
     model = open_model("ecg-resnet")
     strange = open_samples("ecg/test").isel(sample=slice(2)).assign_attrs(classes=list("abcde"), title="")
     app = EcgApp(model, strange)
-    asyncio.run(app._record(f"{app.session.names[0]}|{app.canvas.context}"))
-    assert "label" not in app.result()
+    asyncio.run(app.answer(f"{app.session.names[0]}|{app.canvas.context}"))
+    assert app.result()["label"].values.tolist() == [-1]
