@@ -13,7 +13,7 @@ import pytest
 
 from xai_views import catalogue, cli
 from xai_views.cli import doctor as cli_doctor
-from xai_views.cli.pairs import read_pairs
+from xai_views.cli.settings import read_pairs
 from xai_views.errors import ModelError, XaiViewsError
 from xai_views.models.user_model import OwnModel
 from xai_views.version import __version__

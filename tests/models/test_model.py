@@ -9,9 +9,9 @@ from torch import nn
 
 from xai_views.errors import ModelError
 from xai_views.models import Model, open_model
+from xai_views.models.bare_module import module_sha256
 from xai_views.models.families.cnn.network import BcosCNN, PlainCNN
 from xai_views.models.families.sic.network import SIC, class_bias
-from xai_views.models.own_module import module_sha256
 
 
 class Mean(nn.Module):

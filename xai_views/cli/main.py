@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import xai_views
-from xai_views.cli.pairs import read_pairs
+from xai_views.cli.settings import read_pairs
 from xai_views.errors import ModelError, XaiViewsError, nearest
 from xai_views.version import __version__
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import param
 
-from xai_views.cli.pairs import read_pairs
+from xai_views.cli.settings import read_pairs
 from xai_views.contract import registry
 from xai_views.contract.recipe import Recipe
 from xai_views.errors import XaiViewsError

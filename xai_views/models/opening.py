@@ -12,9 +12,9 @@ from xai_views import catalogue
 from xai_views.contract import registry
 from xai_views.contract.family import Family
 from xai_views.errors import ModelError, XaiViewsError, nearest
+from xai_views.models.bare_module import own_model
 from xai_views.models.checkpoint import PICKLES, load
 from xai_views.models.model import Model
-from xai_views.models.own_module import own_model
 
 logger = logging.getLogger("xai_views")
 

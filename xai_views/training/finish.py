@@ -11,8 +11,8 @@ from xai_views import kinds
 from xai_views.engine.attribution.bcos import encoded, self_contributions
 from xai_views.errors import ModelError
 from xai_views.models import evidence
+from xai_views.models.bare_module import module_sha256
 from xai_views.models.families.sic.network import SIC
-from xai_views.models.own_module import module_sha256
 from xai_views.models.supports import Latents, Supports, select
 from xai_views.training.data import in_bytes
 

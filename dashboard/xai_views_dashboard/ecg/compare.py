@@ -22,8 +22,8 @@ from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.core.wishes import Wish
 from xai_views_dashboard.ecg import frame as pictures
-from xai_views_dashboard.ecg.paired_sheets import sheets
 from xai_views_dashboard.ecg.session import EcgSession
+from xai_views_dashboard.ecg.sheets import sheets
 
 COLUMNS = [
     {"key": "what", "title": ""},

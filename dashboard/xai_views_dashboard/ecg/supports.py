@@ -23,7 +23,7 @@ from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.ecg.frame import plain, strips
-from xai_views_dashboard.ecg.paired_sheets import sheets
+from xai_views_dashboard.ecg.sheets import sheets
 
 COLUMNS = [
     {"key": "name", "title": "support record"},

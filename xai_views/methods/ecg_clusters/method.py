@@ -22,7 +22,7 @@ from xai_views.engine.attribution.steps import relayed
 from xai_views.engine.clusters import ablation, soft
 from xai_views.engine.clusters.observing import asked_classes, observe_gradients, observe_taps
 from xai_views.errors import MethodError, ModelError
-from xai_views.methods.ecg_clusters import effects
+from xai_views.methods.ecg_clusters import answers
 from xai_views.methods.ecg_clusters.attribution import METHODS, OWN, attributing, cost
 from xai_views.methods.ecg_clusters.edits import checked, edited
 from xai_views.methods.ecg_clusters.fit import Fitted, shipped
@@ -138,7 +138,7 @@ class EcgClustersMethod(Method):
             return False
         if not head.exact and any(c not in known.gradients for c in asked_classes(known.logit, ask.targets)):
             return False
-        if effects.needs_pass(head, ask) and effects.answer_key(ask) not in known.answers:
+        if answers.needs_pass(head, ask) and answers.answer_key(ask) not in known.answers:
             return False
         return not ask.attribution or observation.attribution_key(ask) in observation.attributions
 
@@ -183,7 +183,7 @@ class EcgClustersMethod(Method):
         variant, length = observation.variants[observation.variant_key(ask)], observation.steps(ask)
         found = sequence(variant, ask, book, length)
         targets = asked_classes(variant.logit, ask.targets)
-        ds = effects.effects(model, variant, ask, book, targets, head, found)
+        ds = answers.answers(model, variant, ask, book, targets, head, found)
         certain, temperature = found.certainty(ask.soft, ask.temperature)
         time = ("sample", "time")
         ds = ds.assign(
@@ -258,19 +258,19 @@ def _look(model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[Ec
         observe_gradients(model, x, head, targets, seen)
     for i, (observation, ask) in enumerate(pairs):
         put(observation.variants, observation.variant_key(ask), seen[i])
-        if effects.needs_pass(head, ask):
+        if answers.needs_pass(head, ask):
             _without(model, head, x[i : i + 1], observation, ask)
 
 
 def _without(model: Any, head: Head, x: torch.Tensor, observation: EcgObserved, ask: Ask) -> None:
     """Logits without some clusters, by a pass of the network."""
     variant = observation.variants[observation.variant_key(ask)]
-    key = effects.answer_key(ask)
+    key = answers.answer_key(ask)
     if key in variant.answers:
         return
     fitted = codebook_of(model, ask)
     book = None if fitted is None else fitted.book
-    changed = effects.ablated(variant, ask, book, sequence(variant, ask, book, observation.steps(ask)))
+    changed = answers.ablated(variant, ask, book, sequence(variant, ask, book, observation.steps(ask)))
     logit = replace_activation(model, x, head.tap, changed.to(x))
     variant.answers[key] = logit[0].cpu().numpy().copy()
 

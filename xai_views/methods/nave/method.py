@@ -17,7 +17,7 @@ import xarray as xr
 from xai_views.contract.ask import Ask
 from xai_views.contract.content import Content
 from xai_views.contract.method import PREDICTED, Method
-from xai_views.engine.clusters import effects, kmeans, pca, soft, tree
+from xai_views.engine.clusters import answers, kmeans, pca, soft, tree
 from xai_views.engine.clusters.assigners import cluster
 from xai_views.engine.clusters.features import Features
 from xai_views.engine.clusters.labels import resize_labels
@@ -133,7 +133,7 @@ class NaveMethod(Method):
             c not in observation.gradients for c in self.classes(observation, ask)
         ):
             return False
-        return not effects.needs_pass(model, Ablation.of(ask)) or effects.key(ask) in observation.answers
+        return not answers.needs_pass(model, Ablation.of(ask)) or answers.key(ask) in observation.answers
 
     # -- the network --------------------------------------------------------------------------------------------
 
@@ -150,8 +150,8 @@ class NaveMethod(Method):
             targets = [self.classes(o, ask) for o, ask in zip(found, asks, strict=True)]
             observe_gradients(model, x, head, targets, found)
         for i, ask in enumerate(asks):
-            if effects.needs_pass(model, Ablation.of(ask)) and effects.key(ask) not in found[i].answers:
-                found[i].answers[effects.key(ask)] = self._without(
+            if answers.needs_pass(model, Ablation.of(ask)) and answers.key(ask) not in found[i].answers:
+                found[i].answers[answers.key(ask)] = self._without(
                     model, head, inputs[i], x[i : i + 1], found[i], ask
                 )
         return found
@@ -163,10 +163,10 @@ class NaveMethod(Method):
         labels = self.clustering(observation, ask).labels
         wanted = Ablation.of(ask)
         if wanted is not None and wanted.where == "input":
-            edited = effects.edited_image(image, labels, wanted)
+            edited = answers.edited_image(image, labels, wanted)
             logit, _ = capture(model, model.tensor(edited[None]), [])
         else:
-            changed = effects.ablated(observation.last, labels, ask)
+            changed = answers.ablated(observation.last, labels, ask)
             logit = replace_activation(model, x, head.tap, changed.to(x))
         return logit[0].cpu().numpy().copy()
 
@@ -238,7 +238,7 @@ class NaveMethod(Method):
         axes = self._axes(observation, found, ask) if ask.soft == "gmm" else None
         gamma, temperature = soft.shares(found, ask.soft, ask.temperature or None, axes)
         grid, layered = ("sample", "row", "column"), ("sample", "layer", "row", "column")
-        ds = effects.answer(model, observation, ask, self.classes(observation, ask), head, labels, k)
+        ds = answers.answer(model, observation, ask, self.classes(observation, ask), head, labels, k)
         ds = ds.assign(
             {
                 "segment": (
@@ -256,7 +256,7 @@ class NaveMethod(Method):
                 "temperature": ("sample", [float(temperature)]),
             }
         ).assign_coords(layer=list(ask.taps), layer_weight=("layer", _f32(features.weights)))
-        return ds.assign(effects.extras(observation, ask, features))
+        return ds.assign(answers.extras(observation, ask, features))
 
     def _exact(self, observation: Observed, features: Features, ask: Ask, k: int, found: Any) -> float:
         """Inertia of k-means at the same K, from this cut or its own where that is known; -1 where it means nothing."""

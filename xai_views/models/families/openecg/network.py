@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from xai_views.errors import ModelError, nearest
+from xai_views.models.bare_module import own_model
 from xai_views.models.model import Model
-from xai_views.models.own_module import own_model
 
 RATE, STEPS, LEAD = 500, 5000, "II"
 #: Class names of the heads that ask about a record, in the order of their logits (model card of codec v6).

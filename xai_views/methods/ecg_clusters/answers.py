@@ -16,8 +16,8 @@ import xarray as xr
 from xai_views.contract.ask import Ask
 from xai_views.engine.clusters import ablation as ablate
 from xai_views.engine.clusters import contribution
+from xai_views.engine.clusters.answers import named
 from xai_views.engine.clusters.codebook import Codebook
-from xai_views.engine.clusters.effects import named
 from xai_views.engine.clusters.observed import Observed
 from xai_views.engine.clusters.observing import bias_of
 from xai_views.errors import MethodError
@@ -79,7 +79,7 @@ def over_time(steps: torch.Tensor, cells: int) -> torch.Tensor:
     return steps @ contribution.overlap(cells, steps.shape[-1], steps)
 
 
-def effects(
+def answers(
     model: Any,
     observation: Observed,
     ask: Ask,
