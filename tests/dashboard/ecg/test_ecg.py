@@ -30,6 +30,7 @@ from xai_views_dashboard.ecg.state import checked_edit
 from xai_views_dashboard.ecg.tables import TablesPanel
 from xai_views_dashboard.ecg.touch import sentence
 from xai_views_dashboard.ecg.upload import RecordUploadPanel
+from xai_views_dashboard.panels.explain import ExplainPanel
 
 
 @pytest.fixture(scope="module")
@@ -516,3 +517,22 @@ def test_a_network_of_ones_own_is_clustered_record_by_record():
     assert "Fit one under Codebook" in panel.words.object
     app.state.mode = "codebook"
     assert app.ask().mode == "own", "an address made with another model"
+
+
+async def test_any_method_is_drawn_on_papers_that_take_better_answers(app):
+    panel = panel_of(app, ExplainPanel)
+    panel.choose("relax")
+    panel.method.masks = 100
+    seen = []
+    app.state.sample = 2
+    plain = panel.refine
+    panel.refine = lambda *part: plain(*part) or seen.append(list(panel.pictures.objects))
+    await panel.run()
+    papers = list(panel.pictures.objects)
+    assert papers
+    assert all(these == papers for these in seen), "a paper that is made anew is never drawn"
+    assert seen
+    drawn = [await paper.provider(f"{paper.order[0]}|{paper.context}") for paper in papers]
+    assert any(record.contribution is not None for record in drawn)
+    assert len({paper.context for paper in papers}) == 1
+    assert "xv.explain(model, one, &quot;relax&quot;" in panel.code.object
