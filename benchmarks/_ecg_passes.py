@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 
 
-def opened() -> tuple[Any, Any]:
-    """Return a visitor's session on what is shipped, and the state of a fresh page."""
+def opened() -> Any:
+    """Return a fresh page on what is shipped."""
     import torch
 
     from xai_views import open_model, open_samples
-    from xai_views_dashboard.ecg.session import EcgSession
-    from xai_views_dashboard.ecg.state import EcgState
+    from xai_views_dashboard.ecg.app import EcgApp
 
     torch.set_num_threads(1)
-    session = EcgSession(open_model("ecg-resnet"), open_samples("ecg/test"))
-    return session, EcgState.first(session.names)
+    return EcgApp(open_model("ecg-resnet"), open_samples("ecg/test"))
+
+
+def ask_of(app: Any, i: int, **changes: Any) -> Any:
+    """Return what the page asks of record ``i``, some parameters changed."""
+    from xai_views_dashboard.core.wishes import Wish
+
+    return app.session.asked_of(i, Wish(app.ask(**changes)))
 
 
 def on_the_clock(way: Callable[[], Any], spent: list[float]) -> Callable[[], Any]:
@@ -44,8 +49,8 @@ def explain(options: argparse.Namespace) -> list[dict]:
 
     from xai_views.methods.explaining import observed_whole
 
-    session, state = opened()
-    model, method, rows = session.model, session.method, []
+    app = opened()
+    session, model, method, rows = app.session, app.model, app.main_method(), []
     fresh = iter(range(len(session.names)))
     for count in (1, 16):
         x = np.stack([session.image(i) for i in range(count)])
@@ -56,7 +61,7 @@ def explain(options: argparse.Namespace) -> list[dict]:
                 return model.module(tensor)
 
         def whole(x=x, **more):
-            asks = [session.ask(state, i, **more) for i in range(len(x))]
+            asks = [ask_of(app, i, **more) for i in range(len(x))]
             seen = observed_whole(method.observe(model, x, asks, [None] * len(x)))
             return [method.interpret(model, o, a) for o, a in zip(seen, asks, strict=True)]
 
@@ -69,7 +74,7 @@ def explain(options: argparse.Namespace) -> list[dict]:
         }
         if count == 1:
             ways["clusters, through the kernel"] = lambda: session.explain_now(
-                i := next(fresh), session.ask(state, i)
+                i := next(fresh), ask_of(app, i)
             )
         spent: dict[str, list[float]] = {name: [] for name in ways}
         ways = {name: on_the_clock(way, spent[name]) for name, way in ways.items()}
@@ -90,24 +95,24 @@ def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Time changes of explained records and count the passes of the network, which must be none."""
     from xai_views.models import passes
 
-    session, state = opened()
-    spread, classes = session.temperature, len(session.model.classes)
+    app = opened()
+    session, fitted, classes = app.session, app.fitted, len(app.model.classes)
     kinds = {
-        "temperature": lambda n: {"temperature": spread * (1 + 0.01 * n)},
+        "temperature": lambda n: {"temperature": fitted.cool * (1 + 0.01 * n)},
         "target class": lambda n: {"targets": [n % classes]},
-        "cluster taken away": lambda n: {"ablated": [n % session.book.k]},
+        "cluster taken away": lambda n: {"ablated": [n % fitted.book.k]},
         "clusters of the record alone, K": lambda n: {"mode": "own", "codebook_key": "", "k": 3 + n},
     }
     records = range(min(len(session.names), -(-options.steps // 4)))  # no change is asked for twice
     for i in records:
-        session.explain_now(i, session.ask(state, i))
+        session.explain_now(i, ask_of(app, i))
     out = {}
     print(f"\n{'change of an explained record':36}{'n':>6}{'p50 ms':>10}{'p95 ms':>10}{'passes':>8}")
     for name, kind in kinds.items():
         before, spent = passes.snapshot(), []
         for n in range(options.steps):
             i = n % len(records)
-            ask = session.ask(state, i, **kind(n // len(records) + 1))
+            ask = ask_of(app, i, **kind(n // len(records) + 1))
             start = time.perf_counter()
             session.explain_now(i, ask)
             spent.append(1000 * (time.perf_counter() - start))

@@ -117,7 +117,7 @@ def test_an_uploaded_record_is_brought_to_the_network_and_a_bad_file_is_a_senten
 
 def test_the_address_restores_the_page(page, server):
     query = (
-        "&sample=ecg-test-00005&cluster=3&shown=contribution&target=3&truth=true&tab=2&interval=%5B1,0.5,1.5%5D"
+        "&sample=ecg-test-00005&cluster=3&shown=contribution&target=3&truth=true&tab=6&interval=%5B1,0.5,1.5%5D"
         "&edits_made=%5B%7B%22kind%22:%22mute%22,%22lead%22:7%7D%5D&names=%7B%223%22:%22my%20name%22%7D"
     )
     root = opened(page, server, query)

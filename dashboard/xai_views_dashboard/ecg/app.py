@@ -98,7 +98,7 @@ class EcgApp(App):
             "ensemble": shared and state.fade == "ensemble" and fitted is not None and bool(fitted.ensemble),
             "attribution": map_ if state.shown == "attribution" else "",
         }
-        return super().ask(method, **({} if method else needed), **changes)
+        return super().ask(method, **{**({} if method else needed), **changes})
 
     async def surveyed(self) -> Survey:
         """What is known of all records; the first who asks lets each go through the network once."""

@@ -117,17 +117,17 @@ class LongPanel(Panel):
             said = str(e)
             on_page(lambda: self.failed(said))
             return
-        on_page(lambda: self._show(added, first))
+        on_page(lambda: self._show(*added, first))
 
     def _cut(self, first: float, last: float) -> tuple[int, str]:
         ds = standing_in(self.record.cut(first, last), self.app.session.leads)
         name = str(ds["name"].values[0])
         if name in self.app.session.names:
             return self.app.session.names.index(name), "it was taken before"
-        return bring(self.app, ds, [name])[0]
+        taken = bring(self.app, ds, [name])[0]
+        return taken.position, taken.row["done"]
 
-    def _show(self, added: tuple[int, str], first: float) -> None:
-        position, done = added
+    def _show(self, position: int, done: str, first: float) -> None:
         name = self.app.session.names[position]
         self.problem.objects = []
         if name not in self.app.canvas.order:

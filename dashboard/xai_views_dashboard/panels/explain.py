@@ -19,6 +19,7 @@ from xai_views.contract.explanation import with_roles
 from xai_views.contract.method import QUESTIONS, Method
 from xai_views.errors import XaiViewsError
 from xai_views.views import Canvas, ECGPaper, Listing, roles
+from xai_views.views.ecg_paper.record import Record
 from xai_views_dashboard.core.controls import control
 from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.method_pages import link
@@ -70,6 +71,7 @@ class ExplainPanel(Job):
         self.result: xr.Dataset | None = None
         self._canvas: Canvas | None = None
         self._turns, self._frame = 0, b""
+        self._answers, self._records = 0, dict[str, Record]()
         super().__init__(app)
         self.choice.param.watch(lambda e: self.choose(e.new), "value")
         self.go.disabled = True  # until a method is chosen
@@ -191,16 +193,28 @@ class ExplainPanel(Job):
             self._canvas.push(frame)
 
     def _papers(self, ds: xr.Dataset, name: str, signal: Any) -> None:
+        """Draw a paper for each map; those that are there take the better answer, or none of them would ever be seen."""
         session = self.app.session
-        found = roles.records(ds, signal, session.leads, session.rate, name)
+        found = {r.id: r for r in roles.records(ds, signal, session.leads, session.rate, name)}
+        self._records, self._answers = found, self._answers + 1
+        if [paper.order for paper in self.pictures.objects] == [[i] for i in found]:
+            for paper in self.pictures.objects:
+                paper.context = str(self._answers)
+            return
+
+        async def provider(key: str) -> Record:
+            return self._records[key.partition("|")[0]]
+
         self.pictures.objects = [
-            ECGPaper.of(
-                [r],
+            ECGPaper(
+                provider,
+                order=[i],
+                context=str(self._answers),
                 settings={"minimap": False, "toolbar": n == 0},
                 page_keys=False,
                 sizing_mode="stretch_width",
             )
-            for n, r in enumerate(found)
+            for n, i in enumerate(found)
         ]
 
     def __panel__(self) -> Any:

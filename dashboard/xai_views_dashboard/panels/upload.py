@@ -1,10 +1,11 @@
-"""One's own image: decoded within bounds, fitted to the model, explained like any other sample."""
+"""One's own file: read within bounds, fitted to the model, explained like any other sample; images here, others elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
 
@@ -76,14 +77,137 @@ def arrived(value: Any, advice: str) -> bytes:
     return bytes(value)
 
 
-class ImageInput(patches.BoundedFileInput):
+class Input(patches.BoundedFileInput):
     """A file input that holds no more than this page takes."""
 
     most, most_name = MAX_BYTES, MOST_NAME
 
 
-class UploadPanel(Panel):
-    """Upload an image and explain it; it lives with this page and is stored nowhere.
+@dataclass(frozen=True)
+class Taken:
+    """What a file became: a sample of this page, what its row says, and what may be compared with it."""
+
+    position: int
+    row: Mapping[str, Any]
+    came: Any = None
+
+
+class FilePanel(Panel):
+    """Upload a file and explain what is in it; it lives with this page and is stored nowhere.
+
+    Subclasses give ``read``, and ``compare`` where there is something to compare.
+
+    Attributes
+    ----------
+    what, accept : str
+        What the button asks for, and the endings or types that the browser offers.
+    smaller : str
+        What to do about a file that is too large.
+    words, beneath : str
+        Above the button, and under the table.
+    table, columns : str, sequence of mapping
+        Name and columns of the table of what was uploaded.
+    """
+
+    question = "what-if"
+    watched = ()
+    what: ClassVar[str]
+    accept: ClassVar[str]
+    smaller: ClassVar[str]
+    words: ClassVar[str] = ""
+    beneath: str = ""
+    table: ClassVar[str]
+    columns: ClassVar[Sequence[Mapping[str, Any]]]
+
+    def __init__(self, app: Any) -> None:
+        self.input = Input(
+            label=f"Choose an {self.what} file",
+            uploaded_label=f"Choose another {self.what} file",
+            accept=self.accept,
+            multiple=False,
+            chunk_size=CHUNK,
+            max_file_size=REFUSED,
+            variant="outlined",
+            width=260,
+            margin=(8, 16),
+        )
+        self.problem = pn.Column(sizing_mode="stretch_width")
+        self.answer = pn.Column(sizing_mode="stretch_width")
+        self.listing = Listing(label=self.table, columns=list(self.columns), margin=(4, 16))
+        self.taken = pn.Column(sizing_mode="stretch_width")
+        self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
+        super().__init__(app)
+        app.state.param.watch(self.write, "sample")
+        self.input.param.watch(self._arrived, "value")
+
+    # -- for subclasses -----------------------------------------------------------------------------------------
+
+    def read(self, data: bytes, file: str) -> list[Taken]:
+        """Read a file, bring what is in it to the model and add it to the session; called on a thread."""
+        raise NotImplementedError
+
+    def compare(self, taken: Taken) -> list[Any]:  # noqa: ARG002 - for subclasses
+        """What came beside what the network is given."""
+        return []
+
+    # -- taking -------------------------------------------------------------------------------------------------
+
+    def _arrived(self, event: Any) -> None:
+        if event.new is not None:
+            start(self.take(event.new, self.input.filename or ""))
+
+    async def take(self, data: bytes, file: str = "") -> None:
+        """Bring a file into view; what is wrong with it becomes one sentence and changes nothing.
+
+        Parameters
+        ----------
+        data : bytes
+            The file.
+        file : str
+            Its name, for people; its ending may say what it is.
+        """
+        try:
+            taken = await read_alone(self.read, arrived(data, self.smaller), file)
+        except XaiViewsError as e:
+            text = str(e)
+            self.problem.objects = [note(text[:1].upper() + text[1:], "error")]
+            return
+        finally:
+            self.input.clear()  # so that the same file can be chosen again
+        on_page(lambda: self._show(taken, file[:MOST_NAME]))
+
+    def _show(self, taken: list[Taken], file: str) -> None:
+        """Bring what was taken into view."""
+        self.problem.objects = []
+        names = [self.app.session.names[t.position] for t in taken]
+        rows = [{"id": n, "name": n, "file": file, **t.row} for n, t in zip(names, taken, strict=True)]
+        self.listing.rows = [*self.listing.rows, *rows]
+        self.taken.objects = [self.listing]
+        self.app.canvas.order = [*self.app.canvas.order, *names]
+        self.app.state.sample = taken[0].position
+        self.write()
+        self.answer.objects = self.compare(taken[0])
+
+    def write(self, *_: Any) -> None:
+        """Mark the sample in view."""
+        name = self.app.session.names[self.app.state.sample]
+        self.listing.selected = name if any(r["id"] == name for r in self.listing.rows) else ""
+
+    def __panel__(self) -> Any:
+        beneath = [caption(self.beneath)] if self.beneath else []
+        return pn.Column(
+            caption(self.words),
+            self.input,
+            self.problem,
+            self.answer,
+            self.taken,
+            *beneath,
+            sizing_mode="stretch_width",
+        )
+
+
+class UploadPanel(FilePanel):
+    """Upload an image.
 
     Parameters
     ----------
@@ -97,83 +221,30 @@ class UploadPanel(Panel):
     """
 
     title = "Your image"
-    question = "what-if"
-    watched = ()
+    what, accept = "image", "image/*"
+    smaller = "make the image smaller."
+    words = (
+        "Explain an image of your own (at most 10 MB): it stays in this page's memory, is not stored, and is gone when the "
+        "page is closed; an address copied from here opens the first sample instead."
+    )
+    table, columns = "Your images on this page", COLUMNS
+
     hint: ClassVar[str] = ""
 
     def __init__(self, app: Any) -> None:
-        self.input = ImageInput(
-            label="Choose an image file",
-            uploaded_label="Choose another image file",
-            accept="image/*",
-            multiple=False,
-            chunk_size=CHUNK,
-            max_file_size=REFUSED,
-            variant="outlined",
-            width=260,
-            margin=(8, 16),
-        )
-        self.problem = pn.Column(sizing_mode="stretch_width")
-        self.answer = pn.Column(sizing_mode="stretch_width")
-        self.listing = Listing(label="Your images on this page", columns=COLUMNS, margin=(4, 16))
-        self.taken = pn.Column(sizing_mode="stretch_width")
-        self.listing.on_select(lambda name: setattr(app.state, "sample", app.session.names.index(name)))
+        self.beneath = f"The network answers any image, also one that shows none of its classes{self.hint}."
         super().__init__(app)
-        app.state.param.watch(self.write, "sample")
-        self.input.param.watch(self._arrived, "value")
 
-    def _arrived(self, event: Any) -> None:
-        if event.new is not None:
-            start(self.take(event.new, self.input.filename or ""))
+    def read(self, data: bytes, file: str) -> list[Taken]:  # noqa: ARG002 - what it is stands in the file
+        """Decode an image, and fit it to the model."""
+        session, model = self.app.session, self.app.model
+        size, original, image = _fitted(data, model.size or session.size, model.channels)
+        position = session.add(image)
+        return [Taken(position, {"picture": data_uri(image, 80)}, (original, image, size))]
 
-    async def take(self, data: bytes, file: str = "") -> None:
-        """Bring an image into view; what is wrong with it becomes one sentence and changes nothing.
-
-        Parameters
-        ----------
-        data : bytes
-            The file.
-        file : str
-            Its name, for people.
-        """
-        model = self.app.model
-        try:
-            data = arrived(data, "make the image smaller.")
-            size, original, image = await read_alone(
-                _fitted, data, model.size or self.app.session.size, model.channels
-            )
-            position = self.app.session.add(image)
-        except XaiViewsError as e:
-            text = str(e)
-            self.problem.objects = [note(text[:1].upper() + text[1:], "error")]
-            return
-        finally:
-            self.input.clear()  # so that the same file can be chosen again
-        on_page(lambda: self._show(position, file[:MOST_NAME], original, image, size))
-
-    def _show(
-        self, position: int, file: str, original: np.ndarray, image: np.ndarray, size: tuple[int, int]
-    ) -> None:
-        """Bring an image that was taken into view."""
-        self.problem.objects = []
-        name = self.app.session.names[position]
-        self.listing.rows = [
-            *self.listing.rows,
-            {"id": name, "picture": data_uri(image, 80), "name": name, "file": file},
-        ]
-        self.taken.objects = [self.listing]
-        self.app.canvas.order = [*self.app.canvas.order, name]
-        self.app.state.sample = position
-        self.write()
-        self._compare(name, original, image, size)
-
-    def write(self, *_: Any) -> None:
-        """Mark the sample in view."""
-        name = self.app.session.names[self.app.state.sample]
-        self.listing.selected = name if any(r["id"] == name for r in self.listing.rows) else ""
-
-    def _compare(self, name: str, original: np.ndarray, image: np.ndarray, size: tuple[int, int]) -> None:
-        """Show what came beside what the network sees."""
+    def compare(self, taken: Taken) -> list[Any]:
+        """What came beside what the network sees."""
+        name, (original, image, size) = self.app.session.names[taken.position], taken.came
         pictures = "".join(
             f'<figure><img class="{kind}" src="{source}" alt="{escape(name)} {words}"><figcaption>{words}</figcaption></figure>'
             for kind, source, words in (
@@ -181,26 +252,12 @@ class UploadPanel(Panel):
                 ("fitted", png(image), "as the network sees it"),
             )
         )
-        self.answer.objects = [
+        return [
             note(f"{name}: {changes(original, image, size)}"),
             pn.pane.HTML(
                 f"<div>{pictures}</div>", stylesheets=[CSS], sizing_mode="stretch_width", margin=(4, 16)
             ),
         ]
-
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Explain an image of your own (at most 10 MB): it stays in this page's memory, is not stored, and is "
-                "gone when the page is closed; an address copied from here opens the first sample instead."
-            ),
-            self.input,
-            self.problem,
-            self.answer,
-            self.taken,
-            caption(f"The network answers any image, also one that shows none of its classes{self.hint}."),
-            sizing_mode="stretch_width",
-        )
 
 
 def _fitted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import xarray as xr
 
 from xai_views import apps, explain, open_model, open_samples
 from xai_views.errors import XaiViewsError
+from xai_views.kernel import get_kernel
 from xai_views.methods.ecg_clusters.ledger import ledger
 from xai_views.models import passes
 from xai_views.samples import signal_dataset
@@ -30,6 +32,7 @@ from xai_views_dashboard.ecg.state import checked_edit
 from xai_views_dashboard.ecg.tables import TablesPanel
 from xai_views_dashboard.ecg.touch import sentence
 from xai_views_dashboard.ecg.upload import RecordUploadPanel
+from xai_views_dashboard.panels.explain import ExplainPanel
 
 
 @pytest.fixture(scope="module")
@@ -516,3 +519,45 @@ def test_a_network_of_ones_own_is_clustered_record_by_record():
     assert "Fit one under Codebook" in panel.words.object
     app.state.mode = "codebook"
     assert app.ask().mode == "own", "an address made with another model"
+
+
+async def test_any_method_is_drawn_on_papers_that_take_better_answers(app):
+    panel = panel_of(app, ExplainPanel)
+    panel.choose("relax")
+    panel.method.masks = 100
+    seen = []
+    app.state.sample = 2
+    plain = panel.refine
+    panel.refine = lambda *part: plain(*part) or seen.append(list(panel.pictures.objects))
+    await panel.run()
+    papers = list(panel.pictures.objects)
+    assert papers
+    assert all(these == papers for these in seen), "a paper that is made anew is never drawn"
+    assert seen
+    drawn = [await paper.provider(f"{paper.order[0]}|{paper.context}") for paper in papers]
+    assert any(record.contribution is not None for record in drawn)
+    assert len({paper.context for paper in papers}) == 1
+    assert "xv.explain(model, one, &quot;relax&quot;" in panel.code.object
+
+
+def test_a_page_is_built_while_the_worker_is_busy(opened):
+    gate = threading.Event()
+    busy = get_kernel().run(lambda progress: gate.wait(60))  # noqa: ARG005
+    try:
+        EcgApp(*opened).__panel__()
+        assert not busy.done()
+    finally:
+        gate.set()
+    assert busy.result() is True, "nobody waited for it"
+
+
+def test_a_network_without_steps_is_a_sentence_on_the_paper():
+    from torch import nn
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12 * 2000, 3))
+    model = open_model(net, channels=12, size=(2000,), rate=200, classes=["a", "b", "c"])
+    app = EcgApp(model, open_samples("ecg/test").isel(sample=slice(2)).drop_vars("label"))
+    with pytest.raises(XaiViewsError) as error:
+        record(app)
+    assert "\n" not in str(error.value)
+    assert EcgApp.fits(model) == str(error.value)

@@ -44,7 +44,7 @@ async def test_a_record_of_the_set_is_the_same_record_for_both(app):
 
 async def test_an_upload_is_brought_to_the_other_model_once(app):
     ds = open_ecg_bytes("mine.csv", csv())
-    ((position, _),) = bring(app, ds)
+    position = bring(app, ds)[0].position
     app.state.param.update(sample=position, beside="model:ecg-sic")
     for _ in range(2):
         sides = await panel(app).compute()
