@@ -53,9 +53,10 @@ async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> N
         )
     before = (len(app.session), trouble(app))
     panel(app).input._handle_msg({"status": "finished"})
-    for _ in range(500):
+    for _ in range(3000):
         await asyncio.sleep(0.01)
-        if (len(app.session), trouble(app)) != before:
+        shown = len(app.session) > before[0] and app.state.sample == len(app.session) - 1
+        if shown or trouble(app) != before[1]:
             break
 
 
