@@ -22,10 +22,20 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
+from xai_views_dashboard.core.wishes import Wish
 from xai_views_dashboard.sic import support_card
 from xai_views_dashboard.sic.strip import Known
 from xai_views_dashboard.sic.support_rows import (
-    CANDIDATES, COLUMNS, NEAREST, adding, candidate_rows, effect_words, excluding, pair, support_rows, with_pictures,
+    CANDIDATES,
+    COLUMNS,
+    NEAREST,
+    adding,
+    candidate_rows,
+    effect_words,
+    excluding,
+    pair,
+    support_rows,
+    with_pictures,
 )  # fmt: skip
 
 ALL, EXPLAINED = -2, -1
@@ -45,45 +55,15 @@ p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
-    """What is to be shown, as it was when it was asked for; ``bring`` = the support was chosen elsewhere."""
-
-    ask: Ask
-    sample: int
-    known: Known | None
-    which: int
-    everything: bool
-    support: int
-    selected: str
-    bring: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Seen:
-    """What is shown.
-
-    Attributes
-    ----------
-    supports, z : Supports, ndarray
-        The set, and the evidence vector ``[1, p]`` of the sample in view.
-    which, target : int
-        Of which class supports are listed, and which class a candidate would support.
-    row : int or None
-        The chosen support.
-    own_map : ndarray or None
-        Its own map, where it is known.
-    rows, candidates : list of dict
-        Of the two tables.
-    said : str
-        What the set changes.
-    """
+    """What is shown."""
 
     supports: Supports
-    z: np.ndarray
+    z: np.ndarray  # [1, p] of the sample in view
     which: int
-    target: int
-    row: int | None
-    own_map: np.ndarray | None
+    target: int  # class that a candidate would support
+    row: int | None  # of the chosen support
+    own_map: np.ndarray | None  # None where it is not known yet
     rows: list[dict[str, Any]]
     candidates: list[dict[str, Any]]
     said: str
@@ -105,35 +85,42 @@ class SupportPanel(Panel):
     def __init__(self, app: Any) -> None:
         self.seen: Seen | None = None
         self._writing = self._busy = self._choosing = self._bring = False
-        self._make(app)
+        self._make(app.state, app.model.classes)
         super().__init__(app)
         self._link(app.state)
         app.strip.param.watch(self.update, "known")
 
-    def _make(self, app: Any) -> None:
+    def _make(self, state: Any, classes: list[str]) -> None:
+        # What a widget is sent between its first drawing and the moment when it begins to listen is lost, so that all begin as
+        # they mostly are.
+        small = {"size": "small", "margin": (10, 16)}
         self.count = pmui.IntSlider(
-            label="Supports per class (0 = as shipped)", start=0, end=MOST, value=0, width=280, margin=0
-        )
+            label="Supports per class (0 = as shipped)", end=MOST, value=min(state.per_class, MOST), width=280, margin=0
+        )  # fmt: skip
         names = {"as shipped" if r == "model" else r: r for r in RULES}
-        self.rule = pmui.Select(label="Chosen by rule", options=names, width=170, size="small", margin=0)
-        classes = {c: i for i, c in enumerate(app.model.classes)}
+        self.rule = pmui.Select(
+            label="Chosen by rule", options=names, value=state.rule, width=170, size="small", margin=0
+        )
+        which = {"the explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
         self.which = pmui.Select(
-            label="Show the supports of", value=EXPLAINED, width=240, size="small", margin=(10, 16),
-            options={"the explained class": EXPLAINED, "all classes": ALL} | classes,
-        )  # fmt: skip
-        self.pool = pmui.Select(
-            label="Candidates", width=220, size="small", value=False, margin=(10, 16),
-            options={"labelled with this class": False, "of every class": True},
-        )  # fmt: skip
+            label="Show the supports of", options=which, value=EXPLAINED, width=240, **small
+        )
+        pool = {"labelled with this class": False, "of every class": True}
+        self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
         self.table = Listing(columns=COLUMNS, page=60, height_limit=620, margin=(4, 16))
         self.candidates = Listing(columns=CANDIDATES, page=NEAREST, height_limit=300, margin=(4, 16))
         self.card = pn.pane.HTML(
             "", stylesheets=[support_card.CSS], sizing_mode="stretch_width", margin=(8, 16)
         )
-        self.exclude, self.replace = _button("Exclude it"), _button("Replace it by the nearest")
-        self.add, self.reset = _button("Add the candidate"), _button("Back to the model's own")
-        self.undo, self.redo = _button("Undo"), _button("Redo")
-        self.effect, self.why = _words(), _words()
+        self.exclude, self.replace, self.add, self.undo, self.redo, self.reset = (
+            pmui.Button(label=label, size="small", variant="outlined", margin=0, disabled=True)
+            for label in (
+                "Exclude it", "Replace it by the nearest", "Add the candidate", "Undo", "Redo", "Back to the model's own",
+            )
+        )  # fmt: skip
+        self.effect, self.why = (
+            pn.pane.HTML("", stylesheets=[CSS], sizing_mode="stretch_width", margin=(6, 16)) for _ in "12"
+        )
 
     def _link(self, state: Any) -> None:
         self.which.param.watch(lambda *_: self._writing or self.update(), "value")
@@ -212,50 +199,55 @@ class SupportPanel(Panel):
     async def compute(self) -> Seen:
         """Tables, card and effect; products of cached vectors only, on a thread."""
         app, s = self.app, self.app.state
-        wanted = Wanted(
-            app.ask(), s.sample, app.strip.known, self.which.value, self.pool.value, s.support, self.table.selected, self._bring
-        )  # fmt: skip
-        z = await self.vector(wanted)
-        return await asyncio.to_thread(self.look, wanted, z)
+        shown = {"which": self.which.value, "selected": self.table.selected, "bring": self._bring}
+        wish = Wish(app.ask(), {"support": s.support, "everything": self.pool.value, **shown}, s.sample)
+        known = app.strip.known
+        z = await self.vector(wish, known)
+        return await asyncio.to_thread(self.look, wish, known, z)
 
-    async def vector(self, wanted: Wanted) -> np.ndarray:
+    async def vector(self, wish: Wish, known: Known | None) -> np.ndarray:
         """Evidence vector ``[1, p]`` of the sample in view; one that was not observed yet is, with the model's own supports."""
-        i, known = wanted.sample, wanted.known
+        i = wish.sample
         if known is not None and i < len(known.z):
             return known.z[i : i + 1]
-        ask = wanted.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
+        ask = wish.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 
-    def look(self, wanted: Wanted, z: np.ndarray) -> Seen:
+    def look(self, wish: Wish, known: Known | None, z: np.ndarray) -> Seen:
         """Everything that is shown, on a thread."""
-        model, session, ask = self.app.model, self.app.session, wanted.ask
-        supports, explained = session.supports(ask), ask.targets[0]
+        model, ask, drawn = self.app.model, wish.ask, wish.drawn
+        supports, explained = self.app.session.supports(ask), ask.targets[0]
         if explained == PREDICTED:
             explained = int(logits(model, supports, z)[0].argmax())
-        listed = {ALL: np.arange(len(supports)), EXPLAINED: supports.of_class(explained)}
-        which = wanted.which
-        rows = listed.get(which, supports.of_class(max(which, 0)))
-        held = {w: wanted.support in supports.index[r] for w, r in (*listed.items(), (which, rows))}
-        if wanted.bring and held[ALL] and not held[which]:
-            which = EXPLAINED if held[EXPLAINED] else ALL
-            rows = listed[which]
-        own = [int(r) for r in rows if supports.index[r] == wanted.support]
-        same = [r for r in own if f"{supports.index[r]}-{supports.label[r]}" == wanted.selected]
-        row = next(iter(same or own), None)
+
+        def listed(which: int) -> np.ndarray:
+            return (
+                np.arange(len(supports))
+                if which == ALL
+                else supports.of_class(explained if which == EXPLAINED else which)
+            )
+
+        def holding(which: int) -> list[int]:
+            return [int(r) for r in listed(which) if supports.index[r] == drawn["support"]]
+
+        which = drawn["which"]
+        if drawn["bring"]:  # chosen elsewhere: the first list that holds it, if any does
+            which = next((w for w in (which, EXPLAINED, ALL) if holding(w)), which)
+        same = [r for r in holding(which) if _identity(supports, r) == drawn["selected"]]
+        row = next(iter(same or holding(which)), None)
         target = int(supports.label[row]) if row is not None else which if which >= 0 else explained
         own_map = None if row is None else supports.self_contribution[row]
         return Seen(
             supports, z, which, target, row,
             None if own_map is None or np.isnan(own_map).any() else own_map,
-            support_rows(model, supports, rows, z),
-            candidate_rows(model, supports, z, target, wanted.everything),
-            self.sentence(wanted, supports, z),
+            support_rows(model, supports, listed(which), z),
+            candidate_rows(model, supports, z, target, drawn["everything"]),
+            self.sentence(ask, known, supports, z),
         )  # fmt: skip
 
-    def sentence(self, wanted: Wanted, supports: Supports, z: np.ndarray) -> str:
+    def sentence(self, ask: Ask, known: Known | None, supports: Supports, z: np.ndarray) -> str:
         """What the set changes for this sample and for the test set."""
-        model, session, ask, known = self.app.model, self.app.session, wanted.ask, wanted.known
-        own = ask.replace(**UNCHANGED)
+        model, session, own = self.app.model, self.app.session, ask.replace(**UNCHANGED)
         if ask == own:
             return OWN
         both = None if known is None else Change(*(session.figures(a, known.z) for a in (own, ask)))
@@ -278,7 +270,7 @@ class SupportPanel(Panel):
         shown = "all classes" if answer.which == ALL else f"class {self.app.model.classes[answer.target]}"
         self.table.label = f"{count} support sample{'' if count == 1 else 's'} of {shown}"
         self.table.rows = answer.rows
-        self.table.selected = "" if row is None else f"{supports.index[row]}-{supports.label[row]}"
+        self.table.selected = "" if row is None else _identity(supports, row)
         if not self._busy:
             self._say(answer.said)
         self.complete(answer)
@@ -387,9 +379,5 @@ class SupportPanel(Panel):
         )
 
 
-def _button(label: str) -> pmui.Button:
-    return pmui.Button(label=label, size="small", variant="outlined", margin=0)
-
-
-def _words() -> pn.pane.HTML:
-    return pn.pane.HTML("", stylesheets=[CSS], sizing_mode="stretch_width", margin=(6, 16))
+def _identity(supports: Supports, row: int) -> str:
+    return f"{supports.index[row]}-{supports.label[row]}"

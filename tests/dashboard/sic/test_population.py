@@ -134,9 +134,7 @@ async def test_a_choice_that_leaves_nothing_keeps_the_order_and_says_so(app):
         assert app.strip.wanted() == []
         assert app.canvas.order == before
         assert ids(app) == before
-        assert words(app).startswith(
-            f"No sample is left by this choice; {n} of 24 are still shown, accuracy"
-        )
+        assert words(app).startswith(f"No sample is left by this choice; {n} of 24 are still shown, accuracy")
         app.state.shown = "all"
         assert words(app).startswith(f"{n} of 24 shown")
     finally:
@@ -177,7 +175,9 @@ async def test_controls_and_state_are_one(app):
     s = app.state
     assert (s.sort, s.descending, s.shown, s.label) == ("margin", True, "right", 2)
     assert (s.target, s.against, s.rendering) == (1, 0, False)
-    s.param.update(sort="class", descending=False, shown="all", label=-1, target=-1, against=-1, rendering=True)
+    s.param.update(
+        sort="class", descending=False, shown="all", label=-1, target=-1, against=-1, rendering=True
+    )
     assert (sort.value, down.value, shown.value, label.value) == ("class", False, "all", -1)
     assert (target.value, against.value, rendering.value) == (-1, -1, True)
     s.target = 99  # an address made with another model
@@ -327,7 +327,9 @@ async def test_steps_and_edits_do_not_draw_the_map_again(app):
     assert view.pane.object is figure
     assert view._points.data["thumb"] is thumbs
     assert len(view._supports.data["thumb"]) == len(app.model.supports) - 1
-    assert all(a.startswith(b) for a, b in zip(view._points.data["said"], app.strip.film.captions, strict=True))
+    assert all(
+        a.startswith(b) for a, b in zip(view._points.data["said"], app.strip.film.captions, strict=True)
+    )
     assert all(uri.startswith("data:image/") for uri in [*thumbs, *view._supports.data["thumb"]])
 
 
