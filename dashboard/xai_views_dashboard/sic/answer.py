@@ -21,6 +21,10 @@ from xai_views_dashboard.sic.frame import support_name
 
 HOW_TO_BRUSH = "Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the toolbar."
 
+#: A brushed polygon in image pixels; and rows of a table, which of them is marked, and words.
+Region = list[list[float]]
+Written = tuple[list[dict[str, Any]], str, str]
+
 
 class Listed(Panel):
     """Words and a table that are written from the explanation of the sample in view.
@@ -50,20 +54,18 @@ class Listed(Panel):
         super().__init__(app)
         self.listing.on_select(lambda i: app.state.param.update(**{self.chosen: int(i)}))
 
-    async def compute(self) -> tuple[list[dict[str, Any]], str, str]:
+    async def compute(self) -> Written:
         """Rows, which of them is marked, and words; computed on a thread."""
         app, region = self.app, self.app.state.frozen(self.app.state.region)
         i = app.state.sample
         result = await app.session.explain(i, app.ask(**self.asked), priority=1)
         return await asyncio.to_thread(self.said, result, app.session.label(i), region)
 
-    def said(
-        self, result: xr.Dataset, label: int, region: list[list[float]]
-    ) -> tuple[list[dict[str, Any]], str, str]:
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:
         """What is written of an explanation, the class of its sample, and the brushed region."""
         raise NotImplementedError
 
-    def write(self, answer: tuple[list[dict[str, Any]], str, str]) -> None:
+    def write(self, answer: Written) -> None:
         """Write table and words."""
         self.listing.rows, self.listing.selected, said = answer
         self.words.object = f"<p>{escape(said)}</p>"
@@ -89,12 +91,7 @@ class AnswerPanel(Listed):
         {"key": "difference", "title": "difference", "kind": "signed", "digits": 6},
     )
 
-    def said(
-        self,
-        result: xr.Dataset,
-        label: int,
-        region: list[list[float]],  # noqa: ARG002
-    ) -> tuple[list[dict[str, Any]], str, str]:
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
         """All classes, largest logit first."""
         classes, sums = self.app.model.classes, sorted(class_sums(result), key=lambda row: -row.logit)
         true = {label: " (true)"}
@@ -140,12 +137,7 @@ class RegionPanel(Listed):
         {"key": "share", "title": "share inside", "kind": "number", "digits": 3},
     )
 
-    def said(
-        self,
-        result: xr.Dataset,
-        label: int,
-        region: list[list[float]],  # noqa: ARG002
-    ) -> tuple[list[dict[str, Any]], str, str]:
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
         """The sums inside the region; exact, from the maps at full resolution."""
         if len(region) < 3:
             return [], "", HOW_TO_BRUSH

@@ -23,20 +23,10 @@ from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish
-from xai_views_dashboard.sic import support_card
+from xai_views_dashboard.sic import support_rows as rows_of
 from xai_views_dashboard.sic.strip import Known
-from xai_views_dashboard.sic.support_rows import (
-    CANDIDATES,
-    COLUMNS,
-    NEAREST,
-    adding,
-    candidate_rows,
-    effect_words,
-    excluding,
-    pair,
-    support_rows,
-    with_pictures,
-)  # fmt: skip
+from xai_views_dashboard.sic.support_card import CSS as CARD_CSS
+from xai_views_dashboard.sic.support_card import card
 
 ALL, EXPLAINED = -2, -1
 MOST = 10  # supports per class that the slider offers
@@ -63,7 +53,8 @@ class Seen:
     which: int
     target: int  # class that a candidate would support
     row: int | None  # of the chosen support
-    own_map: np.ndarray | None  # None where it is not known yet
+    card: str  # the chosen support, large
+    mapless: bool  # its own map is not known yet
     rows: list[dict[str, Any]]
     candidates: list[dict[str, Any]]
     said: str
@@ -107,11 +98,11 @@ class SupportPanel(Panel):
         )
         pool = {"labelled with this class": False, "of every class": True}
         self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
-        self.table = Listing(columns=COLUMNS, page=60, height_limit=620, margin=(4, 16))
-        self.candidates = Listing(columns=CANDIDATES, page=NEAREST, height_limit=300, margin=(4, 16))
-        self.card = pn.pane.HTML(
-            "", stylesheets=[support_card.CSS], sizing_mode="stretch_width", margin=(8, 16)
+        self.table = Listing(columns=rows_of.COLUMNS, page=60, height_limit=620, margin=(4, 16))
+        self.candidates = Listing(
+            columns=rows_of.CANDIDATES, page=rows_of.NEAREST, height_limit=300, margin=(4, 16)
         )
+        self.card = pn.pane.HTML("", stylesheets=[CARD_CSS], sizing_mode="stretch_width", margin=(8, 16))
         self.exclude, self.replace, self.add, self.undo, self.redo, self.reset = (
             pmui.Button(label=label, size="small", variant="outlined", margin=0, disabled=True)
             for label in (
@@ -127,7 +118,7 @@ class SupportPanel(Panel):
         self.pool.param.watch(self.update, "value")
         self.table.on_select(self.choose)
         self.candidates.on_select(lambda _: self._buttons())
-        self.exclude.on_click(lambda _: self.edit(**excluding(state, *self.chosen)))
+        self.exclude.on_click(lambda _: self.edit(**rows_of.excluding(state, *self.chosen)))
         self.replace.on_click(lambda _: self._replace())
         self.add.on_click(lambda _: self._add())
         self.undo.on_click(lambda _: state.undo())
@@ -141,11 +132,11 @@ class SupportPanel(Panel):
     @property
     def chosen(self) -> tuple[int, int] | None:
         """Training position and class of the chosen support, if it is one of those shown."""
-        return pair(self.table.selected)
+        return rows_of.pair(self.table.selected)
 
     def choose(self, identity: str) -> None:
         """Choose a row of the table; one training image may support several classes."""
-        position, state = pair(identity)[0], self.app.state
+        position, state = rows_of.pair(identity)[0], self.app.state
         if state.support == position:
             self.update()
         state.support = position
@@ -181,13 +172,13 @@ class SupportPanel(Panel):
         self.update()
 
     def _replace(self) -> None:
-        new = pair(self.candidates.selected or self.candidates.rows[0]["id"])
-        after = self.app.state.edits() | excluding(self.app.state, *self.chosen)
+        new = rows_of.pair(self.candidates.selected or self.candidates.rows[0]["id"])
+        after = self.app.state.edits() | rows_of.excluding(self.app.state, *self.chosen)
         self.edit(support=new[0], excluded=after["excluded"], added=[*after["added"], list(new)])
 
     def _add(self) -> None:
-        new = pair(self.candidates.selected)
-        self.edit(support=new[0], **adding(self.app.state, self.app.model.supports, *new))
+        new = rows_of.pair(self.candidates.selected)
+        self.edit(support=new[0], **rows_of.adding(self.app.state, self.app.model.supports, *new))
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
@@ -236,12 +227,12 @@ class SupportPanel(Panel):
         same = [r for r in holding(which) if _identity(supports, r) == drawn["selected"]]
         row = next(iter(same or holding(which)), None)
         target = int(supports.label[row]) if row is not None else which if which >= 0 else explained
-        own_map = None if row is None else supports.self_contribution[row]
+        mapless = row is not None and row in supports.missing
+        own_map = None if row is None or mapless else supports.self_contribution[row]
         return Seen(
-            supports, z, which, target, row,
-            None if own_map is None or np.isnan(own_map).any() else own_map,
-            support_rows(model, supports, listed(which), z),
-            candidate_rows(model, supports, z, target, drawn["everything"]),
+            supports, z, which, target, row, card(model, supports, row, z, own_map), mapless,
+            rows_of.support_rows(model, supports, listed(which), z),
+            rows_of.candidate_rows(model, supports, z, target, drawn["everything"]),
             self.sentence(ask, known, supports, z),
         )  # fmt: skip
 
@@ -251,7 +242,7 @@ class SupportPanel(Panel):
         if ask == own:
             return OWN
         both = None if known is None else Change(*(session.figures(a, known.z) for a in (own, ask)))
-        return effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
+        return rows_of.effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
 
     def failed(self, sentence: str) -> None:
         """Say on the page what went wrong, and let other supports be chosen."""
@@ -274,14 +265,13 @@ class SupportPanel(Panel):
         if not self._busy:
             self._say(answer.said)
         self.complete(answer)
-        lacking = [r for r in answer.candidates if not r["picture"]]
-        if lacking or (row is not None and answer.own_map is None):
+        if answer.mapless or not all(r["picture"] for r in answer.candidates):
             start(self._completed(self._turn, answer))
 
     def complete(self, seen: Seen) -> None:
         """Write the card and the candidates."""
         self.seen, words = seen, self.app.model.classes[seen.target]
-        self.card.object = support_card.card(self.app.model, seen.supports, seen.row, seen.z, seen.own_map)
+        self.card.object = seen.card
         self.candidates.label = (
             f"Training images nearest to this sample that do not support {words}"
             if self.app.model.latents is not None
@@ -297,16 +287,19 @@ class SupportPanel(Panel):
         await asyncio.sleep(REST_S)
         if turn != self._turn or not self._active:
             return
-        rows = await asyncio.to_thread(with_pictures, self.app.model, seen.candidates, True)
+        app, model, sample, wish = self.app, self.app.model, self.app.state.sample, self.app.wish()
+        rows = await asyncio.to_thread(rows_of.with_pictures, model, seen.candidates, True)
         seen = replace(seen, candidates=rows)
         on_page(lambda: turn == self._turn and self.complete(seen))
-        if seen.row is not None and seen.own_map is None:
+        if seen.mapless:
             try:
-                result = await self.app.explained(self.app.state.sample, self.app.wish(), priority=1)
+                own_map = (await app.explained(sample, wish, priority=1))["self_contribution"].values[
+                    seen.row
+                ]
             except XaiViewsError:
                 return  # the canvas says what went wrong
-            seen = replace(seen, own_map=result["self_contribution"].values[seen.row])
-            on_page(lambda: turn == self._turn and self.complete(seen))
+            drawn = await asyncio.to_thread(card, model, seen.supports, seen.row, seen.z, own_map)
+            on_page(lambda: turn == self._turn and self.complete(replace(seen, card=drawn)))
 
     def _say(self, text: str) -> None:
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
