@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from acts import changed, query, tab, until
+from acts import changed, choose, press, query, tab, until
 from acts import pixels as shown
 from PIL import Image
 from playwright.sync_api import expect
@@ -140,7 +140,7 @@ def test_the_address_restores_the_page(page, server):
     step(page, root, "ArrowRight")
     page.locator(".xl tr[data-id='5']").first.click()
     page.wait_for_url(re.compile(r"target=5"))
-    wait_key(page, "|5.")
+    expect(page.locator(".xv-ledger caption")).to_contain_text("logit of 5")
     key = key_of(root)
     page.wait_for_url(re.compile(rf"sample={key.split('|')[0]}&.*target=5"))
     address = page.url
@@ -247,3 +247,43 @@ def test_it_is_usable_at_390_pixels(chromium, server):
         )  # nothing overlaps
     finally:
         context.close()
+
+
+def test_a_step_sends_little_whatever_tab_was_open_before(page, server):
+    messages = []
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda data: messages.append(str(data)[:200])))
+    root = opened(page, server)
+    for name in ("Supports", "Population", "About"):
+        tab(page, name)
+        page.wait_for_timeout(2500)
+    messages.clear()
+    step(page, root, "ArrowRight")
+    page.wait_for_timeout(1500)
+    changes = [m for m in messages if '"ModelChanged"' in m]
+    assert 1 <= len(changes) <= 6, changes  # the frame, the strip, the address, the status
+
+
+def test_supports_are_excluded_and_taken_back(page, server):
+    root = opened(page, server)
+    tab(page, "Supports")
+    rows = page.get_by_role("region", name=re.compile("3 support samples of class")).locator("tr[data-id]")
+    expect(rows).to_have_count(3)
+    first = rows.first.get_attribute("data-id").split("-")[0]
+    rows.first.click()
+    page.get_by_role("heading", name=re.compile(f"train {first} supports")).wait_for()
+    changed(page, root, lambda: press(page, "Exclude it"))
+    expect(page.locator(".xv-ledger tbody tr")).to_have_count(2)
+    page.get_by_text(re.compile(r"Support samples 30 → 29\.")).wait_for()
+    page.wait_for_url(re.compile(rf"excluded=%5B{first}%5D"))
+    root.focus()
+    changed(page, root, lambda: page.keyboard.press("u"))
+    expect(page.locator(".xv-ledger tbody tr")).to_have_count(3)
+    expect(page.get_by_role("button", name="Redo", exact=True)).to_be_enabled()
+
+
+def test_another_method_explains_the_sample_in_view(page, server):
+    opened(page, server)
+    tab(page, "Explain")
+    choose(page, "Method", "RELAX: importance for the representation")
+    press(page, "Explain")
+    page.get_by_text(re.compile(r"Drawn: .*uncertainty")).wait_for(timeout=60_000)

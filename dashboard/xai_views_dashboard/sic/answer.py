@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 import xarray as xr
@@ -20,58 +21,87 @@ from xai_views_dashboard.sic.frame import support_name
 
 HOW_TO_BRUSH = "Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the toolbar."
 
+#: A brushed polygon in image pixels; and rows of a table, which of them is marked, and words.
+Region = list[list[float]]
+Written = tuple[list[dict[str, Any]], str, str]
 
-class AnswerPanel(Panel):
+
+class Listed(Panel):
+    """Words and a table that are written from the explanation of the sample in view.
+
+    Attributes
+    ----------
+    about : str
+        What the table shows and what it does not.
+    label, columns : str, sequence of mapping
+        Of the table.
+    chosen : str
+        Parameter of the state that a chosen row goes into.
+    asked : mapping
+        What is asked beyond what the page asks.
+    """
+
+    watched = ("sample", ASK)
+    about: ClassVar[str]
+    label: ClassVar[str]
+    columns: ClassVar[Sequence[Mapping[str, Any]]]
+    chosen: ClassVar[str]
+    asked: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, app: Any) -> None:
+        self.listing = Listing(label=self.label, page=60, columns=list(self.columns))
+        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 16))
+        super().__init__(app)
+        self.listing.on_select(lambda i: app.state.param.update(**{self.chosen: int(i)}))
+
+    async def compute(self) -> Written:
+        """Rows, which of them is marked, and words; computed on a thread."""
+        app, region = self.app, self.app.state.frozen(self.app.state.region)
+        i = app.state.sample
+        result = await app.session.explain(i, app.ask(**self.asked), priority=1)
+        return await asyncio.to_thread(self.said, result, app.session.label(i), region)
+
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:
+        """What is written of an explanation, the class of its sample, and the brushed region."""
+        raise NotImplementedError
+
+    def write(self, answer: Written) -> None:
+        """Write table and words."""
+        self.listing.rows, self.listing.selected, said = answer
+        self.words.object = f"<p>{escape(said)}</p>"
+
+    def __panel__(self) -> Any:
+        return pn.Column(caption(self.about), self.words, self.listing, sizing_mode="stretch_width")
+
+
+class AnswerPanel(Listed):
     """Every class with what its logit consists of, and whether the image looks like the training images."""
 
     title = "All classes"
-    watched = ("sample", ASK)
+    label = "The logit of every class: bias plus evidence, beside the network's own figure"
+    chosen = "target"
+    about = "Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."
+    columns = (
+        {"key": "class", "title": "class"},
+        {"key": "probability", "title": "probability", "kind": "number", "digits": 4},
+        {"key": "evidence", "title": "evidence", "kind": "bar", "digits": 4},
+        {"key": "bias", "title": "bias", "kind": "signed", "digits": 4},
+        {"key": "total", "title": "bias + evidence", "kind": "signed", "digits": 4},
+        {"key": "logit", "title": "network's logit", "kind": "signed", "digits": 4},
+        {"key": "difference", "title": "difference", "kind": "signed", "digits": 6},
+    )
 
-    def __init__(self, app: Any) -> None:
-        self.listing = Listing(
-            label="The logit of every class: bias plus evidence, beside the network's own figure",
-            page=60,
-            columns=[
-                {"key": "class", "title": "class"},
-                {"key": "probability", "title": "probability", "kind": "number", "digits": 4},
-                {"key": "evidence", "title": "evidence", "kind": "bar", "digits": 4},
-                {"key": "bias", "title": "bias", "kind": "signed", "digits": 4},
-                {"key": "sum", "title": "bias + evidence", "kind": "signed", "digits": 4},
-                {"key": "logit", "title": "network's logit", "kind": "signed", "digits": 4},
-                {"key": "difference", "title": "difference", "kind": "signed", "digits": 6},
-            ],
-        )
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 16))
-        super().__init__(app)
-        self.listing.on_select(lambda c: setattr(app.state, "target", int(c)))
-
-    async def compute(self) -> tuple[xr.Dataset, str]:
-        """The explanation that the page shows, and how typical the image is."""
-        app = self.app
-        result = await app.explained(app.state.sample, app.wish(), priority=1)
-        return result, await asyncio.to_thread(self.hint, result)
-
-    def write(self, answer: tuple[xr.Dataset, str]) -> None:
-        """Write all classes, largest logit first."""
-        (result, said), classes = answer, self.app.model.classes
-        label = self.app.session.label(self.app.state.sample)
-        self.listing.rows = [
-            {
-                "id": str(row.target),
-                "class": classes[row.target] + (" (true)" if row.target == label else ""),
-                "probability": row.probability,
-                "evidence": row.evidence,
-                "bias": row.bias,
-                "sum": row.total,
-                "logit": row.logit,
-                "difference": row.difference,
-            }
-            for row in sorted(class_sums(result), key=lambda row: -row.logit)
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
+        """All classes, largest logit first."""
+        classes, sums = self.app.model.classes, sorted(class_sums(result), key=lambda row: -row.logit)
+        true = {label: " (true)"}
+        rows = [
+            {"id": str(s.target), "class": classes[s.target] + true.get(s.target, ""), **vars(s)}
+            for s in sums
         ]
-        self.listing.selected = str(int(result["target_class"].values[0, 0]))
-        self.words.object = f"<p>{escape(said)}</p>"
+        return rows, str(int(result["target_class"].values[0, 0])), self.hint(result)
 
-    def hint(self, result: Any) -> str:
+    def hint(self, result: xr.Dataset) -> str:
         """Say how typical the image is of the training images."""
         norm, cosine = float(result["norm"].values[0]), float(result["best_cosine"].values[0])
         text = f"The evidence vector has the norm {norm:.3f} and at best the cosine {cosine:.3f} with a training image. "
@@ -80,80 +110,46 @@ class AnswerPanel(Panel):
             return text + "The model holds no vectors of its training set to compare these with."
         by_norm, by_cosine = typical.rank(norm, cosine)
         text += f"Of the training images {by_norm:.0%} have a smaller norm and {by_cosine:.0%} a smaller best cosine. "
-        if by_cosine < 0.01 or by_norm < 0.01:
+        if min(by_cosine, by_norm) < 0.01:
             return (
                 text
                 + "This image does not look like the training images to this network: do not rely on its answer."
             )
         return text + "This image looks to this network like those it was trained on."
 
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."
-            ),
-            self.words,
-            self.listing,
-            sizing_mode="stretch_width",
-        )
 
-
-class RegionPanel(Panel):
+class RegionPanel(Listed):
     """The share of each support's evidence that lies inside a brushed region of the test image."""
 
     title = "Region"
     watched = ("sample", ASK, "region")
+    label = "Evidence inside the brushed region"
+    chosen, asked = "support", {"matches": True}
+    about = (
+        "Inside and outside add up to the evidence of each support sample. A pixel's share says what the network used, with "
+        "everything around it in place; it does not say what would happen without it."
+    )
+    columns = (
+        {"key": "support", "title": "support sample"},
+        {"key": "inside", "title": "inside", "kind": "bar", "digits": 4},
+        {"key": "outside", "title": "outside", "kind": "signed", "digits": 4},
+        {"key": "whole", "title": "evidence", "kind": "signed", "digits": 4},
+        {"key": "share", "title": "share inside", "kind": "number", "digits": 3},
+    )
 
-    def __init__(self, app: Any) -> None:
-        self.listing = Listing(
-            label="Evidence inside the brushed region",
-            columns=[
-                {"key": "support", "title": "support sample"},
-                {"key": "inside", "title": "inside", "kind": "bar", "digits": 4},
-                {"key": "outside", "title": "outside", "kind": "signed", "digits": 4},
-                {"key": "whole", "title": "evidence", "kind": "signed", "digits": 4},
-                {"key": "share", "title": "share inside", "kind": "number", "digits": 3},
-            ],
-        )
-        self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 16))
-        super().__init__(app)
-        self.listing.on_select(lambda i: i.isdigit() and setattr(app.state, "support", int(i)))
-
-    async def compute(self) -> tuple[list[dict[str, Any]], str]:
+    def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
         """The sums inside the region; exact, from the maps at full resolution."""
-        app, polygon = self.app, self.app.state.frozen(self.app.state.region)
-        if len(polygon) < 3:
-            return [], HOW_TO_BRUSH
-        ask = app.ask(matches=True)
-        result = await app.session.explain(app.state.sample, ask, priority=1)
-        return await asyncio.to_thread(self.inside, result, polygon)
-
-    def inside(self, result: xr.Dataset, polygon: list) -> tuple[list[dict[str, Any]], str]:
-        """Rows and words for a region ``[[x, y], ...]``."""
-        region = polygon_mask(polygon, result["contribution"].shape[-2:])
-        positions = result["support_sample"].values
-        found = region_entries(result, region, self.app.model.module.temperature)
+        if len(region) < 3:
+            return [], "", HOW_TO_BRUSH
+        inside = polygon_mask(region, result["contribution"].shape[-2:])
+        found = region_entries(result, inside, self.app.model.module.temperature)
+        at = [int(result["support_sample"].values[e.row]) for e in found]
+        rows = [{"id": str(i), "support": support_name(i), **vars(e)} for i, e in zip(at, found, strict=True)]
         held, whole = sum(e.inside for e in found), sum(e.whole for e in found)
-        rows = [
-            {"id": str(int(positions[e.row])), "support": support_name(int(positions[e.row])), **vars(e)}
-            for e in found
-        ]
-        return rows, (
-            f"The region holds {int(region.sum())} of {region.size} pixels and {number(held)} of {number(whole)} evidence."
-        )
-
-    def write(self, answer: tuple[list[dict[str, Any]], str]) -> None:
-        """Write rows and words."""
-        self.listing.rows, said = answer
-        self.words.object = f"<p>{escape(said)}</p>"
-
-    def __panel__(self) -> Any:
-        return pn.Column(
-            caption(
-                "Inside and outside add up to the evidence of each support sample. A pixel's share says what the network "
-                "used, with everything around it in place; it does not say what would happen without it."
+        return (
+            rows,
+            "",
+            (
+                f"The region holds {int(inside.sum())} of {inside.size} pixels and {number(held)} of {number(whole)} evidence."
             ),
-            self.words,
-            self.listing,
-            sizing_mode="stretch_width",
         )

@@ -37,22 +37,12 @@ _pictures, _positions = Shared(4), Shared(16)
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """What is drawn.
+    """What is drawn."""
 
-    Attributes
-    ----------
-    key : tuple of str
-        The way of arranging, and the support set where the samples' places depend on it.
-    samples, supports : dict
-        Columns of the points.
-    share : float or None
-        Variance that the two axes hold.
-    """
-
-    key: tuple[str, str]
+    key: tuple[str, str]  # the way of arranging, and the support set where the places of samples depend on it
     samples: dict[str, Any]
     supports: dict[str, Any]
-    share: float | None
+    share: float | None  # of the variance that the two axes hold
 
 
 class MapView(Panel):

@@ -28,16 +28,7 @@ RIGHT = {1: "right", 0: "wrong", -1: "unknown"}
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of all samples.
-
-    Attributes
-    ----------
-    z : ndarray
-        ``[N, p]`` evidence vectors.
-    own, figures : mapping
-        Columns per sample (see :func:`xai_views.methods.sic.population.figures`) with the model's own supports, and with those
-        of the state.
-    """
+    """Evidence vectors ``[N, p]`` of all samples, and their figures with the model's own supports and those of the state."""
 
     z: np.ndarray
     own: Mapping[str, np.ndarray]

@@ -22,20 +22,11 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
-from xai_views_dashboard.sic import support_card
+from xai_views_dashboard.core.wishes import Wish
+from xai_views_dashboard.sic import support_rows as rows_of
 from xai_views_dashboard.sic.strip import Known
-from xai_views_dashboard.sic.support_rows import (
-    CANDIDATES,
-    COLUMNS,
-    NEAREST,
-    adding,
-    candidate_rows,
-    effect_words,
-    excluding,
-    pair,
-    support_rows,
-    with_pictures,
-)  # fmt: skip
+from xai_views_dashboard.sic.support_card import CSS as CARD_CSS
+from xai_views_dashboard.sic.support_card import card
 
 ALL, EXPLAINED = -2, -1
 MOST = 10  # supports per class that the slider offers
@@ -54,45 +45,16 @@ p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
-    """What is to be shown, as it was when it was asked for; ``bring`` = the support was chosen elsewhere."""
-
-    ask: Ask
-    sample: int
-    known: Known | None
-    which: int
-    everything: bool
-    support: int
-    selected: str
-    bring: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Seen:
-    """What is shown.
-
-    Attributes
-    ----------
-    supports, z : Supports, ndarray
-        The set, and the evidence vector ``[1, p]`` of the sample in view.
-    which, target : int
-        Of which class supports are listed, and which class a candidate would support.
-    row : int or None
-        The chosen support.
-    own_map : ndarray or None
-        Its own map, where it is known.
-    rows, candidates : list of dict
-        Of the two tables.
-    said : str
-        What the set changes.
-    """
+    """What is shown."""
 
     supports: Supports
-    z: np.ndarray
+    z: np.ndarray  # [1, p] of the sample in view
     which: int
-    target: int
-    row: int | None
-    own_map: np.ndarray | None
+    target: int  # class that a candidate would support
+    row: int | None  # of the chosen support
+    card: str  # the chosen support, large
+    mapless: bool  # its own map is not known yet
     rows: list[dict[str, Any]]
     candidates: list[dict[str, Any]]
     said: str
@@ -114,35 +76,42 @@ class SupportPanel(Panel):
     def __init__(self, app: Any) -> None:
         self.seen: Seen | None = None
         self._writing = self._busy = self._choosing = self._bring = False
-        self._make(app)
+        self._make(app.state, app.model.classes)
         super().__init__(app)
         self._link(app.state)
         app.strip.param.watch(self.update, "known")
 
-    def _make(self, app: Any) -> None:
+    def _make(self, state: Any, classes: list[str]) -> None:
+        # What a widget is sent between its first drawing and the moment when it begins to listen is lost, so that all begin as
+        # they mostly are.
+        small = {"size": "small", "margin": (10, 16)}
         self.count = pmui.IntSlider(
-            label="Supports per class (0 = as shipped)", start=0, end=MOST, value=0, width=280, margin=0
-        )
+            label="Supports per class (0 = as shipped)", end=MOST, value=min(state.per_class, MOST), width=280, margin=0
+        )  # fmt: skip
         names = {"as shipped" if r == "model" else r: r for r in RULES}
-        self.rule = pmui.Select(label="Chosen by rule", options=names, width=170, size="small", margin=0)
-        classes = {c: i for i, c in enumerate(app.model.classes)}
-        self.which = pmui.Select(
-            label="Show the supports of", value=EXPLAINED, width=240, size="small", margin=(10, 16),
-            options={"the explained class": EXPLAINED, "all classes": ALL} | classes,
-        )  # fmt: skip
-        self.pool = pmui.Select(
-            label="Candidates", width=220, size="small", value=False, margin=(10, 16),
-            options={"labelled with this class": False, "of every class": True},
-        )  # fmt: skip
-        self.table = Listing(columns=COLUMNS, page=60, height_limit=620, margin=(4, 16))
-        self.candidates = Listing(columns=CANDIDATES, page=NEAREST, height_limit=300, margin=(4, 16))
-        self.card = pn.pane.HTML(
-            "", stylesheets=[support_card.CSS], sizing_mode="stretch_width", margin=(8, 16)
+        self.rule = pmui.Select(
+            label="Chosen by rule", options=names, value=state.rule, width=170, size="small", margin=0
         )
-        self.exclude, self.replace = _button("Exclude it"), _button("Replace it by the nearest")
-        self.add, self.reset = _button("Add the candidate"), _button("Back to the model's own")
-        self.undo, self.redo = _button("Undo"), _button("Redo")
-        self.effect, self.why = _words(), _words()
+        which = {"the explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
+        self.which = pmui.Select(
+            label="Show the supports of", options=which, value=EXPLAINED, width=240, **small
+        )
+        pool = {"labelled with this class": False, "of every class": True}
+        self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
+        self.table = Listing(columns=rows_of.COLUMNS, page=60, height_limit=620, margin=(4, 16))
+        self.candidates = Listing(
+            columns=rows_of.CANDIDATES, page=rows_of.NEAREST, height_limit=300, margin=(4, 16)
+        )
+        self.card = pn.pane.HTML("", stylesheets=[CARD_CSS], sizing_mode="stretch_width", margin=(8, 16))
+        self.exclude, self.replace, self.add, self.undo, self.redo, self.reset = (
+            pmui.Button(label=label, size="small", variant="outlined", margin=0, disabled=True)
+            for label in (
+                "Exclude it", "Replace it by the nearest", "Add the candidate", "Undo", "Redo", "Back to the model's own",
+            )
+        )  # fmt: skip
+        self.effect, self.why = (
+            pn.pane.HTML("", stylesheets=[CSS], sizing_mode="stretch_width", margin=(6, 16)) for _ in "12"
+        )
 
     def _link(self, state: Any) -> None:
         self.which.param.watch(lambda *_: self._writing or self.update(), "value")
@@ -163,11 +132,11 @@ class SupportPanel(Panel):
     @property
     def chosen(self) -> tuple[int, int] | None:
         """Training position and class of the chosen support, if it is one of those shown."""
-        return pair(self.table.selected) if self.table.selected else None
+        return rows_of.pair(self.table.selected) if self.table.selected else None
 
     def choose(self, identity: str) -> None:
         """Choose a row of the table; one training image may support several classes."""
-        position, state = pair(identity)[0], self.app.state
+        position, state = rows_of.pair(identity)[0], self.app.state
         if state.support == position:
             self.update()
         state.support = position
@@ -204,18 +173,18 @@ class SupportPanel(Panel):
 
     def _exclude(self) -> None:
         if self.chosen is not None:
-            self.edit(**excluding(self.app.state, *self.chosen))
+            self.edit(**rows_of.excluding(self.app.state, *self.chosen))
 
     def _replace(self) -> None:
         if self.chosen is None:
             return
-        new = pair(self.candidates.selected or self.candidates.rows[0]["id"])
-        after = self.app.state.edits() | excluding(self.app.state, *self.chosen)
+        new = rows_of.pair(self.candidates.selected or self.candidates.rows[0]["id"])
+        after = self.app.state.edits() | rows_of.excluding(self.app.state, *self.chosen)
         self.edit(support=new[0], excluded=after["excluded"], added=[*after["added"], list(new)])
 
     def _add(self) -> None:
-        new = pair(self.candidates.selected)
-        self.edit(support=new[0], **adding(self.app.state, self.app.model.supports, *new))
+        new = rows_of.pair(self.candidates.selected)
+        self.edit(support=new[0], **rows_of.adding(self.app.state, self.app.model.supports, *new))
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
@@ -227,54 +196,59 @@ class SupportPanel(Panel):
     async def compute(self) -> Seen:
         """Tables, card and effect; products of cached vectors only, on a thread."""
         app, s = self.app, self.app.state
-        wanted = Wanted(
-            app.ask(), s.sample, app.strip.known, self.which.value, self.pool.value, s.support, self.table.selected, self._bring
-        )  # fmt: skip
-        z = await self.vector(wanted)
-        return await asyncio.to_thread(self.look, wanted, z)
+        shown = {"which": self.which.value, "selected": self.table.selected, "bring": self._bring}
+        wish = Wish(app.ask(), {"support": s.support, "everything": self.pool.value, **shown}, s.sample)
+        known = app.strip.known
+        z = await self.vector(wish, known)
+        return await asyncio.to_thread(self.look, wish, known, z)
 
-    async def vector(self, wanted: Wanted) -> np.ndarray:
+    async def vector(self, wish: Wish, known: Known | None) -> np.ndarray:
         """Evidence vector ``[1, p]`` of the sample in view; one that was not observed yet is, with the model's own supports."""
-        i, known = wanted.sample, wanted.known
+        i = wish.sample
         if known is not None and i < len(known.z):
             return known.z[i : i + 1]
-        ask = wanted.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
+        ask = wish.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 
-    def look(self, wanted: Wanted, z: np.ndarray) -> Seen:
+    def look(self, wish: Wish, known: Known | None, z: np.ndarray) -> Seen:
         """Everything that is shown, on a thread."""
-        model, session, ask = self.app.model, self.app.session, wanted.ask
-        supports, explained = session.supports(ask), ask.targets[0]
+        model, ask, drawn = self.app.model, wish.ask, wish.drawn
+        supports, explained = self.app.session.supports(ask), ask.targets[0]
         if explained == PREDICTED:
             explained = int(logits(model, supports, z)[0].argmax())
-        listed = {ALL: np.arange(len(supports)), EXPLAINED: supports.of_class(explained)}
-        which = wanted.which
-        rows = listed.get(which, supports.of_class(max(which, 0)))
-        held = {w: wanted.support in supports.index[r] for w, r in (*listed.items(), (which, rows))}
-        if wanted.bring and held[ALL] and not held[which]:
-            which = EXPLAINED if held[EXPLAINED] else ALL
-            rows = listed[which]
-        own = [int(r) for r in rows if supports.index[r] == wanted.support]
-        same = [r for r in own if f"{supports.index[r]}-{supports.label[r]}" == wanted.selected]
-        row = next(iter(same or own), None)
+
+        def listed(which: int) -> np.ndarray:
+            return (
+                np.arange(len(supports))
+                if which == ALL
+                else supports.of_class(explained if which == EXPLAINED else which)
+            )
+
+        def holding(which: int) -> list[int]:
+            return [int(r) for r in listed(which) if supports.index[r] == drawn["support"]]
+
+        which = drawn["which"]
+        if drawn["bring"]:  # chosen elsewhere: the first list that holds it, if any does
+            which = next((w for w in (which, EXPLAINED, ALL) if holding(w)), which)
+        same = [r for r in holding(which) if _identity(supports, r) == drawn["selected"]]
+        row = next(iter(same or holding(which)), None)
         target = int(supports.label[row]) if row is not None else which if which >= 0 else explained
-        own_map = None if row is None else supports.self_contribution[row]
+        mapless = row is not None and row in supports.missing
+        own_map = None if row is None or mapless else supports.self_contribution[row]
         return Seen(
-            supports, z, which, target, row,
-            None if own_map is None or np.isnan(own_map).any() else own_map,
-            support_rows(model, supports, rows, z),
-            candidate_rows(model, supports, z, target, wanted.everything),
-            self.sentence(wanted, supports, z),
+            supports, z, which, target, row, card(model, supports, row, z, own_map), mapless,
+            rows_of.support_rows(model, supports, listed(which), z),
+            rows_of.candidate_rows(model, supports, z, target, drawn["everything"]),
+            self.sentence(ask, known, supports, z),
         )  # fmt: skip
 
-    def sentence(self, wanted: Wanted, supports: Supports, z: np.ndarray) -> str:
+    def sentence(self, ask: Ask, known: Known | None, supports: Supports, z: np.ndarray) -> str:
         """What the set changes for this sample and for the test set."""
-        model, session, ask, known = self.app.model, self.app.session, wanted.ask, wanted.known
-        own = ask.replace(**UNCHANGED)
+        model, session, own = self.app.model, self.app.session, ask.replace(**UNCHANGED)
         if ask == own:
             return OWN
         both = None if known is None else Change(*(session.figures(a, known.z) for a in (own, ask)))
-        return effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
+        return rows_of.effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
 
     def failed(self, sentence: str) -> None:
         """Say on the page what went wrong, and let other supports be chosen."""
@@ -293,18 +267,17 @@ class SupportPanel(Panel):
         shown = "all classes" if answer.which == ALL else f"class {self.app.model.classes[answer.target]}"
         self.table.label = f"{count} support sample{'' if count == 1 else 's'} of {shown}"
         self.table.rows = answer.rows
-        self.table.selected = "" if row is None else f"{supports.index[row]}-{supports.label[row]}"
+        self.table.selected = "" if row is None else _identity(supports, row)
         if not self._busy:
             self._say(answer.said)
         self.complete(answer)
-        lacking = [r for r in answer.candidates if not r["picture"]]
-        if lacking or (row is not None and answer.own_map is None):
+        if answer.mapless or not all(r["picture"] for r in answer.candidates):
             start(self._completed(self._turn, answer))
 
     def complete(self, seen: Seen) -> None:
         """Write the card and the candidates."""
         self.seen, words = seen, self.app.model.classes[seen.target]
-        self.card.object = support_card.card(self.app.model, seen.supports, seen.row, seen.z, seen.own_map)
+        self.card.object = seen.card
         self.candidates.label = (
             f"Training images nearest to this sample that do not support {words}"
             if self.app.model.latents is not None
@@ -320,16 +293,19 @@ class SupportPanel(Panel):
         await asyncio.sleep(REST_S)
         if turn != self._turn or not self._active:
             return
-        rows = await asyncio.to_thread(with_pictures, self.app.model, seen.candidates, True)
+        app, model, sample, wish = self.app, self.app.model, self.app.state.sample, self.app.wish()
+        rows = await asyncio.to_thread(rows_of.with_pictures, model, seen.candidates, True)
         seen = replace(seen, candidates=rows)
         on_page(lambda: turn == self._turn and self.complete(seen))
-        if seen.row is not None and seen.own_map is None:
+        if seen.mapless:
             try:
-                result = await self.app.explained(self.app.state.sample, self.app.wish(), priority=1)
+                own_map = (await app.explained(sample, wish, priority=1))["self_contribution"].values[
+                    seen.row
+                ]
             except XaiViewsError:
                 return  # the canvas says what went wrong
-            seen = replace(seen, own_map=result["self_contribution"].values[seen.row])
-            on_page(lambda: turn == self._turn and self.complete(seen))
+            drawn = await asyncio.to_thread(card, model, seen.supports, seen.row, seen.z, own_map)
+            on_page(lambda: turn == self._turn and self.complete(replace(seen, card=drawn)))
 
     def _say(self, text: str) -> None:
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
@@ -403,9 +379,5 @@ class SupportPanel(Panel):
         )
 
 
-def _button(label: str) -> pmui.Button:
-    return pmui.Button(label=label, size="small", variant="outlined", margin=0)
-
-
-def _words() -> pn.pane.HTML:
-    return pn.pane.HTML("", stylesheets=[CSS], sizing_mode="stretch_width", margin=(6, 16))
+def _identity(supports: Supports, row: int) -> str:
+    return f"{supports.index[row]}-{supports.label[row]}"

@@ -210,7 +210,7 @@ async def test_all_classes_are_the_sums_of_the_explanation(open_app):
     assert [r["id"] for r in panel.listing.rows] == [str(c) for c in np.argsort(-logit, kind="stable")]
     for row in panel.listing.rows:
         assert row["logit"] == pytest.approx(float(logit[int(row["id"])]))
-        assert row["sum"] == pytest.approx(row["logit"], abs=1e-4)
+        assert row["total"] == pytest.approx(row["logit"], abs=1e-4)
     assert "norm" in panel.words.object
     other = panel.listing.rows[-1]["id"]
     panel.listing._handle_msg({"type": "select", "id": other})
