@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from xai_views.views import colour
@@ -24,7 +24,11 @@ def phase_plot(frequency: np.ndarray) -> Any:
     """Stacked shares of the clusters over the beat, R to R: ``[K, bins]``."""
     k, bins = frequency.shape
     plot = figure(
-        height=240, sizing_mode="stretch_width", x_range=(0, 1), y_range=(0, 1), toolbar_location=None
+        height=240,
+        sizing_mode="stretch_width",
+        x_range=Range1d(start=0, end=1),
+        y_range=Range1d(start=0, end=1),
+        toolbar_location=None,
     )
     plot.xaxis.axis_label, plot.yaxis.axis_label = (
         "phase of the beat, R (0) to the next R (1)",

@@ -33,8 +33,11 @@ class TablesPanel(SurveyPanel):
             pmui.RadioButtonGroup(options=options, value=next(iter(options.values())), size="small")
             for options in (KINDS, TRANSFORMS, OUTPUTS)
         ]
-        bar = {"kind": "bar", "digits": 2, "limit": 1}
-        columns = [{"key": "swatch", "title": "", "kind": "image"}, {"key": "cluster", "title": "cluster"}]
+        bar: dict[str, Any] = {"kind": "bar", "digits": 2, "limit": 1}
+        columns: list[dict[str, Any]] = [
+            {"key": "swatch", "title": "", "kind": "image"},
+            {"key": "cluster", "title": "cluster"},
+        ]
         columns += [{"key": f"c{i}", "title": c, **bar} for i, c in enumerate(app.model.classes)]
         self.listing = Listing(
             label="Correlation of a cluster's share of time with each class", columns=columns

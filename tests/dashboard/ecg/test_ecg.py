@@ -58,7 +58,7 @@ def test_the_ledger_is_a_bill_that_adds_up(app):
     for i in (0, 7):
         app.state.sample = i
         result = app.result()
-        truth = app.session.truth(i)[0].any(0)
+        truth = app.session.evidence(i, -1).any(0)
         bill = ledger(result, truth)
         rows = rows_of(bill, names_of(result, {}))
         assert bill.bias + bill.clusters + bill.padding + bill.residual == pytest.approx(bill.logit, abs=1e-4)
@@ -542,7 +542,7 @@ async def test_any_method_is_drawn_on_papers_that_take_better_answers(app):
 
 def test_a_page_is_built_while_the_worker_is_busy(opened):
     gate = threading.Event()
-    busy = get_kernel().run(lambda progress: gate.wait(60))  # noqa: ARG005
+    busy = get_kernel().run(lambda progress: gate.wait(60))
     try:
         EcgApp(*opened).__panel__()
         assert not busy.done()
