@@ -73,6 +73,9 @@ class EcgApp(App):
         "Codebook, temperature, contributions and ensemble are our readings; the method's page names each."
     )
 
+    session: EcgSession
+    state: Any  # EcgState with the parameters of the method
+
     # -- what is asked ------------------------------------------------------------------------------------------
 
     def begins(self) -> Mapping[str, Any]:
@@ -89,24 +92,35 @@ class EcgApp(App):
         """What the state asks, without what is not drawn, and without a codebook where there is none."""
         state, fitted = self.state, self.fitted
         shared = state.mode == "codebook" and fitted is not None
+        votes = fitted is not None and bool(fitted.ensemble) and state.fade == "ensemble"
         known = attributions(self.model)
         map_ = state.attribution if state.attribution in known else known[-len(METHODS)]  # of another model
         needed = {
             "mode": "codebook" if shared else "own",
             "codebook": state.codebook if shared else None,
             "codebook_key": state.codebook_key if shared else "",
-            "ensemble": shared and state.fade == "ensemble" and fitted is not None and bool(fitted.ensemble),
+            "ensemble": shared and votes,
             "attribution": map_ if state.shown == "attribution" else "",
         }
         return super().ask(method, **{**({} if method else needed), **changes})
 
-    async def surveyed(self) -> Survey:
-        """What is known of all records; the first who asks lets each go through the network once."""
+    def shared(self) -> Fitted:
+        """The clusters that all records share.
+
+        Raises
+        ------
+        XaiViewsError
+            When there are none.
+        """
         if self.fitted is None:
             raise XaiViewsError(
                 "There is no codebook yet. Fit one under Codebook: records are compared by its clusters."
             )
-        return await asyncio.wrap_future(self.session.surveyed(self.fitted))
+        return self.fitted
+
+    async def surveyed(self) -> Survey:
+        """What is known of all records; the first who asks lets each go through the network once."""
+        return await asyncio.wrap_future(self.session.surveyed(self.shared()))
 
     # -- the paper ----------------------------------------------------------------------------------------------
 

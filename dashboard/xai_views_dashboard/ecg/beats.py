@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Hashable
+from collections.abc import Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +15,7 @@ import panel_material_ui as pmui
 
 from xai_views.methods.ecg_clusters.alignment import Alignment
 from xai_views.methods.ecg_clusters.beats import Averages
+from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.methods.ecg_clusters.landmarks import Delineation, delineate, intervals
 from xai_views.methods.ecg_clusters.survey import waves
 from xai_views.samples.signals import LANDMARKS
@@ -44,13 +45,12 @@ WAVES = [
 KNOWN, FOUND = "known landmarks", "NeuroKit2 on each record"
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Waves:
-    """Whose clusters are compared with which waves, and what is known of the records once they are surveyed."""
+    """Whose clusters are compared with which waves."""
 
-    fitted: Any
+    fitted: Fitted
     known: bool
-    found: Any = None
 
 
 class BeatsPanel(Job):
@@ -108,21 +108,18 @@ class BeatsPanel(Job):
 
     def wish(self) -> Waves:
         """The clusters in use, and the waves that are chosen."""
-        return Waves(self.app.fitted, self.source.value == KNOWN)
+        return Waves(self.app.shared(), self.source.value == KNOWN)
 
     def key(self, wish: Waves) -> Hashable:
         """Everybody who looks at the same clusters of the same records shares the comparison."""
         session = self.app.session
         return "ecg waves", session.model.sha256, session.population.key, wish.fitted.key, wish.known
 
-    def work(self, wish: Waves, progress: Any) -> Generator[None, None, tuple[Alignment, Averages | None]]:
-        """Compare, on the worker."""
-        return (yield from waves(self.app.session.population.samples, wish.found, wish.known, progress))
-
     async def submit(self, wish: Waves, told: Told) -> Future:
-        """Ask what is known of the records first."""
-        wish.found = await self.app.surveyed()
-        return await super().submit(wish, told)
+        """Ask what is known of the records first; they are compared on the worker."""
+        session = self.app.session
+        found, samples = await asyncio.wrap_future(session.surveyed(wish.fitted)), session.population.samples
+        return session.job(self.key(wish), lambda progress: waves(samples, found, wish.known, progress), told)
 
     def take(self, answer: tuple[Alignment, Averages | None]) -> None:
         """Write the table and its reading."""

@@ -50,18 +50,17 @@ def models_of_signals() -> list[str]:
 
 @dataclass
 class Side:
-    """One of both records: whose it is, where it is there, what is said of it, and how it is drawn."""
+    """One of both records: whose it is, where it is there, and what is said of it."""
 
     session: EcgSession
     sample: int
     result: xr.Dataset
-    record: Record | None = None
 
-    def draw(self, drawn: dict[str, Any]) -> None:
-        """Make the sheet."""
+    def sheet(self, drawn: dict[str, Any]) -> Record:
+        """How it is drawn."""
         session, i = self.session, self.sample
         title = f"{session.model.name}: {session.names[i]}"
-        self.record = pictures.build(session, i, session.image(i), self.result, drawn, title)
+        return pictures.build(session, i, session.image(i), self.result, drawn, title)
 
 
 class ComparePanel(Panel):
@@ -122,7 +121,7 @@ class ComparePanel(Panel):
             self._brought[name, i] = self._sessions[name].take(session.origin[i], [session.names[i]])[1][0]
         return self._brought[name, i]
 
-    async def compute(self) -> list[Side] | None:
+    async def compute(self) -> tuple[list[Side], list[Record]] | None:
         """Both explanations, of the records as they are, drawn with one limit; None where nothing is chosen."""
         app, wish, beside = self.app, self.app.wish(), self.app.state.beside
         if not beside:
@@ -137,9 +136,8 @@ class ComparePanel(Panel):
             ask = session.with_own(ask, ask.temperature if by_hand else None)
         sides.append(await self.side(session, j, ask))
         limit = max(pictures.largest(side.result, wish.drawn["shown"]) for side in sides)
-        for side in sides:
-            await asyncio.to_thread(side.draw, {**wish.drawn, "limit": limit or None})
-        return sides
+        drawn = {**wish.drawn, "limit": limit or None}
+        return sides, [await asyncio.to_thread(side.sheet, drawn) for side in sides]
 
     @staticmethod
     async def side(session: EcgSession, sample: int, ask: Any) -> Side:
@@ -147,19 +145,18 @@ class ComparePanel(Panel):
         whole = session.asked_of(sample, Wish(ask))
         return Side(session, sample, await session.explain(sample, whole, priority=1))
 
-    def write(self, answer: list[Side] | None) -> None:
+    def write(self, answer: tuple[list[Side], list[Record]] | None) -> None:
         """Write papers, figures and words."""
         if answer is None:
             another = "another record or another model" if self.model.visible else "another record"
             self.words.object = f"<p>Choose {another} to set beside the record in view.</p>"
             return
-        papers = sheets(
-            [side.record for side in answer if side.record is not None], self.app.state.look, str(self._turn)
-        )
-        self.listing.rows = [self._row(n, side) for n, side in enumerate(answer)]
+        sides, records = answer
+        papers = sheets(records, self.app.state.look, str(self._turn))
+        self.listing.rows = [self._row(n, side) for n, side in enumerate(sides)]
         said = (
             "Both records share the codebook, so equal colours mean equal clusters; strips have one limit."
-            if answer[0].session is answer[1].session
+            if sides[0].session is sides[1].session
             else "Each model has its own clusters, so colours of the two papers mean different things; strips have one limit."
         )
         self.words.object = f"<p>{escape(said)}</p>"

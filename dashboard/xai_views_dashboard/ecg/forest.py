@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
+import asyncio
+from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import panel as pn
 
 from xai_views.errors import XaiViewsError
 from xai_views.methods.ecg_clusters.controls import judged
+from xai_views.methods.ecg_clusters.fit import Fitted
 from xai_views.methods.ecg_clusters.forest import Surrogate, table
+from xai_views.methods.ecg_clusters.survey import Survey
 from xai_views.views import Listing
 from xai_views_dashboard.core.job import Job, Told
 from xai_views_dashboard.core.page import caption
@@ -33,20 +35,13 @@ IMPORTANCE = [
 FEW = 30  # records below which ten folds say nothing
 
 
-@dataclass(eq=False)
-class Folds:
-    """Whose clusters the forests grow on, and what is known of the records once they are surveyed."""
-
-    fitted: Any
-    found: Any = None
-
-
 class ForestPanel(Job):
     """The forest's table beside the network, chance and two controls, and which clusters it rests on."""
 
     verb = "Grow the forests"
     begun = "Growing forests fold by fold; the line at the bottom counts."
     stopped = "The forests were stopped."
+    found: Survey  # of the last run
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
@@ -55,32 +50,29 @@ class ForestPanel(Job):
         self.importance.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.shown = pn.Column(sizing_mode="stretch_width")
 
-    def wish(self) -> Folds:
+    def wish(self) -> Fitted:
         """The clusters in use."""
-        return Folds(self.app.fitted)
+        return self.app.shared()
 
-    def key(self, wish: Folds) -> Hashable:
+    def key(self, wish: Fitted) -> Hashable:
         """Everybody who looks at the same clusters of the same records shares the forests."""
         session = self.app.session
-        return "ecg forests", session.model.sha256, session.population.key, wish.fitted.key
+        return "ecg forests", session.model.sha256, session.population.key, wish.key
 
-    def work(self, wish: Folds, progress: Any) -> Generator[None, None, list[Surrogate]]:
-        """Grow them, on the worker."""
+    async def submit(self, wish: Fitted, told: Told) -> Future:
+        """Ask what is known of the records first; the forests of all folds then grow on the worker."""
         session = self.app.session
-        return (yield from judged(session.model, session.population.samples, wish.found, progress))
-
-    async def submit(self, wish: Folds, told: Told) -> Future:
-        """Ask what is known of the records first."""
-        wish.found = found = await self.app.surveyed()
+        self.found = found = await asyncio.wrap_future(session.surveyed(wish))
         if len(found) < FEW:
             raise XaiViewsError(f"{len(found)} records are known; ten folds want at least {FEW}.")
-        return await super().submit(wish, told)
+        model, samples = session.model, session.population.samples
+        return session.job(self.key(wish), lambda progress: judged(model, samples, found, progress), told)
 
     def take(self, answer: list[Surrogate]) -> None:
         """Show the tables, and tell the queue of records."""
-        found, figures = self.wished.found, table(answer)
+        found, figures = self.found, table(answer)
         known = [name for name in FIGURES if np.isfinite(figures[name]).any()]
-        number = {"kind": "number", "digits": 3}
+        number: dict[str, Any] = {"kind": "number", "digits": 3}
         self.listing.columns = [{"key": "what", "title": "what answers"}] + [
             {"key": key, "title": title, **number}
             for name in known

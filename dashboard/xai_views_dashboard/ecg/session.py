@@ -46,13 +46,6 @@ class Records(SampleSet):
         self.known = known_classes(samples)
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
-    def truth(self, i: int) -> Any:
-        """Known evidence of record ``i``: ``mask [lead, time]`` bool, and ``landmark [time]`` where known; None when not."""
-        if "mask" not in self.samples:
-            return None
-        one = self.samples.isel(sample=i)
-        return one["mask"].values, one["landmark"].values if "landmark" in one else None
-
 
 def records_for(model: Any, samples: xr.Dataset) -> Records:
     """Bring records to a model's leads, rate and length."""
@@ -81,6 +74,7 @@ class EcgSession(Session):
     """
 
     kind = "ecg"
+    population: Records
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         if kinds.of(samples).key != "signal":
@@ -187,10 +181,12 @@ class EcgSession(Session):
 
     def evidence(self, i: int, target: int) -> np.ndarray | None:
         """Known evidence ``[lead, time]`` of record ``i``: that of class ``target`` where the record has it apart, else all."""
-        known = self.truth(i)
-        if known is None or "class_mask" not in self.population.samples or target not in self.known(i):
-            return None if known is None else known[0]
-        return self.population.samples["class_mask"].isel({"sample": i, "class": target}).values
+        samples = self.population.samples
+        if i >= self.population.n or "mask" not in samples:
+            return None
+        if "class_mask" not in samples or target not in self.known(i):
+            return samples["mask"].isel(sample=i).values
+        return samples["class_mask"].isel({"sample": i, "class": target}).values
 
     # -- what is asked ------------------------------------------------------------------------------------------
 
@@ -201,16 +197,15 @@ class EcgSession(Session):
 
     def with_own(self, ask: Ask, temperature: float | None = None) -> Ask:
         """The same question about this model, whose layers and clusters are its own; by default at its own temperature."""
-        own = self.shipped
-        shared = ask.mode == "codebook" and own is not None
-        cool = own.cool if shared and own is not None else 0.0
+        fitted = self.shipped if ask.mode == "codebook" else None
+        cool = fitted.cool if fitted is not None else 0.0
         return ask.replace(
-            mode="codebook" if shared else "own",
+            mode="own" if fitted is None else "codebook",
             codebook=None,
             codebook_key="",
             taps=(),
             weights=ask.weights if isinstance(ask.weights, str) else "authors",
-            ensemble=shared and ask.ensemble and own is not None and bool(own.ensemble),
+            ensemble=fitted is not None and bool(fitted.ensemble) and ask.ensemble,
             temperature=cool if temperature is None else temperature,
         )
 
@@ -222,10 +217,8 @@ class EcgSession(Session):
             times = {n: edit[n] * scale for n in ("start", "stop") if n in edit}
             if edit["kind"] == "blend":
                 other, rate = self.other_signal(edit["record"]), self.model.rate or 1.0
-                at = edit["from"] * scale
-                out.append(
-                    blend(other, edit["lead"], times["start"], times["stop"], at, rate, edit["record"])
-                )
+                place = {**times, "at": edit["from"] * scale}
+                out.append(blend(other, edit["lead"], rate=rate, record=edit["record"], **place))
             else:
                 out.append({**edit, **times})
         return out

@@ -19,8 +19,10 @@ KINDS = ("mute", "silence", "blend")
 class EcgState(AppState):
     """What the page shows of what is asked."""
 
-    shown = param.Selector(default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace.")
-    fade = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
+    shown: Any = param.Selector(
+        default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace."
+    )
+    fade: Any = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
     hidden = param.Boolean(False, doc="Whether everything of the network is hidden until asked for.")
     truth = param.Boolean(False, doc="Whether the known evidence is outlined.")
     cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The chosen cluster; -1 = none.")

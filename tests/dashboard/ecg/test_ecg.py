@@ -8,6 +8,7 @@ import json
 import threading
 import zipfile
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import xarray as xr
 from xai_views import apps, explain, open_model, open_samples
 from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
+from xai_views.methods.ecg_clusters import controls
+from xai_views.methods.ecg_clusters.forest import surrogates
 from xai_views.methods.ecg_clusters.ledger import ledger
 from xai_views.models import passes
 from xai_views.samples import signal_dataset
@@ -58,7 +61,7 @@ def test_the_ledger_is_a_bill_that_adds_up(app):
     for i in (0, 7):
         app.state.sample = i
         result = app.result()
-        truth = app.session.truth(i)[0].any(0)
+        truth = app.session.evidence(i, -1).any(0)
         bill = ledger(result, truth)
         rows = rows_of(bill, names_of(result, {}))
         assert bill.bias + bill.clusters + bill.padding + bill.residual == pytest.approx(bill.logit, abs=1e-4)
@@ -542,7 +545,7 @@ async def test_any_method_is_drawn_on_papers_that_take_better_answers(app):
 
 def test_a_page_is_built_while_the_worker_is_busy(opened):
     gate = threading.Event()
-    busy = get_kernel().run(lambda progress: gate.wait(60))  # noqa: ARG005
+    busy = get_kernel().run(lambda progress: gate.wait(60))
     try:
         EcgApp(*opened).__panel__()
         assert not busy.done()
@@ -561,3 +564,22 @@ def test_a_network_without_steps_is_a_sentence_on_the_paper():
         record(app)
     assert "\n" not in str(error.value)
     assert EcgApp.fits(model) == str(error.value)
+
+
+async def test_forests_grow_once_for_all_and_feed_the_queue(opened, monkeypatch):
+    model, samples = opened
+    few = EcgApp(model, samples.isel(sample=slice(20)))
+    forest = panel_of(few, TablesPanel).forest
+    await forest.run()
+    assert "20 records are known; ten folds want at least 30." in forest.words.object
+    monkeypatch.setattr(controls, "surrogates", partial(surrogates, trees=4, repeats=1))
+    app = EcgApp(model, samples.isel(sample=slice(40)))
+    forest, records_panel = panel_of(app, TablesPanel).forest, panel_of(app, RecordsPanel)
+    await forest.run()
+    assert [c["key"] for c in forest.listing.columns[:3]] == ["what", "agreement", "agreement se"]
+    assert len(forest.listing.rows) == 4, "three forests and the network"
+    assert forest.listing.rows[-1]["agreement"] == 1
+    assert len(forest.importance.rows) == app.fitted.book.k
+    assert "Always saying the commonest answer" in forest.words.object
+    records_panel.write(await records_panel.compute())
+    assert all(r["forest"] in model.classes for r in records_panel.listing.rows)

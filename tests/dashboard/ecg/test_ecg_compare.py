@@ -33,7 +33,7 @@ def csv(leads=("I", "II", "V2"), rate: int = 250, seconds: int = 6) -> bytes:
 
 async def test_a_record_of_the_set_is_the_same_record_for_both(app):
     app.state.param.update(sample=4, beside="model:ecg-sic")
-    sides = await panel(app).compute()
+    sides, _ = await panel(app).compute()
     assert [side.sample for side in sides] == [4, 4]
     one, two = (side.result for side in sides)
     other = open_model("ecg-sic")
@@ -47,7 +47,7 @@ async def test_an_upload_is_brought_to_the_other_model_once(app):
     position = bring(app, ds)[0].position
     app.state.param.update(sample=position, beside="model:ecg-sic")
     for _ in range(2):
-        sides = await panel(app).compute()
+        sides, _ = await panel(app).compute()
     assert [s.session.names[s.sample] for s in sides] == ["upload-1"] * 2
     assert len(sides[1].session.uploads) == 1
     for model, side in zip(("ecg-resnet", "ecg-sic"), sides, strict=True):
