@@ -41,7 +41,7 @@ class Listed(Panel):
         What is asked beyond what the page asks.
     """
 
-    watched = ("sample", ASK)
+    watched: ClassVar[tuple[str, ...]] = ("sample", ASK)
     about: ClassVar[str]
     label: ClassVar[str]
     columns: ClassVar[Sequence[Mapping[str, Any]]]
