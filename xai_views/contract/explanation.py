@@ -111,7 +111,8 @@ def with_roles(ds: xr.Dataset, gives: Mapping[str, str] = {}) -> xr.Dataset:
         Roles of the method's own variables, by name.
     """
     out = ds.copy(deep=False)
-    for name in ds.data_vars:
+    # a variable that is called like a dimension, such as "cluster", is a coordinate to xarray
+    for name in [*ds.data_vars, *(n for n in ds.coords if n in VARIABLES)]:
         common = VARIABLES.get(str(name))
         role = common.role if common is not None else gives.get(str(name))
         if role is not None:

@@ -77,10 +77,12 @@ def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
     """All maps of one sample, in the order of the variables."""
     one = single(ds, sample)
     found: list[Picture] = []
-    for name in one.data_vars:
+    for name in _variables(one):
         array = one[name]
         role = array.attrs.get("role", "")
         places = _places(array, role)
+        if role == "curve" and places and places[-1] in TIMES:
+            role = "signed map"  # along the record, like a strip
         if role not in MAPS or not places:
             continue
         for index in itertools.islice(_indices(array, places), MOST):
@@ -97,6 +99,11 @@ def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
                 )
             )
     return found
+
+
+def _variables(one: xr.Dataset) -> list[str]:
+    """Names of all variables; one that is called like a dimension is a coordinate to xarray, and is a variable all the same."""
+    return [*map(str, one.data_vars), *(str(n) for n in one.coords if "role" in one[n].attrs)]
 
 
 def _places(array: xr.DataArray, role: str) -> tuple[str, ...]:
@@ -287,7 +294,7 @@ def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
     """What is no map, as rows ``{"id", "what", "value"}``: single figures, ledgers, the answer of the largest classes."""
     one = single(ds, sample)
     rows: list[dict[str, Any]] = []
-    for name in one.data_vars:
+    for name in _variables(one):
         array = one[name]
         role = array.attrs.get("role", "")
         if role not in {"scalar", "ledger"} or array.dtype.kind not in "iufb":
