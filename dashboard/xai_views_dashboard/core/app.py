@@ -18,6 +18,7 @@ from xai_views.views import Canvas
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, follow_tabs, offered, open_only
+from xai_views_dashboard.core.protocols import PageSession
 from xai_views_dashboard.core.session import Session
 from xai_views_dashboard.core.state import AppState
 from xai_views_dashboard.core.status import StatusLine
@@ -88,7 +89,8 @@ class App(pn.viewable.Viewer):
 
     def __init__(self, model: Any, samples: xr.Dataset, **state: Any) -> None:
         super().__init__()
-        self.session: Any = self.session_kind(model, samples)
+        session: PageSession = self.session_kind(model, samples)
+        self.session: Any = session
         self.model, self.samples = self.session.model, samples
         self.state: Any = self.state_kind().first(self.session.names, **{**self.begins(), **state})
         self.wishes = Wishes()

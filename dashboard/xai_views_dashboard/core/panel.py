@@ -11,6 +11,7 @@ import panel as pn
 from xai_views.contract.method import QUESTIONS
 from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import note
+from xai_views_dashboard.core.protocols import PageApp
 from xai_views_dashboard.core.tasks import on_page, start
 
 #: Among what a panel watches: everything that the app asks of its main method.
@@ -46,9 +47,9 @@ class Panel(pn.viewable.Viewer):
     question: ClassVar[str] = "why"
     watched: ClassVar[tuple[str, ...]] = ("sample",)
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: PageApp) -> None:
         super().__init__()
-        self.app = app
+        self.app: Any = app  # an app's own panels know what it has beyond a PageApp
         self._turn = 0
         self._active = False
         self._stale = True
@@ -121,7 +122,7 @@ class Closed(pn.viewable.Viewer):
         return pn.Column(note(self.reason), sizing_mode="stretch_width")
 
 
-def offered(app: Any, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
+def offered(app: PageApp, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
     """Make the panels of an app, in the order of their questions.
 
     What does not fit is there, closed, with its reason, after what else answers the same question.
