@@ -39,7 +39,9 @@ def label_of(name: str) -> str:
 
 
 def control(state: param.Parameterized, name: str, label: str = "", **look: Any) -> Any | None:
-    """Make the widget of a parameter, tied to ``state``; None for what has none (content, lists).
+    """Make the widget of a parameter, tied to ``state``.
+
+    None for what has none: content, lists, and what its method does not offer to hands (a negative ``precedence``).
 
     Parameters
     ----------
@@ -60,7 +62,8 @@ def control(state: param.Parameterized, name: str, label: str = "", **look: Any)
         "width": 190,
         **look,
     }
-    if isinstance(declared, Content | param.List | param.Dict) or declared.readonly or declared.constant:
+    hidden = declared.readonly or declared.constant or (declared.precedence or 0) < 0
+    if hidden or isinstance(declared, Content | param.List | param.Dict):
         return None
     if isinstance(declared, param.Selector):
         return linked(pmui.Select(**{"options": list(declared.objects), **about}), state, name)

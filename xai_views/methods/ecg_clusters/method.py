@@ -59,6 +59,7 @@ class EcgClustersMethod(Method):
     )
     codebook_key = param.String(
         "",
+        precedence=-1,
         doc="Checksum of the codebook that ships with the model; another one there is refused. '' = whichever it is.",
     )
     ensemble = param.Boolean(False, doc="Whether to count how far the codebook's siblings disagree.")
@@ -84,7 +85,10 @@ class EcgClustersMethod(Method):
         doc="Classes whose logit is taken apart, -1 = the predicted one; an attribution explains the first.",
     )
     length = param.Integer(
-        0, bounds=(0, None), doc="Steps that are signal; 0 = up to the last one in which a lead is not zero."
+        0,
+        bounds=(0, None),
+        precedence=-1,
+        doc="Steps that are signal; 0 = up to the last one in which a lead is not zero.",
     )
     ablated = param.List([], item_type=int, doc="Clusters that are taken away; [] = none.")
     keep = param.Boolean(False, doc="Take away all but those.")

@@ -43,7 +43,9 @@ class SICMethod(Method):
     matches = param.Boolean(True, doc="Whether each support of these classes gets its own map.")
     rendering = param.Boolean(False, doc="Whether each class gets a colour rendering; images only.")
     everything = param.Boolean(
-        False, doc="Observe the latent basis, so that every other class and support costs no further pass."
+        False,
+        precedence=-1,
+        doc="Observe the latent basis, so that every other class and support costs no further pass.",
     )
     smoothing = param.Integer(
         9, bounds=(0, 63), doc="Averaging window of the colour rendering's opacity, in pixels."
