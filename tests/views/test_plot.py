@@ -58,6 +58,12 @@ def test_what_superpixels_read_of_a_map_is_drawn_beside_the_map():
         assert "red for, blue against" in element.label
 
 
+def test_maps_on_a_coarser_grid_are_drawn_when_they_are_named(result):
+    result["entropy"] = (("sample", "row", "column"), np.full((2, 4, 4), 0.5))
+    assert len(plot(result, variables=["segment", "entropy"])) == 2
+    assert len(plot(result)) == 4
+
+
 def test_a_variable_of_a_strangers_method_is_drawn_by_its_role():
     rng = np.random.default_rng(0)
     ds = xr.Dataset(

@@ -18,6 +18,8 @@ from xai_views.errors import XaiViewsError, nearest
 from xai_views.views import colour
 from xai_views.views.roles import on_white
 
+#: The grid of a clustering, which is coarser than the image.
+COARSE = ("row", "column")
 MAX_THUMBS = 2000
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 
@@ -32,8 +34,8 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
     sample : int
         Position on the ``sample`` dimension.
     variables : sequence of str, optional
-        Which to draw. Default: all that have a picture by their role: maps over the image, labels, colours, ledgers, and the
-        probabilities.
+        Which to draw. Default: all that have a picture by their role: maps over the pixels, labels, colours, ledgers, and the
+        probabilities; maps on a coarser grid are drawn when they are named.
     images : np.ndarray, optional
         ``[sample, y, x, channel]`` photos, drawn first.
 
@@ -62,7 +64,8 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
         )
     one = result.isel(sample=sample) if "sample" in result.dims else result
     elements = [] if images is None else [_photo(hv, np.asarray(images)[sample])]
-    for name in variables or sorted(ways, key=lambda name: ways[name] is _bars):  # pictures first
+    fine = [name for name in ways if one[name].dims[-2:] != COARSE]
+    for name in variables or sorted(fine, key=lambda name: ways[name] is _bars):  # pictures first
         if one[name].size:
             elements += ways[name](hv, one, name)
     if not elements:
@@ -79,7 +82,7 @@ def _way(name: str, array: Any) -> Any:
         return _bars
     if role == "image":
         return _colours if array.dims[-3:] == ("y", "x", "rgba") else None
-    if array.dims[-2:] != ("y", "x"):
+    if array.dims[-2:] not in {("y", "x"), COARSE}:
         return None
     return {"signed map": _signed, "unsigned map": _unsigned, "labels": _segments}.get(role)
 
