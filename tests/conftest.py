@@ -48,12 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.parent.name == "training":
+        item.add_marker("training")
+
+
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out is gone by then
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """JupyterLab first, other browsers last: its one file takes minutes, for which the others would wait at the end."""
-    for item in items:
-        if item.path.parent.name == "training":
-            item.add_marker("training")
     if not config.getoption("all_cases"):
         spare = spare_cases(items)
         config.hook.pytest_deselected(items=spare)

@@ -160,6 +160,7 @@ def test_public_names():
         assert callable(getattr(xv, name)), name
 
 
+@pytest.mark.slow
 def test_scores_are_reachable_by_name_and_a_star_import_works():
     import xai_views as xv
 

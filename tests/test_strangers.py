@@ -111,6 +111,7 @@ def command(place: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_list_names_what_it_adds(place):
     said = command(place, "-m", "xai_views.cli", "list")
     lines = {" ".join(line.split()) for line in said.splitlines()}

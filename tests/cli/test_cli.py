@@ -166,6 +166,7 @@ def test_list_names_everything(capsys):
     ("words", "said"),
     [([], ("sic", "cnn", "vit", "ecg")), (["sic"], ("--out", "--supports-per-class", "--no-twin", "--set"))],
 )
+@pytest.mark.slow
 def test_help_of_train_names_recipes_and_their_options(words, said):
     done = subprocess.run(
         [sys.executable, "-m", "xai_views.cli", "train", *words, "--help"],
@@ -203,6 +204,7 @@ def test_doctor_sees_a_taken_port():
     assert "cannot be used" in words
 
 
+@pytest.mark.slow
 def test_serve_prints_its_address_and_answers(serve_app):
     begun = time.monotonic()
     server = serve_app([])

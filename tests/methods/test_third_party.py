@@ -111,6 +111,7 @@ def python(package: Path, script: str) -> str:
     return with_package(package, sys.executable, "-c", textwrap.dedent(script)).splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_strangers_method_is_listed_explains_and_is_made_again(package):
     roles = json.loads(python(package, SCRIPT))
     for name in ("birds-cnn", "ecg-resnet"):

@@ -88,6 +88,7 @@ def test_the_numbers_are_those_of_scikit_learn(found, planted, monkeypatch):
         assert one.network_accuracy[i] == (predicted[test] == label[test]).mean()
 
 
+@pytest.mark.slow
 def test_importance_is_that_of_scikit_learn(planted):
     x, predicted, _ = planted
     one = finished(surrogates({"a": x[:, :3]}, predicted, folds=2, trees=25, repeats=200))[0]
@@ -107,6 +108,7 @@ def test_the_table_names_the_network_last(found):
     assert table([]).empty
 
 
+@pytest.mark.slow
 def test_several_labels_have_one_forest_each(planted):
     x, _, noise = planted
     predicted = np.stack([x[:, 0] > 0.4, x[:, 1] > 0.2, np.ones(120)], 1).astype(int)

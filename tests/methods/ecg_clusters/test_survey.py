@@ -116,6 +116,7 @@ def test_waves_and_averages_of_records_whose_waves_are_known():
     assert finished(waves(flat, found, known=True))[1] is None, "without R peaks"
 
 
+@pytest.mark.slow
 def test_forests_stand_beside_both_controls(monkeypatch):
     monkeypatch.setattr(controls, "surrogates", partial(surrogates, trees=4, repeats=1))
     model, ds = local(), records(noisy(40)).assign(label=("sample", [0, 1, 2, 3] * 10))

