@@ -9,7 +9,6 @@ installed package may add one::
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,13 @@ from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.models.user_model import OwnModel
 
-logger = logging.getLogger("xai_views")
-
 # Panel registers an extension for a whole process, so servers and notebooks load this one list.
 EXTENSIONS: tuple[str, ...] = ()
 
 
 def classes() -> dict[str, Any]:
-    """Import the installed apps; one that cannot be imported is left out with a warning.
-
-    Returns
-    -------
-    dict of str to class
-        By name.
-    """
-    found = {}
-    for name in registry.entries("apps"):
-        try:
-            found[name] = registry.load("apps", name)
-        except XaiViewsError as error:
-            logger.warning("The app %s is left out: %s", name, error)
-    return found
+    """The installed apps by name; one that cannot be imported is left out with a warning."""
+    return registry.loaded("apps")
 
 
 def of_method(method: str) -> str:

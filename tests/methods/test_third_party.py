@@ -95,7 +95,12 @@ def package(tmp_path_factory):
     about = folder / "strangers_method-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers-method\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[xai_views.methods]\ndistance = strangers_method:Distance\n")
+    # beside it stands what cannot be imported, which must break nobody else
+    (folder / "strangers_mistake.py").write_text("raise RuntimeError('half written')\n")
+    (about / "entry_points.txt").write_text(
+        "[xai_views.methods]\ndistance = strangers_method:Distance\nmistake = strangers_mistake:Method\n"
+        "[xai_views.panels]\nmistake = strangers_mistake:Panel\n"
+    )
     return folder
 
 

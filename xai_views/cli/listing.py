@@ -58,9 +58,8 @@ def _about(folder: Path, name: str = "") -> str:
 
 
 def _methods() -> Iterator[tuple[str, str]]:
-    for key in registry.entries("methods"):
-        method = registry.plain(key)
-        yield key, ", ".join(words for words in (method.title, method.cost) if words)
+    for method in registry.methods():
+        yield method.key, ", ".join(words for words in (method.title, method.cost) if words)
 
 
 def parameters() -> Iterator[str]:
@@ -73,9 +72,8 @@ def parameters() -> Iterator[str]:
     from xai_views.contract import registry
 
     yield "methods and their parameters (--set KEY=VALUE):"
-    for key in registry.entries("methods"):
-        method = registry.plain(key)
-        yield f"  {key}: {method.title}"
+    for method in registry.methods():
+        yield f"  {method.key}: {method.title}"
         for name in method.declared():
             declared = method.param[name]
             yield f"    {name}={_default(getattr(method, name))}  {' '.join((declared.doc or '').split())}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import logging
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 from xai_views.contract.method import Method
 from xai_views.errors import MethodError, XaiViewsError, nearest
+
+logger = logging.getLogger("xai_views")
 
 GROUPS = ("methods", "families", "samples", "recipes", "metrics", "apps", "panels", "server")
 
@@ -59,10 +62,32 @@ def load(group: str, name: str) -> Any:
         )
     try:
         return known[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a stranger's module may fail in any way
         raise XaiViewsError(
             f"the {one} {name!r} ({known[name].value}) cannot be imported: {error}."
         ) from error
+
+
+def loaded(group: str) -> dict[str, Any]:
+    """Import a whole group; what cannot be imported is left out with a warning, so that one package does not break all.
+
+    Returns
+    -------
+    dict of str to object
+        Sorted by name.
+    """
+    found = {}
+    for name in entries(group):
+        try:
+            found[name] = load(group, name)
+        except XaiViewsError as error:
+            logger.warning("Left out: %s", error)
+    return found
+
+
+def methods() -> list[Method]:
+    """All methods that can be imported, with their defaults."""
+    return [plain(key) for key in loaded("methods")]
 
 
 def described(group: str, name: str) -> str:

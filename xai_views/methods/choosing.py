@@ -22,7 +22,7 @@ def suited(model: Any) -> str:
     own = str(model.card.get("method") or "")
     if own in known:
         return own
-    fitting = [m for m in map(registry.plain, known) if not m.fits(model)]
+    fitting = [m for m in registry.methods() if not m.fits(model)]
     if not fitting:
         raise MethodError(
             f"no method fits {model.name!r}, which takes {model.kind}s; name one to read its reason."
@@ -32,5 +32,4 @@ def suited(model: Any) -> str:
 
 def available(model: Any) -> dict[str, dict[str, str]]:
     """The methods, whether each fits ``model`` ("" or the reason why not), and what each costs."""
-    found = map(registry.plain, registry.entries("methods"))
-    return {m.key: {"title": m.title, "fits": m.fits(model), "cost": m.cost} for m in found}
+    return {m.key: {"title": m.title, "fits": m.fits(model), "cost": m.cost} for m in registry.methods()}

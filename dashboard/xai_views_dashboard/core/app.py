@@ -121,7 +121,7 @@ class App(pn.viewable.Viewer):
     @classmethod
     def panel_kinds(cls) -> list[type[Panel]]:
         """The app's own panels, then those that every app has."""
-        return [*cls.panels_own, *(registry.load("panels", name) for name in registry.entries("panels"))]
+        return [*cls.panels_own, *registry.loaded("panels").values()]
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
@@ -298,13 +298,6 @@ class App(pn.viewable.Viewer):
                 setattr(self.state, name, -1)  # an address made with another model
                 return
         self.canvas.context = self.context()
-
-    def refresh(self) -> None:
-        """Ask again for what the session now knows; no parameter of the state tells of it."""
-        self.canvas.context = self.context()
-        for panel in self.panels:
-            if isinstance(panel, Panel):
-                panel.update()
 
     def show_position(self, position: int) -> None:
         """Go to a position of the canvas' order, which is the population's order after sorting and filtering."""

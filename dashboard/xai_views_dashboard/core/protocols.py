@@ -76,7 +76,3 @@ class PageApp(Protocol):
     def wish(self) -> Wish:
         """Everything that the main picture depends on now."""
         ...
-
-    def refresh(self) -> None:
-        """Ask again for what the session now knows."""
-        ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -265,8 +264,3 @@ class Session:
         if doc is not None and doc.session_context is not None:
             raise RuntimeError("a page's callback must not wait for the kernel; await the future instead")
         return future.result()
-
-
-def context_of(ask: Any, *more: Any) -> str:
-    """A short name of everything that a frame depends on besides the sample."""
-    return hashlib.sha256(repr((ask.key, more)).encode()).hexdigest()[:20]

@@ -83,8 +83,7 @@ class ExplainPanel(Job):
         model = self.app.session.model
 
         def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - the kernel passes it
-            methods = [registry.plain(key) for key in registry.entries("methods")]
-            return {m.key: m.fits(model) for m in methods if isinstance(m, Method)}
+            return {m.key: m.fits(model) for m in registry.methods()}
 
         run = self.app.session.job(("methods", model.sha256), reasons)
         return await asyncio.wrap_future(run)
