@@ -6,6 +6,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 
 from xai_views.samples import images
 from xai_views.views import Filmstrip
@@ -19,6 +20,15 @@ CHOICES = {
     "mode": ("Cut", 170),
     "grid": ("Grid", 160),
     "shown": ("Picture", 120),
+}
+#: Values of the method in the words of the page.
+WORDS = {
+    "nested": "one merge tree",
+    "exact": "k-means for each K",
+    "codebook": "codebook of all samples",
+    "shallowest": "shallowest layer",
+    "input": "pixels of the image",
+    "double": "twice the tokens",
 }
 
 
@@ -42,12 +52,19 @@ def strip(app: Any) -> Filmstrip:
 def controls(app: Any) -> pn.viewable.Viewable:
     """What is changed often: class, K, how clusters are cut, the grid, and what the large picture shows."""
     made = [
-        halved(control(app.state, n, label, width=width, description=""))
+        halved(control(app.state, n, label, width=width, description="", **worded(app.state.param[n])))
         for n, (label, width) in CHOICES.items()
     ]
     return pn.FlexBox(
         target(app), *made, align_items="center", gap="4px", margin=(4, 8), stylesheets=[HALVES]
     )
+
+
+def worded(declared: Any) -> dict[str, Any]:
+    """The options of a choice in words; nothing for what is no choice."""
+    if not isinstance(declared, param.Selector):
+        return {}
+    return {"options": {WORDS.get(o, o): o for o in declared.objects}}
 
 
 def target(app: Any) -> Any:
