@@ -129,7 +129,7 @@ class Shelf:
         def open_both(progress: Any) -> tuple[Any, Any]:  # noqa: ARG001 - the kernel passes it
             return apps.opened(self.models[model], chosen)
 
-        return get_kernel().run(open_both)
+        return get_kernel().run(open_both, title=f"Opening {model}")
 
     def warm(self) -> None:
         """Start importing the apps and opening what most visitors will ask for first."""
