@@ -445,6 +445,6 @@ class App(pn.viewable.Viewer):
         kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
 
         def write(*_: Any) -> None:
-            location.search = self.state.search(self.session.names, **kept)
+            location.search = self.state.address(self.session.names, **kept)
 
         self.state.param.watch(write, [n for n in self.state.param if n != "name"])
