@@ -74,7 +74,9 @@ def test_orders_put_what_has_no_value_last():
     found, rows = made(), np.arange(4)
     assert found.ranked(rows, "loss").tolist() == [0, 3, 1, 2]
     assert found.ranked(rows, "loss", descending=True).tolist() == [1, 3, 0, 2]
-    assert found.ranked(rows[1:], "confidence").tolist() == [1, 3, 2], "equal values keep the order of the set"
+    assert found.ranked(rows[1:], "confidence").tolist() == [1, 3, 2], (
+        "equal values keep the order of the set"
+    )
     assert found.ranked(rows, "order", descending=True).tolist() == [3, 2, 1, 0]
     for unknown in ("distance", "concentration"):
         assert found.ranked(rows, unknown, descending=True).tolist() == [0, 1, 2, 3]

@@ -54,7 +54,9 @@ class Population(pn.viewable.Viewer):
         Positions of the samples shown, in their order.
     """
 
-    predictions = param.Parameter(doc="What the model predicts for all samples; None until it was run on them.")
+    predictions = param.Parameter(
+        doc="What the model predicts for all samples; None until it was run on them."
+    )
     index = param.List([], item_type=int, doc="Positions of the samples shown, in order.")
 
     def __init__(self, app: Any) -> None:
@@ -315,13 +317,17 @@ class Population(pn.viewable.Viewer):
         state, n, found = self.app.state, self.app.session.population.n, self.predictions
         text = f"{len(self.index)} shown of {self._count}"
         if self.empty:
-            text = f"No {self.app.noun.lower()} matches; the list still shows {len(self.index)} of {self._count}"
+            text = (
+                f"No {self.app.noun.lower()} matches; the list still shows {len(self.index)} of {self._count}"
+            )
         if state.hidden:
             return f"{text}."
         if self.trouble:
             return f"{text}. The model could not be run on all samples: {self.trouble}"
         if found is None:
-            return f"{text}. Running the model on all samples: {self._counted} of {n}" if self._begun else text
+            return (
+                f"{text}. Running the model on all samples: {self._counted} of {n}" if self._begun else text
+            )
         labelled = int((found.correct >= 0).sum())
         if not labelled:
             return f"{text} · no labels"
@@ -338,5 +344,3 @@ class Population(pn.viewable.Viewer):
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-

@@ -11,6 +11,7 @@ from xai_views_dashboard.core.controls import control, linked
 from xai_views_dashboard.core.page import HALVES, halved
 from xai_views_dashboard.core.state import NONE, PREDICTED
 
+
 def controls(state: Any, classes: list[str]) -> pn.FlexBox:
     """Every control, tied to the state."""
     numbered = {c: i for i, c in enumerate(classes)}

@@ -21,7 +21,9 @@ from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
-_FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+")  # of a path: its last part stays
+_FOLDERS = re.compile(
+    r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+"
+)  # of a path: its last part stays
 
 
 class Filmstrip(OneWayComponent):
@@ -52,14 +54,18 @@ class Filmstrip(OneWayComponent):
     marks = param.List([], item_type=str, doc="One mark for each sample: '' or a word.")
     current = param.Integer(-1, doc="Index of the sample in view, -1 = none.")
     mode = param.Selector(
-        default="strip", objects=["strip", "grid", "auto"], doc="One line, or lines that wrap; 'auto' wraps in a narrow column."
+        default="strip",
+        objects=["strip", "grid", "auto"],
+        doc="One line, or lines that wrap; 'auto' wraps in a narrow column.",
     )
     size = param.Integer(56, bounds=(16, 256), doc="Height of a thumbnail in CSS pixels.")
     aspect = param.Number(1.0, bounds=(0.25, 8), doc="Width of a thumbnail as a multiple of its height.")
     rows = param.Integer(
         4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
     )
-    hidden = param.Boolean(False, doc="Hide the model's output: no marks, of a caption only the id before ': '.")
+    hidden = param.Boolean(
+        False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
+    )
     empty = param.String("No samples to show.", doc="What is said when items is empty.")
     channel = param.String(
         "", doc="Channel of a canvas whose order is items: the sample that it shows is the current one."
@@ -69,7 +75,13 @@ class Filmstrip(OneWayComponent):
     generation = param.Integer(0, doc="Changes when the pictures themselves do.")
     jump = param.Dict({}, doc="Where code (not the hand) wants to go; set by the filmstrip itself.")
 
-    _esm = esm("shared_js/dom", "shared_js/channel", "shared_js/wire", "filmstrip/filmstrip", css="filmstrip/filmstrip")
+    _esm = esm(
+        "shared_js/dom",
+        "shared_js/channel",
+        "shared_js/wire",
+        "filmstrip/filmstrip",
+        css="filmstrip/filmstrip",
+    )
     _rename = {"current": None}  # it reaches the browser as a jump only, so that no echo moves the hand back
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
@@ -121,7 +133,9 @@ class Filmstrip(OneWayComponent):
         small = {i: thumbnail(picture, box) for i, picture in pictures.items()}
         frame = Frame(f"chunk {chunk}")
         if small:
-            frame.photo(_even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small))
+            frame.photo(
+                _even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small)
+            )
         return frame.header(chunk=chunk, generation=self.generation, broken=broken).to_bytes()
 
     def _read(self, indices: np.ndarray) -> tuple[dict[int, np.ndarray], dict[str, str]]:

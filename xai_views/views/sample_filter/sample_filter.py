@@ -53,7 +53,9 @@ class SampleFilter(OneWayComponent):
     confusion = param.List([], doc="[true, predicted, number] of the cells that are not 0.")
     remark = param.String("", doc="Under the confusion matrix.")
     words = param.String("", doc="How many samples are shown, and how often the model is right.")
-    busy = param.Number(-1.0, doc="Share of the samples that the model has been run on; -1 = it is not running.")
+    busy = param.Number(
+        -1.0, doc="Share of the samples that the model has been run on; -1 = it is not running."
+    )
     hidden = param.Boolean(False, doc="Whether the model's output is hidden.")
     noun = param.String("Sample", doc="What a sample is called.")
     channel = param.String("", doc="The channel of the canvas that gets the focus back.")
