@@ -1,5 +1,6 @@
 // The filmstrip: one canvas over a scrolled strip or grid; thumbnails arrive in chunks when they come into view.
-const CHUNK = 256, KEPT = 24, FILM_GAP = 6, AGAIN_MS = 2000;
+const CHUNK = 256, KEPT = 24, FILM_GAP = 6, AGAIN_MS = 2000, NARROW = 300;
+const YOURS = "yours"; // the mark of an upload: a frame of dashes, no error
 
 class Film {
   constructor(model) {
@@ -21,12 +22,19 @@ class Film {
   listen() {
     const {model, scroll} = this, layout = () => { this.layout(); this.reveal(); };
     model.on("sprite", () => this.take());
+    // A canvas that walks through the same samples tells which one it shows, without a message of the server.
+    this.unfollow = follow(() => model.channel, ({position, count}) => {
+      if (count !== model.items.length || model.items[position] === this.current) return;
+      this.current = model.items[position];
+      this.reveal();
+      this.draw();
+    });
     model.on(["items", "mode", "size", "aspect", "rows", "captions", "hidden", "empty"], layout);
     model.on("marks", () => this.draw());
     model.on("jump", () => { this.current = model.jump.current; this.reveal(); this.draw(); });
     model.on("generation", () => { this.forget(); layout(); });
     model.on("dark", () => { this.themes.update(); this.draw(); });
-    model.on("remove", () => { this.themes.disconnect(); this.resizes.disconnect(); clearTimeout(this.again); this.forget(); });
+    model.on("remove", () => { this.unfollow(); this.themes.disconnect(); this.resizes.disconnect(); clearTimeout(this.again); this.forget(); });
     scroll.addEventListener("scroll", () => this.draw());
     scroll.addEventListener("pointermove", (event) => this.setHover(this.hit(event), event));
     scroll.addEventListener("pointerleave", () => this.setHover(-1));
@@ -65,10 +73,11 @@ class Film {
   get step() { return this.wide + FILM_GAP; }
 
   layout() {
-    const {model, pitch, step, scroll} = this, count = model.items.length, grid = model.mode === "grid", fills = grid && model.rows === 0;
+    const {model, pitch, step, scroll} = this, count = model.items.length;
+    const grid = this.grid = model.mode === "grid" || (model.mode === "auto" && this.root.clientWidth < NARROW), fills = grid && model.rows === 0;
     this.columns = grid ? Math.max(1, Math.floor((scroll.clientWidth - FILM_GAP) / step)) : Math.max(1, count);
     const lines = Math.ceil(count / this.columns);
-    Object.assign(this.root.dataset, {mode: model.mode, fills: String(fills), hidden: String(model.hidden)});
+    Object.assign(this.root.dataset, {mode: grid ? "grid" : "strip", fills: String(fills), hidden: String(model.hidden)});
     this.spacer.style.width = grid ? "100%" : `${count * step + FILM_GAP}px`;
     this.spacer.style.height = `${Math.max(1, lines) * pitch + FILM_GAP}px`;
     scroll.style.maxHeight = grid && !fills ? `${model.rows * pitch + FILM_GAP}px` : "";
@@ -121,7 +130,7 @@ class Film {
         else { context.fillStyle = colour("--well"); context.fillRect(x, y, wide, size); }
         if (got?.header.broken?.[index]) this.drawBroken(context, x, y, wide, size, colour("--faint"));
         if (!got) missing.add(chunk);
-        if (this.markOf(index)) this.drawMark(context, x, y, wide, size, colour);
+        if (this.markOf(index)) this.drawMark(context, x, y, wide, size, colour, this.markOf(index));
         if (index === current || at === this.hover) this.drawFrame(context, x, y, wide, size, colour(index === current ? "--accent" : "--faint"), colour("--ground"));
         drawn++;
       }
@@ -154,7 +163,15 @@ class Film {
   }
 
   // A frame AND a cross in the corner: never colour alone.
-  drawMark(context, x, y, wide, size, colour) {
+  drawMark(context, x, y, wide, size, colour, mark) {
+    if (mark === YOURS) {
+      context.lineWidth = 2;
+      context.strokeStyle = colour("--accent");
+      context.setLineDash([4, 3]);
+      context.strokeRect(x + 1, y + 1, wide - 2, size - 2);
+      context.setLineDash([]);
+      return;
+    }
     const side = clamp(size / 4, 10, 16);
     context.lineWidth = 2;
     context.strokeStyle = colour("--mark");
@@ -187,7 +204,7 @@ class Film {
   }
 
   say() {
-    const {items} = this.model, {current} = this, at = items.indexOf(current), wrong = items.filter((index) => this.markOf(index)).length;
+    const {items} = this.model, {current} = this, at = items.indexOf(current), wrong = items.filter((index) => ![undefined, "", YOURS].includes(this.markOf(index))).length;
     const where = at >= 0 ? `${this.describe(current)} (${at + 1} of ${items.length})` : `${items.length} shown`;
     setText(this.text, `${where}${wrong ? ` · ${wrong} ${wrong === 1 ? "error" : "errors"}` : ""}`);
     setAttribute(this.text, "title", this.text.textContent);
@@ -198,7 +215,9 @@ class Film {
     if (event && at >= 0) {
       const box = this.root.getBoundingClientRect();
       this.tip.style.left = `${clamp(event.clientX - box.left, 0, box.width)}px`;
-      this.tip.style.top = `${this.scroll.offsetTop + this.place(at).y - this.scroll.scrollTop + this.pitch}px`;
+      const y = this.place(at).y - this.scroll.scrollTop, low = this.grid && y > this.scroll.clientHeight / 2; // above: never cut off below
+      this.tip.style.top = `${this.scroll.offsetTop + y + (low ? -FILM_GAP : this.pitch)}px`;
+      this.tip.style.marginTop = low ? "-24px" : "";
     }
     if (at === this.hover) return;
     this.hover = at;
@@ -230,8 +249,8 @@ class Film {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const {items, mode} = this.model, last = items.length - 1, at = items.indexOf(this.current);
-    const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: mode === "grid" ? this.columns : 1, ArrowUp: mode === "grid" ? -this.columns : -1, PageDown: 10, PageUp: -10}[event.key];
+    const {items} = this.model, {grid} = this, last = items.length - 1, at = items.indexOf(this.current);
+    const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: grid ? this.columns : 1, ArrowUp: grid ? -this.columns : -1, PageDown: 10, PageUp: -10}[event.key];
     let next = event.key === "Home" ? 0 : event.key === "End" ? last : step === undefined ? null : at < 0 ? 0 : at + step;
     if (next === null || last < 0) return;
     event.preventDefault();

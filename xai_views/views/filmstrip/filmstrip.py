@@ -21,7 +21,9 @@ from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
-_FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+")  # of a path: its last part stays
+_FOLDERS = re.compile(
+    r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+"
+)  # of a path: its last part stays
 
 
 class Filmstrip(OneWayComponent):
@@ -39,7 +41,7 @@ class Filmstrip(OneWayComponent):
     captions : list of str
         One for each sample of the population; shown when the pointer rests on it and read aloud.
     marks : list of str
-        One for each sample: "" or the word for the mark ("wrong"); drawn as a frame with a symbol.
+        One for each sample: "" or the word for the mark ("wrong"); drawn as a frame with a symbol, "yours" as dashes.
 
     Notes
     -----
@@ -51,20 +53,35 @@ class Filmstrip(OneWayComponent):
     captions = param.List([], item_type=str, doc="One caption for each sample of the population.")
     marks = param.List([], item_type=str, doc="One mark for each sample: '' or a word.")
     current = param.Integer(-1, doc="Index of the sample in view, -1 = none.")
-    mode = param.Selector(default="strip", objects=["strip", "grid"], doc="One line, or lines that wrap.")
+    mode = param.Selector(
+        default="strip",
+        objects=["strip", "grid", "auto"],
+        doc="One line, or lines that wrap; 'auto' wraps in a narrow column.",
+    )
     size = param.Integer(56, bounds=(16, 256), doc="Height of a thumbnail in CSS pixels.")
     aspect = param.Number(1.0, bounds=(0.25, 8), doc="Width of a thumbnail as a multiple of its height.")
     rows = param.Integer(
         4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
     )
-    hidden = param.Boolean(False, doc="Hide the model's output: no marks, of a caption only the id before ': '.")
+    hidden = param.Boolean(
+        False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
+    )
     empty = param.String("No samples to show.", doc="What is said when items is empty.")
+    channel = param.String(
+        "", doc="Channel of a canvas whose order is items: the sample that it shows is the current one."
+    )
     label = param.String("Samples", doc="Name of the list for screen readers.")
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
     generation = param.Integer(0, doc="Changes when the pictures themselves do.")
     jump = param.Dict({}, doc="Where code (not the hand) wants to go; set by the filmstrip itself.")
 
-    _esm = esm("shared_js/dom", "shared_js/wire", "filmstrip/filmstrip", css="filmstrip/filmstrip")
+    _esm = esm(
+        "shared_js/dom",
+        "shared_js/channel",
+        "shared_js/wire",
+        "filmstrip/filmstrip",
+        css="filmstrip/filmstrip",
+    )
     _rename = {"current": None}  # it reaches the browser as a jump only, so that no echo moves the hand back
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
@@ -99,6 +116,12 @@ class Filmstrip(OneWayComponent):
         params.setdefault("items", list(range(self._count)))
         self.param.update(generation=self.generation + 1, **params)
 
+    def extend(self, count: int, **params) -> None:
+        """Take further samples in at the end; the function of the pictures gives theirs too. ``params`` as in :meth:`replace`."""
+        self._count = count
+        self._chunk.cache_clear()
+        self.param.update(generation=self.generation + 1, **params)
+
     def on_select(self, function: Callable[[int], Any]) -> None:
         """Call ``function(index)`` when a sample was chosen by click or key."""
         self._callbacks.append(function)
@@ -110,7 +133,9 @@ class Filmstrip(OneWayComponent):
         small = {i: thumbnail(picture, box) for i, picture in pictures.items()}
         frame = Frame(f"chunk {chunk}")
         if small:
-            frame.photo(_even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small))
+            frame.photo(
+                _even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small)
+            )
         return frame.header(chunk=chunk, generation=self.generation, broken=broken).to_bytes()
 
     def _read(self, indices: np.ndarray) -> tuple[dict[int, np.ndarray], dict[str, str]]:
