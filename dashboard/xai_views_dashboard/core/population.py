@@ -79,6 +79,8 @@ class Population(pn.viewable.Viewer):
             label=f"{app.noun}s",
             channel=session.channel,
             css_classes=["xv-list"],
+            styles={"flex": "1 1 0", "min-height": "0"},
+            stylesheets=[".filmstrip { height: 100%; }"],
         )
         self.form = SampleFilter(
             classes=list(app.model.classes),
@@ -339,7 +341,7 @@ class Population(pn.viewable.Viewer):
 
     def __panel__(self) -> Any:
         fill = {"height": "100%", "min-height": "0", "max-height": "none"}
-        return pn.Column(self.form, self.film, sizing_mode="stretch_both", styles=fill, margin=0)
+        return pn.Column(self.form, self.film, sizing_mode="stretch_width", styles=fill, margin=0)
 
 
 def _percent(share: float) -> str:
