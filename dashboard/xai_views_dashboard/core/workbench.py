@@ -32,7 +32,7 @@ _GRID = """
     grid-template-columns: minmax(0, 1fr); grid-template-rows: none;
     grid-template-areas: "answer" "case" "controls" "population" "notes" "tabs";
   }
-  .xv-area-population { height: auto !important; min-height: 0; max-height: 220px; }
+  .xv-area-population { height: auto !important; min-height: 0; }
 }
 """
 
