@@ -29,6 +29,8 @@ from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish, Wishes
 from xai_views_dashboard.core.workbench import brief, workbench
 
+#: Settings of the canvas that are not the hand's.
+OF_PAGE = ("hidden", "stepper")
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
 
@@ -370,12 +372,12 @@ class App(pn.viewable.Viewer):
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the canvas for what the state says of them."""
-        return {**self.view.defaults, **look, "hidden": self.state.hidden}
+        return {**self.view.defaults, **look, "hidden": self.state.hidden, "stepper": False}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
         """Keep what was changed in the browser."""
         self.state.look = {
-            k: v for k, v in settings.items() if k != "hidden" and self.view.defaults.get(k) != v
+            k: v for k, v in settings.items() if k not in OF_PAGE and self.view.defaults.get(k) != v
         }
 
     def asked(self, *_: Any) -> None:

@@ -227,6 +227,7 @@ class Session:
         work: Callable[[Any], Any],
         counted: Callable[[int, int], None] | None = None,
         priority: int = 2,
+        title: str = "",
     ) -> Future:
         """The future of ``work(progress)`` on the worker, shared by all who ask for the same key (None = by nobody).
 
@@ -240,8 +241,11 @@ class Session:
             ``counted(done, total)``, on the worker's thread.
         priority : int
             Lower is served first; ``xai_views.kernel.PREFETCH`` waits for whatever is in view.
+        title : str
+            What the status line says meanwhile, such as "Comparing models".
         """
-        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=priority)
+        own = (self.channel, next(_runs)) if key is None else key
+        run = self.kernel.shared(own, work, priority=priority, title=title)
         if counted is not None:
             run.subscribe(counted)
         return run

@@ -51,12 +51,12 @@ class SicApp(App):
     panels_own = (AnswerPanel, SupportPanel, RegionPanel, MapView, YourImage)
     keys = {"u": "undo the last change of the support set"}
     words = (
-        "Red pixels raise the logit of the asked class, blue ones lower it; the rows below are the training images that the "
-        "logit consists of. It shows what this network computed, not whether that is medically or biologically right."
+        "Red pixels raise the logit of the explained class, blue pixels lower it; the table lists the training images whose "
+        "evidence makes up the logit. This is what the network computed; it may still be wrong about the world."
     )
     source = (
-        "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; single "
-        "pixels may be, because they also say what does not match."
+        "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative, but single "
+        "pixels can be: they mark what does not match."
     )
 
     def prepare(self) -> None:
@@ -69,7 +69,8 @@ class SicApp(App):
 
     def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
         """Maps and ledger of one sample, with the supports of the wish."""
-        return pictures.build(key, self.session, sample, result, self.session.supports(wish.ask))
+        edited = bool(self.changed(sample, wish))
+        return pictures.build(key, self.session, sample, result, self.session.supports(wish.ask), edited)
 
     def controls(self) -> list[Any]:
         """What is explained."""

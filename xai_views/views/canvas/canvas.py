@@ -56,7 +56,6 @@ SETTINGS: dict[str, Any] = {
     "toolbar": True,
     "stepper": True,  # previous, position and next in the toolbar
     "legend": True,
-    "hidden": False,  # hide everything that a model says
 }
 #: What ``save`` writes.
 FORMATS = ("png", "svg")
