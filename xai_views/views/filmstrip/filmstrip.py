@@ -63,6 +63,9 @@ class Filmstrip(OneWayComponent):
     rows = param.Integer(
         4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
     )
+    named = param.Boolean(
+        False, doc="One line for each sample, with the id of its caption beside it; not in one line of all."
+    )
     hidden = param.Boolean(
         False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
     )
