@@ -21,7 +21,9 @@ from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
-_FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+")  # of a path: its last part stays
+_FOLDERS = re.compile(
+    r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+"
+)  # of a path: its last part stays
 
 
 class Filmstrip(OneWayComponent):
@@ -57,7 +59,9 @@ class Filmstrip(OneWayComponent):
     rows = param.Integer(
         4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
     )
-    hidden = param.Boolean(False, doc="Hide the model's output: no marks, of a caption only the id before ': '.")
+    hidden = param.Boolean(
+        False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
+    )
     empty = param.String("No samples to show.", doc="What is said when items is empty.")
     label = param.String("Samples", doc="Name of the list for screen readers.")
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
@@ -110,7 +114,9 @@ class Filmstrip(OneWayComponent):
         small = {i: thumbnail(picture, box) for i, picture in pictures.items()}
         frame = Frame(f"chunk {chunk}")
         if small:
-            frame.photo(_even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small))
+            frame.photo(
+                _even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small)
+            )
         return frame.header(chunk=chunk, generation=self.generation, broken=broken).to_bytes()
 
     def _read(self, indices: np.ndarray) -> tuple[dict[int, np.ndarray], dict[str, str]]:
