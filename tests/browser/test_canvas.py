@@ -3,7 +3,7 @@
 import ast
 import re
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import canvas_app as app
 import numpy as np
@@ -492,8 +492,8 @@ def test_hidden_output_leaves_the_photo_and_nothing_else(view):
     page.locator(".xv-live", has_text="s1. The model's output is hidden.").wait_for(state="attached")
     said = view.root.evaluate("e => [e.innerText, e.outerHTML.replace(/<style>.*?<\\/style>/s, '')].join()")
     said = re.sub(r'data-[a-z]+="[^"]*"|name="[^"]*"|class="[^"]*"', "", said)
-    assert not re.findall(words, said.replace("Support", ""), re.I), re.findall(
-        f".{{40}}(?:{words}).{{40}}", said, re.I
+    assert not re.findall(words, said.replace("Support", ""), re.IGNORECASE), re.findall(
+        f".{{40}}(?:{words}).{{40}}", said, re.IGNORECASE
     )
     page.get_by_role("button", name="hide").click()
     expect(page.locator(".xv-ledger caption")).to_contain_text(app.CLASS)
@@ -658,7 +658,7 @@ def test_pictures_are_saved_as_they_are_seen(view):
     with page.expect_download() as got:
         page.get_by_role("button", name="save svg").click()
     text = Path(got.value.path()).read_text(encoding="utf-8")
-    root = ElementTree.fromstring(text)
+    root = ET.fromstring(text)
     words = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
     for part in (
         "Sample",
@@ -697,16 +697,13 @@ def test_a_filmstrip_in_a_column(page, server):
     expect(page.locator(".xf-scroll")).to_have_attribute("data-more", "down")
     text = page.locator(".xf-text")
     expect(text).to_have_text("s0: predicted gull (1 of 40) · 6 errors")
-    pixel = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(x * devicePixelRatio, y * devicePixelRatio, 1, 1).data].slice(0, 3)"""
+    pixel = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3)"""
     grid, place = page.locator(".xf canvas"), lambda i: (6 + i % 3 * 50, 6 + i // 3 * 50)
     for i in (0, 3, 4, 6):  # three in a row; the sixth is broken and the others are there
         x, y = place(i)
         assert np.abs(np.array(grid.evaluate(pixel, [x + 4, y + 40])) - app.code(i)).max() < 30
     x, y = place(5)
-    assert (
-        len(set(grid.evaluate(pixel, [x + 10, y + 10]))) > 1
-        or grid.evaluate(pixel, [x + 10, y + 10])[0] > 200
-    )
+    assert grid.evaluate(pixel, [x + 4, y + 20]) == [236, 239, 242]  # empty
     page.mouse.move(box["x"] + x + 20, box["y"] + y + 20)
     tip = page.locator(".xf-tip")
     expect(tip).to_have_text("s5: the file 's5.png' is not an image; replace it.")
