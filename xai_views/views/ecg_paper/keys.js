@@ -1,10 +1,11 @@
 // The keys of the paper. Page-wide only on a page of its own; in a notebook only with the focus (see shared_js/keys.js).
 const PAPER_KEYS = [
-  ["← →", "previous, next record; with calipers: move the mark by a step (Shift: ten)"], [", .", "back, on in time (< > by a page)"],
-  ["+ −", "zoom in, out"], ["Home", "whole page"], ["l", "next layout"], ["v", "next speed (mm/s)"], ["g", "next gain (mm/mV)"], ["o", "explanation on or off"],
-  ["t", "known truth on or off"], ["0…9", "show one cluster"], ["c", "calipers on or off"], ["x", "other mark"], ["↑ ↓", "calipers to the lead above, below"],
-  ["q", "take the interval as RR, then measure QT"], ["Enter", "select the interval between the calipers"], ["Esc", "clear interval, cluster, calipers"], ["?", "these keys"],
+  ["← →", "previous / next record; with calipers: move the caliper by a step (Shift: ten)"], ["Shift ← →", "10 records back / forward"], [", .", "back / forward in time (< > by a page)"],
+  ["+ −", "zoom in / out"], ["Home", "whole page"], ["l", "next layout"], ["v", "next speed (mm/s)"], ["g", "next gain (mm/mV)"], ["o", "explanation on / off"], ["b", "clusters: thin / full / off"],
+  ["t", "ground truth on / off"], ["0…9", "select cluster n"], ["c", "calipers on / off"], ["x", "switch to the other caliper"], ["↑ ↓", "calipers to the previous / next lead"],
+  ["q", "use the interval as RR, then measure QT"], ["Enter", "select the interval between the calipers"], ["Esc", "clear interval, cluster, calipers"], ["?", "this help"],
 ];
+const PAPER_MOUSE = "Mouse: Ctrl + wheel zooms, drag moves, Shift + drag selects an interval, Shift + wheel moves in time, double-click shows the whole page, a click on a cluster selects it.";
 
 const nextOf = (values, value) => values[(values.indexOf(value) + 1) % values.length];
 
@@ -24,9 +25,9 @@ function caliperKey(host, {key, shiftKey}) {
 function paperKey(host, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   const {key} = event, {settings} = host, far = event.shiftKey ? 10 : 1;
-  if (!host.help.hidden) {
+  if (host.help.open) {
     if (key !== "Escape" && key !== "?") return false;
-    host.showHelp(false);
+    host.help.toggle(false);
     return true;
   }
   if (caliperKey(host, event)) return true;
@@ -43,11 +44,12 @@ function paperKey(host, event) {
   else if (key === "v") host.set({speed: nextOf(SPEEDS, settings.speed)});
   else if (key === "g") host.set({gain: nextOf(GAINS, settings.gain)});
   else if (key === "o") host.set({explain: !settings.explain});
+  else if (key === "b") host.set({bands: nextOf(BANDS, bandsOf(settings))});
   else if (key === "t") host.set({truth: !settings.truth});
   else if (key === "c") host.setTool(host.tool === "calipers" ? "pan" : "calipers");
-  else if (key === "?") host.showHelp(true);
+  else if (key === "?") host.help.toggle(true);
   else if (key === "Escape") return host.clear();
-  else if (/^[0-9]$/.test(key) && host.record?.ids.includes(Number(key))) host.chooseCluster(Number(key));
+  else if (/^[0-9]$/.test(key) && explains(settings, host.record) && host.record.ids.includes(Number(key))) host.chooseCluster(Number(key));
   else return false;
   return true;
 }
@@ -66,9 +68,23 @@ function attachPaperKeys(host) {
   return () => document.removeEventListener("keydown", page);
 }
 
-function helpBox(host) {
-  const box = h("div", {class: "xv-help-box", onclick: (event) => event.stopPropagation()}, h("h2", {}, "Keys"), h("dl"),
-    h("p", {}, "Mouse: drag moves, Shift-drag selects an interval, Ctrl-wheel zooms, Shift-wheel moves in time, double-click shows the whole page, a click on a band chooses its cluster."),
-    h("button", {type: "button", onclick: () => host.showHelp(false)}, "Close"));
-  return h("div", {class: "xv-help", role: "dialog", "aria-label": "Keys", "aria-modal": "true", tabindex: "-1", hidden: true, onclick: () => host.showHelp(false)}, box);
+// The dialog of the keys, over everything; the browser keeps the focus in it.
+class PaperHelp {
+  constructor(host) {
+    this.host = host;
+    this.list = h("dl");
+    this.element = h("dialog", {class: "xe-help", "aria-label": "Keys", onclick: (event) => { if (event.target === this.element) this.toggle(false); }, onclose: () => host.root.focus({preventScroll: true})},
+      h("div", {}, h("h2", {}, "Keys"), this.list, h("p", {}, PAPER_MOUSE), h("button", {type: "button", onclick: () => this.toggle(false)}, "Close")));
+  }
+
+  get open() { return this.element.open; }
+
+  toggle(open = !this.open) {
+    if (open === this.open || (open && !this.element.isConnected)) return;
+    if (!open) { this.element.close(); return; }
+    const own = Object.entries(this.host.model.keys ?? {}).filter(([, words]) => words);
+    this.list.replaceChildren(...[...PAPER_KEYS, ...own].flatMap(([key, words]) => [h("dt", {}, key.split(" ").map((part) => h("kbd", {}, part))), h("dd", {}, words)]));
+    this.element.showModal();
+    this.element.querySelector("button").focus();
+  }
 }
