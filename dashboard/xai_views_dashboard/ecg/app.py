@@ -260,8 +260,3 @@ class EcgApp(App):
         )
         if not full:
             self.state.edit(edits_made=[*made, dict(edit)])
-
-    def show_only(self, names: list[str]) -> None:
-        """Let the arrow keys step through these records and the uploads only; through all when the list is empty."""
-        self.canvas.order = [*names, *self.session.names[self.session.population.n :]] or self.session.names
-        self.into_view()

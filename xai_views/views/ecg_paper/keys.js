@@ -23,7 +23,7 @@ function caliperKey(host, {key, shiftKey}) {
 }
 
 function paperKey(host, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (!host.help.open && (event.ctrlKey || event.metaKey || event.altKey)) return false;
   const {key} = event, {settings} = host, far = event.shiftKey ? 10 : 1;
   if (host.help.open) {
     if (key !== "Escape" && key !== "?") return false;
@@ -56,35 +56,20 @@ function paperKey(host, event) {
 
 function attachPaperKeys(host) {
   const {root} = host;
-  const busy = (event) => event.composedPath().some((node) => node !== root && node instanceof Element && node.matches(BUSY));
-  const own = (event) => { if (!event.defaultPrevented && !busy(event)) host.keyDown(event); };
-  root.addEventListener("keydown", own);
-  const page = (event) => {
-    if (!root.isConnected) { document.removeEventListener("keydown", page); return; }
-    if (host.model.page_keys === false || event.composedPath().includes(root) || inNotebook() || !root.getClientRects().length) return;
-    own(event);
+  let drawn = false;
+  const own = (event) => { if (!event.defaultPrevented && !scrolledBy(event) && (host.help.open || !holdsKeys(event, root))) host.keyDown(event); };
+  const seen = () => {
+    if (drawn && !root.isConnected) detach();
+    drawn = root.isConnected;
+    return drawn && host.model.page_keys !== false && root.getClientRects().length > 0;
   };
-  document.addEventListener("keydown", page);
-  return () => document.removeEventListener("keydown", page);
-}
-
-// The dialog of the keys, over everything; the browser keeps the focus in it.
-class PaperHelp {
-  constructor(host) {
-    this.host = host;
-    this.list = h("dl");
-    this.element = h("dialog", {class: "xe-help", "aria-label": "Keys", onclick: (event) => { if (event.target === this.element) this.toggle(false); }, onclose: () => host.root.focus({preventScroll: true})},
-      h("div", {}, h("h2", {}, "Keys"), this.list, h("p", {}, PAPER_MOUSE), h("button", {type: "button", onclick: () => this.toggle(false)}, "Close")));
-  }
-
-  get open() { return this.element.open; }
-
-  toggle(open = !this.open) {
-    if (open === this.open || (open && !this.element.isConnected)) return;
-    if (!open) { this.element.close(); return; }
-    const own = Object.entries(this.host.model.keys ?? {}).filter(([, words]) => words);
-    this.list.replaceChildren(...[...PAPER_KEYS, ...own].flatMap(([key, words]) => [h("dt", {}, key.split(" ").map((part) => h("kbd", {}, part))), h("dd", {}, words)]));
-    this.element.showModal();
-    this.element.querySelector("button").focus();
-  }
+  const elsewhere = (event) => seen() && !event.composedPath().includes(root) && !inNotebook();
+  const page = (event) => { if (elsewhere(event)) own(event); };
+  const first = (event) => { if (/^Arrow(Left|Right)$/.test(event.key) && event.composedPath()[0]?.matches?.(SLID) && elsewhere(event)) own(event); };
+  const help = () => { if (seen()) host.help.toggle(true); };
+  const listeners = [["keydown", first, true], ["keydown", page, false], ["xv-help", help, false]];
+  const detach = () => { for (const [type, listener, capture] of listeners) document.removeEventListener(type, listener, capture); };
+  root.addEventListener("keydown", own);
+  for (const [type, listener, capture] of listeners) document.addEventListener(type, listener, capture);
+  return detach;
 }

@@ -3,6 +3,7 @@ const TOLD_MS = 150, SAID_MS = 500, DIMMED_MS = 200, ZOOMS = [0.02, 24];
 const LEGIBLE = 2.4; // CSS pixels of 1 mm below which a sheet is not fitted to the width but moved in its window
 const LEAST_FIT = 2.1, LEAST_ROOM = 240; // CSS pixels of 1 mm, and of height, below which a sheet is not fitted to the height
 const LEDGER = 300, GAP = 12; // CSS pixels of the ledger beside the paper, and between both
+const NARROW_PAPER = 600; // CSS pixels below which the paper comes before its tools
 const WIDE = 900; // CSS pixels from which on the ledger stands beside the paper
 
 class PaperApp {
@@ -27,7 +28,7 @@ class PaperApp {
     this.line = h("p", {class: "xe-line"});
     this.live = h("p", {class: "xv-hidden xv-live", "aria-live": "polite"});
     this.error = h("div", {class: "xv-error", role: "alert", hidden: true});
-    this.help = new PaperHelp(this);
+    this.help = new Help(this, PAPER_KEYS, PAPER_MOUSE);
     this.main = h("div", {class: "xe-main"}, this.stage, this.minimap.canvas, h("div", {class: "xe-foot"}, this.line, this.twin.element));
     this.body = h("div", {class: "xe-body"}, this.main, this.ledger.element);
     this.root = h("div", {class: "xv xe", tabindex: "0", role: "region", "aria-label": "ECG paper", "data-state": "waiting", "data-key": "", "data-seq": "0", "data-full": "false"},
@@ -54,6 +55,7 @@ class PaperApp {
     model.on("jump", () => { const {position} = model.jump; this.reported = position; if (position !== scrubber.position) this.go(position, false, false); });
     model.on("dark", () => this.themes.update());
     model.on("chip", () => this.placeChip());
+    model.on("export", () => this.save(model.export));
     model.on("edits", () => this.ledger.update());
     model.on("remove", () => this.close());
     this.disobey = obey(() => model.channel, ({step, help}) => { if (step) this.go(scrubber.position + step, true); if (help) this.help.toggle(true); });
@@ -157,6 +159,7 @@ class PaperApp {
 
   fitAgain() {
     this.root.classList.toggle("xe-wide", this.root.clientWidth >= WIDE);
+    this.root.classList.toggle("xe-narrow", this.root.clientWidth < NARROW_PAPER);
     this.watchAbove();
     if (this.roomBeside() !== this.offered || this.roomBelow() !== this.room) this.redraw();
     else this.ledger.edge();
@@ -265,8 +268,8 @@ class PaperApp {
 
   // The result of a brushed interval stands at it, inside of the sheet that is in view.
   placeChip() {
-    const {settings, record, chip} = this, interval = settings.highlight?.interval, text = this.model.chip?.text ?? "";
-    chip.hidden = !interval || !text || !record || settings.hidden;
+    const {settings, record, chip} = this, interval = settings.highlight?.interval, {text = "", sample = ""} = this.model.chip ?? {};
+    chip.hidden = !interval || !text || sample !== this.frame?.key.split("|", 1)[0] || !record || settings.hidden;
     if (chip.hidden) return;
     setText(chip, text);
     const shown = this.sheet.segments.filter((s) => (interval.lead < 0 || s.lead === interval.lead) && s.start < interval.stop && s.stop > interval.start);
@@ -372,13 +375,20 @@ class PaperApp {
     this.model.send_msg({type: "settings", settings: {...this.settings}});
   }
 
+  // Download what is in view as one picture, with the legend.
+  save({kind, name}) {
+    if (!this.record) return;
+    const {width, height, settings, record} = this, canvas = Object.assign(document.createElement("canvas"), {width: width * SAVED_SCALE, height: height * SAVED_SCALE});
+    drawSheet(canvas.getContext("2d"), new View({ppm: this.ppm * SAVED_SCALE, ox: this.ox, oy: this.oy, width: canvas.width, height: canvas.height, ratio: SAVED_SCALE}), this.sheet, record, settings);
+    savePicture({tiles: [{canvas, width, height}], legend: this.legend.entries(), caption: this.model.caption ?? ""}, kind, name);
+  }
+
   close() {
     this.disobey();
     this.detachKeys();
     this.themes.disconnect();
     this.resizes.disconnect();
     window.removeEventListener("resize", this.refit);
-    document.removeEventListener("pointerdown", this.tools.outside);
     this.scrubber.close();
     for (const timer of [this.reporting, this.settingsTimer, this.speaking, this.dimming, this.hovering]) clearTimeout(timer);
   }

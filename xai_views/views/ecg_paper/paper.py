@@ -23,7 +23,9 @@ SCRIPTS = (
     "shared_js/wire",
     "shared_js/scrub",
     "shared_js/colour",
+    "shared_js/wheel",
     "shared_js/keys",
+    "shared_js/export",
     "ecg_paper/layout",
     "ecg_paper/record",
     "ecg_paper/measure",
@@ -95,7 +97,6 @@ class ECGPaper(Canvas):
 
     layout = param.Dict({}, doc="Not used: the layout of the paper is a setting.")
     settings = param.Dict({}, doc="What the browser composes without a round trip (see SETTINGS).")
-    chip = param.Dict({}, doc="Result of a brushed interval, shown at it: {'tile', 'text'}.")
     edits = param.Dict({}, doc="What the ledger's buttons can undo, and a sentence: {'undo', 'reset', 'words'}.")
 
     _esm = f"const ECG_CSS = {style('ecg_paper/paper')};\n" + esm(*SCRIPTS)
@@ -156,10 +157,6 @@ class ECGPaper(Canvas):
     def on_ledger(self, function: Callable[[str], Any]) -> None:
         """Call ``function(action)`` for a button of the ledger: "remove" (the highlighted cluster), "undo" or "reset"."""
         self._callbacks.setdefault("ledger", []).append(function)
-
-    def tell(self, tile: str, text: str) -> None:
-        """Show a result at the brushed interval; "" clears it."""
-        self.chip = {"tile": tile, "text": text}
 
     def record(self) -> Record | None:
         """Return the record in view; None before the browser asked for it."""

@@ -26,39 +26,28 @@ class PaperTools {
     this.panel = h("div", {class: "xe-panel"}, this.check("explain", "Explanation"), this.check("uncertainty", "Stripe uncertain clusters"),
       this.check("strip", "Contributions"), this.check("truth", "Ground truth"), this.check("minimap", "Whole record below"),
       this.choice("size", "Size", [["fit", "fit to the page"], ["true", "true to size"]]), this.card());
-    this.more = h("details", {class: "xv-more xe-menu", ontoggle: () => this.placeMenu()}, h("summary", {}, "Display"), this.panel);
+    this.more = h("details", {class: "xv-more xe-menu"}, h("summary", {}, "Display"), this.panel);
     this.element = h("div", {class: "xv-toolbar xe-toolbar", role: "toolbar", "aria-label": "Paper"}, this.stepper,
       this.choice("bands", "Clusters", BANDS.map((name) => [name, name])), this.choice("layout", "Layout", Object.keys(LAYOUTS).map((name) => [name, name])),
       this.choice("speed", "Speed", SPEEDS.map((v) => [v, `${v} mm/s`])), this.choice("gain", "Gain", GAINS.map((v) => [v, `${v} mm/mV`])),
       h("div", {class: "xv-cluster xe-group", role: "group", "aria-label": "Tool"}, ...this.tools, this.rr), this.more,
       h("div", {class: "xv-cluster xe-group xv-zoomers"}, icons("minus", "Zoom out (−)", () => host.zoomBy(1 / 1.5)), icons("plus", "Zoom in (+)", () => host.zoomBy(1.5)),
         icons("reset", "Whole page (Home)", () => host.reset()), icons("?", "Keys (?)", () => host.help.toggle(true))));
-    this.outside = (event) => { if (this.more.open && !event.composedPath().includes(this.more)) this.more.open = false; };
-    document.addEventListener("pointerdown", this.outside);
-  }
-
-  // The menu lies over everything and stays inside of the window.
-  placeMenu() {
-    const {more, panel} = this;
-    if (!more.open) return;
-    const box = more.getBoundingClientRect();
-    panel.style.maxHeight = `${window.innerHeight - 16}px`;
-    const {offsetWidth: wide, offsetHeight: tall} = panel;
-    panel.style.left = `${clamp(box.left, 8, Math.max(8, document.documentElement.clientWidth - wide - 8)) - box.left}px`;
-    panel.style.top = `${clamp(box.bottom + 4, 8, Math.max(8, window.innerHeight - tall - 8)) - box.top}px`;
+    attachMenu(this.more, this.panel);
   }
 
   check(name, label) {
     const input = h("input", {type: "checkbox", name, onchange: () => this.host.set({[name]: input.checked})});
+    giveBackFocus(input, this.host);
     this.inputs[name] = ({[name]: value}) => { input.checked = value === "auto" ? !this.host.minimap.canvas.hidden : !!value; };
     return h("label", {class: "xv-field xv-check"}, input, h("span", {}, label));
   }
 
   choice(name, label, options) {
     const numbers = typeof options[0][0] === "number";
-    let byKeys = false; // stepping through the values by keys: the select keeps the focus, else the arrow keys scrub again
-    const select = h("select", {name, "aria-label": label, title: label, onkeydown: () => { byKeys = true; }, onpointerdown: () => { byKeys = false; }, onchange: () => { this.pick(name, numbers ? +select.value : select.value); if (!byKeys) this.host.root.focus({preventScroll: true}); }},
+    const select = h("select", {name, "aria-label": label, title: label, onchange: () => this.pick(name, numbers ? +select.value : select.value)},
       options.map(([value, text]) => h("option", {value}, text)));
+    giveBackFocus(select, this.host);
     this.inputs[name] = (settings) => { select.value = name === "size" ? (settings.px_per_mm === null ? "fit" : "true") : name === "bands" ? bandsOf(settings) : String(settings[name]); };
     return h("label", {class: "xv-field"}, h("span", {}, label), select);
   }
@@ -149,9 +138,24 @@ class PaperLegend {
     if (!this.scale.hidden) this.fillScale(record, settings);
   }
 
+  // The same for a saved picture (see savePicture).
+  entries() {
+    const {record, settings} = this.host, out = [];
+    if (!explains(settings, record)) return out;
+    if (record.clusters && bandsOf(settings) !== "off")
+      out.push({title: "clusters", swatches: record.ids.map((id) => ({canvas: paintSwatch(h("canvas", {width: 28, height: 28}), id), text: record.clusterName(id)}))});
+    if (!record.strip || !settings.strip) return out;
+    const {target, unit} = record.contribution, limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
+    const colours = Array.from({length: 17}, (_, i) => { const at = 3 * Math.round((i / 16) * 254); return `rgb(${table[at]} ${table[at + 1]} ${table[at + 2]})`; });
+    out.push({title: `contribution per step (${unit})`, colours, low: formatNumber(-limit, true), middle: "0", high: formatNumber(limit, true), lower: `lowers ${target}`, raise: `raises ${target}`});
+    return out;
+  }
+
   fillScale(record, settings) {
     const {target, unit} = record.contribution, limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
-    setText(this.title, `contribution per step (${unit}${target ? `, ${target}` : ""})`);
+    const words = `contribution per step (${unit}${target ? `, ${target}` : ""})`;
+    setText(this.title, words);
+    setAttribute(this.scale, "title", words);
     setText(this.low, `lowers ${formatNumber(-limit, true)}`);
     setText(this.high, `${formatNumber(limit, true)} raises`);
     setAttribute(this.scale, "data-limit", String(limit));
