@@ -143,7 +143,7 @@ class PaperApp {
 
   // Width for the sheet: the ledger needs some of the body when it stands beside.
   roomBeside() {
-    const wide = this.body.clientWidth;
+    const wide = this.body.clientWidth || this.main.clientWidth; // on a narrow page the body has no box of its own
     return !wide ? 800 : this.sideBySide ? wide - LEDGER - GAP : wide;
   }
 
