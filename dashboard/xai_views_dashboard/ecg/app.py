@@ -182,7 +182,9 @@ class EcgApp(App):
     def facts(self) -> Mapping[str, Any]:
         """Return how records reach the network."""
         leads, steps = len(self.session.leads), self.model.size[0]
-        return {"Records": f"{leads} leads, {steps} steps at {self.session.rate:g} Hz, prepared for the network"}
+        return {
+            "Records": f"{leads} leads, {steps} steps at {self.session.rate:g} Hz, prepared for the network"
+        }
 
     def link(self) -> None:
         """Let the paper follow cluster, interval, ground truth and edits, and the state follow the paper."""
@@ -256,7 +258,9 @@ class EcgApp(App):
         made = self.state.edits_made
         full = len(made) >= MOST_EDITS
         self.problem = (
-            f"This record already has {MOST_EDITS} edits (the limit); undo some or reset them." if full else ""
+            f"This record already has {MOST_EDITS} edits (the limit); undo some or reset them."
+            if full
+            else ""
         )
         if not full:
             self.state.edit(edits_made=[*made, dict(edit)])

@@ -32,7 +32,9 @@ def controls(app: Any) -> Any:
     targets = {"predicted class": PREDICTED, **{c: i for i, c in enumerate(app.model.classes)}}
 
     def select(label: str, name: str, options: Any, width: int) -> Any:
-        widget = pmui.Select(label=label, options=options, width=width, size="small", searchable=len(options) > 12)
+        widget = pmui.Select(
+            label=label, options=options, width=width, size="small", searchable=len(options) > 12
+        )
         return linked(halved(widget), state, name)
 
     attribution = select("Attribution", "attribution", attributions(app.model), 170)
@@ -47,7 +49,9 @@ def controls(app: Any) -> Any:
     state.param.watch(useful, ["shown", "codebook"])
     useful()
     known = "mask" in app.samples
-    truth = pmui.Switch(label="Ground truth" if known else "Ground truth (not known)", margin=(0, 8), disabled=not known)
+    truth = pmui.Switch(
+        label="Ground truth" if known else "Ground truth (not known)", margin=(0, 8), disabled=not known
+    )
     parts = [
         select("Explanation", "shown", SHOWN, 220),
         select("Explained class", "target", targets, 200),

@@ -19,9 +19,7 @@ KINDS = ("mute", "silence", "blend")
 class EcgState(AppState):
     """What the page shows of the explanation, and the edits of the record in view."""
 
-    shown: Any = param.Selector(
-        default="clusters", objects=list(SHOWN), doc="What is drawn with the trace."
-    )
+    shown: Any = param.Selector(default="clusters", objects=list(SHOWN), doc="What is drawn with the trace.")
     fade: Any = param.Selector(default="entropy", objects=list(FADES), doc="What stripes the clusters.")
     truth = param.Boolean(False, doc="Whether the ground truth is outlined.")
     cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The selected cluster; -1 = none.")

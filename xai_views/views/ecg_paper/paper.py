@@ -97,7 +97,9 @@ class ECGPaper(Canvas):
 
     layout = param.Dict({}, doc="Not used: the layout of the paper is a setting.")
     settings = param.Dict({}, doc="What the browser composes without a round trip (see SETTINGS).")
-    edits = param.Dict({}, doc="What the ledger's buttons can undo, and a sentence: {'undo', 'reset', 'words'}.")
+    edits = param.Dict(
+        {}, doc="What the ledger's buttons can undo, and a sentence: {'undo', 'reset', 'words'}."
+    )
 
     _esm = f"const ECG_CSS = {style('ecg_paper/paper')};\n" + esm(*SCRIPTS)
 

@@ -102,7 +102,9 @@ def plot_ecg(
         If the layout or a number is not possible.
     """
     if bands not in BANDS:
-        raise XaiViewsError(f"bands came as {bands!r} and should be one of {', '.join(BANDS)}; choose one of them.")
+        raise XaiViewsError(
+            f"bands came as {bands!r} and should be one of {', '.join(BANDS)}; choose one of them."
+        )
     banded = explain and record.cluster is not None and bands != "off"
     rows = 0 if record.contribution is None or not explain else len(record.contribution)
     strip = "none" if not rows else "last" if rows == 1 else "each"
@@ -259,7 +261,10 @@ def _bands(record: Record, page: Sheet, segment: Segment, opacity: float) -> Ite
 
 
 def _striped(
-    levels: Iterable[tuple[int, float, float]], top: float, height: float, stripes: tuple[tuple[float, float], ...]
+    levels: Iterable[tuple[int, float, float]],
+    top: float,
+    height: float,
+    stripes: tuple[tuple[float, float], ...],
 ) -> str:
     """Return the path of a stretch: whole where the assignment is certain, in stripes where it is not."""
     body = ""
