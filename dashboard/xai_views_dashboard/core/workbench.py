@@ -16,11 +16,11 @@ import panel as pn
 AREAS = ("notes", "population", "answer", "controls", "case", "tabs")
 
 _OUTER = """
-:host { container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; padding: 4px 8px; }
+:host { container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; height: auto !important; padding: 4px 8px; }
 """
 _GRID = """
 :host {
-  display: grid !important; width: 100%; min-height: 0; gap: 4px 12px; align-items: start;
+  display: grid !important; width: 100%; height: auto !important; min-height: 0; gap: 4px 12px; align-items: start;
   grid-template-columns: 216px minmax(0, 1fr);
   grid-template-rows: auto auto auto auto auto;
   grid-template-areas: "notes notes" "population answer" "population controls" "population case" "tabs tabs";
