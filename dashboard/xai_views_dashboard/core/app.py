@@ -102,7 +102,9 @@ class App(pn.viewable.Viewer):
         session: PageSession = self.session_kind(model, samples)
         self.session: Any = session
         self.model, self.samples = self.session.model, samples
-        self.state: Any = self.state_kind().first(self.session.names, **{**self.begins(), **state})
+        begins = self.begins()
+        self.state: Any = self.state_kind().first(self.session.names, **{**begins, **state})
+        self.state.begin(begins)
         self.wishes = Wishes()
         self.prepare()
         self.canvas = self.make_canvas()
@@ -289,7 +291,8 @@ class App(pn.viewable.Viewer):
 
     def opened(self, title: str) -> None:
         """Remember which tab is in view."""
-        self.state.tab = title
+        first = self.tabs.groups[0][0].title
+        self.state.tab = "" if title == first else title  # the first one needs no word in an address
 
     def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
