@@ -16,6 +16,7 @@ from xai_views.contract.method import Method
 from xai_views.errors import XaiViewsError
 from xai_views.views import AnswerLine, Canvas, with_header
 from xai_views_dashboard.core.answers import answer_of, typical_words
+from xai_views_dashboard.core.keeping.keeping import Keeping
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, offered
@@ -30,6 +31,9 @@ from xai_views_dashboard.core.workbench import brief, workbench
 
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
+
+#: The tab in which a pinned sample stands beside the one in view.
+PINNED = "Pinned"
 
 
 class App(pn.viewable.Viewer):
@@ -106,6 +110,7 @@ class App(pn.viewable.Viewer):
         self.state: Any = self.state_kind().first(self.session.names, **{**begins, **state})
         self.state.begin(begins)
         self.wishes = Wishes()
+        self._newly_pinned = False
         self.prepare()
         self.canvas = self.make_canvas()
         self.canvas.channel = self.session.channel
@@ -113,6 +118,7 @@ class App(pn.viewable.Viewer):
             channel=self.session.channel, noun=self.noun, hidden=self.state.hidden, pinned=self.state.pinned
         )
         self.status = StatusLine(self.session.kernel)
+        self.kept = Keeping(self)
         self.panels = offered(self, self.panel_kinds())
         self.tabs = QuestionTabs(self.panels, self.opened, self.state.tab)
         self._link()
@@ -283,7 +289,8 @@ class App(pn.viewable.Viewer):
 
         def show(*_: Any) -> None:
             hidden = note("The model's output is hidden. Press h, or 'Show output', to see the tabs.")
-            place.objects = [hidden] if self.state.hidden else [self.tabs]
+            # A reader who does not see the answer can write one's own.
+            place.objects = [hidden, self.kept.editor] if self.state.hidden else [self.tabs]
 
         self.state.param.watch(show, "hidden")
         show()
@@ -313,6 +320,10 @@ class App(pn.viewable.Viewer):
     def link_to_method(self) -> str:
         """A link to the page of the main method, as HTML; "" where pages are not served."""
         return link_to_page(self.method)
+
+    def actions(self) -> list[pn.viewable.Viewable]:
+        """Small buttons for the page's header: "Copy link" and the menu "Save"."""
+        return [self.kept.menu]
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -349,6 +360,7 @@ class App(pn.viewable.Viewer):
         """Keep the sample in view beside those that follow, or let it go."""
         name = self.session.names[self.state.sample]
         self.state.pinned = "" if self.state.pinned == name else name
+        self._newly_pinned = bool(self.state.pinned)
 
     def look_typical(self, *_: Any) -> None:
         """Let the answer line say how typical the sample in view is of the training data."""
@@ -399,6 +411,9 @@ class App(pn.viewable.Viewer):
         self.into_view()
         self.state.leave()
         self.look_typical()
+        if self._newly_pinned and self.session.names[self.state.sample] != self.state.pinned:
+            self._newly_pinned = False  # the second of two: show both
+            self.tabs.show(PINNED)
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""
@@ -436,7 +451,7 @@ class App(pn.viewable.Viewer):
             title or self.model.card.get("title") or f"{self.title}: {self.model.name}",
             [self],
             status=self.status,
-            **params,
+            **{"actions": self.actions(), **params},
         ).servable()
         return self
 

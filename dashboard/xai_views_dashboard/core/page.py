@@ -109,6 +109,7 @@ def page(
     sidebar: Any = None,
     status: Any = None,
     header: Any = None,
+    actions: Any = None,
     **params: Any,
 ) -> pmui.Page:
     """Put an app into the shell that all pages share.
@@ -125,6 +126,8 @@ def page(
         One line that stays at the bottom.
     header : viewable or list of viewables, optional
         Small things on the right of the title.
+    actions : viewable or list of viewables, optional
+        What stands between the choices and the theme.
     **params
         Passed to ``panel_material_ui.Page``.
 
@@ -140,7 +143,7 @@ def page(
         "meta_title": title if title == NAME else f"{title} · {NAME}",
         "main": main,
         "sidebar": _list(sidebar),
-        "header": _list(header),
+        "header": [*_list(header), *_list(actions)],
         "sidebar_width": 332,
         "theme_config": THEME,
         "dark_theme": prefers_dark(),

@@ -196,12 +196,17 @@ def _legend(read: Decoded, layer: str, entry: Mapping[str, Any], values: np.ndar
     if entry["kind"] == "label":
         words = about.get("names") or ()
         ids = [int(i) for i in np.unique(values) if i >= 0]
-        names = tuple((colour.category(i)[0], f"{i} {words[i] if i < len(words) else ''}".strip()) for i in ids)
+        names = tuple(
+            (colour.category(i)[0], f"{i} {words[i] if i < len(words) else ''}".strip()) for i in ids
+        )
         return Legend(title, "label", names=names)
     target, unit = about.get("target", ""), about.get("unit", "")
     title += f" ({unit})" if unit else ""
     if entry["kind"] == "signed":
-        low, high = about.get("low") or f"lowers {target}".strip(), about.get("high") or f"raises {target}".strip()
+        low, high = (
+            about.get("low") or f"lowers {target}".strip(),
+            about.get("high") or f"raises {target}".strip(),
+        )
         return Legend(title, "signed", limit, low, high)
     return Legend(title, "sequential", limit, "low", "high")
 

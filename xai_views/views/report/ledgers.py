@@ -52,7 +52,11 @@ def ledger_of(ds: xr.Dataset, sample: int = 0) -> Ledger | None:
         name, beside = "cluster_contribution", [n for n in BESIDE if n in one]
     elif "evidence" in one and "support_class" in one:
         own = np.flatnonzero(one["support_class"].values == target)
-        known = one["support_sample"].values if "support_sample" in one.coords else np.arange(one.sizes["support"])
+        known = (
+            one["support_sample"].values
+            if "support_sample" in one.coords
+            else np.arange(one.sizes["support"])
+        )
         rows = [(f"support sample {int(known[r])}", float(one["evidence"].values[r])) for r in own]
         name, beside = "evidence", []  # the residual is that of the pixels, not of the logit
     else:
@@ -60,7 +64,9 @@ def ledger_of(ds: xr.Dataset, sample: int = 0) -> Ledger | None:
     added = [("bias", float(one["bias"].values[target]))] if "bias" in one else []
     for extra in beside:
         values = one[extra]
-        added.append((roles.title_of(extra), float(values.isel(target=0) if "target" in values.dims else values)))
+        added.append(
+            (roles.title_of(extra), float(values.isel(target=0) if "target" in values.dims else values))
+        )
     total = sum(v for _, v in rows) + sum(v for _, v in added)
     sums = [*added, ("sum", total), ("logit", float(one["logit"].values[target]))]
     return Ledger(name, class_name(one, target), tuple(rows), tuple(sums))
@@ -79,7 +85,9 @@ def answer_of(ds: xr.Dataset, sample: int = 0) -> list[tuple[str, float, float]]
         return []
     logit = np.asarray(one["logit"].values, float)
     p = np.asarray(one["probability"].values, float) if "probability" in one else np.full(len(logit), np.nan)
-    return [(class_name(one, int(c)), float(logit[c]), float(p[c])) for c in np.argsort(-logit, kind="stable")]
+    return [
+        (class_name(one, int(c)), float(logit[c]), float(p[c])) for c in np.argsort(-logit, kind="stable")
+    ]
 
 
 # -- CSV -------------------------------------------------------------------------------------------------------------
@@ -113,10 +121,16 @@ def explanation_csv(ds: xr.Dataset, about: Mapping[str, Any] = {}, sample: int =
     listed = {(r["what"], r["value"]) for r in roles.figures(ds, sample)} if not rows else set()
     rows += [("value", what, value) for what, value in sorted(listed)]
     columns = [{"key": "quantity"}, {"key": "item"}, {"key": "value"}]
-    return table_csv(columns, [dict(zip(("quantity", "item", "value"), r, strict=True)) for r in rows], {**provenance(ds), **about})
+    return table_csv(
+        columns,
+        [dict(zip(("quantity", "item", "value"), r, strict=True)) for r in rows],
+        {**provenance(ds), **about},
+    )
 
 
-def table_csv(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any] = {}) -> str:
+def table_csv(
+    columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any] = {}
+) -> str:
     """Return a table as CSV.
 
     Parameters

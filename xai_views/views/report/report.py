@@ -94,7 +94,11 @@ def report(
         _marks(words),
         _definitions(words.about),
         _section("Answer", _answer(ds, words, sample)),
-        _section("Pictures", "".join(map(_figure, figures)), f"<p>{escape(words.caption)}</p>" if words.caption else ""),
+        _section(
+            "Pictures",
+            "".join(map(_figure, figures)),
+            f"<p>{escape(words.caption)}</p>" if words.caption else "",
+        ),
         _section("How the logit adds up", _ledger(found, row_pictures)) if found is not None else "",
         _section("Limits", _list(words.limits)) if words.limits else "",
         _section("Note", _own(words)) if words.note or words.label else "",
@@ -146,7 +150,9 @@ def _figure(figure: Figure) -> str:
     if figure.svg:
         picture = f'<div class="sheet">{figure.svg}</div>'
     elif figure.pixels is not None:
-        picture = f'<img alt="{escape(figure.alt or figure.title)}" src="{data_uri(enlarged(figure.pixels))}">'
+        picture = (
+            f'<img alt="{escape(figure.alt or figure.title)}" src="{data_uri(enlarged(figure.pixels))}">'
+        )
     else:
         return ""
     legends = "".join(map(_legend, figure.legends))
@@ -157,7 +163,8 @@ def _figure(figure: Figure) -> str:
 def _legend(legend: Legend) -> str:
     if legend.kind == "label":
         items = "".join(
-            f'<li><span class="swatch" style="background:{colour}"></span>{escape(name)}</li>' for colour, name in legend.names
+            f'<li><span class="swatch" style="background:{colour}"></span>{escape(name)}</li>'
+            for colour, name in legend.names
         )
         return f'<p>{escape(legend.title)}</p><ul class="labels">{items}</ul>'
     bar = f'<span class="bar" style="background:linear-gradient(90deg,{",".join(gradient(legend))})"></span>'
@@ -171,7 +178,11 @@ def _ledger(found: Ledger, pictures: Sequence[Sequence[np.ndarray]]) -> str:
     pictured = len(pictures) == len(found.rows) and any(pictures)
 
     def line(i: int, name: str, value: float) -> str:
-        drawn = "".join(f'<img alt="" src="{data_uri(p)}" width="56" height="56">' for p in pictures[i]) if pictured else ""
+        drawn = (
+            "".join(f'<img alt="" src="{data_uri(p)}" width="56" height="56">' for p in pictures[i])
+            if pictured
+            else ""
+        )
         side = "negative" if value < 0 else "positive"
         bar = f'<span class="value {side}" style="width:{50 * abs(value) / most:.1f}%"></span>'
         cells = f"<td>{drawn}</td>" if pictured else ""
@@ -179,7 +190,9 @@ def _ledger(found: Ledger, pictures: Sequence[Sequence[np.ndarray]]) -> str:
 
     body = "".join(line(i, *row) for i, row in enumerate(found.rows))
     blank = "<td></td>" * (1 + pictured)
-    foot = "".join(f'<tr><th scope="row">{escape(n)}</th>{blank}<td>{_number(v)}</td></tr>' for n, v in found.sums)
+    foot = "".join(
+        f'<tr><th scope="row">{escape(n)}</th>{blank}<td>{_number(v)}</td></tr>' for n, v in found.sums
+    )
     picture = '<th scope="col">picture</th>' if pictured else ""
     head = f'<tr><th scope="col">part</th>{picture}<th scope="col">bar</th><th scope="col">contribution</th></tr>'
     return (
@@ -197,7 +210,9 @@ def _readable(lines: Mapping[str, str]) -> dict[str, str]:
     """Provenance for people: one parameter after the other."""
     out = dict(lines)
     try:
-        out["parameters"] = ", ".join(f"{k} = {json.dumps(v)}" for k, v in json.loads(lines["parameters"]).items())
+        out["parameters"] = ", ".join(
+            f"{k} = {json.dumps(v)}" for k, v in json.loads(lines["parameters"]).items()
+        )
     except (KeyError, ValueError, AttributeError):
         pass
     return {n.replace("_", " "): v for n, v in out.items()}

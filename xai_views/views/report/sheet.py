@@ -116,19 +116,29 @@ def _cell(figure: Figure, x: int, y: int) -> list[str]:
 
 def _svg_bar(legend: Legend, x: int, y: int, name: str) -> list[str]:
     colours = list(gradient(legend))
-    stops = "".join(f'<stop offset="{i / (len(colours) - 1):.3f}" stop-color="{c}"/>' for i, c in enumerate(colours))
+    stops = "".join(
+        f'<stop offset="{i / (len(colours) - 1):.3f}" stop-color="{c}"/>' for i, c in enumerate(colours)
+    )
     parts = [
         f'<linearGradient id="{name}">{stops}</linearGradient>',
         f'<rect x="{x}" y="{y}" width="{SIDE}" height="10" fill="url(#{name})" stroke="#bbb"/>',
     ]
-    for place, anchor, tick in zip((0, SIDE / 2, SIDE), ("start", "middle", "end"), legend.ticks, strict=True):
-        parts.append(f'<text x="{x + place}" y="{y + 22}" font-size="11" text-anchor="{anchor}">{tick}</text>')
+    for place, anchor, tick in zip(
+        (0, SIDE / 2, SIDE), ("start", "middle", "end"), legend.ticks, strict=True
+    ):
+        parts.append(
+            f'<text x="{x + place}" y="{y + 22}" font-size="11" text-anchor="{anchor}">{tick}</text>'
+        )
     for place, anchor, word in ((0, "start", legend.low), (SIDE, "end", legend.high)):
-        parts.append(f'<text x="{x + place}" y="{y + 36}" font-size="11" text-anchor="{anchor}">{escape(word)}</text>')
+        parts.append(
+            f'<text x="{x + place}" y="{y + 36}" font-size="11" text-anchor="{anchor}">{escape(word)}</text>'
+        )
     return parts
 
 
-def _raster_legend(draw: ImageDraw.ImageDraw, legend: Legend, x: int, y: int, font: ImageFont.ImageFont) -> int:
+def _raster_legend(
+    draw: ImageDraw.ImageDraw, legend: Legend, x: int, y: int, font: ImageFont.ImageFont
+) -> int:
     draw.text((x, y + 2), _plain(_short(legend.title)), fill="#444444", font=font)
     if legend.kind == "label":
         for i, (colour, name) in enumerate(legend.names):

@@ -75,7 +75,13 @@ class SaveMenu(OneWayComponent):
 
     def say(self, text: str, href: str = "", link: str = "", lasting: bool = False) -> None:
         """Show one sentence under the buttons, with a link where there is one; a lasting one stays until it is closed."""
-        self.said = {"n": self.said.get("n", 0) + 1, "text": text, "href": href, "link": link, "lasting": lasting}
+        self.said = {
+            "n": self.said.get("n", 0) + 1,
+            "text": text,
+            "href": href,
+            "link": link,
+            "lasting": lasting,
+        }
 
     def _handle_msg(self, message: Any) -> None:
         if not isinstance(message, Mapping):
