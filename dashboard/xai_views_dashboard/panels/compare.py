@@ -27,6 +27,7 @@ from xai_views.views.roles import STRIP, binned
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.picture_panel import read
+from xai_views_dashboard.core.tasks import on_page
 
 COLUMNS = [
     {"key": "class", "title": "class"},
@@ -276,11 +277,15 @@ class PinnedPanel(Panel):
         except XaiViewsError:
             return  # said where the side is drawn
         fitting = {
-            registry.plain(k).title: k for k, reason in reasons.items() if not reason and k != self.app.method
+            registry.plain(k).title: k
+            for k, reason in reasons.items()
+            if not reason and k != self.app.method
         }
-        offered = {"This method": "", **fitting}
-        if self.method.options != offered:
-            self.method.options = offered
+        on_page(lambda: self._offered({"This method": "", **fitting}))
+
+    def _offered(self, methods: Mapping[str, str]) -> None:
+        if self.method.options != methods:
+            self.method.options = dict(methods)
         self._choices()
 
     # -- drawing ------------------------------------------------------------------------------------------------
