@@ -19,6 +19,7 @@ _WHERE = {
     "Filmstrip": "filmstrip.filmstrip",
     "Listing": "listing.listing",
     "SaveMenu": "save_menu.save_menu",
+    "SampleFilter": "sample_filter.sample_filter",
     "Frame": "wire",
     "decode": "wire",
     "with_header": "wire",

@@ -13,6 +13,7 @@ import param
 
 from xai_views.contract.content import Content
 from xai_views.contract.method import PREDICTED, Method
+from xai_views.engine.predictions import OUTCOMES, SORTS
 from xai_views.errors import XaiViewsError, nearest
 
 #: Version of the addresses. Version 1 held every parameter, version 2 holds those that differ from what a page begins with;
@@ -40,6 +41,20 @@ class AppState(param.Parameterized):
     pinned_model = param.String("", doc="Name of the model on the pinned side; '' = the model of the page.")
     pinned_method = param.String("", doc="Key of the method on the pinned side; '' = the method of the page.")
 
+    search = param.String("", doc="Part of the name of the samples shown; '' = any.")
+    outcome = param.Selector(default="all", objects=list(OUTCOMES), doc="Samples shown by prediction.")
+    true_class = param.Integer(NONE, bounds=(-1, None), doc="Label of the samples shown; -1 = any.")
+    predicted_class = param.Integer(
+        NONE, bounds=(-1, None), doc="Predicted class of the samples shown; -1 = any."
+    )
+    sort: Any = param.Selector(
+        default="order", objects=[s for s in SORTS if s != "concentration"], doc="Order of the samples."
+    )
+    descending = param.Boolean(False, doc="Whether the largest values come first.")
+
+    #: Which samples are shown, and in which order; what the arrow keys walk through.
+    FILTERS: ClassVar[tuple[str, ...]] = ("search", "outcome", "true_class", "predicted_class")
+    ORDER: ClassVar[tuple[str, ...]] = ("sort", "descending")
     #: Parameters that hold a class; an address may ask for one that this model does not have.
     TARGETS: ClassVar[tuple[str, ...]] = ("target",)
     #: Parameters that together are one step of undo.
@@ -179,7 +194,7 @@ class AppState(param.Parameterized):
         """Parameters that an address carries: all but content, which has no place in one."""
         return [n for n in cls.param if n != "name" and not isinstance(cls.param[n], Content)]
 
-    def search(self, names: list[str], **more: str) -> str:
+    def address(self, names: list[str], **more: str) -> str:
         """The state as the search part of an address; ``more`` (model, samples) comes first."""
         return "?" + urlencode({**more, **self.query(names)})
 

@@ -302,7 +302,7 @@ class PinnedPanel(Panel):
             return
         left, right = answer.sides
         self._answers += 1
-        said = [*answer.said, *(f"{s.words.capitalize()}: {s.reason}" for s in answer.sides if s.reason)]
+        said = [*answer.said, *(f"{_first(s.words)}: {s.reason}" for s in answer.sides if s.reason)]
         if self.app.model.kind == "signal":
             said += self._papers(answer)
         else:
@@ -311,7 +311,7 @@ class PinnedPanel(Panel):
         if left.result is not None and right.result is not None:
             rows = answers(left.result, right.result, (left.classes, right.classes))
         self.listing.rows = rows
-        self.words.object = "".join(f"<p>{escape(s)}</p>" for s in said)
+        self.words.object = f"<p>{escape(' '.join(map(_sentence, said)))}</p>" if said else ""
         wanted = [self.pictures, *([self.listing] if rows else [])]
         if self.drawn.objects != wanted:
             self.drawn.objects = wanted
@@ -436,6 +436,14 @@ class PinnedPanel(Panel):
         )
 
 
+def _first(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _sentence(words: str) -> str:
+    return _first(words if words.endswith(".") else f"{words}.")
+
+
 def _named(found: Map) -> str:
     return found.name.rpartition(".")[2].replace("_", " ")
 
@@ -448,7 +456,7 @@ def layout_of(both: Both, maps: list[bool], labels: list[bool], apart: bool) -> 
         tiles[f"{word}-map"] = {
             "group": "maps",
             "size": SIZE,
-            "label": side.words.capitalize(),
+            "label": _first(side.words),
             "link": "pinned",
             "layers": layers,
         }

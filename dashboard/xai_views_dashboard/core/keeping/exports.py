@@ -207,4 +207,4 @@ def address(app: Any) -> str:
     query = {k: v for k, v in at.query_params.items() if k in ("model", "samples")}
     more = {k: str(v) for k, v in {**fixed(app), **query}.items()}
     port = f":{at.port}" if at.port else ""
-    return f"{at.protocol}//{at.hostname}{port}{at.pathname}{app.state.search(app.session.names, **more)}"
+    return f"{at.protocol}//{at.hostname}{port}{at.pathname}{app.state.address(app.session.names, **more)}"
