@@ -419,6 +419,7 @@ class App(pn.viewable.Viewer):
         if self._newly_pinned and self.session.names[self.state.sample] != self.state.pinned:
             self._newly_pinned = False  # the second of two: show both
             self.tabs.show(PINNED)
+            self.kept.menu.reveal("xv-area-tabs")
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""

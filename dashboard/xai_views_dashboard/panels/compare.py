@@ -17,6 +17,7 @@ from xai_views import catalogue
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.explanation import with_roles
+from xai_views.engine.clusters.match import match_labels
 from xai_views.engine.comparing import Map, answers, apart, difference, label_map, limit_of, main_map
 from xai_views.errors import XaiViewsError
 from xai_views.methods.choosing import suited
@@ -82,10 +83,16 @@ class Side:
         """Its regions or clusters."""
         return None if self.result is None else label_map(self.result)
 
+    def target_name(self, found: Map | None) -> str:
+        """Name of the class that a map is about; "" where it is about none."""
+        return (
+            self.classes[found.target] if found is not None and 0 <= found.target < len(self.classes) else ""
+        )
+
     def title(self, found: Map | None) -> str:
-        """What is written over a map: the class that it is about."""
-        there = found is not None and 0 <= found.target < len(self.classes)
-        return f"{self.name}: for {self.classes[found.target]}" if found is not None and there else self.name
+        """What is written over a map."""
+        target = self.target_name(found)
+        return f"{self.name}: {target}" if target else self.name
 
 
 @dataclass(eq=False)
@@ -277,9 +284,7 @@ class PinnedPanel(Panel):
         except XaiViewsError:
             return  # said where the side is drawn
         fitting = {
-            registry.plain(k).title: k
-            for k, reason in reasons.items()
-            if not reason and k != self.app.method
+            registry.plain(k).title: k for k, reason in reasons.items() if not reason and k != self.app.method
         }
         on_page(lambda: self._offered({"This method": "", **fitting}))
 
@@ -319,6 +324,7 @@ class PinnedPanel(Panel):
     def _tiles(self, both: Both) -> list[str]:
         maps, labels = [s.map for s in both.sides], [s.labels for s in both.sides]
         reason = apart(*maps)
+        labels, matched = _matched(both, labels)
         key = f"pinned|{self._answers}"
         said = " and ".join(f"{s.name} ({s.words})" for s in both.sides)
         frame = self._frame_of(key, both, maps, labels, f"{said} side by side.")
@@ -340,7 +346,8 @@ class PinnedPanel(Panel):
             self.pictures.objects = [self._canvas]
         else:
             self._canvas.param.update(layout=layout, context=str(self._answers))
-        return [reason] if reason and all(s.result is not None for s in both.sides) else []
+        said = [reason] if reason and all(s.result is not None for s in both.sides) else []
+        return [*said, matched] if matched else said
 
     def _look(self, event: Any) -> None:
         """Follow the look of the main picture: opacity, signs, colours."""
@@ -354,6 +361,8 @@ class PinnedPanel(Panel):
         frame = Frame(key, text=text)
         same = maps[0] is not None and maps[1] is not None and maps[0].name == maps[1].name
         limit = limit_of(*maps) if same else None
+        targets = {side.target_name(found) for side, found in zip(both.sides, maps, strict=True)}
+        one = targets.pop() if len(targets) == 1 else ""
         for word, side, found, regions in zip(SIDES, both.sides, maps, labels, strict=True):
             if side.values is not None:
                 frame.photo(side.values, f"{word}-map")
@@ -365,12 +374,10 @@ class PinnedPanel(Panel):
                 draw = frame.signed_map if found.role == "signed map" else frame.sequential
                 values = found.values if found.role == "signed map" else np.maximum(found.values, 0)
                 draw(f"{word}-map", layer, values, limit=limit or None)
-                frame.legend(
-                    layer,
-                    title=_named(found),
-                    target="the class named above",
-                    unit="logit" if "contribution" in found.name else "",
+                about = (
+                    {"target": one or "its class", "unit": "logit"} if "contribution" in found.name else {}
                 )
+                frame.legend(layer, title=_named(found), **about)
             frame.tile(f"{word}-map", title=side.title(found), alt=alt)
             if regions is not None:
                 frame.label_map(f"{word}-labels", "labels", regions.values)
@@ -378,7 +385,10 @@ class PinnedPanel(Panel):
         if maps[0] is not None and maps[1] is not None and not apart(*maps):
             frame.signed_map("difference", "difference", difference(maps[0], maps[1]))
             frame.legend(
-                "difference", title=f"{_named(maps[1])}: in view minus pinned", target="the side in view"
+                "difference",
+                title=f"{_named(maps[1])}: in view minus pinned",
+                low="lower in view",
+                high="higher in view",
             )
             frame.tile(
                 "difference", title=f"{both.right.name} − {both.left.name}", alt="In view minus pinned"
@@ -390,25 +400,21 @@ class PinnedPanel(Panel):
     def _papers(self, both: Both) -> list[str]:
         """Draw one paper for each side, and one for the difference where both sides are of one record."""
         session, maps = self.app.session, [s.map for s in both.sides]
-        reason, limit = apart(*maps), limit_of(*maps) or None
-        one = both.left.name == both.right.name
+        reason = apart(*maps)
+        strips = [None if m is None else strip_of(m) for m in maps]
+        limit = max((float(np.abs(s).max()) for s in strips if s is not None), default=0.0)
         records = [
-            record(n, side, session, side.map, limit if not reason else None)
+            record(n, side, session, side.map, (limit or None) if not reason else None)
             for n, side in enumerate(both.sides)
             if side.result is not None and side.values is not None
         ]
-        said = []
-        if maps[0] is not None and maps[1] is not None and not reason and one:
-            found = Map("difference", "signed map", difference(maps[0], maps[1]))
-            records.append(
-                record(
-                    2, Side(both.right.name, "in view minus pinned", both.right.values), session, found, None
-                )
-            )
-        elif reason:
-            said.append(reason)
-        else:
+        said = [reason] if reason and len(records) == 2 else []
+        if not reason and both.left.name != both.right.name:
             said.append("Two records do not share their beats, so their contributions are not subtracted.")
+        elif not reason and maps[0] is not None and maps[1] is not None:
+            found = Map("difference", "signed map", difference(maps[0], maps[1]))
+            third = Side(both.right.name, "in view minus pinned", both.right.values)
+            records.append(record(2, third, session, found, None))
         look = {k: v for k, v in self.app.state.look.items() if k != "minimap"}
         self.pictures.objects = [
             ECGPaper.of(
@@ -444,6 +450,24 @@ def _sentence(words: str) -> str:
     return _first(words if words.endswith(".") else f"{words}.")
 
 
+def _matched(both: Both, labels: list[Map | None]) -> tuple[list[Map | None], str]:
+    """Bring the regions of one sample to the colours of the largest overlap; return them and what the colours mean."""
+    left, right = labels
+    if left is None or right is None:
+        return labels, ""
+    if (
+        both.left.name != both.right.name
+        or left.values.shape != right.values.shape
+        or min(left.values.min(), right.values.min()) < 0
+    ):
+        return labels, "Equal colours of regions on the two sides do not mean equal regions."
+    ids = match_labels(left.values, right.values)[right.values]
+    return [
+        left,
+        Map(right.name, right.role, ids, right.target),
+    ], "Regions that overlap most have equal colours."
+
+
 def _named(found: Map) -> str:
     return found.name.rpartition(".")[2].replace("_", " ")
 
@@ -477,6 +501,11 @@ def layout_of(both: Both, maps: list[bool], labels: list[bool], apart: bool) -> 
     return {"tiles": tiles, "groups": {"maps": {"title": ""}, "labels": {"title": ""}}}
 
 
+def strip_of(found: Map) -> np.ndarray:
+    """Return a map over time as the strips under the leads draw it, ``[lead or 1, bins]``."""
+    return binned(np.atleast_2d(found.values), min(STRIP, found.values.shape[-1]))
+
+
 def record(n: int, side: Side, session: Any, found: Map | None, limit: float | None) -> Record:
     """Return one side as the paper draws it: bands of clusters, and strips of its map."""
     seconds = side.values.shape[1] / session.rate
@@ -492,8 +521,7 @@ def record(n: int, side: Side, session: Any, found: Map | None, limit: float | N
     if labels is not None:
         about |= {"cluster": labels.values, "step": seconds / labels.values.shape[-1]}
     if found is not None:
-        strip = binned(np.atleast_2d(found.values), min(STRIP, found.values.shape[-1]))
-        target = side.classes[found.target] if 0 <= found.target < len(side.classes) else ""
+        strip, target = strip_of(found), side.target_name(found)
         unit = "logit" if "contribution" in found.name else ""
         about |= {
             "contribution": strip,
@@ -501,7 +529,7 @@ def record(n: int, side: Side, session: Any, found: Map | None, limit: float | N
             "target": target,
             "unit": unit,
         }
-        about["limit"] = None if limit is None else limit * found.values.shape[-1] / strip.shape[-1]
+        about["limit"] = limit
     return Record(**about)
 
 

@@ -19,6 +19,7 @@ class SaveMenu {
     model.on("entries", () => this.fill());
     model.on("file", () => this.download());
     model.on("said", () => this.say(model.said));
+    model.on("revealed", () => reveal(model.revealed.css));
     model.on("dark", () => this.themes.update());
     model.on("remove", () => { document.removeEventListener("pointerdown", this.outside, true); window.removeEventListener("resize", this.place); this.themes.disconnect(); clearTimeout(this.timer); });
     this.fill();
@@ -110,6 +111,22 @@ class SaveMenu {
     Object.assign(this.toast.style, {top: `${at.bottom + 4}px`, left: `${clamp(at.right - width, 8, Math.max(8, innerWidth - width - 8))}px`, width: `${width}px`});
     if (!lasting) this.timer = setTimeout(() => { this.toast.hidden = true; }, 4000);
   }
+}
+
+// Elements of the page lie in shadow roots of others.
+function within(root, css) {
+  const found = root.querySelector(`.${css}`);
+  if (found) return found;
+  for (const element of root.querySelectorAll("*")) {
+    const inner = element.shadowRoot && within(element.shadowRoot, css);
+    if (inner) return inner;
+  }
+  return null;
+}
+
+function reveal(css) {
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  within(document, css)?.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
 }
 
 // The clipboard is there on https and localhost alone; elsewhere the old way.

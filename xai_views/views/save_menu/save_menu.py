@@ -35,6 +35,7 @@ class SaveMenu(OneWayComponent):
     remark = param.String("", doc="What a copied link cannot include.")
     file = param.Dict({}, doc="The file that the browser saves next; set by save().")
     said = param.Dict({}, doc="The sentence under the buttons; set by say().")
+    revealed = param.Dict({}, doc="What the page scrolls to; set by reveal().")
     most = param.Integer(MOST_BYTES, doc="Bytes of a file that is opened.")
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
 
@@ -82,6 +83,10 @@ class SaveMenu(OneWayComponent):
             "link": link,
             "lasting": lasting,
         }
+
+    def reveal(self, css_class: str) -> None:
+        """Scroll the page to the first element of a class."""
+        self.revealed = {"n": self.revealed.get("n", 0) + 1, "css": css_class}
 
     def _handle_msg(self, message: Any) -> None:
         if not isinstance(message, Mapping):
