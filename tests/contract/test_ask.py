@@ -119,7 +119,7 @@ def test_unknown_parameters_and_values_are_one_sentence():
         Toy(kay=3)
     with pytest.raises(MethodError, match=r"^method 'toy' cannot take these parameters: .*9"):
         Toy(k=30)
-    with pytest.raises(MethodError, match="should be a Book"):
+    with pytest.raises(MethodError, match="expects a Book"):
         Toy(book=3)
     with pytest.raises(MethodError, match="is no Book"):
         Toy(book={"pages": 3})
