@@ -99,7 +99,7 @@ def test_a_split_has_its_own_folder_or_that_of_the_family(data):
 def test_a_card_may_name_a_list_of_classes(data):
     names = catalogue.card(folder(data / "x", "classes: imagenet"))["classes"]
     assert (len(names), names[:2]) == (1000, ["tench", "goldfish"])
-    with pytest.raises(XaiViewsError, match="no such list"):
+    with pytest.raises(XaiViewsError, match="does not exist"):
         catalogue.card(folder(data / "y", "classes: ../catalogue.py"))
 
 
@@ -134,7 +134,7 @@ def test_verify_names_what_is_missing_or_different(data):
         **{"a.npz": b"good", "b.npz": b"bad"},
     )
     different, missing = catalogue.verify(path)
-    assert "x/b.npz is not what its card says" in different
+    assert "x/b.npz does not match its card" in different
     assert "x/c.npz is missing" in missing
 
 

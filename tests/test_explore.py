@@ -201,6 +201,6 @@ def test_the_app_of_a_model_is_its_cards_then_the_fitting_one_with_the_largest_p
     assert apps.app_for(model("a", "m")) == "small", "as the card says"
     assert apps.app_for(model("a", "unknown")) == "large"
     assert apps.app_for(model("b", "n")) == "small", "the card's app does not open it"
-    with pytest.raises(XaiViewsError, match="no installed app opens 'c'"):
+    with pytest.raises(XaiViewsError, match="no installed app can show 'c'"):
         apps.app_for(model("c"))
     assert (apps.of_method("n"), apps.of_method(""), apps.of_method("x")) == ("large", "", "")

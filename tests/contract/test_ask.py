@@ -121,7 +121,7 @@ def test_unknown_parameters_and_values_are_one_sentence():
         Toy(k=30)
     with pytest.raises(MethodError, match="expects a Book"):
         Toy(book=3)
-    with pytest.raises(MethodError, match="is no Book"):
+    with pytest.raises(MethodError, match="is not a Book"):
         Toy(book={"pages": 3})
 
 

@@ -23,13 +23,13 @@ LOOP = np.tile(
     [
         (lambda: cine_dataset(LOOP[0], 30), "missing dimension"),
         (lambda: cine_dataset(LOOP), "without times"),
-        (lambda: cine_dataset(LOOP[:0], 30), "no picture"),
+        (lambda: cine_dataset(LOOP[:0], 30), "is empty"),
         (lambda: cine_dataset(LOOP.astype(int), 30), "int64 and should be uint8"),
         (lambda: cine_dataset(LOOP / 10, 30), r"should lie in \[0, 1\]"),
-        (lambda: cine_dataset(LOOP, frame_time=np.zeros((2, 10))), "grow from frame to frame"),
+        (lambda: cine_dataset(LOOP, frame_time=np.zeros((2, 10))), "increase from frame to frame"),
         (lambda: cine_dataset(LOOP, 30, mm_per_pixel=[0, 1]), "should be positive"),
         (lambda: cine_dataset(LOOP, 30, length=[11, 1]), "between 1 and 10"),
-        (lambda: cine_dataset(LOOP, 30, length=[11]), "does not fit"),
+        (lambda: cine_dataset(LOOP, 30, length=[11]), "do not match"),
         (lambda: cine_dataset(LOOP, 30, name=["a", "a"]), "more than once"),
         (lambda: CINE.validate(cine_dataset(LOOP, 30).transpose("time", "sample", "y", "x")), "transpose"),
         (lambda: CINE.validate(cine_dataset(LOOP, 30).drop_vars("time")), "coordinate 'time'"),
@@ -118,8 +118,8 @@ def test_an_animation_is_a_loop():
 def test_uploads_that_are_none_are_one_sentence(sentence, monkeypatch):
     for data, words in (
         (b"", "0.0 MB"),
-        (b"no picture", "no animation"),
-        (animation(kind="TIFF")[:90], "no animation"),
+        (b"no picture", "cannot be read as an animation"),
+        (animation(kind="TIFF")[:90], "cannot be read as an animation"),
     ):
         with sentence(words):
             decode_cine("x", data)

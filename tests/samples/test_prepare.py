@@ -87,7 +87,7 @@ def test_a_missing_lead_is_zeros_and_said(sentence):
     assert not ds["signal"].values[0, 1:].any()
     assert ds["flag"].item() == "V1 and III are missing, zeros instead"
     assert done(ds)["leads"]["missing"] == ["V1", "III"]
-    with sentence("leads II, V5 and none of V1, V2 is among them"):
+    with sentence("leads II, V5 and none of V1, V2; open records"):
         prepare(signal_dataset(sines(100)[None], 100, ["II", "V5"]), ["V1", "V2"])
 
 
@@ -192,15 +192,15 @@ def test_refusals(sentence):
     ds = signal_dataset(sines(100)[None], 100, ["I", "II"])
     with sentence("without 'signal'"):
         prepare(xr.Dataset())
-    with sentence("rate of 0 was asked for"):
+    with sentence("rate 0 is not possible"):
         prepare(ds, (), 0)
     for rate in (1e-9, 1e9):
-        with sentence("cannot be brought to 1e.09 Hz"):
+        with sentence("cannot be resampled to 1e.09 Hz"):
             prepare(ds, (), rate)
     for steps in (0, 2.5, True):
-        with sentence("steps were asked for"):
+        with sentence("steps are not possible"):
             prepare(ds, (), None, steps)
-    with sentence("name one twice"):
+    with sentence("contain a name twice"):
         prepare(ds, ["I", "DI"])
     with sentence("give a last dimension 'time'"):
         back(ds["signal"].transpose("time", "lead", "sample"), ds)

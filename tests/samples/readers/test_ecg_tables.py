@@ -213,7 +213,7 @@ def test_records_of_an_archive_are_looked_at(tmp_path):
         ),
         ({"leads": ["I"]}, "1 leads are named; name each lead"),
         ({"signal": SIGNAL.astype(str)}, "give numbers"),
-        ({"signal": SIGNAL[:0]}, "holds no record"),
+        ({"signal": SIGNAL[:0]}, "is empty"),
         ({"signal": None}, "needs an array 'signal'"),
         ({"rate": 0}, "sampling rate"),
         ({"rate": "fast"}, "sampling rate"),

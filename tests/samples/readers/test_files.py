@@ -52,7 +52,7 @@ def test_a_subfolder_per_class(tmp_path):
     assert ds["name"].values.tolist() == ["cat-0", "cat-1", "dog-0", "dog-1"]
     np.testing.assert_array_equal(images(ds, [3])[0], PICTURE)
     assert open_samples(tmp_path, classes=["dog", "cat"])["label"].values.tolist() == [1, 1, 0, 0]
-    with pytest.raises(SamplesError, match="'cat' is none of the 1 classes") as e:
+    with pytest.raises(SamplesError, match="'cat' is not one of the 1 classes") as e:
         open_samples(tmp_path, classes=["dog"])
     sentence(e)
 
