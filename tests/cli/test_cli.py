@@ -67,7 +67,7 @@ def test_samples_alone_make_no_sense(capsys):
 
 def test_an_own_file_must_exist_parse_and_define_the_function(capsys, own):
     assert "There is no file" in refusal(capsys, "serve", "--model", f"{own.parent}/nothing.py:load")
-    assert "say which function" in refusal(capsys, "serve", "--model", str(own))
+    assert "add the function" in refusal(capsys, "serve", "--model", str(own))
     text = refusal(capsys, "serve", "--model", f"{own}:laod")
     assert "defines no 'laod'" in text
     assert "'load'" in text

@@ -190,7 +190,7 @@ def test_class_names_of_a_configuration():
     [
         ([0.5] * 3, None, "give both"),
         (None, [0.5] * 3, "give both"),
-        ([0.5, 0.5], [0.5] * 3, "as many"),
+        ([0.5, 0.5], [0.5] * 3, "one per channel"),
         ([0.5], [0.0], "above 0"),
         ([float("nan")], [1], "above 0"),
         ("half", [1], "numbers"),

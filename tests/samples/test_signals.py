@@ -110,7 +110,7 @@ def test_a_network_of_signals_takes_them_and_nothing_else():
     ):
         with pytest.raises(ModelError, match=words):
             model.check(wrong)
-    with pytest.raises(ModelError, match="1 lead names were given for 2 leads"):
+    with pytest.raises(ModelError, match="1 lead names were given for 2"):
         open_model(Net(), channels=2, size=(50,), leads=["I"])
 
 

@@ -125,12 +125,12 @@ def copied(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
-        ({"sha256": "0" * 64}, "another sha256 than the card says; install the version 0.1.0"),
+        ({"sha256": "0" * 64}, "does not match the sha256 in the card; install the version 0.1.0"),
         ({"sha256": None}, "lacks 'sha256'"),
-        ({"module": "no_such_module", "package": "no-such-package"}, "'no-such-package', which is missing"),
+        ({"module": "no_such_module", "package": "no-such-package"}, "'no-such-package', which is not installed"),
         ({"file": "models/other.pth"}, "no file 'other.pth'"),
         ({"file": "../yaml/__init__.py"}, "no file '__init__.py'"),
-        ({"seed": "one"}, "no whole number"),
+        ({"seed": "one"}, "not an integer"),
     ],
 )
 def test_bad_cards_are_one_sentence(copied, weights, says):

@@ -124,7 +124,7 @@ def test_absent_package_names_the_command(monkeypatch):
 
 @pytest.mark.parametrize(
     ("load", "said"),
-    [(lambda: nn.Linear(2, 2), "without rhythm and beat heads"), (lambda: 1 / 0, "ZeroDivisionError")],
+    [(lambda: nn.Linear(2, 2), "no rhythm and beat heads"), (lambda: 1 / 0, "ZeroDivisionError")],
 )
 def test_another_version_is_one_sentence(monkeypatch, load, said):
     package = type(sys)("openecg")

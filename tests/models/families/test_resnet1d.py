@@ -40,12 +40,12 @@ def test_block_keeps_or_divides_the_steps(before, width, stride):
 
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 def test_strides_must_divide_the_steps(head):
-    with pytest.raises(ModelError, match="8 in all do not divide 252 steps; pad"):
+    with pytest.raises(ModelError, match="multiply to 8, which does not divide 252 steps; pad"):
         network(head, steps=252)
 
 
 def test_unknown_head_names_the_known():
-    with pytest.raises(ModelError, match="'max' is not known; there are 'gap', 'flatten'"):
+    with pytest.raises(ModelError, match="'max' is not known; choose one of 'gap', 'flatten'"):
         network("max")
 
 

@@ -116,10 +116,10 @@ def test_round_trip_without_supports(tmp_path, changes):
     ("changes", "says"),
     [
         ({"patch": 7}, "do not tile 16x24"),
-        ({"heads": 5}, "12 does not divide into 5 heads"),
+        ({"heads": 5}, "12 is not divisible by 5 heads"),
         ({"depth": 0}, "too small"),
         ({"registers": -1}, "too small"),
-        ({"stem": "fir"}, "'fir' is neither"),
+        ({"stem": "fir"}, "'fir' is not known"),
         ({"patch": "wide"}, "cannot be built"),
         ({"size": None}, "cannot be built"),
         ({"dim": None}, "cannot be built"),
