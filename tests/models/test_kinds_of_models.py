@@ -104,9 +104,7 @@ def test_a_method_fits_by_what_it_takes_and_needs(needs, name, words, monkeypatc
 
 def test_a_method_of_images_is_not_for_tables():
     reason = Needy().fits(open_model(Mean(4), channels=4, kind="table"))
-    assert (
-        reason == "method 'needy' is for images and signals and 'Mean' takes tables; choose another method."
-    )
+    assert reason == "method 'needy' takes images and signals and 'Mean' takes tables; choose another method."
 
 
 def test_a_family_may_answer_with_more_than_logits():

@@ -111,7 +111,7 @@ def test_limb_leads_under_wrong_names():
     signal = record()
     swapped = signal[[1, 0, *range(2, 12)]]
     remarks = said(swapped)
-    assert "III is not II - I" in remarks
+    assert "III ≠ II - I" in remarks
     assert "aVR" not in remarks  # it is the same of I and II
     assert "aVR is not -(I + II) / 2" in said(signal[[0, 1, 2, 4, 3, *range(5, 12)]])
     # An offset of the amplifier is no contradiction.

@@ -127,7 +127,10 @@ def copied(tmp_path):
     [
         ({"sha256": "0" * 64}, "does not match the sha256 in the card; install the version 0.1.0"),
         ({"sha256": None}, "lacks 'sha256'"),
-        ({"module": "no_such_module", "package": "no-such-package"}, "'no-such-package', which is not installed"),
+        (
+            {"module": "no_such_module", "package": "no-such-package"},
+            "'no-such-package', which is not installed",
+        ),
         ({"file": "models/other.pth"}, "no file 'other.pth'"),
         ({"file": "../yaml/__init__.py"}, "no file '__init__.py'"),
         ({"seed": "one"}, "not an integer"),
@@ -179,5 +182,5 @@ def test_a_class_list_that_is_not_there(copied):
     folder = copied("efficientnet-lite0-random")
     card = yaml.safe_load((folder / "card.yaml").read_text())
     (folder / "card.yaml").write_text(yaml.safe_dump(card | {"classes": "../secrets"}))
-    with pytest.raises(ModelError, match="no such list"):
+    with pytest.raises(ModelError, match="does not exist"):
         load(folder)

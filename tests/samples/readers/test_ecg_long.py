@@ -97,9 +97,9 @@ def test_a_stretch_of_it_is_a_sample(day, sentence):
     assert gap["present"].values.tolist() == [[True, False]]
     assert "V5 has no values" in gap["flag"].item()
     for start, stop in ((-1, 5), (5, 5), (86399, 86401)):
-        with sentence("stay within it"):
+        with sentence("choose times within it"):
             record.cut(start, stop)
-    with sentence("one sample holds 3600"):
+    with sentence("a sample holds at most 3600"):
         record.cut(0, 4000)
 
 
@@ -159,10 +159,10 @@ def test_a_zarr_is_read_in_parts(tmp_path, sentence):
 def test_refusals(day, tmp_path, sentence):
     record = open_long(day)
     for start, stop in ((5, 5), (6, 5), (0, np.nan)):
-        with sentence("should end after it begins"):
+        with sentence("its end should be after its start"):
             record.window(start, stop, 10)
     for steps in (0, -1, 2.5, True):
-        with sentence("columns was asked for"):
+        with sentence("columns is not possible"):
             record.window(0, 1, steps)
     with sentence("there is no record"):
         open_long(tmp_path / "none")

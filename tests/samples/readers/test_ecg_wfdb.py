@@ -103,7 +103,7 @@ def test_what_is_no_voltage_is_left_away_and_said(tmp_path, sentence):
     path = write(tmp_path, leads=["II", "ABP"], signal=beats()[:, :2], units=["mV", "mmHg"])
     ds = open_ecg(path)
     assert ds["lead"].values.tolist() == ["II"]
-    assert ds["flag"].item() == "ABP (mmHg) left away: no voltage"
+    assert ds["flag"].item() == "ABP (mmHg) left out: not a voltage"
     path = write(tmp_path, "abp", leads=["ABP"], signal=beats()[:, :1], units=["mmHg"])
     with sentence("holds signals in mmHg and none in V, mV or uV"):
         open_ecg(path)
@@ -225,13 +225,13 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
         ("r 12 500 2000", "r 12 5.0.0 2000", "begins with"),
         ("r 12 500 2000", "r 12 500 3000", "holds 2000 of the 3000 steps .* cut off"),
         ("r 12 500 2000", "r 12 500 0", "is empty"),
-        ("r.dat 16", "gone.dat 16", "'gone.dat', which is not beside it"),
+        ("r.dat 16", "gone.dat 16", "'gone.dat', which is not in its folder"),
         ("r.dat 16", "../r.dat 16", "names the file '../r.dat'"),
         ("r.dat 16", "/etc/passwd 16", "names the file '/etc/passwd'"),
         ("r.dat 16", "simplecache::http://localhost/r.dat 16", "plain names"),
         ("r.dat 16", "r.dat sixteen", "does not describe a signal"),
         ("r.dat 16", "r.dat 16x0", "does not describe a signal"),
-        ("r.dat 16", "r.dat 17", "gives the format 17, which WFDB does not know"),
+        ("r.dat 16", "r.dat 17", "has the format 17, which WFDB does not define"),
         ("r.dat 16", "r.dat 80", "several formats or offsets for the file 'r.dat'"),
     ],
 )
@@ -258,8 +258,8 @@ def test_no_gain_and_no_rate_are_the_rule_of_wfdb_and_said(tmp_path):
     assert ds.sizes["time"] == 1000
     np.testing.assert_allclose(ds["signal"].values[0], beats(250)[:, :2].T, atol=0.003)
     flag = ds["flag"].item()
-    assert "no sampling rate, so 250 Hz" in flag
-    assert "no gains for signal 1 and V1, so 200 units per mV" in flag
+    assert "no sampling rate: 250 Hz assumed" in flag
+    assert "no gains for signal 1 and V1: 200 units per mV assumed" in flag
 
 
 def test_a_wrong_gain_is_seen(tmp_path):
@@ -314,7 +314,7 @@ def test_what_is_looked_at_first(tmp_path, sentence):
         open_ecg(tmp_path / "pictures")
     with sentence("there is no record, file or folder"):
         open_ecg(tmp_path / "none")
-    with sentence("'a.png' is not an ECG"):
+    with sentence("'a.png' cannot be opened as an ECG"):
         open_ecg(tmp_path / "pictures" / "a.png")
 
 
