@@ -263,7 +263,7 @@ def test_the_command_writes_a_checkpoint_that_opens_and_resumes(tmp_path, networ
         (["sic", "--watermark"], "'train sic' has no option '--watermark'"),
         (["cnn", "--supports-per-class", "2"], "'train cnn' has no option '--supports-per-class'"),
         (["vit", "--no-twin"], "'train vit' has no option '--no-twin'"),
-        (["cnn", "--watermark"], "give --samples birds"),
+        (["cnn", "--watermark"], "use it with --samples birds"),
         (["cnn", "--epochs", "0"], "epochs' must be at least 1"),
         (["vit", "--registers", "-1"], "registers' must be at least 0"),
     ],
