@@ -1,4 +1,4 @@
-"""The catalogue: what ships is found, has a card, and is what its card says."""
+"""The catalogue: shipped folders are found, have a card, and match it."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ NAMES |= {"birds-watermark/test", "photos", "ecg/train", "ecg/test", "ecg/mixed"
 
 @pytest.fixture
 def data(tmp_path, monkeypatch) -> Path:
-    """An empty data root of the test's own."""
+    """An empty data root for the test."""
     monkeypatch.setenv("XAI_VIEWS_DATA", str(tmp_path))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""A package of somebody else adds samples, a family of networks and a recipe with a line each, and no file of ours changes."""
+"""A third-party package adds samples, a family of networks and a recipe with one line each, without changes to this one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ CARD = "name: dots\ntitle: Dots, test set\nclasses: [dark, bright]\nsynthetic: t
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder as pip would leave it."""
+    """An installed package folder, as pip would create it."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "alien.py").write_text(CODE)
     (folder / "dots").mkdir()
@@ -118,7 +118,7 @@ def test_the_list_names_what_it_adds(place):
     assert "brightness Networks that see how bright an image is." in lines
     assert "brightness A network that sees how bright an image is." in lines
     assert {"dots/test Dots, test set, synthetic", "dots/train Dots, test set, synthetic"} <= lines
-    assert "birds/test" in said, "ours are there too"
+    assert "birds/test" in said, "shipped sets are listed too"
     assert "samples broken are left out" in said
 
 

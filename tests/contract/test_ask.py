@@ -1,4 +1,4 @@
-"""Asks: frozen, hashable by content, and JSON there and back."""
+"""Requests: frozen, hashable by content, and converted to JSON and back."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ class Toy(Method):
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
-    """Content is found by module name; make sure that this file is known by its own."""
+    """Make this file importable by its own name, since content is found by module name."""
     module = sys.modules.setdefault(__name__, types.ModuleType(__name__))
     monkeypatch.setattr(module, "Book", Book, raising=False)
 

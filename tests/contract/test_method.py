@@ -1,4 +1,4 @@
-"""What is derived from a method's declarations."""
+"""Everything derived from a method's declarations."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The kernel on a GPU gives what it gives on the CPU."""
+"""The kernel on a GPU gives the same results as on the CPU."""
 
 from dataclasses import dataclass
 from typing import Any

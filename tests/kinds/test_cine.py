@@ -1,4 +1,4 @@
-"""Cine loops: schema, calibration and times, what a model is given, animations that are uploaded."""
+"""Cine loops: schema, calibration and times, model input, uploaded animations."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_frames_and_pixels_are_brought_to_a_model(asked):
     assert made["cine"].values[0, :, 0, 0].tolist() == [0, 40, 80, 120, 160, 180], (
         "every second frame, then the last"
     )
-    assert made["cine"].values[1, :, 0, 0].tolist() == [0, 40, 60, 60, 60, 60], "only frames that are there"
+    assert made["cine"].values[1, :, 0, 0].tolist() == [0, 40, 60, 60, 60, 60], "only existing frames"
     # 8 x 12 pixels are cut to 8 x 8 and halved: millimetres per pixel double in both directions.
     np.testing.assert_allclose(made["mm_per_pixel"].values, [[1.0, 0.8]] * 2)
     assert made["label"].equals(ds["label"])

@@ -1,4 +1,4 @@
-"""What all kinds promise: the protocol, reading some samples and no others, content keys, single arrays as samples."""
+"""Every kind: the protocol, reading selected samples only, content keys, single arrays as samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_kind_keeps_the_protocol(key, samples):
     assert kinds.of(ds) is kind
     assert kind.dims[0] == "sample"
     assert ds[key].dims == kind.dims
-    assert kind.validate(ds).identical(ds), "what follows the schema stays as it is"
+    assert kind.validate(ds).identical(ds), "valid samples are unchanged"
     assert validate(ds).identical(ds)
 
 

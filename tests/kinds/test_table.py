@@ -1,4 +1,4 @@
-"""Tables: schema, what a model is given, files that are uploaded."""
+"""Tables: schema, model input, uploaded files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of docs/ecg-models.md runs as it stands, and its commands have those options."""
+"""The Python of docs/ecg-models.md runs unchanged, and its commands use existing options."""
 
 import argparse
 import re

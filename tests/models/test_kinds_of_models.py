@@ -1,4 +1,4 @@
-"""What a model says of itself: its kind, outputs and parts, from which follows what can be asked of it."""
+"""Properties of a model: its kind, outputs and parts, which determine the methods that fit it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xai_views.samples import inputs
 
 
 class Mean(nn.Module):
-    """Takes whatever has a channel in the second place."""
+    """Network for any input with channels in the second dimension."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The schema: what fits comes back, everything else is one sentence that says what to do."""
+"""The schema: valid samples are returned, anything else raises one sentence that says what to do."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from xai_views import samples
 
 
 def good(**changes) -> xr.Dataset:
-    """Samples that fit, with variables replaced (None drops one)."""
+    """Return valid samples, with variables replaced (None drops one)."""
     variables = {
         "image": (("sample", "y", "x", "channel"), np.zeros((3, 6, 5, 1), np.uint8)),
         "label": ("sample", np.array([0, 1, -1])),
@@ -195,7 +195,7 @@ def test_what_does_not_fit_the_images(arguments, words, sentence):
 
 
 def lazy(array: np.ndarray, read: list) -> da.Array:
-    """One chunk a sample; computing one notes its position."""
+    """Chunks of one sample; computing one records its position."""
 
     def block(_, block_info=None):
         i = block_info[0]["chunk-location"][0]

@@ -1,4 +1,4 @@
-"""The schema of signals: what is accepted, what is completed, what is one sentence."""
+"""Schema of signals: valid input is accepted, missing fields are added, invalid input raises one sentence."""
 
 from __future__ import annotations
 

@@ -104,8 +104,8 @@ class Kernel:
         method
             A method. Its ``observe`` may be a generator that yields objects with ``done``, ``total`` and
             ``partial`` (a list of one observation or None for each sample, or None), and returns the list.
-        N hashable requests, each with all parameters of the method.
-            N hashable asks, which hold all parameters.
+        asks
+            N hashable requests, each with all parameters of the method.
         channel
             Newer requests on the same non-empty channel replace older ones, whatever their
             priority: prefetch needs its own channel.

@@ -43,8 +43,8 @@ class TrainingSet:
         Symmetries of the data: "x", "y" mirror, "t" transposes (with both: all eight orientations).
     shift : int
         Largest shift in pixels that keeps the label.
-    ``[N]`` positions of the images in ``samples``; 0 to N - 1 by default.
-        ``[N]`` positions of the images in ``samples``; 0 to N - 1 when not given.
+    index : ndarray, optional
+        ``[N]`` positions of the images in ``samples``; 0 to N - 1 by default.
     kinds : tuple of ndarray
         Parts of the classes, when known: per part ``[classes, kinds]`` float32, 1 for the variant of that part
         that a class has.

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 of the extra ``imagenet``: right classes, preprocessing inside, a sentence when it is missing."""
+"""EfficientNet-Lite0 of the extra ``imagenet``: correct classes, built-in preprocessing, an error when not installed."""
 
 import importlib.util
 import shutil
@@ -89,7 +89,7 @@ def test_any_size_from_32_pixels_on(lite0):
 def test_the_random_twin_is_one_and_the_same_and_alive(lite0, photos):
     state = torch.get_rng_state()
     twin = open_model("efficientnet-lite0-random")
-    assert torch.equal(torch.get_rng_state(), state), "opening a model takes no random number of others"
+    assert torch.equal(torch.get_rng_state(), state), "opening a model does not change the random state"
     again = open_model("efficientnet-lite0-random")
     own = twin.module.state_dict()
     assert own.keys() == lite0.module.state_dict().keys()

@@ -1,4 +1,4 @@
-"""The transformer against a slow, obvious version of itself, and its folder."""
+"""The transformer against a slow, simple version, and its checkpoint folder."""
 
 import math
 
@@ -87,7 +87,7 @@ def test_blocks_carry_prefix_and_grid(registers, stem):
 
 
 def test_a_patch_is_where_its_pixels_are():
-    """Before the first block, a changed patch changes its own token and no other."""
+    """Before the first block, a changed patch changes only its own token."""
     net = vit()
     x = torch.rand(1, 3, 16, 24)
     y = x.clone()

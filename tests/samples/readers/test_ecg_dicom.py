@@ -1,4 +1,4 @@
-"""DICOM waveforms: the real record of pydicom, files written here, and files that are none."""
+"""DICOM waveforms: the real record of pydicom, files written here, and files of other types."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_many_records_are_read_when_they_are_looked_at(code15, monkeypatch):
     monkeypatch.setattr(ecg_raw, "EAGER_BYTES", 0)
     late = open_ecg(code15)
     assert late["signal"].chunks is not None
-    steps = eager.sizes["time"]  # the longest; what is read late is not known to be shorter
+    steps = eager.sizes["time"]  # the longest; lazily read records are not known to be shorter
     np.testing.assert_array_equal(late["signal"].values[..., :steps], eager["signal"].values)
 
 

@@ -25,7 +25,7 @@ def record(path, rate=500, comments=(), leads=("I", "II")):
 
 @pytest.fixture
 def ptbxl(tmp_path):
-    """Three records in both rates, of which the table knows two and one that is not there."""
+    """Three records in both rates; the table has two of them, and one that is missing."""
     root = tmp_path / "ptb-xl"
     for k in (1, 2, 7):
         record(root / "records100" / "00000" / f"{k:05d}_lr", 100)
@@ -177,7 +177,7 @@ def test_cinc_2025(tmp_path):
     assert ds.attrs["classes"] == ["no Chagas disease", "Chagas disease"]
 
 
-# --- labels of one's own
+# --- custom labels
 
 
 def test_own_tables_mappings_and_folders(tmp_path, sentence):

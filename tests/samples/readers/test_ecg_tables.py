@@ -1,4 +1,4 @@
-"""Tables and arrays: rate, leads and units are read, checked against each other, and never guessed silently."""
+"""Tables and arrays: rate, leads and units are read and cross-checked; assumptions are always noted."""
 
 from __future__ import annotations
 

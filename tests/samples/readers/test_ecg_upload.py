@@ -1,4 +1,4 @@
-"""One uploaded file: four kinds are taken, all else is a sentence, and nothing is written outside of its folder."""
+"""One uploaded file: four types are accepted, others raise one sentence, and nothing is written outside the folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def zipped(files, **options):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Where temporary folders are made, to see that they are gone."""
+    """Parent of temporary folders, to check that they are removed."""
     where = tmp_path / "temporary"
     where.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(where))
@@ -148,7 +148,7 @@ def test_bombs(tmp_path, place, sentence):
         open_ecg_bytes("a.zip", zipped({**files, "zeros.dat": bytes(2_000_000)}), max_unpacked=1e6)
     with sentence("has 302 files"):
         open_ecg_bytes("a.zip", zipped({**files, **{f"{k}.dat": b"" for k in range(300)}}))
-    # A directory that claims less than there is.
+    # A zip directory that states a smaller size.
     data = bytearray(zipped({**files, "zeros.dat": bytes(2_000_000)}))
     claimed = (2_000_000).to_bytes(4, "little")
     assert data.count(claimed) == 2
@@ -168,7 +168,7 @@ def archived(**arrays):
 
 
 def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
-    """Each of them took one to fourteen gigabytes, or minutes."""
+    """Each of them used one to fourteen gigabytes, or minutes."""
     zeros = np.zeros((20, 10, 100_000), np.int8)
     assert len(archived(signal=zeros)) < 100_000
     with sentence("20.0 million numbers"):
@@ -181,7 +181,7 @@ def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
         open_ecg_bytes("a.npz", archived(signal=np.zeros((1, 1, 9)), rate=500, leads=["(" * 1_000_000]))
     with sentence("300 arrays and may have at most 200"):
         open_ecg_bytes("a.npz", archived(**{f"a{i}": 1 for i in range(300)}))
-    # Few numbers in a file, and thousands of each in a frame.
+    # Few numbers in a file, and thousands per frame.
     frames = b"a 1 500 1000\na.dat 8x30000 200 16 0 0 0 0 I\n"
     with sentence("30.0 million numbers"):
         open_ecg_bytes("a.zip", zipped({"a.hea": frames, "a.dat": bytes(30_000_000)}))

@@ -1,4 +1,4 @@
-"""WFDB records: what is written is read, and what is wrong with the files is said in one sentence or a remark."""
+"""WFDB records: written values are read back, and damaged files give a one-sentence error or a remark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ wfdb = pytest.importorskip("wfdb")
 
 
 def beats(rate=500, seconds=4.0, leads=LEADS):
-    """``[steps, leads]`` mV: a beat a second; the limb leads keep Einthoven's and Goldberger's rules."""
+    """``[steps, leads]`` mV: one beat per second; the limb leads follow Einthoven's and Goldberger's rules."""
     time = np.arange(round(rate * seconds)) / rate % 1.0
     wave = sum(
         h * np.exp(-0.5 * ((time - t) / w) ** 2)
@@ -48,7 +48,7 @@ def edit(path, old, new, count=-1):
     header.write_text(text.replace(old, new, count), "utf-8")
 
 
-# --- what is written is read
+# --- reading what was written
 
 
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212", "516"])
@@ -67,7 +67,7 @@ def test_a_record_round_trips(tmp_path, fmt, ending):
     assert ds["signal"].attrs["units"] == "mV"
     np.testing.assert_allclose(ds["signal"].values[0], want.T, atol=1.01 * np.ptp(want) / step)
     assert ds["present"].values.all()
-    if fmt != "80":  # at 8 bit the tops of the waves rest on one value
+    if fmt != "80":  # at 8 bit the peaks of the waves saturate at one value
         assert not ds["flag"].item()
 
 
@@ -75,7 +75,7 @@ def test_a_record_round_trips(tmp_path, fmt, ending):
 def test_units_become_mv(tmp_path, unit, factor):
     path = write(tmp_path, signal=beats() * factor, units=[unit.replace("µ", "u")] * 12)
     if unit == "µV":
-        edit(path, "/uV", "/µV")  # which a reader of ASCII takes for V, a million times as much
+        edit(path, "/uV", "/µV")  # an ASCII reader takes it for V, a factor of a million
     np.testing.assert_allclose(open_ecg(path)["signal"].values[0], beats().T, atol=1e-3)
 
 
@@ -210,7 +210,7 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
     np.testing.assert_allclose(inputs(ready, [5]), inputs(prepare(eager, LEADS, 400, 1024), [5]), atol=1e-6)
 
 
-# --- what is wrong is said
+# --- errors and remarks
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files as people have them: odd modes, odd names, damage; what is looked at is read, and nothing more."""
+"""Files as found in practice: odd modes, odd names, damage; only requested images are read."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_npz(tmp_path):
 
 
 class Exploding:
-    """What a pickle would run."""
+    """Code that a pickle would run."""
 
     def __reduce__(self):
         raise AssertionError("pickled")

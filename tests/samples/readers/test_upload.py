@@ -1,4 +1,4 @@
-"""Uploads: what browsers send becomes RGB, everything else is refused in one sentence and within bounds."""
+"""Uploads: images from browsers become RGB, anything else is rejected in one sentence and within limits."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def picture(rgb) -> Image.Image:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG that claims this size and holds no pixel."""
+    """A PNG that states this size and contains no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
@@ -221,7 +221,7 @@ print(peak() - before)
 def test_eight_large_pictures_at_once_are_held_one_by_one():
     done = subprocess.run([sys.executable, "-c", EIGHT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 600, "3,900 MB when each is decoded as it comes"
+    assert float(done.stdout) < 600, "3,900 MB when all are decoded at once"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK"])
