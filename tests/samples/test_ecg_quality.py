@@ -113,7 +113,7 @@ def test_limb_leads_under_wrong_names():
     remarks = said(swapped)
     assert "III ≠ II - I" in remarks
     assert "aVR" not in remarks  # it follows from I and II
-    assert "aVR is not -(I + II) / 2" in said(signal[[0, 1, 2, 4, 3, *range(5, 12)]])
+    assert "aVR ≠ -(I + II) / 2" in said(signal[[0, 1, 2, 4, 3, *range(5, 12)]])
     # An offset of the amplifier is no contradiction.
     signal[2] += 0.5
     assert not said(signal)

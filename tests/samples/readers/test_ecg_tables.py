@@ -254,5 +254,5 @@ def test_zarr_stays_on_disk(tmp_path, sentence):
     with sentence("needs 'signal'"):
         open_ecg(tmp_path / "b.zarr")
     (tmp_path / "c.zarr").mkdir()
-    with sentence("not a Zarr folder"):
+    with sentence("cannot be read as a Zarr folder"):
         open_ecg(tmp_path / "c.zarr")

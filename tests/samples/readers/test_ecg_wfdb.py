@@ -86,7 +86,7 @@ def test_aliases_and_leads_that_are_asked_for(tmp_path, sentence):
     assert ds["lead"].values.tolist() == ["V1", "II"]
     assert ds["flag"].item() == "V6 missing in the file"
     np.testing.assert_allclose(ds["signal"].values[0], beats()[:, [2, 0]].T, atol=1e-3)
-    with sentence("leads II, aVR, V1 and none of V5; open records"):
+    with sentence("leads II, aVR, V1 and none of V5; choose some"):
         open_ecg(path, leads=["V5"])
     with sentence("states 500 Hz and rate=250 was given"):
         open_ecg(path, rate=250)

@@ -162,12 +162,12 @@ def test_training_arrays_drop_parts_in_the_stated_share():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: birds.scene(1, -1), "start at 0"),
-        (lambda: birds.scene(1, 0, label=50), "there are 50 classes"),
+        (lambda: birds.scene(1, -1), "seed and index from 0"),
+        (lambda: birds.scene(1, 0, label=50), "a class below 50"),
         (lambda: birds.render(birds.scene(1, 0), keep=["nose"]), "'nose' is not known"),
         (lambda: birds.render(birds.scene(1, 0), remove_background=[99]), r"\[99\]"),
         (lambda: birds.compatible(["nose"], 0), "'nose' is not known"),
-        (lambda: birds.compatible([], 50), "there are 50"),
+        (lambda: birds.compatible([], 50), "give one below 50"),
         (lambda: birds.classes(0), "between 1 and"),
         (lambda: birds.classes(10**6), "between 1 and"),
     ],

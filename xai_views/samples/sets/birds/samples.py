@@ -14,7 +14,7 @@ from xai_views.samples.sets.birds.drawing import SETS, scene_of
 __all__ = ["NOTE", "SETS", "SIZE", "bird_samples", "draw", "scene_of"]
 
 SIZE = 64
-NOTE = "Synthetic: drawn by a program, so every part of every bird is known."
+NOTE = "Synthetic: drawn by a program, so that every part of every bird is known."
 
 
 def draw(split: str, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from xai_views.samples.sets.ecg.composing import Record
 from xai_views.samples.sets.ecg.templates import Template, templates
 
-NOTE = "Synthetic: beats from a generative network (deepfake-ecg), rhythm and findings composed by rules. Not for clinical use."
+NOTE = "Synthetic: beats of a generative network (deepfake-ecg), rhythm and findings composed by rules. Not for clinical use."
 
 
 ORIGIN = "xai_views.samples.sets.ecg.composing on beats of the package deepfake-ecg 1.1.2"
