@@ -139,17 +139,18 @@ class Kernel:
         request = ExplainRequest(channel, priority, model, method, images, digests, asks, keys, partial)
         return self._submit(ExplainJob(request))
 
-    def run(self, function: Callable, channel: str = "", priority: int = 0) -> Future:
+    def run(self, function: Callable, channel: str = "", priority: int = 0, title: str = "") -> Future:
         """Run ``function(progress)`` on the worker and return the future of its value.
 
         ``progress(done, total)`` updates the status and raises `Cancelled` once the request is cancelled or
         superseded. A plain function blocks the worker until it returns. A generator function does not:
         between its yields the worker serves requests with the same or a lower priority number; its return
-        value is the result. It must not yield inside ``torch.no_grad()``.
+        value is the result. It must not yield inside ``torch.no_grad()``. ``title`` is shown in the status line
+        meanwhile, such as "Comparing models".
         """
-        return self._submit(RunJob(RunRequest(channel, priority, function)))
+        return self._submit(RunJob(RunRequest(channel, priority, function, title)))
 
-    def shared(self, key: Hashable, function: Callable, priority: int = 0) -> SharedFuture:
+    def shared(self, key: Hashable, function: Callable, priority: int = 0, title: str = "") -> SharedFuture:
         """Run ``function(progress)`` once for all callers with the same ``key``, and keep its value.
 
         A run that failed or was stopped is repeated at the next call.
@@ -158,7 +159,7 @@ class Kernel:
         ----------
         key
             Everything the value depends on; the ``function`` of the first caller is run.
-        function, priority
+        function, priority, title
             As in `run`.
 
         Returns
@@ -167,7 +168,9 @@ class Kernel:
             One future per caller: cancelling it withdraws this caller, and the run stops with the last one.
             ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` reports changes.
         """
-        return self._runs.ask(key, function, lambda wrapped: self.run(wrapped, priority=priority))
+        return self._runs.ask(
+            key, function, lambda wrapped: self.run(wrapped, priority=priority, title=title)
+        )
 
     def _submit(self, job: Job) -> Future:
         # The future outlives the job; a strong reference would keep the images alive.

@@ -21,7 +21,7 @@ class Status:
     queued
         Number of waiting requests that are not being worked on.
     running
-        Short description of the current work, or "".
+        Description of the current work for people, or "".
     progress
         Done and total of the current work, or ``None``: in samples, or in the method's own units.
     hits, misses

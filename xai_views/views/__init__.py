@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 
 _WHERE = {
+    "AnswerLine": "answer_line.answer_line",
     "Canvas": "canvas.canvas",
     "SETTINGS": "canvas.canvas",
     "ECGPaper": "ecg_paper.paper",
@@ -17,8 +18,10 @@ _WHERE = {
     "plot_ecg": "ecg_paper.svg",
     "Filmstrip": "filmstrip.filmstrip",
     "Listing": "listing.listing",
+    "SampleFilter": "sample_filter.sample_filter",
     "Frame": "wire",
     "decode": "wire",
+    "with_header": "wire",
     "error_frame": "wire",
     "stamp": "wire",
     "plot": "plots",

@@ -1,0 +1,114 @@
+"""The tabs of an app: one for each question, and in it one for each panel that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from xai_views.contract.method import QUESTIONS
+
+#: What stands over the panels that answer none of the questions.
+ABOUT = "About"
+UNBOUNDED = {"max-height": "none"}  # Panel's own limit makes what is long overlap what follows
+
+
+class QuestionTabs(pn.viewable.Viewer):
+    """Tabs by question over tabs by panel; only the open panel is told to compute.
+
+    Parameters
+    ----------
+    panels : sequence of Panel or Closed
+        In the order of their questions.
+    opened : callable
+        ``opened(title)`` when a panel comes into view.
+    title : str
+        Of the panel that is open at first; the first panel when there is none of this title.
+    """
+
+    def __init__(self, panels: Sequence[Any], opened: Callable[[str], None], title: str = "") -> None:
+        super().__init__()
+        self._opened = opened
+        self.groups = [
+            list(group) for _, group in groupby(panels, lambda p: QUESTIONS.get(p.question, ABOUT))
+        ]
+        self.first = title
+        # A panel is put into its place when it is opened first, and stays there: models that leave a page and come back
+        # while it is busy are lost on the way.
+        self._places = {p.title: pn.Column(sizing_mode="stretch_width", styles=UNBOUNDED) for p in panels}
+        self.inner: list[Any] = []
+        self.outer: Any = None
+
+    def build(self) -> Any:
+        """Make the tabs, once: an app that is never shown needs none."""
+        if self.outer is None:
+            outer, inner = self.place(self.first)
+            self.inner = [
+                _tabs(((p.title, self._places[p.title]) for p in group), inner if i == outer else 0)
+                for i, group in enumerate(self.groups)
+            ]
+            names = [QUESTIONS.get(group[0].question, ABOUT) for group in self.groups]
+            self.outer = _tabs(zip(names, self.inner, strict=True), outer)
+            self._fill()
+        return self.outer
+
+    def place(self, title: str) -> tuple[int, int]:
+        """Return where the panel of a title is, ``(question, panel)``; the first where there is none."""
+        for i, group in enumerate(self.groups):
+            for j, panel in enumerate(group):
+                if panel.title == title:
+                    return i, j
+        return 0, 0
+
+    @property
+    def open(self) -> Any:
+        """The panel in view."""
+        if self.outer is None:
+            outer, inner = self.place(self.first)
+            return self.groups[outer][inner]
+        outer = self.outer.active
+        return self.groups[outer][self.inner[outer].active]
+
+    def show(self, title: str) -> None:
+        """Bring the panel of a title into view."""
+        self.first = title
+        if self.outer is None:
+            return
+        outer, inner = self.place(title)
+        self.inner[outer].active = inner
+        self.outer.active = outer
+
+    def begin(self) -> None:
+        """Follow the tabs; from here on the open panel computes.
+
+        What is written while the browser still loads the page is lost, and writing the same again tells nobody: call it
+        when the page has loaded.
+        """
+        self.build()
+        for tabs in (self.outer, *self.inner):
+            tabs.param.watch(self._tell, "active")
+        self._tell()
+
+    def _fill(self) -> None:
+        place = self._places[self.open.title]
+        if not place.objects:
+            place.objects = [self.open]
+
+    def _tell(self, *_: Any) -> None:
+        self._fill()
+        chosen = self.open
+        for group in self.groups:
+            for panel in group:
+                if hasattr(panel, "active"):
+                    panel.active = panel is chosen
+        self._opened(chosen.title)
+
+    def __panel__(self) -> Any:
+        return self.build()
+
+
+def _tabs(pages: Iterable[tuple[str, Any]], active: int) -> Any:
+    return pmui.Tabs(*pages, active=active, sizing_mode="stretch_width", styles=UNBOUNDED)
