@@ -1,4 +1,4 @@
-"""The benchmark of activation clusters on a small network: its measurements agree, and it reports when they do not."""
+"""The benchmark of activation clusters on a small network: its ways agree, and it fails when they do not."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_explicit_matrix_is_that_of_the_engine(bench, setting):
 
 
 def test_memory_is_that_of_the_way_alone(bench):
-    """Run in a separate process, as the benchmark does, because peak memory is never reset within one."""
+    """Measured in a separate process, as in the benchmark: some systems never reset the peak of a process."""
     script = """
 import numpy as np, _lloyd
 before = _lloyd.peak(forget=True)

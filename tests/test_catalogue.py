@@ -1,4 +1,4 @@
-"""The catalogue: shipped folders are found, have a card, and match it."""
+"""The catalogue: everything that ships is found, has a card, and matches it."""
 
 import hashlib
 from pathlib import Path

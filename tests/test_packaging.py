@@ -1,4 +1,4 @@
-"""Declared, pinned, shipped and imported packages agree."""
+"""Declared, pinned, shipped and imported packages are consistent."""
 
 from __future__ import annotations
 

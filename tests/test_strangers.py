@@ -1,4 +1,4 @@
-"""A third-party package adds samples, a family of networks and a recipe with one line each, without changes to this one."""
+"""Another package adds samples, a family of networks and a recipe with one line each, without a change of our files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of docs/ecg-models.md runs unchanged, and its commands use existing options."""
+"""The Python of docs/ecg-models.md runs, and its commands have the options shown."""
 
 import argparse
 import re

@@ -103,8 +103,8 @@ def test_a_counter_is_no_lead_and_an_empty_cell_no_value(tmp_path):
 @pytest.mark.parametrize(
     ("head", "rows", "options", "said"),
     [
-        ("I (Einthoven)", ["1", "2"], {}, "has no sampling rate"),
-        ("I (mV)", ["1", "2"], {}, "has no sampling rate; give rate= in Hz"),
+        ("I (Einthoven)", ["1", "2"], {}, "gives no sampling rate"),
+        ("I (mV)", ["1", "2"], {}, "gives no sampling rate; give rate= in Hz"),
         ("time,I (mV)", ["0,1", "0.004,2", "0.05,3"], {}, "times .* are uneven"),
         ("time,I (mV)", ["0,1", "x,2"], {}, "times .* are not all numbers"),
         ("time,I (mV)", ["0.004,1", "0,2", "-0.004,1"], {}, "uneven"),

@@ -131,7 +131,7 @@ def _columns(data: bytes, stem: str) -> None:
 
 
 def _arrays(data: bytes, stem: str, most: float) -> None:
-    """Raise when the stated sizes of an archive's arrays exceed the limits, before unpacking."""
+    """Refuse an archive by what its arrays claim, before any of them is unpacked."""
     total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

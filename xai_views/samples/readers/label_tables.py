@@ -35,7 +35,7 @@ def looks_like_table(path: Path) -> bool:
 
 
 def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[str] | None = None) -> Source:
-    """Read a table with one column per lead.
+    """Read a table with one column for each lead.
 
     The rate is read from a column of times (``time``, ``t`` in seconds or with a unit, "time (ms)"), from a comment
     ``# rate: 500``, or from ``rate``. Units are read from the names ("II (uV)") or a comment ``# unit: uV``; without
@@ -95,7 +95,7 @@ def _agreed(
     known = [r for r in (stated, given, measured) if r is not None]
     if not known:
         raise SamplesError(
-            f"table {name!r} has no sampling rate; give rate= in Hz, or a column 'time' in seconds."
+            f"table {name!r} gives no sampling rate; give rate= in Hz, or a column 'time' in seconds."
         )
     if max(known) > 1.01 * min(known):
         raise SamplesError(

@@ -16,7 +16,7 @@ from xai_views.kinds.signal_schema import lead_name, validate_signals
 from xai_views.samples.readers.raw_record import Source, gather, positive_rate, to_mv, unique_leads
 
 SIGNALS = ("signal", "signals", "ecg")
-#: Largest size in bytes of the arrays of one .npz.
+#: Bytes of the arrays of one .npz.
 MOST_BYTES = 4 * 2**30
 
 
@@ -56,7 +56,7 @@ def open_npz(
     labels, rate, leads, classes
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     most_bytes : float
-        Largest allowed unpacked size.
+        Unpacked size that is not exceeded.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def open_npz(
     names = leads if stored is None else [str(x) for x in np.atleast_1d(stored)]
     own = arrays.get("rate", arrays.get("fs"))
     if names is None:
-        raise SamplesError(f"{title!r} has no array 'leads'; add it, or give leads=, the name of each lead.")
+        raise SamplesError(f"{title!r} holds no array 'leads'; add it, or give leads=, the name of each lead.")
     if own is None and rate is None:
-        raise SamplesError(f"{title!r} has no array 'rate'; add it, or give rate= in Hz.")
+        raise SamplesError(f"{title!r} holds no array 'rate'; add it, or give rate= in Hz.")
     hz = positive_rate(rate if own is None else np.ravel(own)[0], repr(title))
     _agrees(hz, rate, title)
     signal = arrays[key][None] if arrays[key].ndim == 2 else arrays[key]
