@@ -62,7 +62,7 @@ def open_ecg_bytes(
     Raises
     ------
     SamplesError
-        In one sentence: empty, too large, of another type, damaged, or a zip with paths to other places.
+        In one sentence: empty, too large, of another kind, damaged, or a zip that names other places.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise SamplesError(f"the upload came as {type(data).__name__}; give the bytes of a file.")

@@ -76,7 +76,9 @@ def open_npz(
     names = leads if stored is None else [str(x) for x in np.atleast_1d(stored)]
     own = arrays.get("rate", arrays.get("fs"))
     if names is None:
-        raise SamplesError(f"{title!r} holds no array 'leads'; add it, or give leads=, the name of each lead.")
+        raise SamplesError(
+            f"{title!r} holds no array 'leads'; add it, or give leads=, the name of each lead."
+        )
     if own is None and rate is None:
         raise SamplesError(f"{title!r} holds no array 'rate'; add it, or give rate= in Hz.")
     hz = positive_rate(rate if own is None else np.ravel(own)[0], repr(title))
