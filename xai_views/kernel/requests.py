@@ -58,12 +58,12 @@ class ExplainRequest:
 
     @property
     def subject(self) -> str:
-        """What an error says has failed."""
+        """Name of the work in error messages."""
         return getattr(self.method, "title", "").partition(":")[0] or self.method.key
 
     @property
     def title(self) -> str:
-        """What the status line says while it runs."""
+        """Text in the status line while it runs."""
         first, rest = self.subject[:1], self.subject[1:]
         return f"Computing {first if rest[:1].isupper() else first.lower()}{rest}"
 
@@ -85,7 +85,7 @@ class RunRequest:
     channel: str
     priority: int
     function: Callable
-    title: str = ""  # what the status line says while it runs; the name of a function says nothing to people
+    title: str = ""  # text in the status line while it runs; function names mean nothing to people
     id: int = field(default_factory=lambda: next(_ids))
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class RunRequest:
 
     @property
     def subject(self) -> str:
-        """What an error says has failed."""
+        """Name of the work in error messages."""
         return "The computation" if self.title == WORKING else f"‘{self.title}’"
 
 
