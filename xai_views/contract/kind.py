@@ -10,7 +10,7 @@ import xarray as xr
 
 
 class Taking(Protocol):
-    """What a kind needs to know about a model to prepare samples for it.
+    """Properties of a model that a kind needs to prepare samples for it.
 
     Attributes
     ----------

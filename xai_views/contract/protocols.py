@@ -1,4 +1,4 @@
-"""What methods may rely on in any model."""
+"""Interface of models that methods rely on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Model(Protocol):
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        """Parts beside the weights: "supports", "latents", "prototypes", "codebook"."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from xai_views.errors import XaiViewsError, nearest
 
 
 class Recipe(param.Parameterized):
-    """How networks of one family are trained; an entry of the group ``xai_views.recipes``, used as ``xai-views train NAME``.
+    """Recipe for training networks of one family; an entry of the group ``xai_views.recipes``, used as ``xai-views train NAME``.
 
     Every parameter is declared once: the options of the command line, the entry ``recipe`` of the card and the check
     whether an interrupted run can be resumed follow from it.

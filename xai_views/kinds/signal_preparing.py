@@ -21,7 +21,7 @@ FLAG = "U600"
 
 @dataclass(frozen=True)
 class Plan:
-    """What :func:`prepare` does to every record, derived from the names and the rate alone."""
+    """Steps of :func:`prepare` for every record, derived from the names and the rate alone."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]

@@ -26,7 +26,7 @@ _LAST = 40  # number of taps before the head that are searched for its map
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """How the logits are computed from the last map.
+    """Rule that computes the logits from the last map.
 
     Attributes
     ----------

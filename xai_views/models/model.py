@@ -87,7 +87,7 @@ class Model:
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        """Parts beside the weights: "supports", "latents", "prototypes", "codebook"."""
         held = {
             "supports": self.supports is not None,
             "latents": self.latents is not None,
