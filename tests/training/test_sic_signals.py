@@ -111,5 +111,5 @@ def test_networks_of_images_refuse_records(folder, tmp_path, network):
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     args = parser.parse_args([network, "--samples", str(folder), "--out", str(tmp_path / "out"), "--quiet"])
-    with pytest.raises(SamplesError, match=f"holds records and {network} is a network of images"):
+    with pytest.raises(SamplesError, match=f"holds records and {network} trains networks of images"):
         cli.run(args)
