@@ -123,6 +123,6 @@ def test_uploads_that_are_none_are_one_sentence(sentence, monkeypatch):
     ):
         with sentence(words):
             decode_cine("x", data)
-    with sentence("at most"):
+    with sentence("limit: 4 of"):
         monkeypatch.setattr("xai_views.kinds.cine.MOST_FRAMES", 4)
         decode_cine("x", animation())

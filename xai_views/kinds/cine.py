@@ -271,15 +271,15 @@ def decode_cine(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr.
 
     if not data or len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and should have 1 byte to {max_bytes / 1e6:.0f} MB; choose another file."
+            f"the upload has {len(data) / 1e6:.1f} MB (allowed: 1 byte to {max_bytes / 1e6:.0f} MB); choose another file."
         )
     try:
         with Image.open(io.BytesIO(data), formats=("GIF", "TIFF", "WEBP", "PNG")) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > MOST_FRAMES or image.width * image.height > MOST_PIXELS:
                 raise SamplesError(
-                    f"the loop has {frames} frames of {image.width}x{image.height} pixels and may have at most {MOST_FRAMES} of "
-                    f"{MOST_PIXELS / 1e6:.0f} million pixels; make it shorter or smaller."
+                    f"the loop has {frames} frames of {image.width}x{image.height} pixels (limit: {MOST_FRAMES} of "
+                    f"{MOST_PIXELS / 1e6:.0f} megapixels); make it shorter or smaller."
                 )
             lasts, pictures = [], []
             for frame in ImageSequence.Iterator(image):

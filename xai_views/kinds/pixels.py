@@ -78,7 +78,7 @@ def _checked(data: bytes, max_bytes: float) -> bytes:
         raise SamplesError("the upload is empty; choose an image file.")
     if len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and may have at most {max_bytes / 1e6:.0f} MB; "
+            f"the upload has {len(data) / 1e6:.1f} MB (limit: {max_bytes / 1e6:.0f} MB); "
             "make the image smaller."
         )
     if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > SCANS:
@@ -88,7 +88,7 @@ def _checked(data: bytes, max_bytes: float) -> bytes:
 
 def _opened(data: bytes, max_pixels: float) -> Image.Image:
     """Return the first picture of a file, not decoded yet."""
-    most = f"may have at most {max_pixels / 1e6:.0f} million; make it smaller."
+    most = f"(limit: {max_pixels / 1e6:.0f} megapixels); make it smaller."
     try:
         with warnings.catch_warnings():
             # Our limit is stricter, and a warning would only reach the server's log.
@@ -100,16 +100,16 @@ def _opened(data: bytes, max_pixels: float) -> Image.Image:
         tags = getattr(image, "tag_v2", {})  # of a TIFF
         tile = [int(tags.get(t, 0)) for t in (322, 323)]
     except Image.DecompressionBombError:
-        raise SamplesError(f"the image has more pixels than can be decoded safely and {most}") from None
+        raise SamplesError(f"the image has more pixels than can be decoded safely {most}") from None
     except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is not an image
         raise SamplesError(
             f"the upload is not an image that can be read; choose {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         ) from None
     if w * h > max_pixels or math.prod(tile) > max_pixels:
-        raise SamplesError(f"the image has {w}x{h} pixels and {most}")
+        raise SamplesError(f"the image has {w}x{h} pixels {most}")
     if image.format == "WEBP" and w * h > WEBP_PIXELS:
         raise SamplesError(
-            f"the image has {w}x{h} pixels and a WebP may have at most {WEBP_PIXELS / 1e6:.0f} million; make it "
+            f"the image has {w}x{h} pixels (limit for WebP: {WEBP_PIXELS / 1e6:.0f} megapixels); make it "
             "smaller, or save it as JPEG or PNG."
         )
     return image

@@ -205,7 +205,7 @@ def decode_table(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr
 
     if not data or len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and should have 1 byte to {max_bytes / 1e6:.0f} MB; choose another file."
+            f"the upload has {len(data) / 1e6:.1f} MB (allowed: 1 byte to {max_bytes / 1e6:.0f} MB); choose another file."
         )
     try:
         table = pd.read_csv(io.BytesIO(data), sep=None, engine="python", encoding="utf-8-sig")

@@ -62,7 +62,7 @@ def test_an_archive(sentence):
     np.savez_compressed(stream, signal=np.stack([WAVE, WAVE])[None], rate=250, leads=["I", "II"], unit="mV")
     ds = open_ecg_bytes("a.npz", stream.getvalue())
     assert ds["signal"].shape == (1, 2, 1000)
-    with sentence("unpacks to 0 MB and may have at most 0 MB"):
+    with sentence(r"unpacks to 0 MB \(limit: 0 MB"):
         open_ecg_bytes("a.npz", stream.getvalue(), max_unpacked=1000)
 
 
@@ -144,7 +144,7 @@ def test_a_header_that_names_other_places(tmp_path, place, sentence, file):
 
 def test_bombs(tmp_path, place, sentence):
     files = record(tmp_path)
-    with sentence("at most 200 of 1 MB"):
+    with sentence("limit: 200 of 1 MB"):
         open_ecg_bytes("a.zip", zipped({**files, "zeros.dat": bytes(2_000_000)}), max_unpacked=1e6)
     with sentence("has 302 files"):
         open_ecg_bytes("a.zip", zipped({**files, **{f"{k}.dat": b"" for k in range(300)}}))
@@ -156,7 +156,7 @@ def test_bombs(tmp_path, place, sentence):
         open_ecg_bytes("a.zip", bytes(data).replace(claimed, (100).to_bytes(4, "little")))
     # Segments without values may be of any length.
     gap = {**files, "all.hea": b"all/2 2 250 4000000000\nr 1000\n~ 3999999000\n"}
-    with sentence("unpack to .* MB and may have at most"):
+    with sentence(r"unpack to .* MB \(limit"):
         open_ecg_bytes("a.zip", zipped(gap))
     assert not list(place.iterdir())
 
@@ -179,7 +179,7 @@ def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
         )
     with sentence("1 words of 4000000 bytes"):
         open_ecg_bytes("a.npz", archived(signal=np.zeros((1, 1, 9)), rate=500, leads=["(" * 1_000_000]))
-    with sentence("300 arrays and may have at most 200"):
+    with sentence(r"300 arrays \(limit: 200"):
         open_ecg_bytes("a.npz", archived(**{f"a{i}": 1 for i in range(300)}))
     # Few numbers in a file, and thousands per frame.
     frames = b"a 1 500 1000\na.dat 8x30000 200 16 0 0 0 0 I\n"
@@ -231,7 +231,7 @@ def test_names_of_leads_that_never_end_take_no_time():
     [
         ("a.csv", b"", "upload is empty"),
         ("a.csv", "text", "came as str"),
-        ("a.csv", bytes(30_000_000), "has 30.0 MB and may have at most 20 MB"),
+        ("a.csv", bytes(30_000_000), r"has 30.0 MB \(limit: 20 MB"),
         ("a.png", b"x", "is 'a.png'; choose a .csv"),
         ("noname", b"x", "is 'noname'"),
         ("", b"x", "choose a .csv"),

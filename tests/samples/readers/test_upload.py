@@ -131,9 +131,9 @@ def test_empty_and_not_bytes(sentence):
 
 
 def test_too_many_bytes(picture, sentence):
-    with sentence("may have at most 0 MB"):
+    with sentence("limit: 0 MB"):
         decode_upload(encoded(picture), max_bytes=100)
-    with sentence("10.0 MB and may have at most 10 MB"):
+    with sentence(r"10.0 MB \(limit: 10 MB"):
         decode_upload(b"\0" * 10_000_001)
 
 
@@ -261,11 +261,11 @@ def test_a_large_jpeg_and_thin_pictures():
 
 
 def test_what_a_decoder_would_hold_several_times(sentence, monkeypatch):
-    with sentence("a WebP may have at most 17 million"):
+    with sentence("limit for WebP: 17 megapixels"):
         decode_upload(encoded(Image.new("L", (4200, 4200)), "WEBP"))
     tags = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1, 322: 30000, 323: 30000, 324: 8, 325: 8}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    with sentence("may have at most 50 million"):  # a small picture in one huge tile
+    with sentence("limit: 50 megapixels"):  # a small picture in one huge tile
         decode_upload(b"II*\0" + struct.pack("<IQH", 16, 0, len(tags)) + entries + bytes(4))
     jpeg = encoded(Image.new("L", (16, 16)), "JPEG")
     with sentence("more than 200 scans"):

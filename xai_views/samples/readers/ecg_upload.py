@@ -73,7 +73,7 @@ def open_ecg_bytes(
         raise SamplesError("the upload is empty; choose a file with an ECG.")
     if len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and may have at most {max_bytes / 1e6:.0f} MB; give a shorter record."
+            f"the upload has {len(data) / 1e6:.1f} MB (limit: {max_bytes / 1e6:.0f} MB); give a shorter record."
         )
     if suffix == "csv":
         _columns(data, stem)
@@ -101,16 +101,14 @@ def _bounded(sources: Sequence[Source], most: float) -> None:
     longest = max(s.steps * max(rate / s.rate, 1) for s in sources)
     _few(len(sources) * len(leads) * longest, most)
     if len(leads) > MOST_LEADS:
-        raise SamplesError(
-            f"the upload has {len(leads)} leads and may have at most {MOST_LEADS}; give fewer."
-        )
+        raise SamplesError(f"the upload has {len(leads)} leads (limit: {MOST_LEADS}); give fewer.")
 
 
 def _few(values: float, most: float) -> None:
     if values > most:
         raise SamplesError(
-            f"the upload has {values / 1e6:.1f} million numbers (records x leads x steps) and may have at most "
-            f"{most / 1e6:.0f} million; give fewer or shorter records."
+            f"the upload has {values / 1e6:.1f} million numbers (records x leads x steps; limit: "
+            f"{most / 1e6:.0f} million); give fewer or shorter records."
         )
 
 
@@ -125,8 +123,8 @@ def _columns(data: bytes, stem: str) -> None:
     longest = max(len(name) for name in first.replace(b";", b",").replace(b"\t", b",").split(b","))
     if count > MOST_LEADS or longest > MOST_NAME or first.count(b'"') % 2:
         raise SamplesError(
-            f"table {stem!r} begins with a line of {count} columns, the longest of {longest} letters, and may have at most "
-            f"{MOST_LEADS} columns of {MOST_NAME} letters; give one column for each lead."
+            f"table {stem!r} begins with a line of {count} columns, the longest of {longest} letters (limit: "
+            f"{MOST_LEADS} columns of {MOST_NAME} letters); give one column for each lead."
         )
 
 
@@ -145,8 +143,8 @@ def _arrays(data: bytes, stem: str, most: float) -> None:
                 count = int(np.prod([int(n) for n in shape], dtype=object))
                 if kind.kind not in "biuf" and (count > MOST_TEXT or kind.itemsize > MOST_WORD):
                     raise SamplesError(
-                        f"array {name[:40]!r} of {stem!r} has {count} words of {kind.itemsize} bytes and may have at most "
-                        f"{MOST_TEXT} of {MOST_WORD}; give a name for each lead and record."
+                        f"array {name[:40]!r} of {stem!r} has {count} words of {kind.itemsize} bytes (limit: "
+                        f"{MOST_TEXT} of {MOST_WORD}); give a name for each lead and record."
                     )
                 total = max(total, count)
     except SamplesError:
@@ -154,9 +152,7 @@ def _arrays(data: bytes, stem: str, most: float) -> None:
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError):
         return  # load_npz reports what is wrong
     if len(names) > MOST_FILES:
-        raise SamplesError(
-            f"{stem!r} has {len(names)} arrays and may have at most {MOST_FILES}; leave some out."
-        )
+        raise SamplesError(f"{stem!r} has {len(names)} arrays (limit: {MOST_FILES}); leave some out.")
     _few(total, most)
 
 
@@ -184,7 +180,7 @@ def _zip(data: bytes, most: float, values: float) -> xr.Dataset:
             held = sum(4 * len(s.leads) * s.steps for s in sources)
             if held > 4 * most:  # a header may state any length of a compressed or an empty segment
                 raise SamplesError(
-                    f"the records of the .zip unpack to {held / 1e6:.0f} MB and may have at most {4 * most / 1e6:.0f} MB; "
+                    f"the records of the .zip unpack to {held / 1e6:.0f} MB (limit: {4 * most / 1e6:.0f} MB); "
                     "pack shorter ones."
                 )
             _bounded(sources, values)
@@ -227,13 +223,13 @@ def _unpack(archive: zipfile.ZipFile, place: Path, most: float) -> None:
     head = max((f.file_size for f in wanted if f.filename.lower().endswith(".hea")), default=0)
     if head > MOST_HEADER:
         raise SamplesError(
-            f"the .zip has a header of {head / 1000:.0f} kB and may have at most {MOST_HEADER / 1000:.0f} kB; pack "
+            f"the .zip has a header of {head / 1000:.0f} kB (limit: {MOST_HEADER / 1000:.0f} kB); pack "
             "records with fewer leads or segments."
         )
     size = sum(f.file_size for f in wanted)
     if size > most or len(wanted) > MOST_FILES:
         raise SamplesError(
-            f"the .zip has {len(wanted)} files of {size / 1e6:.0f} MB and may have at most {MOST_FILES} of {most / 1e6:.0f} MB; "
+            f"the .zip has {len(wanted)} files of {size / 1e6:.0f} MB (limit: {MOST_FILES} of {most / 1e6:.0f} MB); "
             "pack fewer records."
         )
     for file in wanted:

@@ -164,7 +164,7 @@ def _bounded(path: Any, title: str, most: float) -> None:
         size = 0  # load_npz reports what is wrong
     if size > most:
         raise SamplesError(
-            f"{title!r} unpacks to {size / 1e6:.0f} MB and may have at most {most / 1e6:.0f} MB; save it as .zarr, which "
+            f"{title!r} unpacks to {size / 1e6:.0f} MB (limit: {most / 1e6:.0f} MB); save it as .zarr, which "
             "is read in parts."
         )
     if hasattr(path, "seek"):
