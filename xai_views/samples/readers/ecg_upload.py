@@ -51,7 +51,7 @@ def open_ecg_bytes(
     rate, leads
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     unit : str, optional
-        Of a table or an archive that names none. Default: mV, and the flag says so.
+        Unit of a table or an archive without one; by default mV, which is noted in the flag.
     max_bytes, max_unpacked : float
         Limits on the file and on its unpacked size; checked before unpacking.
     max_values : float
@@ -65,8 +65,8 @@ def open_ecg_bytes(
     Raises
     ------
     SamplesError
-        In one sentence, :class:`~xai_views.samples.readers.raw_record.MissingError` for a rate or lead names that the file
-        does not give: empty, too large, of another kind, damaged, or a zip that names other places.
+        In one sentence: empty, too large, of another type, damaged, or a zip with paths to other places;
+        :class:`~xai_views.samples.readers.raw_record.MissingError` when the file has no rate or no lead names.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise SamplesError(f"the upload came as {type(data).__name__}; give the bytes of a file.")
@@ -133,7 +133,7 @@ def _columns(data: bytes, stem: str) -> None:
 
 
 def check_arrays(data: bytes, stem: str, most: float) -> None:
-    """Refuse an archive by what its arrays claim, before any of them is unpacked."""
+    """Raise when the stated sizes of an archive's arrays exceed the limits, before unpacking."""
     total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

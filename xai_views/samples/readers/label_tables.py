@@ -65,7 +65,7 @@ def csv_source(
     leads : sequence of str, optional
         Names of the columns if they have none, else the leads to keep.
     unit : str, optional
-        Of columns for which the table names none. Default: mV, and the flag says so.
+        Unit of columns without one; by default mV, which is noted in the flag.
 
     Raises
     ------

@@ -128,7 +128,7 @@ def chosen(source: Source, rate: float | None, leads: Sequence[str] | None) -> S
 
 
 class MissingError(SamplesError):
-    """A file does not say something that is needed to read it.
+    """A file lacks information that is needed to read it.
 
     Attributes
     ----------

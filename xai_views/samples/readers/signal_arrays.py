@@ -23,7 +23,7 @@ from xai_views.samples.readers.raw_record import (
 )
 
 SIGNALS = ("signal", "signals", "ecg")
-#: Bytes of the arrays of one .npz.
+#: Largest size in bytes of the arrays of one .npz.
 MOST_BYTES = 4 * 2**30
 
 
@@ -64,9 +64,9 @@ def open_npz(
     labels, rate, leads, classes
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     most_bytes : float
-        Unpacked size that is not exceeded.
+        Largest allowed unpacked size.
     unit : str, optional
-        Of the signals, where the archive names none. Default: mV, and the flag says so.
+        Unit of the signals when the archive names none; by default mV, which is noted in the flag.
 
     Raises
     ------
