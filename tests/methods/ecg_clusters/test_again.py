@@ -133,7 +133,7 @@ def test_the_models_own_codebook_is_named_by_its_checksum_and_no_other_is_taken(
     for name in result.data_vars:
         np.testing.assert_array_equal(given[name], result[name], err_msg=name)
     moved = replace(model, path=tmp_path)
-    with pytest.raises(MethodError, match="no codebook ships with"):
+    with pytest.raises(MethodError, match="no codebook is shipped with"):
         explain(moved, samples, "ecg_clusters", **parameters)
     own.save(tmp_path / "clusters")
     again(moved, samples, result)
@@ -141,7 +141,7 @@ def test_the_models_own_codebook_is_named_by_its_checksum_and_no_other_is_taken(
     changed[0][0, 0] += 1e-3
     replace(own, book=replace(own.book, centroids=changed)).save(tmp_path / "clusters")
     with pytest.raises(
-        MethodError, match=r"is not the one that was asked for .* or leave codebook_key out"
+        MethodError, match=r"is not the requested one .* or leave codebook_key out"
     ) as e:
         explain(moved, samples, "ecg_clusters", **parameters)
     assert str(e.value).count(".") == 1

@@ -108,10 +108,10 @@ def test_progress_and_seeds():
     ("clusters", "ids", "options", "said"),
     [
         ([[0]], [], {}, "1 records and landmarks of 0"),
-        ([[0, 2]], [[1, 1]], {}, "between 0 and 2"),
-        ([[0, 1]], [[1, 7]], {}, "between 1 and 7"),
+        ([[0, 2]], [[1, 1]], {}, "from 0 to 2"),
+        ([[0, 1]], [[1, 7]], {}, "from 1 to 7"),
         ([[0, 1, 1]], [[1, 2]], {}, "at least as many steps"),
-        ([[0, 1]], [[0, 0]], {}, "none of 1 records"),
+        ([[0, 1]], [[0, 0]], {}, "none of the 1 records"),
         ([[0, 1]], [[1, 2]], {"shifts": 0}, "0 shifts"),
     ],
 )

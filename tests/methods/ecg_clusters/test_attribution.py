@@ -227,21 +227,21 @@ def test_what_is_edited_is_edited_in_the_attribution():
 @pytest.mark.parametrize(
     ("targets", "name", "options", "said"),
     [
-        ([0], "saliency", {}, "attribution 'saliency' is not known; there is"),
-        ([9], "occlusion", {}, "class 9 was asked for and .* has the classes 0 to 1"),
-        ([0, 1], "occlusion", {}, r"1 record\(s\) came with targets of shape \[2\]"),
-        ([0.5], "occlusion", {}, "give one class number per record"),
-        ([True], "occlusion", {}, "give one class number per record"),
+        ([0], "saliency", {}, "attribution 'saliency' is not known; choose"),
+        ([9], "occlusion", {}, "class 9 was requested and .* has the classes 0 to 1"),
+        ([0, 1], "occlusion", {}, r"1 record\(s\) were given with targets of shape \[2\]"),
+        ([0.5], "occlusion", {}, "give one class index per record"),
+        ([True], "occlusion", {}, "give one class index per record"),
         (
             [0],
             "occlusion",
             {"window": 4.1},
-            "a window of 4.1 s was given for occlusion and the record has 4 s",
+            "an occlusion window of 4.1 s was given and the record has 4 s",
         ),
-        ([0], "occlusion", {"window": 0.01}, "a window of 0.01 s"),
-        ([0], "occlusion", {"window": float("nan")}, "a window of nan s"),
-        ([0], "integrated gradients", {"steps": 0}, "0 was given as number of steps"),
-        ([0], "integrated gradients", {"batch": 0}, "0 was given as number of steps or size of a batch"),
+        ([0], "occlusion", {"window": 0.01}, "window of 0.01 s"),
+        ([0], "occlusion", {"window": float("nan")}, "window of nan s"),
+        ([0], "integrated gradients", {"steps": 0}, "0 was given as the number of steps"),
+        ([0], "integrated gradients", {"batch": 0}, "0 was given as the number of steps or the batch size"),
     ],
 )
 def test_mistakes_are_one_sentence(targets, name, options, said):

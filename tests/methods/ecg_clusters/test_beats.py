@@ -126,13 +126,13 @@ def test_beats_that_are_cut_off_do_not_count(planted):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda x: phases(np.zeros(4, int), [5, 3], 40, 1), "ascending steps between 0 and 39"),
-        (lambda x: phases(np.zeros(4, int), [5, 40], 40, 1), "ascending steps between 0 and 39"),
-        (lambda x: phases(np.array([0, 3]), [5, 9], 40, 2), "ids between -1"),
+        (lambda x: phases(np.zeros(4, int), [5, 3], 40, 1), "ascending steps from 0 to 39"),
+        (lambda x: phases(np.zeros(4, int), [5, 40], 40, 1), "ascending steps from 0 to 39"),
+        (lambda x: phases(np.array([0, 3]), [5, 9], 40, 2), "ids from -1"),
         (lambda x: phases(np.zeros(4, int), [5, 9], 40, 1, bins=0), "0 bins"),
         (lambda x: beats(x[0], [5], RATE), r"shape \[4000\]"),
         (lambda x: beats(x, [500], 0), "rate 0"),
-        (lambda x: total([]), "nothing to add"),
+        (lambda x: total([]), "no record was given to add"),
         (lambda x: beats(x, [500], RATE) + beats(x[:2], [500], RATE), "cannot be added"),
     ],
 )

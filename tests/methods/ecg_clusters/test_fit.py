@@ -209,15 +209,15 @@ def test_an_interrupted_save_is_finished(tmp_path):
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("model", "was begun with model"),
-        ("records", "was begun with records"),
-        ("length", "was begun with records"),
-        ("k", "was begun with k 5 and is asked to go on with 4"),
-        ("seed", "was begun with seed 0 and"),
-        ("weights", "was begun with weights authors and"),
-        ("taps", "was begun with taps"),
-        ("per_record", "was begun with per_record 50 and is asked to go on with 9"),
-        ("members", "was begun with members 5 and"),
+        ("model", "was started with model"),
+        ("records", "was started with records"),
+        ("length", "was started with records"),
+        ("k", "was started with k 5 and 4 was given"),
+        ("seed", "was started with seed 0 and"),
+        ("weights", "was started with weights authors and"),
+        ("taps", "was started with taps"),
+        ("per_record", "was started with per_record 50 and 9 was given"),
+        ("members", "was started with members 5 and"),
     ],
 )
 def test_a_fit_of_something_else_is_refused(tmp_path, when, what, said):
@@ -329,7 +329,7 @@ def other_records(rate=100.0, leads=LEADS, steps=STEPS):
 @pytest.mark.parametrize(
     ("ds", "options", "said"),
     [
-        (pictures(picture()[0]), {}, "needs records and was given samples without 'signal'"),
+        (pictures(picture()[0]), {}, "needs signal records and the samples have no 'signal'"),
         (other_records(leads=("I", "II")), {}, "expects the 3 leads I, II, V1 and the records have I, II"),
         (
             other_records(leads=("II", "I", "V1")),
@@ -338,7 +338,7 @@ def other_records(rate=100.0, leads=LEADS, steps=STEPS):
         ),
         (other_records(rate=500.0), {}, "expects 640 steps at 100 Hz and the records have 640 at 500 Hz"),
         (other_records(steps=500), {}, "expects 640 steps at 100 Hz and the records have 500 at 100 Hz"),
-        (records(noisy(2)), {"per_record": 0}, "0 steps of 4000 records and 5 members were asked for"),
+        (records(noisy(2)), {"per_record": 0}, "0 steps of 4000 records and 5 members were given"),
         (records(noisy(2)), {"per_record": 2}, "5 clusters were asked for and 4 positions were drawn"),
     ],
 )

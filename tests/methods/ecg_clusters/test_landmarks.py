@@ -129,11 +129,11 @@ def test_what_lies_between_waves():
 @pytest.mark.parametrize(
     ("x", "why"),
     [
-        (np.zeros((3, 4000)), "No lead holds a signal"),
-        (np.full((3, 4000), 2.5), "No lead holds a signal"),
+        (np.zeros((3, 4000)), "No lead contains a signal"),
+        (np.full((3, 4000), 2.5), "No lead contains a signal"),
         (record(seconds=1.5)[0], "1.5 s of signal"),
         (np.eye(3, 4000), "R peaks"),
-        (np.zeros((3, 0)), "No lead holds a signal"),
+        (np.zeros((3, 0)), "No lead contains a signal"),
     ],
 )
 def test_what_cannot_be_delineated_has_a_reason(x, why):
@@ -155,10 +155,10 @@ def test_a_failure_of_the_library_is_a_reason(monkeypatch):
 
     x, _, _ = record()
     monkeypatch.setattr(neurokit2, "ecg_delineate", fails)
-    assert delineate(x, LEADS, 400).reason == "NeuroKit2 finds fewer than two QRS complexes."
+    assert delineate(x, LEADS, 400).reason == "NeuroKit2 finds fewer than two QRS complexes; at least two are needed."
     monkeypatch.setattr(neurokit2, "ecg_peaks", fails)
     found = delineate(x, LEADS, 400)
-    assert found.reason == "NeuroKit2 cannot delineate it (IndexError: list index out of range)."
+    assert found.reason == "NeuroKit2 cannot delineate the record (IndexError: list index out of range)."
     assert not found.ids.any()
 
 
@@ -194,8 +194,8 @@ def test_without_neurokit(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"leads": ("I", "II")}, r"\[3, 4000\] and 2 leads"),
-        ({"rate": 0}, "rate came as 0"),
+        ({"leads": ("I", "II")}, r"\[3, 4000\] and 2 lead names"),
+        ({"rate": 0}, "a rate of 0 Hz"),
         ({"method": "cwt"}, "'cwt'"),
     ],
 )

@@ -86,11 +86,11 @@ def test_mean_windows_of_clusters():
         (lambda x: windows(x[0], 4, 100), r"shape \[640\]"),
         (lambda x: windows(x, 641, 100), "for 641 cells"),
         (lambda x: windows(x, 4, 100, window=0.01), "1 steps at 100 Hz"),
-        (lambda x: raw_clusters([x], 60, 40, 100), "60 clusters were asked for and 40"),
-        (lambda x: raw_clusters([], 2, 40, 100), "2 clusters were asked for and 0"),
+        (lambda x: raw_clusters([x], 60, 40, 100), "60 clusters were requested and 40"),
+        (lambda x: raw_clusters([], 2, 40, 100), "2 clusters were requested and 0"),
         (lambda x: raw_clusters([x, x[:2]], 2, 40, 100), "different leads"),
-        (lambda x: raw_clusters([x], 2, 40, 100).sequence(x[:2]), "2 leads and the clusters have 3"),
-        (lambda x: cluster_windows(x, np.array([0, 2]), 2, 100), "between -1"),
+        (lambda x: raw_clusters([x], 2, 40, 100).sequence(x[:2]), "2 leads was given and the clusters have 3"),
+        (lambda x: cluster_windows(x, np.array([0, 2]), 2, 100), "from -1"),
     ],
 )
 def test_failures_are_one_sentence(call, said):

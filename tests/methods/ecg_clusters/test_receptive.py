@@ -114,7 +114,7 @@ def test_it_is_looked_for_once():
 
 
 def test_mistakes_are_one_sentence():
-    with pytest.raises(MethodError, match="'planted-gap' is given images; receptive fields are found of"):
+    with pytest.raises(MethodError, match="'planted-gap' takes images and receptive fields are for signal networks"):
         receptive_field(image_model(), "relu1")
     with pytest.raises(ModelError, match="has no layer 'nothing'"):
         receptive_field(local(), "nothing")
@@ -129,5 +129,5 @@ def test_mistakes_are_one_sentence():
             return self.fc(self.act(self.conv(torch.nan_to_num(x))).mean(2))
 
     model = open_model(Hides(), channels=3, size=(200,))
-    with pytest.raises(MethodError, match="a missing value does not reach the middle of tap 'act'"):
+    with pytest.raises(MethodError, match="NaN does not reach the middle of tap 'act'"):
         receptive_field(model, "act")

@@ -225,7 +225,7 @@ def test_a_mixture_is_of_the_principal_components_of_what_is_signal(shared):
 
 
 def test_a_mixture_of_distances_alone_is_refused():
-    with pytest.raises(MethodError, match="give the clusters too"):
+    with pytest.raises(MethodError, match="needs a clustering"):
         by_hand(torch.rand(3, 8)).certainty("gmm", 0.0)
 
 
@@ -262,5 +262,5 @@ def test_members_that_agree_leave_no_doubt_and_their_order_is_that_of_the_book()
 def test_an_ensemble_of_others_is_one_sentence():
     model = local()
     one, two = book_of(model, members=1), book_of(model, ASK.replace(k=3), members=1)
-    with pytest.raises(MethodError, match="the ensemble is of another codebook than the one with 5 clusters"):
+    with pytest.raises(MethodError, match="the ensemble belongs to another codebook than the given one with 5 clusters"):
         Fitted(one.book, two.ensemble)

@@ -222,7 +222,7 @@ def test_shares_and_classes_of_clusters_are_counted_from_the_images():
 
 
 def test_no_image_is_one_sentence(birds):
-    with pytest.raises(MethodError, match=r"needs at least one image; give samples\.$"):
+    with pytest.raises(MethodError, match=r"needs at least one image and none was given; give samples\.$"):
         fitted(planted(), birds.isel(sample=[]))
 
 

@@ -212,14 +212,14 @@ def mistakes(make, samples):
         "no class": (lambda: explain(model, shown, targets=[]), "no class"),
         "half a pair": (
             lambda: explain(model, shown, added=[[100]]),
-            "pairs of a training position and a class",
+            "pairs [training position, class]",
         ),
         "a position that is not there": (lambda: explain(model, shown, added=[[99, 0]]), "position 99"),
         "a class for it that is not there": (lambda: explain(model, shown, added=[[100, 3]]), "0 to 2"),
-        "no vectors to choose from": (lambda: explain(blind, shown, rule="compact"), "can only be excluded"),
+        "no vectors to choose from": (lambda: explain(blind, shown, rule="compact"), "only exclude supports"),
         "no vectors to add one from": (
             lambda: explain(blind, shown, added=[[100, 0]]),
-            "can only be excluded",
+            "only exclude supports",
         ),
         "no sample": (lambda: explain(model, shown.isel(sample=[])), "at least one"),
         "larger images": (
