@@ -89,5 +89,5 @@ def test_a_variable_called_like_a_dimension_is_drawn_too():
 
 
 def test_a_sample_that_is_not_there_is_one_sentence(image):
-    with pytest.raises(XaiViewsError, match="sample 3 was asked for and the explanation has 1"):
+    with pytest.raises(XaiViewsError, match="sample 3 was requested and the explanation has 1"):
         roles.pictures(image, 3)

@@ -1,4 +1,4 @@
-"""Clusters beside landmarks: pure enrichment where it is planted, chance where it is not, and scikit-learn's numbers."""
+"""Clusters compared with landmarks: enrichment where it is planted, chance level elsewhere, and scikit-learn's values."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_information_is_that_of_scikit_learn(rng):
 
 
 def test_planted_clusters_are_pure():
-    """Clusters that are the waves under other names: P(segment | cluster) = 1, and far more than chance."""
+    """Clusters that equal the waves up to their ids: P(segment | cluster) = 1, and far above chance."""
     truth = [record(rr=rr, first=0.4 + 0.1 * i)[1] for i, rr in enumerate((0.8, 0.9, 1.0))]
     names = np.array([2, 0, 3, 1, 4])
     found = align([names[t] for t in truth], truth, 5, shifts=39)
@@ -60,7 +60,7 @@ def test_planted_clusters_are_pure():
 
 
 def test_cells_of_40_ms_are_nearly_pure():
-    """What a coarse grid costs: a cell takes the wave at its middle."""
+    """Loss due to a coarse grid: a cell takes the wave at its centre."""
     truth = record()[1]
     found = align([truth[8::16]], [truth], 5, shifts=9)
     assert all(found.share[i, i] > 0.75 for i in range(5))

@@ -1,4 +1,4 @@
-"""Beats laid over each other: against sums that are written out, and on waves whose place is known."""
+"""Superimposed beats: compared with explicit sums, and on waves at known positions."""
 
 import itertools
 
@@ -15,7 +15,7 @@ RATE = 400
 
 @pytest.fixture(scope="module")
 def planted():
-    """Signal, clusters that are the waves (at every step), steps of R."""
+    """Signal, clusters that equal the waves (at every step), steps of R."""
     x, ids, peaks = record(noise=0.0)
     return x, ids.astype(int), np.round(peaks * RATE).astype(int)
 
@@ -23,7 +23,7 @@ def planted():
 def test_phases_by_hand():
     clusters = np.array([0, 0, 1, 1, 2, -1, 0, 1, 1, 2])  # one cell = 2 steps
     found = phases(clusters, [2, 10, 18], 20, 3, bins=4)
-    # steps 2..9 and 10..17, two steps a bin
+    # steps 2..9 and 10..17, two steps per bin
     assert found.counts.tolist() == [[2, 2, 0, 0], [0, 2, 4, 2], [0, 0, 0, 2]]
     assert found.beats == 2
     assert found.frequency[:, 2].tolist() == [0, 1, 0]

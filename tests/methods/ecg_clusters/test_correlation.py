@@ -68,7 +68,7 @@ def test_p_is_as_small_as_it_can_be_for_a_planted_dependence(rng):
 
 
 def test_a_share_that_has_to_shrink_correlates_and_its_log_ratio_does_not(rng):
-    """One cluster grows with the output; the others are what is left, in independent shares."""
+    """One cluster grows with the output; the others share the remainder independently."""
     grow = rng.uniform(0.05, 0.85, 300)
     rest = rng.dirichlet(np.full(6, 5.0), 300) * (1 - grow[:, None])
     x, y = np.concatenate([grow[:, None], rest], 1), grow[:, None]

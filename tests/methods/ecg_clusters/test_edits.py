@@ -1,4 +1,4 @@
-"""Edits of a record, by hand; what a blended beat holds; and that they are part of what is asked."""
+"""Edits of a record: expected values by hand, the content of an inserted beat, and edits as parameters of a request."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_all_leads_and_one_after_another():
         record(), [silence(-1, 0.0, 0.5, "zero"), silence(1, 0.4, 0.7), silence(1, 0.0, 0.1, "mean")], RATE
     )
     np.testing.assert_array_equal(found[0], [0] * 5 + [32, 64, 128, 256, 512])
-    # the line starts at what the first interval left; the mean is that of the record as it was given
+    # the line starts from the result of the first edit; the mean is that of the unedited record
     np.testing.assert_allclose(found[1], [4.5, 0, 0, 0, 1.75, 3.5, 5.25, 7, 8, 9])
-    assert not edited(record(), [{"kind": "mute"}], RATE).any(), "without a lead all of them are meant"
+    assert not edited(record(), [{"kind": "mute"}], RATE).any(), "the default is all leads"
 
 
 @pytest.mark.parametrize(("fill", "inside"), [("zero", 0), ("mean", 2.5), ("line", 3)])
@@ -107,7 +107,7 @@ def test_dtypes_are_kept():
 
 def test_a_piece_meets_the_record_at_both_ends():
     found = edited(record(np.float64), [piece([7, 9, 9, 11], 1, 0.2, 0.6)], RATE)
-    # from 2 to 5 there is the line 2, 3, 4, 5; the piece leaves its own line by 0, 2/3, -2/3, 0
+    # from 2 to 5 the line is 2, 3, 4, 5; the piece deviates from its own line by 0, 2/3, -2/3, 0
     np.testing.assert_allclose(found[1], [0, 1, 2, 3 + 2 / 3, 4 - 2 / 3, 5, 6, 7, 8, 9], rtol=1e-6)
 
 

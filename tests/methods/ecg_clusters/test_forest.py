@@ -1,4 +1,4 @@
-"""Forests on shares of clusters: exact where the answer is a function of them, at chance where it is not."""
+"""Forests on cluster shares: exact where the answer is a function of the shares, at chance where it is not."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ QUICK = {"trees": 25, "repeats": 2}
 
 @pytest.fixture(scope="module")
 def planted():
-    """Shares of which the first two decide between three classes, with a gap; and shares that know nothing."""
+    """Shares of which the first two determine the class (of three) with a gap; and uninformative shares."""
     rng = np.random.default_rng(0)
     predicted = np.repeat([0, 1, 2], 40)
     first = np.choose(predicted, [0.5, 0.1, 0.1]) + rng.uniform(0, 0.1, 120)
@@ -118,7 +118,7 @@ def test_several_labels_have_one_forest_each(planted):
         surrogates({"a": x, "b": noise}, predicted, label, predicted * 0.8, folds=5, **QUICK)
     )
     assert one.mean("agreement")[0] == 1
-    assert one.mean("auroc")[0] == 1, "the label that all have is left out"
+    assert one.mean("auroc")[0] == 1, "the label that all records have is left out"
     assert one.mean("network_auroc")[0] == 1
     assert one.said.shape == (120, 3)
     assert (one.said[:, 2] == 1).all()
@@ -142,7 +142,7 @@ def test_unknown_labels_are_not_scored(planted):
 
 
 def test_records_of_a_person_stay_together():
-    """Features that tell the person and nothing else: with folds by record they seem to tell the class."""
+    """Features that identify the person only: with folds by record they seem to predict the class."""
     rng = np.random.default_rng(0)
     person = np.repeat(np.arange(30), 4)
     predicted = rng.integers(0, 2, 30)[person]

@@ -1,4 +1,4 @@
-"""Method ``ecg_clusters``: what does not fit is one sentence."""
+"""Method ``ecg_clusters``: invalid input gives one-sentence errors."""
 
 from __future__ import annotations
 

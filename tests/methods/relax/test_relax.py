@@ -1,4 +1,4 @@
-"""RELAX: equal to a slow loop, its identities, what it costs, and that what is repeated is the same."""
+"""RELAX: equal to a slow loop, its identities, number of passes, and reproducibility."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_it_fits_what_gives_a_vector():
     assert method.fits(model("table", "logits")).endswith(".")
 
 
-# -- repeating, going on, stopping -----------------------------------------------------------------------------------
+# -- repeating, resuming, stopping -----------------------------------------------------------------------------------
 
 
 def test_the_same_question_has_the_same_answer_bit_for_bit_alone_or_with_others():
@@ -286,7 +286,7 @@ def test_a_run_goes_on_where_one_with_fewer_masks_ended(first):
     found, seen, said = explained(model, x, known, masks=170)
     spent = passes.snapshot()["forward"] - before
     assert all(map(equal, found, whole))
-    # a block that was begun is asked again, so that the answer is the same to the last bit
+    # an incomplete block is run again, so that the result is the same to the last bit
     assert spent == (2 * (170 - first) if first % BLOCK == 0 else 2 * 171)
     assert said[-1].done == said[-1].total
     assert [o.halves.count for o in known] == [first, first]
@@ -358,7 +358,7 @@ def test_it_costs_one_pass_per_mask_and_one():
     assert said[-1].done == said[-1].total == 3 * 121
 
 
-# -- on the way ------------------------------------------------------------------------------------------------------
+# -- partial results ------------------------------------------------------------------------------------------------------
 
 
 def test_partial_observations_can_be_used_do_not_change_and_come_closer():
@@ -415,7 +415,7 @@ def test_it_works_whatever_the_caller_is_in_the_middle_of():
         assert equal(explained(model, x, masks=60)[0][0], want)
 
 
-# -- on networks that learnt something -------------------------------------------------------------------------------
+# -- on trained networks -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["birds-cnn", "birds-sic"])

@@ -50,7 +50,7 @@ class EcgObserved:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         maps = sum(m.nbytes for m, _ in self.attributions.values())
         return maps + sum(v.nbytes for v in self.variants.values())
 

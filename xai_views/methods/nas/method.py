@@ -38,7 +38,7 @@ class NasObservation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.clusters.nbytes + self.attribution.nbytes
 
 

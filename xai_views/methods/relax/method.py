@@ -56,7 +56,7 @@ class RelaxObservation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.halves.nbytes + self.vector.numel() * 8 + self.logit.nbytes
 
 

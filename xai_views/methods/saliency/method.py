@@ -29,7 +29,7 @@ class SaliencyObservation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.logit.nbytes + sum(m.nbytes for m in self.maps.values())
 
     def key(self, ask: Ask) -> tuple[str, int, str]:
