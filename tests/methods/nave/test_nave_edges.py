@@ -314,7 +314,7 @@ def test_tokens_that_fit_no_grid_are_one_sentence():
         ({"weights": "author"}, "'authors'"),
         ({"weights": (1.0, 2.0)}, "2 weights"),
         ({"weights": (0.0, 0.0, 0.0)}, "above 0"),
-        ({"weights": (1.0, float("nan"), 1.0)}, "not possible"),
+        ({"weights": (1.0, float("nan"), 1.0)}, "give numbers"),
         ({"grid": "shallow"}, "shallowest"),
         ({"interp": "cubic"}, "bicubic"),
         ({"soft": "temper"}, "tempered"),
