@@ -18,9 +18,9 @@ from xai_views.methods.ecg_clusters.survey import Survey, survey
 from xai_views.samples import inputs
 
 CLUSTERS, RANDOM, RAW = (
-    "forest on the clusters",
-    "forest, network with random weights",
-    "forest, clusters of the raw signal",
+    "forest on clusters",
+    "forest on clusters, random weights",
+    "forest on raw-signal clusters",
 )
 FITTED = 200  # number of records for the control's codebook
 
