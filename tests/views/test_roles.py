@@ -52,7 +52,7 @@ def test_the_wire_holds_what_the_dataset_holds_on_one_scale(image):
     assert maps["segment", "segment"]["kind"] == "label"
     assert maps["entropy", "entropy"]["kind"] == "sequential"
     assert frame.header["text"].startswith(
-        "Sample a: the network says skua. Drawn: contribution, segment, entropy, colours"
+        "Sample a: the network predicts skua. Shown: contribution, segment, entropy, colours"
     )
     assert not decode(roles.frame("k", image, RNG.random((8, 8, 3)), final=False)).header["final"]
 
