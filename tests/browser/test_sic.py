@@ -286,4 +286,4 @@ def test_another_method_explains_the_sample_in_view(page, server):
     tab(page, "Explain")
     choose(page, "Method", "RELAX: importance for the representation")
     press(page, "Explain")
-    page.get_by_text(re.compile(r"Drawn: .*uncertainty")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"Shown: .*uncertainty")).first.wait_for(timeout=60_000)

@@ -239,7 +239,7 @@ async def test_a_choice_that_fails_is_said_and_leaves_the_set(open_app, monkeypa
     hand = await Hand.at(app)
     monkeypatch.setattr(app.model, "latents", None)
     await hand.slide(5)
-    assert "holds no vectors of its training set" in app.problem
+    assert "has no cached training vectors" in app.problem
     assert not app.state.edited
     assert hand.panel.count.value == 0
 

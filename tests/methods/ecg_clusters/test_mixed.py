@@ -1,4 +1,4 @@
-"""What docs/ecg-truth.md says of records with two findings, and that the figures are what they are called."""
+"""The statements of docs/ecg-truth.md about records with two findings, and the names of its values."""
 
 from __future__ import annotations
 
