@@ -30,14 +30,14 @@ from xai_views.views.ecg_paper.record import intervals
 BATCH = 16
 #: Figure -> what it says, and what naming classes at random would reach.
 FIGURES = {
-    "one": ("the class named first is one of the two", 2 / 5),
-    "first": ("it is the first of the pair", 1 / 5),
-    "both": ("the two classes named first are the two", 1 / 10),
-    "other, silenced": ("named finding silenced: names the other", 1 / 5),
-    "kept, silenced": ("named finding silenced: names it still", 1 / 5),
-    "other, control": ("the other silenced instead: names the other", 1 / 5),
-    "other, composed": ("composed without the named finding: names the other", 1 / 5),
-    "gone too": ("share of the other's evidence that is silenced with it", None),
+    "one": ("the predicted class is one of the two findings", 2 / 5),
+    "first": ("it is the first finding of the pair", 1 / 5),
+    "both": ("the top two classes are the two findings", 1 / 10),
+    "other, silenced": ("predicted finding silenced: predicts the other", 1 / 5),
+    "kept, silenced": ("predicted finding silenced: still predicts it", 1 / 5),
+    "other, control": ("other finding silenced: predicts the other", 1 / 5),
+    "other, composed": ("composed without the predicted finding: predicts the other", 1 / 5),
+    "gone too": ("share of the other's evidence that is silenced as well", None),
 }
 
 

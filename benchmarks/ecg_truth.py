@@ -43,23 +43,23 @@ TRIED = 24
 #: Figure -> what it says, and its chance level.
 FIGURES = {
     "time": ("(a) AUROC over steps: contribution of the step", 0.5),
-    "time, amplitude": ("    the same: amplitude", 0.5),
+    "time, amplitude": ("    same metric: amplitude", 0.5),
     "cluster": ("(b) AUROC over steps: contribution per time of its cluster", 0.5),
     **{f"lead, {a}": (f"(c) AUROC over leads: {a}", 0.5) for a in (*ATTRIBUTIONS, OWN)},
-    "lead, amplitude": ("    the same: amplitude", 0.5),
-    **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in (*ATTRIBUTIONS, OWN)},
-    "inside, amplitude": ("    the same: amplitude", 1.0),
-    "wins": ("(e) evidence silenced lowers the logit more than as long elsewhere", 0.5),
-    "fall": ("    fall of the logit, evidence silenced", 0.0),
-    "fall elsewhere": ("    fall of the logit, as long elsewhere", 0.0),
+    "lead, amplitude": ("    same metric: amplitude", 0.5),
+    **{f"inside, {a}": (f"(d) share of attribution in the mask / share of the record in it: {a}", 1.0) for a in (*ATTRIBUTIONS, OWN)},
+    "inside, amplitude": ("    same metric: amplitude", 1.0),
+    "wins": ("(e) silencing the evidence lowers the logit more than silencing elsewhere", 0.5),
+    "fall": ("    decrease of the logit, evidence silenced", 0.0),
+    "fall elsewhere": ("    decrease of the logit, silenced elsewhere", 0.0),
     "moved": ("    change of the signal, evidence / elsewhere", 1.0),
     "silenced": ("    share of the evidence that was silenced", None),
-    "alike wins": ("    more than where the signal changes most alike", 0.5),
-    "alike fall elsewhere": ("    fall of the logit, there", 0.0),
+    "alike wins": ("    more than at places with a similar change of the signal", 0.5),
+    "alike fall elsewhere": ("    decrease of the logit, silenced there", 0.0),
     "alike moved": ("    change of the signal, evidence / there", 1.0),
-    "lead wins": ("    evidence's leads muted lower it more than others", 0.5),
-    "lead fall": ("    fall of the logit, evidence's leads muted", 0.0),
-    "lead fall elsewhere": ("    fall of the logit, as many others muted", 0.0),
+    "lead wins": ("    muting the leads of the evidence lowers it more than muting others", 0.5),
+    "lead fall": ("    decrease of the logit, leads of the evidence muted", 0.0),
+    "lead fall elsewhere": ("    decrease of the logit, as many other leads muted", 0.0),
 }
 
 
@@ -332,7 +332,7 @@ def summary(records: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
     """The figures as Markdown: mean, plus or minus its standard error, beside chance."""
-    lines = [f"| figure | chance | {' | '.join(measured)} |", "|---" * (len(measured) + 2) + "|"]
+    lines = [f"| metric | chance | {' | '.join(measured)} |", "|---" * (len(measured) + 2) + "|"]
     for name, (text, chance) in FIGURES.items():
         own = [m.get(name) for m in measured.values()]
         if any(own):
