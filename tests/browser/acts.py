@@ -4,6 +4,7 @@ What a test expects it asks for with ``expect`` or ``until``; both ask again unt
 """
 
 import io
+import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
+#: Names of the tabs that hold the tabs of panels.
+QUESTIONS = re.compile(r"\?$|^About$")
 PATIENCE = 30_000  # ms; long, since the other core runs tests too
 expect.set_options(timeout=PATIENCE)
 
@@ -57,7 +60,24 @@ def number(text: str) -> float:
 
 
 def tab(page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
+    """Open the tab of a panel: a question first, where another one is open."""
+    wanted = page.get_by_role("tab", name=name, exact=True)
+    page.get_by_role("tab", name=QUESTIONS).first.wait_for()
+    if not wanted.count():
+        for question in page.get_by_role("tab", name=QUESTIONS).all():
+            question.click()
+            if until_soon(page, lambda: wanted.count()):
+                break
+    wanted.last.click()
+
+
+def until_soon(page, ask):
+    """``until``, for what is there within a second or not at all."""
+    for _ in range(20):
+        if answer := ask():
+            return answer
+        page.wait_for_timeout(50)
+    return ask()
 
 
 def choose(page, label: str, option: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 
 _WHERE = {
+    "AnswerLine": "answer_line.answer_line",
     "Canvas": "canvas.canvas",
     "SETTINGS": "canvas.canvas",
     "ECGPaper": "ecg_paper.paper",
@@ -19,6 +20,7 @@ _WHERE = {
     "Listing": "listing.listing",
     "Frame": "wire",
     "decode": "wire",
+    "with_header": "wire",
     "error_frame": "wire",
     "stamp": "wire",
     "plot": "plots",

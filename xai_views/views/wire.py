@@ -332,6 +332,17 @@ def stamp(data: bytes, seq: int) -> bytes:
     return b"".join((data[:start], str(int(seq)).rjust(_SEQ_WIDTH).encode(), data[start + _SEQ_WIDTH :]))
 
 
+def with_header(data: bytes, **about: Any) -> bytes:
+    """Return the same frame with further entries in its header."""
+    header = decode_header(data)
+    (length,) = struct.unpack_from("<I", data, 4)
+    body = json.dumps({k: v for k, v in header.items() if k != "seq"} | about, default=_plain, ensure_ascii=False,
+                      separators=(",", ":"))  # fmt: skip
+    text = (_SEQ.decode() + str(header["seq"]).rjust(_SEQ_WIDTH) + "," + body[1:]).encode()
+    text += b" " * (-len(text) % 4)
+    return b"".join((MAGIC, struct.pack("<I", len(text)), text, data[8 + length :]))
+
+
 def decode_header(data: bytes) -> dict[str, Any]:
     """Return the header of a frame without touching its blobs."""
     if data[:4] != MAGIC:

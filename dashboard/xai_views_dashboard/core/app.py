@@ -7,22 +7,29 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import panel as pn
-import panel_material_ui as pmui
 import param
 import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import Method
-from xai_views.views import Canvas
+from xai_views.errors import XaiViewsError
+from xai_views.views import AnswerLine, Canvas, with_header
+from xai_views_dashboard.core.answers import answer_of, typical_words
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
-from xai_views_dashboard.core.panel import Panel, follow_tabs, offered, open_only
+from xai_views_dashboard.core.panel import Panel, offered
 from xai_views_dashboard.core.protocols import PageSession
+from xai_views_dashboard.core.question_tabs import QuestionTabs
 from xai_views_dashboard.core.session import Session
 from xai_views_dashboard.core.state import AppState
 from xai_views_dashboard.core.status import StatusLine
+from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish, Wishes
+from xai_views_dashboard.core.workbench import brief, workbench
+
+#: Keys of every app, with the words for the help.
+KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
 
 
 class App(pn.viewable.Viewer):
@@ -64,6 +71,8 @@ class App(pn.viewable.Viewer):
         Said at the top of every page, once, whatever samples and model say.
     source : str
         In the tab About: where the method comes from.
+    noun : str
+        What a sample is called.
     keys : mapping
         Further keys of the canvas with the words for the help.
     preference : int
@@ -82,6 +91,7 @@ class App(pn.viewable.Viewer):
     words: ClassVar[str] = ""
     always: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    noun: ClassVar[str] = "Sample"
     keys: ClassVar[Mapping[str, str]] = {}
     preference: ClassVar[int] = 0
 
@@ -96,8 +106,13 @@ class App(pn.viewable.Viewer):
         self.wishes = Wishes()
         self.prepare()
         self.canvas = self.make_canvas()
+        self.canvas.channel = self.session.channel
+        self.line = AnswerLine(
+            channel=self.session.channel, noun=self.noun, hidden=self.state.hidden, pinned=self.state.pinned
+        )
         self.status = StatusLine(self.session.kernel)
         self.panels = offered(self, self.panel_kinds())
+        self.tabs = QuestionTabs(self.panels, self.opened, self.state.tab)
         self._link()
         self.link()
 
@@ -142,7 +157,7 @@ class App(pn.viewable.Viewer):
             context=self.context(),
             settings=self.composed(self.state.look),
             sizing_mode="stretch_width",
-            keys=dict(self.keys),
+            keys={**KEYS, **self.keys},
         )
 
     def layout(self) -> dict[str, Any]:
@@ -174,7 +189,7 @@ class App(pn.viewable.Viewer):
         raise NotImplementedError
 
     def pressed(self, key: str) -> None:
-        """Take a key of the canvas."""
+        """Take a key of the canvas; ``h`` is taken already."""
 
     def selected(self, message: Mapping[str, Any]) -> None:
         """Take a click on the canvas."""
@@ -204,7 +219,16 @@ class App(pn.viewable.Viewer):
     async def made(self, key: str, sample: int, wish: Wish, priority: int = 0) -> Any:
         """Explain one sample and make what the view takes of it."""
         result = await self.explained(sample, wish, priority)
-        return await asyncio.to_thread(self.frame, key, sample, result, wish)
+        made = await asyncio.to_thread(self.frame, key, sample, result, wish)
+        return self.with_answer(made, answer_of(self.session, sample, result, self.changed(sample, wish)))
+
+    def with_answer(self, made: Any, answer: Mapping[str, Any] | None) -> Any:
+        """Add what the answer line says to what the view takes, by default the bytes of a frame."""
+        return with_header(made, answer=answer)
+
+    def changed(self, sample: int, wish: Wish) -> str:  # noqa: ARG002 - for subclasses
+        """What was changed for this answer, in a few words, such as an edited input; "" for nothing."""
+        return ""
 
     async def answer(self, key: str, priority: int = 0) -> bytes:
         """Answer one wish of the canvas; encoded frames are shared by all sessions."""
@@ -228,27 +252,44 @@ class App(pn.viewable.Viewer):
     # -- what the page consists of ------------------------------------------------------------------------------
 
     def __panel__(self) -> Any:
-        tabs = pmui.Tabs(
-            *((panel.title, panel) for panel in self.panels),
-            sizing_mode="stretch_width",
-            dynamic=True,
-            active=min(self.state.tab, len(self.panels) - 1),
-        )
-        follow_tabs(tabs, self.opened)
-        return pn.Column(
-            *self.notes(),
-            *self.controls(),
-            self.canvas,
-            caption(self.words, self.link_to_method()),
-            tabs,
-            sizing_mode="stretch_width",
-            styles={"max-height": "none"},  # Panel's own limit makes what is long overlap what follows
+        pn.state.onload(self.begin)
+        return workbench(
+            notes=self.notes(),
+            population=self.population(),
+            answer=[self.line],
+            controls=self.controls(),
+            case=[*self.case(), caption(self.words, self.link_to_method())],
+            tabs=[self.beneath()],
         )
 
-    def opened(self, tab: int) -> None:
-        """Bring one tab into view; the others compute nothing."""
-        self.state.tab = tab
-        open_only(self.panels, tab)
+    def begin(self) -> None:
+        """Begin what sends to the browser, once it has loaded the page."""
+        self.tabs.begin()
+        self.look_typical()
+
+    def population(self) -> list[Any]:
+        """What stands at the left: all samples."""
+        return []
+
+    def case(self) -> list[Any]:
+        """What stands in the middle: the sample with its explanation, and how it adds up."""
+        return [self.canvas]
+
+    def beneath(self) -> Any:
+        """What stands under the first screen: the tabs, and a sentence instead while the model's output is hidden."""
+        place = pn.Column(sizing_mode="stretch_width", styles={"max-height": "none"}, margin=0)
+
+        def show(*_: Any) -> None:
+            hidden = note("The model's output is hidden. Press h, or 'Show output', to see the tabs.")
+            place.objects = [hidden] if self.state.hidden else [self.tabs]
+
+        self.state.param.watch(show, "hidden")
+        show()
+        return place
+
+    def opened(self, title: str) -> None:
+        """Remember which tab is in view."""
+        self.state.tab = title
 
     def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
@@ -256,7 +297,7 @@ class App(pn.viewable.Viewer):
         text = " ".join(dict.fromkeys(w for w in words if w))
         if self.always:
             text = f"{' '.join(text.replace(self.always, '').split())} {self.always}".strip()
-        said = [note(text)] if text else []
+        said = [brief(text)] if text else []
         place = pn.Column(sizing_mode="stretch_width")
 
         def show(*_: Any) -> None:
@@ -276,20 +317,63 @@ class App(pn.viewable.Viewer):
         state, canvas = self.state, self.canvas
         canvas.on_position(self.show_position)
         canvas.on_select(self.selected)
-        canvas.on_key(self.pressed)
+        canvas.on_key(self.key_pressed)
         canvas.on_settings(self.looked)
         canvas.on_region(lambda m: setattr(state, "region", m.get("polygon") or []))
         state.param.watch(self.moved, "sample")
         state.param.watch(self.asked, [*dict.fromkeys([*self.asked_by(), *self.drawn])])
-        state.param.watch(lambda e: canvas.compose(**self.composed(e.new)), "look")
+        state.param.watch(lambda *_: canvas.compose(**self.composed(state.look)), ["look", "hidden"])
+        state.param.watch(lambda e: setattr(self.line, "hidden", e.new), "hidden")
+        state.param.watch(lambda e: setattr(self.line, "pinned", e.new), "pinned")
+        state.param.watch(lambda e: e.new != self.tabs.open.title and self.tabs.show(e.new), "tab")
+        self.line.on_hide(self.hide)
+        self.line.on_pin(self.pin)
+
+    def key_pressed(self, key: str) -> None:
+        """Take a key of every app, or leave it to this one."""
+        if key == "h":
+            self.hide()
+        elif key == "p":
+            self.pin()
+        else:
+            self.pressed(key)
+
+    def hide(self) -> None:
+        """Hide everything that the model says, or show it again."""
+        self.state.hidden = not self.state.hidden
+
+    def pin(self) -> None:
+        """Keep the sample in view beside those that follow, or let it go."""
+        name = self.session.names[self.state.sample]
+        self.state.pinned = "" if self.state.pinned == name else name
+
+    def look_typical(self, *_: Any) -> None:
+        """Let the answer line say how typical the sample in view is of the training data."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # no page
+            return
+        start(self._typical(self.state.sample))
+
+    async def _typical(self, sample: int) -> None:
+        try:
+            found = await self.session.typicality(sample)
+        except (asyncio.CancelledError, XaiViewsError):
+            return  # the canvas says what went wrong
+        name = self.session.names[sample]
+        on_page(
+            lambda: setattr(self.line, "typical", {"sample": name, **typical_words(found, self.noun.lower())})
+        )
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the canvas for what the state says of them."""
-        return {**self.view.defaults, **look}
+        return {**self.view.defaults, **look, "hidden": self.state.hidden}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
         """Keep what was changed in the browser."""
-        self.state.look = {k: v for k, v in settings.items() if self.view.defaults.get(k) != v}
+        self.state.look = {
+            k: v for k, v in settings.items() if k != "hidden" and self.view.defaults.get(k) != v
+        }
 
     def asked(self, *_: Any) -> None:
         """Ask for what the state now says."""
@@ -311,6 +395,7 @@ class App(pn.viewable.Viewer):
             return
         self.into_view()
         self.state.leave()
+        self.look_typical()
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import panel as pn
@@ -39,8 +39,8 @@ class Panel(pn.viewable.Viewer):
 
     Notes
     -----
-    A panel whose tab is closed only remembers that it is out of date; opening the tab writes it. It is closed until the app
-    opens it by :func:`open_only`, once the browser has loaded the page: Panel loses what is written before.
+    A panel whose tab is closed only remembers that it is out of date; opening the tab writes it. It is closed until the browser
+    has loaded the page (see ``QuestionTabs``): Panel loses what is written before.
     """
 
     title: ClassVar[str] = ""
@@ -114,9 +114,9 @@ class Panel(pn.viewable.Viewer):
 class Closed(pn.viewable.Viewer):
     """Stands in the tab of a panel that does not fit, and says why."""
 
-    def __init__(self, title: str, reason: str) -> None:
+    def __init__(self, title: str, question: str, reason: str) -> None:
         super().__init__()
-        self.title, self.reason = title, reason
+        self.title, self.question, self.reason = title, question, reason
 
     def __panel__(self) -> Any:
         return pn.Column(note(self.reason), sizing_mode="stretch_width")
@@ -134,39 +134,4 @@ def offered(app: PageApp, kinds: Iterable[type[Panel]]) -> list[Panel | Closed]:
         return order.index(kind.question) if kind.question in order else len(order), bool(reason)
 
     found = sorted(((kind, kind.fits(app)) for kind in kinds), key=place)
-    return [Closed(kind.title, reason) if reason else kind(app) for kind, reason in found]
-
-
-def open_only(panels: Iterable[Any], tab: int) -> None:
-    """Bring the panel of one tab into view, and all others out of it.
-
-    Parameters
-    ----------
-    panels : iterable
-        Of all tabs, in order; those without ``active`` have nothing to wait for.
-    tab : int
-        Which is open.
-    """
-    for i, panel in enumerate(panels):
-        if hasattr(panel, "active"):
-            panel.active = i == tab
-
-
-def follow_tabs(tabs: Any, opened: Callable[[int], None]) -> None:
-    """Call ``opened`` with the open tab: when the browser has loaded the page, and whenever another is opened.
-
-    What is written while the browser still loads the page is lost, and writing the same again tells nobody.
-
-    Parameters
-    ----------
-    tabs : panel_material_ui.Tabs
-        Of the app.
-    opened : callable
-        What the app does then.
-    """
-
-    def begin() -> None:
-        tabs.param.watch(lambda event: opened(event.new), "active")
-        opened(tabs.active)
-
-    pn.state.onload(begin)
+    return [Closed(kind.title, kind.question, reason) if reason else kind(app) for kind, reason in found]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
+from xai_views.engine.predictions import Typicality, known_classes, typicality_of
 from xai_views.errors import SamplesError
 from xai_views.kernel import Same, Shared, get_kernel
 from xai_views.methods import explain
@@ -70,6 +71,8 @@ class SampleSet:
         label = samples["label"].values if "label" in samples else np.full(self.n, -1)
         first = label if label.ndim == 1 else np.where(label.any(1), label.argmax(1), -1)
         self.label = np.asarray(first, np.int64)
+        #: Classes that each sample is labelled with: none, one or several.
+        self.known = known_classes(samples)
         self._digests: dict[int, str] = {}
 
     @property
@@ -144,6 +147,10 @@ class Session:
     def label(self, i: int) -> int:
         """Known class of sample ``i``, -1 = unknown."""
         return int(self.population.label[i]) if i < self.population.n else -1
+
+    def known(self, i: int) -> frozenset[int]:
+        """Classes that sample ``i`` is labelled with: none, one or several; none of an upload."""
+        return self.population.known[i] if i < self.population.n else frozenset()
 
     def truth(self, i: int) -> tuple[np.ndarray, list[str]] | None:
         """Known regions of sample ``i``; nothing is known of uploads."""
@@ -230,6 +237,18 @@ class Session:
         if counted is not None:
             run.subscribe(counted)
         return run
+
+    async def typicality(self, i: int) -> Typicality | None:
+        """How typical sample ``i`` is of the training data; None where the model holds none to compare it with."""
+        model = self.model
+        if model.latents is None:
+            return None
+        given = await asyncio.to_thread(self.image, i)
+
+        def work(progress: Any) -> Typicality | None:  # noqa: ARG001 - one pass
+            return typicality_of(model, given)
+
+        return await asyncio.wrap_future(self.job(("typicality", model.sha256, self.digest(i)), work))
 
     # -- for people who write Python ----------------------------------------------------------------------------
 

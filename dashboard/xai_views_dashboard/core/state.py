@@ -33,7 +33,9 @@ class AppState(param.Parameterized):
     region = param.List([], doc="Brushed polygon in image pixels, [[x, y], ...].")
     look = param.Dict({}, doc="Settings of the canvas that differ from its defaults.")
 
-    tab = param.Integer(0, bounds=(0, None), doc="The open tab.")
+    tab = param.String("", doc="Title of the open tab; '' = the first.")
+    hidden = param.Boolean(False, doc="Whether the model's output is hidden.")
+    pinned = param.String("", doc="Name of the pinned sample; '' = none.")
 
     #: Parameters that hold a class; an address may ask for one that this model does not have.
     TARGETS: ClassVar[tuple[str, ...]] = ("target",)

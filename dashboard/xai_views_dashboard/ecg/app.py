@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from xai_views.contract.ask import Ask
@@ -51,7 +52,7 @@ class EcgApp(App):
         :class:`xai_views_dashboard.ecg.state.EcgState` adds; ``sample`` may be an id.
     """
 
-    key, title, method, preference = "ecg", "ECG", "ecg_clusters", 20
+    key, title, method, preference, noun = "ecg", "ECG", "ecg_clusters", 20, "Record"
     selection, session_kind, view = EcgState, EcgSession, ECGPaper
     panels_own = (
         SupportsPanel, LedgerPanel, CodebookPanel, RecordsPanel, ComparePanel, TouchPanel, RecordUploadPanel, BeatsPanel,
@@ -61,7 +62,6 @@ class EcgApp(App):
     keys = {
         "m": "mute the lead of the brushed interval",
         "u": "undo an edit",
-        "h": "hide or show everything of the network",
     }
     always = "Not for clinical use."
     words = (
@@ -133,6 +133,14 @@ class EcgApp(App):
         signal, title = self.session.seen(sample, wish)
         return pictures.build(self.session, sample, signal, result, wish.drawn, title)
 
+    def with_answer(self, made: Record, answer: Mapping[str, Any] | None) -> Record:
+        """Add what the answer line says to a record."""
+        return replace(made, answer=None if answer is None else dict(answer))
+
+    def changed(self, sample: int, wish: Wish) -> str:
+        """Whether the record was edited."""
+        return "edited record" if self.session.asked_of(sample, wish).edits else ""
+
     def controls(self) -> list[Any]:
         """What is changed often."""
         return [controls(self)]
@@ -149,7 +157,7 @@ class EcgApp(App):
         self.canvas.on_cluster(lambda c: setattr(self.state, "cluster", -1 if c is None else c))
         self.state.param.watch(
             lambda *_: self.canvas.compose(**self.composed(self.state.look)),
-            ["cluster", "interval", "truth", "hidden"],
+            ["cluster", "interval", "truth"],
         )
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,8 +187,6 @@ class EcgApp(App):
         state = self.state
         if key == "u":
             state.undo()
-        elif key == "h":
-            state.hidden = not state.hidden
         elif key == "m" and state.interval:
             self.change({"kind": "mute", "lead": state.interval[0]})
         elif key.isdigit():

@@ -16,7 +16,7 @@ from xai_views.errors import XaiViewsError
 from xai_views.kernel import get_kernel
 from xai_views.methods.ecg_clusters.edits import blend, edited
 from xai_views.methods.ecg_clusters.fit import Fitted, shipped
-from xai_views.methods.ecg_clusters.survey import known_classes, survey
+from xai_views.methods.ecg_clusters.survey import survey
 from xai_views.samples import digest
 from xai_views.samples.prepare import prepare
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
@@ -28,13 +28,7 @@ MOST_BYTES, MOST_VALUES = 200_000_000, 25_000_000
 
 
 class Records(SampleSet):
-    """Records as the model takes them: its leads, its rate, its length.
-
-    Attributes
-    ----------
-    known : list of frozenset of int
-        Classes that each record is labelled with: none, one or several.
-    """
+    """Records as the model takes them: its leads, its rate, its length."""
 
     def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
         super().__init__(samples, classes)
@@ -43,7 +37,6 @@ class Records(SampleSet):
         self.rate = float(samples.attrs["rate"])
         steps = samples.sizes["time"]
         self.length = samples["length"].values if "length" in samples else np.full(self.n, steps)
-        self.known = known_classes(samples)
         self.flag = [str(f) for f in samples["flag"].values] if "flag" in samples else [""] * self.n
 
 
@@ -174,10 +167,6 @@ class EcgSession(Session):
             return self.uploaded[i][2]
         samples = self.population.samples
         return samples["present"].values[i] if "present" in samples else None
-
-    def known(self, i: int) -> frozenset[int]:
-        """Classes that record ``i`` is labelled with; none of an upload."""
-        return self.population.known[i] if i < self.population.n else frozenset()
 
     def evidence(self, i: int, target: int) -> np.ndarray | None:
         """Known evidence ``[lead, time]`` of record ``i``: that of class ``target`` where the record has it apart, else all."""

@@ -23,7 +23,6 @@ class EcgState(AppState):
         default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace."
     )
     fade: Any = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
-    hidden = param.Boolean(False, doc="Whether everything of the network is hidden until asked for.")
     truth = param.Boolean(False, doc="Whether the known evidence is outlined.")
     cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The chosen cluster; -1 = none.")
     edits_made = param.List(

@@ -77,6 +77,10 @@ class SicApp(App):
         """All samples, their order and filters, and what is explained."""
         return [self.strip, controls(self.state, self.model.classes)]
 
+    def changed(self, sample: int, wish: Wish) -> str:  # noqa: ARG002 - of every sample
+        """Whether the support set was edited."""
+        return "" if wish.ask.replace(**UNCHANGED).key == wish.ask.key else "edited support set"
+
     def facts(self) -> Mapping[str, Any]:
         """How many supports the model has."""
         return {"Supports": len(self.model.supports)}

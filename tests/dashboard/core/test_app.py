@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import panel as pn
 import param
 import pytest
 import xarray as xr
@@ -49,6 +50,9 @@ class Counting(Panel):
 
     def write(self, answer):
         self.written.append(answer)
+
+    def __panel__(self):
+        return pn.Spacer()
 
 
 class StrangersApp(App):
@@ -104,7 +108,7 @@ def test_every_parameter_of_the_state_is_in_the_address_and_comes_back(app):
         quantile=0.25,
         generator="relax",
         sample=2,
-        tab=1,
+        tab="Explain",
         look={"opacity": 0.3},
         region=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
     )
@@ -171,18 +175,16 @@ async def test_a_closed_panel_computes_nothing(app):
         app.state.sample = sample
     await asyncio.sleep(0.01)
     assert panel.asked == 0
-    app.opened(0)
+    app.tabs.begin()
     await asyncio.sleep(0.01)
     assert panel.asked == 1
-    app.opened(1)
+    app.tabs.show("Explain")
     app.state.sample = 0
     await asyncio.sleep(0.01)
     assert panel.asked == 1
 
 
 def test_a_pages_callback_cannot_wait(monkeypatch):
-    import panel as pn
-
     class Document:
         session_context = object()
 
@@ -257,7 +259,7 @@ async def test_a_panel_may_watch_all_that_is_asked(app):
     panel.active = True
     await asyncio.sleep(0)
     assert panel.asked == 1
-    for change in ({"masks": 80}, {"generator": "relax"}, {"sample": 1}, {"tab": 1}):
+    for change in ({"masks": 80}, {"generator": "relax"}, {"sample": 1}, {"tab": "Explain"}):
         app.state.param.update(**change)
         await asyncio.sleep(0)
     assert panel.asked == 3, "neither the sample nor the tab is asked of the method"
@@ -326,4 +328,4 @@ def test_what_is_always_said_is_said_once(marked):
     (said, _) = marked.notes()
     assert said.object.count("Not for flying.") == 1
     assert "Drawn. Trained" in said.object
-    assert said.object.endswith("Not for flying.</p>")
+    assert said.object.endswith("Not for flying.</summary></details>")

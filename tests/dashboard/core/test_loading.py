@@ -25,9 +25,9 @@ FIRST = {"activations": "ClusterPanel", "ecg": "LedgerPanel", "sic": "AnswerPane
 ABOVE = {"Strip"}  # stands above the picture and not in a tab
 MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
 OTHER = {
-    "activations": (3, []),
-    "ecg": (6, ["TouchPanel"]),
-    "sic": (1, ["RegionPanel"]),
+    "activations": ("ComparePanel", []),
+    "ecg": ("TouchPanel", ["TouchPanel"]),
+    "sic": ("RegionPanel", ["RegionPanel"]),
 }  # another tab, what follows in it
 
 
@@ -62,8 +62,8 @@ class Page:
         """What the server does for an address: build, restore, lay out."""
         self.app = APPS[self.kind](*apps.opened(MODELS[self.kind]))
         self.app.state.param.update(**MOVED[self.kind], **state)
-        column = self.app.__panel__()
-        (self.tabs,) = column.select(lambda part: type(part).__name__ == "Tabs")
+        self.app.__panel__()
+        self.tabs = self.app.tabs
 
     @staticmethod
     async def quiet() -> None:
@@ -102,14 +102,14 @@ def test_nothing_is_computed_for_a_tab_that_nobody_opened(page):
         with set_curdoc(page.doc):
             tab, follows = OTHER[page.kind]
             page.build()
-            page.tabs.active = tab
+            page.tabs.show(next(p.title for p in page.app.panels if type(p).__name__ == tab))
             pn.state._on_load(page.doc)
             await page.quiet()
             assert page.asked == follows
             page.app.state.sample = 2
             await page.quiet()
             assert page.asked == 2 * follows
-            page.tabs.active = 0
+            page.tabs.show(page.app.panels[0].title)
             await page.quiet()
             assert page.asked == [*follows, *follows, FIRST[page.kind]]
 

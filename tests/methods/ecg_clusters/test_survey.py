@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from xai_views import explain
+from xai_views.engine.predictions import known_classes
 from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters import controls
 from xai_views.methods.ecg_clusters.controls import CLUSTERS, RANDOM, RAW, judged
@@ -20,7 +21,6 @@ from xai_views.methods.ecg_clusters.method import EcgClustersMethod
 from xai_views.methods.ecg_clusters.survey import (
     Survey,
     correlations,
-    known_classes,
     mean_entropy,
     survey,
     waves,

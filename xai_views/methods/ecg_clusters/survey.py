@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xai_views.contract.ask import Ask
+from xai_views.engine.predictions import known_classes
 from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters.alignment import Alignment, align
 from xai_views.methods.ecg_clusters.beats import Averages, averages, known_peaks
@@ -161,13 +162,6 @@ def _figures(one: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
 def mean_entropy(one: xr.Dataset) -> float:
     """Mean uncertainty of the steps that are signal, of the explanation of one record."""
     return float(one["entropy"].values[0][one["cluster"].values[0] >= 0].mean())
-
-
-def known_classes(samples: xr.Dataset) -> list[frozenset[int]]:
-    """Classes that each record is labelled with: none, one or several."""
-    label = samples["label"].values if "label" in samples else np.full(samples.sizes["sample"], -1)
-    own = [[c] if c >= 0 else [] for c in label] if label.ndim == 1 else map(np.flatnonzero, label)
-    return [frozenset(map(int, classes)) for classes in own]
 
 
 def waves(

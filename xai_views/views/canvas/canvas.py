@@ -17,6 +17,7 @@ from xai_views.views.scripts import esm
 #: Order matters: later files use earlier ones, the last one exports ``render``.
 SCRIPTS = (
     "shared_js/dom",
+    "shared_js/channel",
     "shared_js/wire",
     "shared_js/scrub",
     "shared_js/colour",
@@ -48,6 +49,7 @@ SETTINGS: dict[str, Any] = {
     "prefetch": True,  # ask for the neighbours ahead of time
     "toolbar": True,
     "legend": True,
+    "hidden": False,  # hide everything that a model says
 }
 
 
@@ -87,6 +89,9 @@ class Canvas(OneWayComponent):
     context = param.String("", doc="What a frame depends on besides the sample.")
     keys = param.Dict(
         {}, doc="Further keys to forward, with the words for the help: {'[': 'previous cluster'}."
+    )
+    channel = param.String(
+        "", doc="Where the canvas tells other components of the page what it draws (see AnswerLine)."
     )
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
     page_keys = param.Boolean(

@@ -39,11 +39,12 @@ class CanvasApp {
     model.on("frame", () => this.take());
     model.on("layout", () => { this.layout = model.layout ?? {}; this.build(); this.redraw(); });
     model.on("settings", () => this.takeSettings());
-    model.on("order", () => { this.scrubber.order = model.order ?? []; this.scrubber.refresh(); this.toolbar.update(); });
+    model.on("order", () => { this.scrubber.order = model.order ?? []; this.scrubber.refresh(); this.toolbar.update(); this.announce(); });
     model.on("context", () => { this.scrubber.context = model.context; this.scrubber.refresh(); });
     model.on("jump", () => this.takeJump());
     model.on("dark", () => this.themes.update());
     model.on("remove", () => this.close());
+    this.disobey = obey(() => model.channel, ({step, help}) => { if (step) this.step(step, true); if (help) this.help.toggle(true); });
     this.scrubber.prefetch = this.settings.prefetch !== false;
     this.scrubber.order = model.order ?? [];
     this.scrubber.context = model.context ?? "";
@@ -53,6 +54,7 @@ class CanvasApp {
     this.take();
     this.scrubber.position = position;
     this.scrubber.go(position);
+    this.announce();
     this.toolbar.update();
   }
 
@@ -124,6 +126,7 @@ class CanvasApp {
   show(frame) {
     if (this.frame && this.sampleOf(frame) !== this.sampleOf(this.frame)) this.clearRegion(true);
     this.frame = frame;
+    this.announce();
     for (const tile of this.tiles.values()) tile.update();
     this.ledger.update();
     this.legend.update();
@@ -133,6 +136,12 @@ class CanvasApp {
     const fresh = (performance.now() - (this.spoken ?? -1e9)) > SPEAK_MS;
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => { this.spoken = performance.now(); setText(this.live, frame.header.text ?? ""); }, fresh ? 0 : SPEAK_MS);
+  }
+
+  // What the answer line of this canvas says; the position may run ahead of the frame.
+  announce() {
+    const {position, order} = this.scrubber, answer = this.frame?.header.answer ?? null;
+    announce(this.model.channel, {position, count: order.length, sample: this.frame ? this.sampleOf(this.frame) : order[position] ?? "", answer});
   }
 
   sampleOf(frame) { return frame.key.split("|", 1)[0]; }
@@ -159,6 +168,7 @@ class CanvasApp {
 
   go(position, report = true, now = false) {
     this.scrubber.go(position);
+    this.announce();
     this.toolbar.update();
     if (!report) return;
     clearTimeout(this.reporting);
@@ -213,6 +223,7 @@ class CanvasApp {
 
   close() {
     this.detachKeys();
+    this.disobey();
     this.themes.disconnect();
     this.resizes.disconnect();
     this.scrubber.close();

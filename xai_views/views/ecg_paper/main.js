@@ -40,14 +40,16 @@ class PaperApp {
     const {model, scrubber} = this;
     model.on("frame", () => this.take());
     model.on("settings", () => this.takeSettings());
-    model.on("order", () => { scrubber.order = model.order ?? []; scrubber.refresh(); this.tools.update(); });
+    model.on("order", () => { scrubber.order = model.order ?? []; scrubber.refresh(); this.tools.update(); this.announce(); });
     model.on("context", () => { scrubber.context = model.context; scrubber.refresh(); });
     model.on("jump", () => { const {position} = model.jump; this.reported = position; if (position !== scrubber.position) this.go(position, false, false); });
     model.on("dark", () => this.themes.update());
     model.on("remove", () => this.close());
+    this.disobey = obey(() => model.channel, ({step, help}) => { if (step) this.go(scrubber.position + step, true); if (help) this.showHelp(true); });
     Object.assign(scrubber, {prefetch: this.settings.prefetch !== false, order: model.order ?? [], context: model.context ?? "", position: model.jump?.position ?? 0});
     this.take();
     scrubber.go(scrubber.position);
+    this.announce();
     this.tools.update();
   }
 
@@ -56,6 +58,8 @@ class PaperApp {
   show(frame) {
     const fresh = this.record?.key !== frame.key;
     this.record = frame.record ??= new EcgRecord(frame);
+    this.frame = frame;
+    this.announce();
     if (fresh) { this.calipers.rr = null; this.clearBrush(); }
     this.redraw();
     this.twin.update(this.record, frame.header.text ?? "");
@@ -65,6 +69,12 @@ class PaperApp {
     const wait = performance.now() - (this.spoken ?? -1e9) > SAID_MS ? 0 : SAID_MS;
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => { this.spoken = performance.now(); setText(this.live, frame.header.text ?? ""); }, wait);
+  }
+
+  // What the answer line of this paper says; the position may run ahead of the record.
+  announce() {
+    const {position, order} = this.scrubber, answer = this.frame?.header.answer ?? null;
+    announce(this.model.channel, {position, count: order.length, sample: this.frame ? this.frame.key.split("|", 1)[0] : order[position] ?? "", answer});
   }
 
   setState(state, error = "") {
@@ -245,6 +255,7 @@ class PaperApp {
 
   go(position, now = false, report = true) {
     this.scrubber.go(position);
+    this.announce();
     this.tools.update();
     if (!report) return;
     clearTimeout(this.reporting);
@@ -282,6 +293,7 @@ class PaperApp {
   }
 
   close() {
+    this.disobey();
     this.detachKeys();
     this.themes.disconnect();
     this.resizes.disconnect();

@@ -19,6 +19,7 @@ from xai_views.views.scripts import esm, style
 #: Order matters: later files use earlier ones, the last one exports ``render``.
 SCRIPTS = (
     "shared_js/dom",
+    "shared_js/channel",
     "shared_js/wire",
     "shared_js/scrub",
     "shared_js/colour",
@@ -57,6 +58,7 @@ SETTINGS: dict[str, Any] = {
     "legend": True,
     "toolbar": True,
     "prefetch": True,  # ask for the neighbours ahead of time
+    "hidden": False,  # hide everything that a model says
 }
 KEPT = 16  # records whose full traces may be asked for without asking the provider again
 

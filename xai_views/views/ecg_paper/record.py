@@ -65,6 +65,8 @@ class Record:
         Printed on the sheet: what this is, a remark on quality; one sentence for those who do not see it.
     synthetic : bool
         Whether "synthetic" is printed on the sheet.
+    answer : dict, optional
+        For the answer line, see :class:`xai_views.views.answer_line.answer_line.AnswerLine`.
     """
 
     id: str
@@ -91,6 +93,7 @@ class Record:
     flag: str = ""
     text: str = ""
     synthetic: bool = False
+    answer: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the way in for a frozen dataclass

@@ -87,7 +87,13 @@ def encode(
         if (values := getattr(record, name)) is not None:
             _add(frame, name, values, 1 if full else max(1, math.ceil(values.size / COARSE_CELLS)), record)
     return frame.header(
-        record=_about(record), full=full, start=start, bins=bins, overview=overview, room=room / record.rate
+        record=_about(record),
+        answer=record.answer,
+        full=full,
+        start=start,
+        bins=bins,
+        overview=overview,
+        room=room / record.rate,
     ).to_bytes(seq)
 
 

@@ -1,0 +1,1 @@
+"""The answer line: what the model predicts, beside what is known."""
