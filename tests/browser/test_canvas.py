@@ -190,7 +190,7 @@ def test_legend_has_numbers_words_and_warns(view):
     bar = view.page.locator(".xv-scale").first
     assert float(bar.get_attribute("data-limit")) == pytest.approx(top, rel=1e-6)
     text = bar.inner_text()
-    for part in (f"against {app.CLASS}", f"for {app.CLASS}", f"{top:.4f}", "logit"):
+    for part in (f"lowers {app.CLASS}", f"raises {app.CLASS}", f"{top:.4f}", "logit"):
         assert part in text
     warning = view.page.locator(".xv-warning")
     expect(warning).to_be_hidden()
@@ -203,6 +203,11 @@ def test_zoom_is_shared_and_comes_back(view):
     before = {name: view.image(name) for name in ("sample", "clusters", "support-0")}
     view.page.mouse.move(*view.at("sample", 0.5, 0.5))
     view.page.mouse.wheel(0, -300)
+    expect(view.page.locator(".xv-hint:visible")).to_have_text("Ctrl + wheel zooms")
+    assert view.image("sample") == before["sample"]
+    view.page.keyboard.down("Control")
+    view.page.mouse.wheel(0, -300)
+    view.page.keyboard.up("Control")
     for name, same in (("sample", False), ("clusters", False), ("support-0", True)):
         assert (view.image(name) == before[name]) is same
     view.page.mouse.dblclick(*view.at("sample", 0.5, 0.5))
@@ -327,7 +332,7 @@ def test_text_twin_and_names(view):
     assert live.get_attribute("aria-live") == "polite"
     view.page.locator(".xv-live", has_text="Sample 0 is called").wait_for(state="attached")
     assert live.text_content().startswith("Sample 0 is called")
-    for control in ("Opacity", "Show", "Hide below"):
+    for control in ("Sample", "Opacity", "Sign", "Hide values below"):
         assert view.page.get_by_label(control, exact=True).count() == 1
 
 
@@ -383,7 +388,7 @@ def test_filmstrip(page, server, mode):
     box = page.locator(".xf-scroll").bounding_box()
     page.mouse.click(box["x"] + 6 + 62 * 3 + 20, box["y"] + 20)
     page.locator(".told pre").get_by_text("select 3").wait_for()
-    expect(page.locator(".xf-text")).to_contain_text("sample s3, wrong (4 of 10000)")
+    expect(page.locator(".xf-text")).to_contain_text("sample s3, wrong (4 of 10000) · 1429 errors")
     expect(page.locator(".xf-tip")).to_have_text("sample s3, wrong")
     page.keyboard.press("End")
     page.locator(".told pre").get_by_text("select 9999").wait_for()

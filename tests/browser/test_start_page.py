@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from xai_views import catalogue
 from xai_views_dashboard.shell import serving
-from xai_views_dashboard.shell.opening import app_of
+from xai_views_dashboard.shell.shelf import app_of
 
 pytestmark = pytest.mark.browser
 

@@ -343,7 +343,7 @@ def test_the_status_says_how_far_it_is(bench, stepped, monkeypatch):
     stepped.on_piece = lambda numbers, piece: seen.append(bench.kernel.status())
     bench.ask(stepped, 1).result(20)
     assert [status.progress for status in seen] == [(0, 1), (1, 3), (2, 3)]
-    assert {status.running for status in seen} == {"Stepped: 1 sample"}
+    assert {status.running for status in seen} == {"Computing stepped"}
     assert {status.queued for status in seen} == {0}
     bench.kernel.wait_idle(20)
     assert (bench.kernel.status().running, bench.kernel.status().progress) == ("", None)

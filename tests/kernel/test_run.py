@@ -23,10 +23,10 @@ def test_progress_is_in_the_status(bench):
             progress(done, 3)
             seen.append(bench.kernel.status())
 
-    bench.kernel.run(count).result(20)
+    bench.kernel.run(count, title="Counting").result(20)
     bench.kernel.wait_idle(20)
     assert [status.progress for status in seen] == [(0, 3), (1, 3), (2, 3)]
-    assert {status.running for status in seen} == {"count"}
+    assert {status.running for status in seen} == {"Counting"}
     assert (bench.kernel.status().running, bench.kernel.status().progress) == ("", None)
 
 
@@ -76,7 +76,7 @@ def test_failures_are_one_sentence_and_ours_pass(bench):
     def broken(progress):
         raise OSError("disk full")
 
-    assert "broken failed (OSError: disk full)" in str(bench.kernel.run(broken).exception(20))
+    assert "The computation failed (OSError: disk full)" in str(bench.kernel.run(broken).exception(20))
     ours = SamplesError("This file is no image: choose another.")
 
     def told(progress):

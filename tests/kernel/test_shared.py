@@ -260,7 +260,7 @@ def test_a_failure_is_told_to_all_and_tried_again(bench):
     for future in futures:
         error = future.exception(20)
         assert isinstance(error, KernelError)
-        assert "function failed (OSError: disk full)" in str(error)
+        assert "The computation failed (OSError: disk full)" in str(error)
     assert bench.kernel.shared("file", function).result(20) == "read"
     assert len(runs) == 2
 

@@ -26,7 +26,7 @@ def test_it_tells_what_runs_and_what_waits(bench, method):
     method.wait_entered()
     futures += [bench.ask(method, 3), bench.kernel.run(lambda progress: None)]
     status = bench.kernel.status()
-    assert (status.queued, status.running, status.progress) == (2, "Fake: 2 samples", (0, 2))
+    assert (status.queued, status.running, status.progress) == (2, "Computing fake", (0, 2))
     futures[1].cancel()
     assert bench.kernel.status().queued == 1
     method.gate.set()

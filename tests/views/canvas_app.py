@@ -102,6 +102,8 @@ def frame(key: str) -> bytes:
     out.tile(
         "sample", title=f"{target}, sample {index}", alt=f"Sample {index} with its contribution to {target}"
     )
+    if index % 2:
+        out.label_map("truth", "truth", clusters(index) // 5)
     out.tile("target", title="against sooty tern")
     out.tile("clusters", title="ten clusters", reason="No clusters: fewer than four positions were active.")
     rows = []
@@ -159,6 +161,9 @@ LAYOUT = {
         },
         "target": {"group": "side", "size": 154, "label": "Other class", "photo": "sample", "link": "image"},
         "clusters": {"group": "side", "size": 154, "label": "Clusters", "photo": "sample", "link": "image"},
+        "truth": {
+            "group": "side", "size": 154, "label": "Ground truth", "photo": "sample", "layers": ["truth"], "optional": True,
+        },
     },
     "groups": {"main": {"title": "The sample"}, "side": {"title": "Other views of it"}},
     "table": {"size": 56},
@@ -173,6 +178,7 @@ def page(order=None, **params):
         layout=LAYOUT,
         sizing_mode="stretch_width",
         keys={"[": "previous cluster", "]": "next cluster"},
+        caption="A made-up bird & its contribution.",
         **params,
     )
     told = pn.pane.Str(
@@ -198,12 +204,24 @@ def page(order=None, **params):
     jump.on_click(lambda _: setattr(canvas, "position", 29))
     half = pn.widgets.Button(name="half")
     half.on_click(lambda _: canvas.compose(opacity=0.5))
+    hide = pn.widgets.Button(name="hide")
+    hide.on_click(lambda _: canvas.compose(hidden=not canvas.settings["hidden"]))
+    save = [pn.widgets.Button(name=f"save {kind}") for kind in ("png", "svg")]
+    for kind, button in zip(("png", "svg"), save, strict=True):
+        button.on_click(lambda _, kind=kind: canvas.save(kind, "a bird/1"))
+    canvas.on_region(lambda event: canvas.tell(event["tile"], said_of(event["polygon"])))
     return pn.Column(
         canvas,
-        pn.FlexBox(dark, other, jump, half, styles={"margin-top": "24px"}),
+        pn.FlexBox(dark, other, jump, half, hide, *save, styles={"margin-top": "24px"}),
+        pn.widgets.IntSlider(name="a slider of the page", end=10),
         told,
         sizing_mode="stretch_width",
     )
+
+
+def said_of(polygon) -> str:
+    """Return what an app would say of a region."""
+    return f"{len(polygon)} corners" if polygon else ""
 
 
 def film(mode="strip", count=10_000, **params):
@@ -223,6 +241,32 @@ def film(mode="strip", count=10_000, **params):
     return pn.Column(strip, told, sizing_mode="stretch_width")
 
 
+def narrow_film():
+    """Return a filmstrip in a column of 200 pixels, with a broken picture, and what hides the model's output."""
+    few = np.stack([photo(i, 48) for i in range(N)])
+
+    def images(indices):
+        if 5 in indices:
+            raise MethodError("the file '/srv/secret/folder/s5.png' is not an image; replace it.")
+        return few[indices]
+
+    strip = Filmstrip(
+        images,
+        count=N,
+        mode="grid",
+        rows=0,
+        size=44,
+        captions=[f"s{i}: predicted gull" for i in range(N)],
+        marks=["wrong" if i % 7 == 3 else "" for i in range(N)],
+        current=0,
+        sizing_mode="stretch_both",
+    )
+    hide, none = pn.widgets.Button(name="hide"), pn.widgets.Button(name="none")
+    hide.on_click(lambda _: setattr(strip, "hidden", not strip.hidden))
+    none.on_click(lambda _: setattr(strip, "items", []))
+    return pn.Column(pn.Column(strip, width=200, height=300), hide, none)
+
+
 APPS = {
     "app": page,
     "dark": lambda: page(dark=True),
@@ -230,6 +274,7 @@ APPS = {
     "empty": lambda: Canvas(provider, order=["s0"], layout={"tiles": {"nobody": {"size": 160}}}),
     "strip": film,
     "grid": lambda: film("grid"),
+    "narrow": narrow_film,
 }
 
 if __name__ == "__main__":

@@ -139,17 +139,18 @@ class Kernel:
         request = ExplainRequest(channel, priority, model, method, images, digests, asks, keys, partial)
         return self._submit(ExplainJob(request))
 
-    def run(self, function: Callable, channel: str = "", priority: int = 0) -> Future:
+    def run(self, function: Callable, channel: str = "", priority: int = 0, title: str = "") -> Future:
         """Run ``function(progress)`` on the worker and return the future of its value.
 
         ``progress(done, total)`` updates the status and raises `Cancelled` once the request is cancelled or
         superseded. A plain function holds up everybody until it returns. A generator function does not:
         between its yields the worker serves whoever waits with the same or a lower priority number; what it
-        returns is the result. It must not yield inside ``torch.no_grad()``.
+        returns is the result. It must not yield inside ``torch.no_grad()``. ``title`` is what the status line says
+        meanwhile, such as "Comparing models".
         """
-        return self._submit(RunJob(RunRequest(channel, priority, function)))
+        return self._submit(RunJob(RunRequest(channel, priority, function, title)))
 
-    def shared(self, key: Hashable, function: Callable, priority: int = 0) -> SharedFuture:
+    def shared(self, key: Hashable, function: Callable, priority: int = 0, title: str = "") -> SharedFuture:
         """Run ``function(progress)`` once for all who ask for ``key``, and keep its value for the next ones.
 
         What failed or was stopped is run again when somebody asks again.
@@ -158,7 +159,7 @@ class Kernel:
         ----------
         key
             What the value depends on; ``function`` of the first one is run.
-        function, priority
+        function, priority, title
             As in `run`.
 
         Returns
@@ -167,7 +168,9 @@ class Kernel:
             One's own: cancelling it lets go of one's own interest, and the run stops when the last one lets go.
             ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` hears of changes.
         """
-        return self._runs.ask(key, function, lambda wrapped: self.run(wrapped, priority=priority))
+        return self._runs.ask(
+            key, function, lambda wrapped: self.run(wrapped, priority=priority, title=title)
+        )
 
     def _submit(self, job: Job) -> Future:
         # The future outlives the job in its owner's hands; a strong reference would keep the images alive.

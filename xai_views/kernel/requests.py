@@ -18,6 +18,8 @@ from xai_views.errors import KernelError
 
 PREFETCH = 10  # requests of this priority number or more are for idle time only
 
+WORKING = "Computing"  # for work that has no title
+
 _ids = itertools.count(1)
 
 
@@ -55,11 +57,15 @@ class ExplainRequest:
     id: int = field(default_factory=lambda: next(_ids))
 
     @property
+    def subject(self) -> str:
+        """What an error says has failed."""
+        return getattr(self.method, "title", "").partition(":")[0] or self.method.key
+
+    @property
     def title(self) -> str:
-        """Short text for the status bar."""
-        n = len(self.digests)
-        name = getattr(self.method, "title", "") or self.method.key
-        return f"{name}: {n} sample{'s' if n != 1 else ''}"
+        """What the status line says while it runs."""
+        first, rest = self.subject[:1], self.subject[1:]
+        return f"Computing {first if rest[:1].isupper() else first.lower()}{rest}"
 
     def items(self) -> list[Item]:
         """Return one item per sample, in order."""
@@ -79,13 +85,16 @@ class RunRequest:
     channel: str
     priority: int
     function: Callable
+    title: str = ""  # what the status line says while it runs; the name of a function says nothing to people
     id: int = field(default_factory=lambda: next(_ids))
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or WORKING)
+
     @property
-    def title(self) -> str:
-        """Short text for the status bar."""
-        function = getattr(self.function, "func", self.function)
-        return getattr(function, "__name__", type(function).__name__)
+    def subject(self) -> str:
+        """What an error says has failed."""
+        return "The computation" if self.title == WORKING else f"‘{self.title}’"
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ class Status:
     queued
         Requests that wait and are not being worked on.
     running
-        Short text: what the worker does now, or "".
+        What the worker does now, in words for people, or "".
     progress
         Done and total of what is running, or ``None``: of the samples, or of what a method says about itself.
     hits, misses

@@ -107,8 +107,7 @@ class Worker:
         """Settle a job; foreign callbacks run here, so the queue's lock is not held."""
         self._queue.remove(job)
         if error is not None and not job.settled:
-            title = job.request.title.partition(":")[0]
-            error = as_kernel_error(error, title, self._board.device)
+            error = as_kernel_error(error, job.request.subject, self._board.device)
             if not isinstance(error, Cancelled):
                 self._board.error = str(error)
         job.settle(Answer(job.request.id, value, error))
@@ -182,7 +181,7 @@ class Worker:
                 self._finish(job, value, error)
                 return
             job.generator = value
-        ended, value, error = advance(job.generator, job.request.title)
+        ended, value, error = advance(job.generator, job.request.subject)
         if ended or job.settled:
             self._close_generator(job)
             self._finish(job, value, error)

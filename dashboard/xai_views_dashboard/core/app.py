@@ -19,6 +19,7 @@ from xai_views_dashboard.core.answers import answer_of, typical_words
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, offered
+from xai_views_dashboard.core.population import Population
 from xai_views_dashboard.core.protocols import PageSession
 from xai_views_dashboard.core.question_tabs import QuestionTabs
 from xai_views_dashboard.core.session import Session
@@ -28,6 +29,8 @@ from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish, Wishes
 from xai_views_dashboard.core.workbench import brief, workbench
 
+#: Settings of the canvas that are not the hand's.
+OF_PAGE = ("hidden", "stepper")
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
 
@@ -111,6 +114,7 @@ class App(pn.viewable.Viewer):
             channel=self.session.channel, noun=self.noun, hidden=self.state.hidden, pinned=self.state.pinned
         )
         self.status = StatusLine(self.session.kernel)
+        self.listed = Population(self)
         self.panels = offered(self, self.panel_kinds())
         self.tabs = QuestionTabs(self.panels, self.opened, self.state.tab)
         self._link()
@@ -266,10 +270,11 @@ class App(pn.viewable.Viewer):
         """Begin what sends to the browser, once it has loaded the page."""
         self.tabs.begin()
         self.look_typical()
+        self.listed.begin()
 
     def population(self) -> list[Any]:
         """What stands at the left: all samples."""
-        return []
+        return [self.listed]
 
     def case(self) -> list[Any]:
         """What stands in the middle: the sample with its explanation, and how it adds up."""
@@ -367,12 +372,12 @@ class App(pn.viewable.Viewer):
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the canvas for what the state says of them."""
-        return {**self.view.defaults, **look, "hidden": self.state.hidden}
+        return {**self.view.defaults, **look, "hidden": self.state.hidden, "stepper": False}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
         """Keep what was changed in the browser."""
         self.state.look = {
-            k: v for k, v in settings.items() if k != "hidden" and self.view.defaults.get(k) != v
+            k: v for k, v in settings.items() if k not in OF_PAGE and self.view.defaults.get(k) != v
         }
 
     def asked(self, *_: Any) -> None:
@@ -399,9 +404,8 @@ class App(pn.viewable.Viewer):
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""
+        self.listed.admit(self.state.sample)
         name = self.session.names[self.state.sample]
-        if name not in self.canvas.order:  # chosen from outside of the filter
-            self.canvas.order = [name, *self.canvas.order]
         self.canvas.sample = name
 
     # -- for people who write Python ----------------------------------------------------------------------------
@@ -445,6 +449,6 @@ class App(pn.viewable.Viewer):
         kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
 
         def write(*_: Any) -> None:
-            location.search = self.state.search(self.session.names, **kept)
+            location.search = self.state.address(self.session.names, **kept)
 
         self.state.param.watch(write, [n for n in self.state.param if n != "name"])

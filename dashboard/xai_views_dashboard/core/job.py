@@ -31,6 +31,8 @@ class Job(Panel):
     ----------
     verb : str
         On the button.
+    doing : str
+        What the status line says while it runs, such as "Comparing models".
     begun, stopped : str
         What is said while it runs, and when it was stopped.
     wished : object
@@ -38,6 +40,7 @@ class Job(Panel):
     """
 
     verb: ClassVar[str] = "Run"
+    doing: ClassVar[str] = ""
     begun: ClassVar[str] = "At work; every other part of the page can be used meanwhile."
     stopped: ClassVar[str] = "Stopped."
     watched: ClassVar[tuple[str, ...]] = ()
@@ -76,7 +79,10 @@ class Job(Panel):
 
     async def submit(self, wish: Any, told: Told) -> Future:
         """Give the work to the kernel; ``told(done, total, part)`` may be called from any thread."""
-        return self.app.session.job(self.key(wish), lambda progress: self.work(wish, progress), told)
+        title = self.doing or f"Computing: {self.title}"
+        return self.app.session.job(
+            self.key(wish), lambda progress: self.work(wish, progress), told, title=title
+        )
 
     def take(self, answer: Any) -> None:
         """Write the answer."""

@@ -1,4 +1,4 @@
-"""The shell of every page: title, light and dark, a sidebar, the work, a status bar; colours and type.
+"""The shell of every page: header, light and dark, the work, a status line; colours and type.
 
 Everything comes from panel-material-ui's own bundle, so no page asks for a font or an icon elsewhere. Colours
 of explanations are not here but in ``xai_views.views.colour``; the shell stays neutral so that these stand
@@ -16,9 +16,11 @@ import panel_material_ui as pmui
 from bokeh.models import CustomJS
 
 from xai_views.views import patches
+from xai_views_dashboard.core.bar import HeaderBar, HelpButton
 
 NAME = "XAI Views"
-THEME_COOKIE = "xai-views-theme"
+THEME_COOKIE = "xai-views-theme"  # what the visitor chose
+SYSTEM_COOKIE = "xai-views-system"  # what the visitor's system prefers
 
 _FONT = "Roboto, system-ui, -apple-system, 'Segoe UI', sans-serif"
 
@@ -54,36 +56,55 @@ DARK = _scheme(
 )
 THEME = {"light": LIGHT, "dark": DARK}
 
+HEADER, STATUS = 48, 26  # heights in CSS pixels
+
 # The header is ground, not a coloured bar: nothing on the page may outshine the pictures.
 _SX = {
+    ".MuiToolbar-root": {"minHeight": f"{HEADER}px !important", "height": f"{HEADER}px"},
     ".MuiAppBar-root": {
-        "bgcolor": "primary.contrastText",
-        "color": "primary.main",
+        "bgcolor": "background.paper",
+        "color": "text.primary",
         "backgroundImage": "none",
         "boxShadow": "none",
-        "borderBottom": "1px solid",
-        "borderColor": "divider",
+        "height": f"{HEADER}px",
     },
-    ".MuiAppBar-root .title": {
-        "color": "text.primary",
-        "fontSize": {"xs": "1rem", "sm": "1.15rem"},
-        "fontWeight": 700,
-        "whiteSpace": "nowrap",
-        "overflow": "hidden",
-        "textOverflow": "ellipsis",
+    # A line inside of the height, so that the header has 48 pixels in all.
+    ".MuiAppBar-root .MuiToolbar-root": {
+        "paddingLeft": "8px",
+        "paddingRight": "8px",
+        "boxShadow": "inset 0 -1px 0 var(--mui-palette-divider)",
     },
-    # A long title ends in dots; the button beside it stays on the page.
-    ".MuiAppBar-root .MuiToolbar-root > .MuiBox-root, .MuiAppBar-root a:has(> .title), .MuiAppBar-root .title": {
-        "minWidth": 0
+    ".MuiAppBar-root .MuiToolbar-root > .MuiBox-root": {"minWidth": 0, "gap": "2px"},
+    ".MuiAppBar-root .MuiIconButton-root": {"width": 34, "height": 34, "padding": "6px"},
+    ".main": {
+        "bgcolor": "background.default",
+        "padding": "0 !important",
+        "scrollPaddingBottom": f"{STATUS + 8}px",
     },
-    ".main": {"bgcolor": "background.default", "scrollPaddingBottom": "56px", "paddingBottom": "48px"},
+    ".main-content": {"padding": f"0 0 {STATUS}px"},
     ".MuiDrawer-paper": {"bgcolor": "background.paper", "backgroundImage": "none"},
     "a:focus-visible, button:focus-visible": {"outline": "2px solid", "outlineColor": "primary.main"},
 }
 
+# What differs from the system is a choice and is kept; choosing what the system says follows the system again.
 _REMEMBER = f"""
 const dark = cb_obj.data ? cb_obj.data.dark_theme : cb_obj.dark_theme
-document.cookie = "{THEME_COOKIE}=" + (dark ? "dark" : "light") + "; path=/; max-age=31536000; samesite=lax"
+const chosen = dark !== matchMedia("(prefers-color-scheme: dark)").matches
+document.cookie = "{THEME_COOKIE}=" + (dark ? "dark" : "light") + "; path=/; samesite=lax; max-age=" + (chosen ? 31536000 : 0)
+"""
+
+# The server cannot see what the system prefers before it has told the next page by a cookie.
+_FOLLOW = f"""
+const media = matchMedia("(prefers-color-scheme: dark)")
+const follow = () => {{
+  document.cookie = "{SYSTEM_COOKIE}=" + (media.matches ? "dark" : "light") + "; path=/; samesite=lax; max-age=31536000"
+  if (/(^|; ){THEME_COOKIE}=/.test(document.cookie) || new URLSearchParams(location.search).has("theme")) return
+  for (const doc of Bokeh.documents)
+    for (const root of doc.roots())
+      if (root.data && "dark_theme" in root.data && root.data.dark_theme !== media.matches) root.data.dark_theme = media.matches
+}}
+follow()
+media.addEventListener("change", follow)
 """
 
 # A drawer that covers a telephone's screen starts closed; only the browser knows how wide it is.
@@ -93,13 +114,13 @@ for (const doc of Bokeh.documents)
     if (window.innerWidth < 600 && root.data && "sidebar_open" in root.data) root.data.sidebar_open = false
 """
 
-STATUS_CSS = """
-:host {
-  position: fixed; bottom: 0; left: 0; right: 0; z-index: 10; box-sizing: border-box; width: 100%; pointer-events: none;
-  padding: 2px 16px; min-height: 32px; font-size: 0.8125rem; line-height: 28px;
+STATUS_CSS = f"""
+:host {{
+  position: fixed; bottom: 0; left: 0; right: 0; z-index: 10; box-sizing: border-box; width: 100%;
+  padding: 0 8px; height: {STATUS}px; overflow: hidden; font-size: 0.75rem; line-height: {STATUS - 1}px;
   color: var(--mui-palette-text-secondary); background: var(--panel-surface-color);
   border-top: 1px solid var(--mui-palette-divider);
-}
+}}
 """
 
 
@@ -109,6 +130,8 @@ def page(
     sidebar: Any = None,
     status: Any = None,
     header: Any = None,
+    actions: Any = None,
+    heading: bool = True,
     **params: Any,
 ) -> pmui.Page:
     """Put an app into the shell that all pages share.
@@ -116,15 +139,19 @@ def page(
     Parameters
     ----------
     title : str
-        What this page is about; the header shows it and leads back to the start page.
+        What this page is about: the title of the browser's tab, and the page's heading for screen readers.
     main : viewable or list of viewables
-        The work, from top to bottom.
+        The work, from top to bottom; it has the whole width.
     sidebar : viewable or list of viewables, optional
         Controls; on a narrow screen a drawer that starts closed.
     status : viewable, optional
         One line that stays at the bottom.
     header : viewable or list of viewables, optional
-        Small things on the right of the title.
+        The links and choices of ``xai_views_dashboard.shell.header``; by default the way back to the start page.
+    actions : viewable or list of viewables, optional
+        What stands between the choices and the theme.
+    heading : bool
+        False for a page whose main part has a heading of the first level.
     **params
         Passed to ``panel_material_ui.Page``.
 
@@ -135,12 +162,16 @@ def page(
     main = _list(main)
     if status is not None:
         main.append(pn.Column(status, stylesheets=[STATUS_CSS], sizing_mode="stretch_width"))
+    bars = _list(header) or [HeaderBar()]
+    for bar in bars:
+        if heading and isinstance(bar, HeaderBar) and not bar.heading:
+            bar.heading = title
     options: dict[str, Any] = {
-        "title": title,
+        "title": "",  # its own heading is no heading of the first level
         "meta_title": title if title == NAME else f"{title} · {NAME}",
         "main": main,
         "sidebar": _list(sidebar),
-        "header": _list(header),
+        "header": [*bars, *_list(actions), HelpButton()],
         "sidebar_width": 332,
         "theme_config": THEME,
         "dark_theme": prefers_dark(),
@@ -150,19 +181,22 @@ def page(
     shell = pmui.Page(**{**options, **params})
     patches.never_busy(shell)
     shell.jscallback(dark_theme=_REMEMBER)
-    if shell.sidebar and pn.state.curdoc is not None:
-        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_FOLLOW))
+        if shell.sidebar:
+            pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
     return shell
 
 
 def prefers_dark() -> bool:
-    """Return whether this visitor chose dark before; ``?theme=dark`` in the address wins."""
+    """Return whether a page opens dark: as the address says, else as the visitor chose, else as the visitor's system prefers."""
     if pn.state.curdoc is None:
         return pn.config.theme == "dark"
     asked = (pn.state.session_args or {}).get("theme", [b""])[0]
     if asked in {b"dark", b"light", b"default"}:
         return asked == b"dark"
-    return (pn.state.cookies or {}).get(THEME_COOKIE) == "dark"
+    cookies = pn.state.cookies or {}
+    return cookies.get(THEME_COOKIE, cookies.get(SYSTEM_COOKIE)) == "dark"
 
 
 def note(text: str, kind: str = "info") -> pn.pane.HTML:

@@ -14,9 +14,15 @@ import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
-from xai_views.engine.predictions import Typicality, known_classes, typicality_of
+from xai_views.engine.predictions import (
+    Predictions,
+    Typicality,
+    known_classes,
+    predict,
+    typicality_of,
+)
 from xai_views.errors import SamplesError
-from xai_views.kernel import Same, Shared, get_kernel
+from xai_views.kernel import PREFETCH, Same, Shared, get_kernel
 from xai_views.methods import explain
 from xai_views.samples import digest, inputs, labelled_for
 from xai_views_dashboard.core.wishes import Wish
@@ -113,6 +119,8 @@ class Session:
     """
 
     kind: ClassVar[str] = "session"
+    #: Parameters of the main method on which the predictions depend.
+    predicted_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any, samples: xr.Dataset | SampleSet) -> None:
         self.kernel = get_kernel()
@@ -219,6 +227,7 @@ class Session:
         work: Callable[[Any], Any],
         counted: Callable[[int, int], None] | None = None,
         priority: int = 2,
+        title: str = "",
     ) -> Future:
         """The future of ``work(progress)`` on the worker, shared by all who ask for the same key (None = by nobody).
 
@@ -232,11 +241,36 @@ class Session:
             ``counted(done, total)``, on the worker's thread.
         priority : int
             Lower is served first; ``xai_views.kernel.PREFETCH`` waits for whatever is in view.
+        title : str
+            What the status line says meanwhile, such as "Comparing models".
         """
-        run = self.kernel.shared((self.channel, next(_runs)) if key is None else key, work, priority=priority)
+        own = (self.channel, next(_runs)) if key is None else key
+        run = self.kernel.shared(own, work, priority=priority, title=title)
         if counted is not None:
             run.subscribe(counted)
         return run
+
+    async def predicted(
+        self,
+        ask: Ask | None = None,  # noqa: ARG002 - for subclasses
+        counted: Callable[[int, int], None] | None = None,
+    ) -> Predictions:
+        """What the model predicts for the shared samples: run once for all visitors, after what is in view.
+
+        Parameters
+        ----------
+        ask : Ask, optional
+            What is asked of the main method; sessions whose predictions depend on it (:attr:`predicted_by`) use it.
+        counted : callable, optional
+            ``counted(done, total)``, on the worker's thread.
+        """
+        model, population = self.model, self.population
+
+        def run(progress: Callable[[int, int], None]) -> Any:
+            return predict(model, population.samples, progress)
+
+        key = ("predictions", model.sha256, population.key)
+        return await asyncio.wrap_future(self.job(key, run, counted, PREFETCH))
 
     async def typicality(self, i: int) -> Typicality | None:
         """How typical sample ``i`` is of the training data; None where the model holds none to compare it with."""

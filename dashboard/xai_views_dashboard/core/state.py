@@ -13,6 +13,7 @@ import param
 
 from xai_views.contract.content import Content
 from xai_views.contract.method import PREDICTED, Method
+from xai_views.engine.predictions import OUTCOMES, SORTS
 from xai_views.errors import XaiViewsError, nearest
 
 #: Version of the names in the URL; an address of another version opens with what it shares with this one.
@@ -37,6 +38,20 @@ class AppState(param.Parameterized):
     hidden = param.Boolean(False, doc="Whether the model's output is hidden.")
     pinned = param.String("", doc="Name of the pinned sample; '' = none.")
 
+    search = param.String("", doc="Part of the name of the samples shown; '' = any.")
+    outcome = param.Selector(default="all", objects=list(OUTCOMES), doc="Samples shown by prediction.")
+    true_class = param.Integer(NONE, bounds=(-1, None), doc="Label of the samples shown; -1 = any.")
+    predicted_class = param.Integer(
+        NONE, bounds=(-1, None), doc="Predicted class of the samples shown; -1 = any."
+    )
+    sort: Any = param.Selector(
+        default="order", objects=[s for s in SORTS if s != "concentration"], doc="Order of the samples."
+    )
+    descending = param.Boolean(False, doc="Whether the largest values come first.")
+
+    #: Which samples are shown, and in which order; what the arrow keys walk through.
+    FILTERS: ClassVar[tuple[str, ...]] = ("search", "outcome", "true_class", "predicted_class")
+    ORDER: ClassVar[tuple[str, ...]] = ("sort", "descending")
     #: Parameters that hold a class; an address may ask for one that this model does not have.
     TARGETS: ClassVar[tuple[str, ...]] = ("target",)
     #: Parameters that together are one step of undo.
@@ -163,7 +178,7 @@ class AppState(param.Parameterized):
         """Parameters that an address carries: all but content, which has no place in one."""
         return [n for n in cls.param if n != "name" and not isinstance(cls.param[n], Content)]
 
-    def search(self, names: list[str], **more: str) -> str:
+    def address(self, names: list[str], **more: str) -> str:
         """The state as the search part of an address; ``more`` (model, samples) comes first."""
         return "?" + urlencode({**more, **self.query(names)})
 

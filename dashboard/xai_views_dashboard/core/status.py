@@ -1,4 +1,4 @@
-"""The status line: device, what is running, cache hits, the last error."""
+"""The status line: the device, what is cached and computed, what runs now, the last error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from xai_views_dashboard.core.tasks import caller
 
 REST_S = 0.15  # an answer changes the kernel's state many times; the line is written once for all of them
 
+TOOLTIP = (
+    "Device; explanations that were cached, and explanations that were computed, since the server started"
+)
+CSS = """
+.line { display: flex; align-items: center; gap: 8px; white-space: nowrap; font-size: 12px; font-variant-numeric: tabular-nums; }
+.dot { flex: none; width: 7px; height: 7px; border-radius: 50%; border: 1.5px solid var(--mui-palette-text-secondary); }
+.busy .dot { background: var(--mui-palette-text-secondary); }
+[role=status] { min-width: 0; overflow: hidden; text-overflow: ellipsis; color: var(--panel-on-surface-color); }
+"""
+
 
 class StatusLine(pn.viewable.Viewer):
     """One line about the kernel, written again when it changes; the same for all apps."""
@@ -20,9 +30,7 @@ class StatusLine(pn.viewable.Viewer):
     def __init__(self, kernel: Any) -> None:
         super().__init__()
         self._kernel = kernel
-        # The line lies over the page: a click on it is meant for what is under it.
-        through = [":host, :host * { pointer-events: none; }"]
-        self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=through)
+        self._pane = pn.pane.HTML(self._words(), sizing_mode="stretch_width", margin=0, stylesheets=[CSS])
         self._page, self._due = caller(), False
         self._timer: asyncio.TimerHandle | None = None
         me = weakref.ref(self)  # a notebook ends no session: a line that is gone leaves by itself
@@ -60,16 +68,16 @@ class StatusLine(pn.viewable.Viewer):
 
     def _words(self) -> str:
         s = self._kernel.status()
-        parts = [f"device {s.device or 'starting'}"]
-        if s.running:
-            done = f" {s.progress[0]} of {s.progress[1]}" if s.progress else ""
-            parts.append(f"{s.running}{done}")
-        if s.queued:
-            parts.append(f"{s.queued} waiting")
-        parts.append(f"{s.hits} answers from the cache, {s.misses} computed")
-        if s.error:
-            parts.append(f"last problem: {s.error}")
-        return f'<span role="status">{escape(" · ".join(parts))}</span>'
+        done = f" ({s.progress[0]} of {s.progress[1]})" if s.running and s.progress else ""
+        now = [f"{s.running}{done}" if s.running else "", f"{s.queued} waiting" if s.queued else ""]
+        now.append(f"Last error: {s.error}" if s.error else "")
+        counts = " · ".join([(s.device or "starting").upper(), f"{s.hits} cached", f"{s.misses} computed"])
+        # Only what runs or went wrong is announced: the counts change at each step.
+        said = escape(" · ".join(filter(None, now)))
+        return (
+            f'<div class="line{" busy" if s.running else ""}"><i class="dot"></i>'
+            f'<span title="{escape(TOOLTIP)}">{escape(counts)}</span><span role="status" title="{said}">{said}</span></div>'
+        )
 
     def __panel__(self) -> Any:
         return self._pane

@@ -41,7 +41,6 @@ _BRIEF = """
 details { font-size: .8125rem; line-height: 1.5; color: var(--mui-palette-text-secondary, #56606b); max-width: 130ch; }
 summary { cursor: pointer; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
 details[open] summary { white-space: normal; }
-summary::marker { content: "ⓘ "; }
 """
 
 

@@ -201,8 +201,3 @@ class EcgApp(App):
         )
         if not full:
             self.state.edit(edits_made=[*made, dict(edit)])
-
-    def show_only(self, names: list[str]) -> None:
-        """Let the arrow keys walk through these records and one's own only; all again when there is none."""
-        self.canvas.order = [*names, *self.session.names[self.session.population.n :]] or self.session.names
-        self.into_view()

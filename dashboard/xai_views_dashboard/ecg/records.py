@@ -1,4 +1,4 @@
-"""The list of all records: filter by class, error, uncertainty, and by what a forest on the clusters would have said."""
+"""A table of all records: what the network and a forest on the clusters predict, and which labels deserve a second look."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = [
     {"key": "difficulty", "title": "difficulty"},
     {"key": "flag", "title": "remark"},
 ]
-EVERY, WRONG, UNSURE, QUEUE = "all records", "errors", "most uncertain tenth", "label-quality queue"
+EVERY, UNSURE, QUEUE = "all records", "most uncertain tenth", "label-quality queue"
 
 
 class SurveyPanel(Panel):
@@ -59,9 +59,8 @@ class RecordsPanel(SurveyPanel):
     question = "compared"
 
     def __init__(self, app: Any) -> None:
-        named = [f"labelled {c}" for c in app.model.classes]
         self.filter = pmui.Select(
-            label="Show", options=[EVERY, WRONG, UNSURE, QUEUE, *named], value=EVERY, width=240, size="small"
+            label="Rows", options=[EVERY, UNSURE, QUEUE], value=EVERY, width=240, size="small"
         )
         self.listing = Listing(label="All records", columns=COLUMNS, page=25)
         self.found: Survey | None = None
@@ -82,20 +81,16 @@ class RecordsPanel(SurveyPanel):
         return self._judged[1] if self._judged is not None and self._judged[0] is self.found else None
 
     def rows(self, found: Survey) -> np.ndarray:
-        """Positions of the records that the filter lets through, in order."""
+        """Positions of the records in the table, in order."""
         what = self.filter.value
-        if what == WRONG:
-            return found.wrong()
         if what == UNSURE:
             return found.uncertain()
         if what == QUEUE:
             return found.queue(self.forest)
-        if what.startswith("labelled "):
-            return found.labelled_with(self.app.model.classes.index(what.removeprefix("labelled ")))
         return np.arange(len(found))
 
     def write(self, answer: Survey) -> None:
-        """Write what the filter lets through; the arrow keys then walk through the same records."""
+        """Write the table."""
         self.found = found = answer
         app, samples, forest = self.app, self.app.session.population.samples, self.forest
         names, classes = app.session.population.names, app.model.classes
@@ -121,7 +116,6 @@ class RecordsPanel(SurveyPanel):
         how = "answered with one of their labels" if found.several else "answered right"
         right = f", {labelled - wrong} of {labelled} labelled ones {how}" if labelled else ""
         self.say(f"{len(rows)} of {len(found)} records{right}.")
-        app.show_only([names[i] for i in rows])
         self._chosen()
 
     def _go(self, name: str) -> None:

@@ -7,8 +7,8 @@ import panel as pn
 from xai_views import apps
 from xai_views.contract import registry
 from xai_views.views import patches
-from xai_views_dashboard.shell.opening import Shelf
 from xai_views_dashboard.shell.serving import guarded, headers
+from xai_views_dashboard.shell.shelf import Shelf
 
 
 def alone(name: str) -> None:
@@ -21,7 +21,8 @@ def alone(name: str) -> None:
     """
 
     def make() -> None:
-        model, samples = Shelf().asked(pn.state.session_args or {}, name)
+        shelf = Shelf()
+        model, samples = shelf.asked(pn.state.session_args or {}, name)
         key = f"xai-views-{model}-{samples}"
         opened = pn.state.as_cached(key, lambda: apps.opened(model, samples or None))
         registry.load("apps", name)(*opened).servable()

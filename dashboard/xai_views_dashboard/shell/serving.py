@@ -30,7 +30,8 @@ from xai_views.errors import XaiViewsError
 from xai_views.views import patches
 from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.page import NAME, note, page
-from xai_views_dashboard.shell.opening import Shelf, app_page
+from xai_views_dashboard.shell.opening import app_page
+from xai_views_dashboard.shell.shelf import Shelf
 
 logger = logging.getLogger("xai_views.dashboard")
 
@@ -242,7 +243,7 @@ def serve_catalogue(model: Any = None, samples: Any = None, name: str = "", **op
     Parameters
     ----------
     model, samples, name
-        As for :class:`xai_views_dashboard.shell.opening.Shelf`.
+        As for :class:`xai_views_dashboard.shell.shelf.Shelf`.
     **options
         As for :func:`serve`.
     """

@@ -15,8 +15,8 @@ from xai_views import apps, catalogue
 from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import NAME, page
-from xai_views_dashboard.shell.opening import Shelf
 from xai_views_dashboard.shell.previews import preview
+from xai_views_dashboard.shell.shelf import Shelf
 
 logger = logging.getLogger("xai_views.dashboard")
 

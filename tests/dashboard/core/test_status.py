@@ -44,17 +44,17 @@ async def test_many_changes_are_written_once_and_the_last_is_kept(kernel, monkey
     asked = kernel.asked
     for expected in (40, 80):
         kernel.changes(40)
-        assert f"{expected} answers" not in line._pane.object
+        assert f"{expected} cached" not in line._pane.object
         await asyncio.sleep(0.2)
-        assert f"{expected} answers from the cache" in line._pane.object
+        assert f"{expected} cached" in line._pane.object
     assert kernel.asked == asked + 2
 
 
 def test_a_script_is_told_at_once(kernel):
     line = StatusLine(kernel)
     kernel.changes(3)
-    assert "3 answers from the cache" in line._pane.object
-    assert "last problem: &lt;b&gt;no" in line._pane.object
+    assert "3 cached" in line._pane.object
+    assert "Last error: &lt;b&gt;no" in line._pane.object
 
 
 def test_a_line_that_is_gone_leaves(kernel):
@@ -76,3 +76,18 @@ async def test_nothing_is_written_when_the_page_is_gone(kernel, monkeypatch):
     kernel.changes()
     await asyncio.sleep(0.2)
     assert line._pane.object == before
+
+
+def test_what_runs_is_said_in_words_with_its_count(kernel):
+    kernel.status = lambda: SimpleNamespace(
+        device="cpu",
+        running="Computing activation clusters",
+        progress=(3, 16),
+        queued=2,
+        hits=111,
+        misses=206,
+        error="",
+    )
+    line = StatusLine(kernel)._pane.object
+    assert "CPU · 111 cached · 206 computed" in line
+    assert "Computing activation clusters (3 of 16) · 2 waiting" in line

@@ -9,7 +9,7 @@ import pytest
 from xai_views import apps
 from xai_views.contract import registry
 from xai_views.views import patches
-from xai_views_dashboard.shell import launching, opening
+from xai_views_dashboard.shell import launching, shelf
 
 
 @pytest.mark.parametrize("name", ["activations", "ecg", "sic"])
@@ -31,7 +31,7 @@ def test_an_app_alone_is_opened_with_a_model_made_for_it_and_the_headers_of_the_
     monkeypatch.setattr(type(launching.pn.state), "as_cached", lambda self, key, make: make())
     launching.alone(name)
     assert shown == [name]
-    assert [opening.app_of(model) for model in opened] == [name]
+    assert [shelf.app_of(model) for model in opened] == [name]
     sent = {}
     request = SimpleNamespace(request=SimpleNamespace(host="here:1"), set_header=sent.__setitem__)
     patches.DocHandler.set_default_headers(request)

@@ -18,9 +18,10 @@ from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 from xai_views.views import patches
 from xai_views_dashboard.core import page as theme
-from xai_views_dashboard.shell import opening, previews, serving
+from xai_views_dashboard.shell import previews, serving
+from xai_views_dashboard.shell import shelf as shelves
 from xai_views_dashboard.shell import start_page as index
-from xai_views_dashboard.shell.opening import Shelf
+from xai_views_dashboard.shell.shelf import Shelf
 
 TWO_PAGES = """
 from xai_views.errors import XaiViewsError
@@ -392,7 +393,7 @@ def test_opening_happens_once_and_a_failure_is_tried_again_later(shelf, monkeypa
     assert shelf.open("m-sic") is first
     first.set_exception(XaiViewsError("no"))
     assert shelf.open("m-sic") is first, "whoever waits sees why"
-    monkeypatch.setattr(opening, "RETRY_S", 0.0)
+    monkeypatch.setattr(shelves, "RETRY_S", 0.0)
     second = shelf.open("m-sic")
     assert second is not first
     second.set_result(("model", "samples"))

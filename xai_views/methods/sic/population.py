@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from xai_views.errors import MethodError
+from xai_views.engine.predictions import Predictions
 from xai_views.methods.sic.observation import logits
 from xai_views.models import evidence
 from xai_views.models.supports import Latents, Supports
-from xai_views.samples import images
-
-CHUNK = 32  # images in one pass
 
 
 def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
@@ -28,30 +24,6 @@ def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
         x = model.module.encode(model.tensor(inputs))
         passes.count_forward(len(x))
         return model.module.latent(x).cpu().numpy()
-
-
-def vectors_of(
-    model: Any, samples: xr.Dataset, progress: Callable[[int, int], Any]
-) -> Generator[None, None, np.ndarray]:
-    """Observe the evidence vector ``[N, p]`` of every image of a set, in pieces: between them the worker serves others.
-
-    Raises
-    ------
-    MethodError
-        When the network gives no number for some of them.
-    """
-    n, found = samples.sizes["sample"], []
-    for start in range(0, n, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, n))
-        found.append(latent_vectors(model, images(samples, rows)))
-        progress(int(rows[-1]) + 1, n)
-        yield
-    z = np.concatenate(found)
-    if np.isnan(z).any():
-        raise MethodError(
-            f"model {model.name!r} gives no number for some of these samples; look at its weights."
-        )
-    return z
 
 
 def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,6 +61,18 @@ def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) ->
         "distance": 1 - evidence.cosines(z, supports.vectors).max(1, initial=0),
         "right": np.where(label < 0, -1, (predicted == label).astype(int)),
     }
+
+
+def with_supports(model: Any, supports: Supports, own: Predictions) -> Predictions:
+    """Return what a SIC network predicts with other supports for the samples of ``own``; no pass of the network."""
+    assert own.latent is not None
+    found = figures(model, supports, own.latent, own.label)
+    return replace(
+        own,
+        logit=found["logit"],
+        probability=model.probability(found["logit"]),
+        concentration=found["concentration"],
+    )
 
 
 def accuracy(right: np.ndarray) -> float:

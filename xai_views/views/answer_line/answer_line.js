@@ -45,6 +45,7 @@ class AnswerLine {
     this.blank.hidden = !hidden;
     if (answer && !hidden) this.fill(answer, typical?.sample === sample ? typical : null);
     setText(this.sample, sample);
+    setAttribute(this.place, "title", sample);
     setText(this.place, `${count ? position + 1 : 0} / ${count}`);
     this.previous.disabled = position <= 0;
     this.onward.disabled = position >= count - 1;
@@ -67,7 +68,7 @@ class AnswerLine {
     this.note.hidden = !answer.note;
     const level = typical ? String(typical.typical) : "waiting";
     setAttribute(this.typical, "data-typical", level);
-    setText(this.level, {true: "typical of the training data", false: "unlike the training data", null: "typicality not known", waiting: "typical of the training data: …"}[level]);
+    setText(this.level, {true: "typical of training", false: "unlike training", null: "typicality unknown", waiting: "typical of training?"}[level]);
     setText(this.sentence, typical?.sentence ?? "");
   }
 }

@@ -59,6 +59,7 @@ SETTINGS: dict[str, Any] = {
     "toolbar": True,
     "prefetch": True,  # ask for the neighbours ahead of time
     "hidden": False,  # hide everything that a model says
+    "stepper": True,  # previous, position and next in the toolbar
 }
 KEPT = 16  # records whose full traces may be asked for without asking the provider again
 
