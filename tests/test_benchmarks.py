@@ -1,4 +1,4 @@
-"""The benchmark of activation clusters on a network of a few colours: what it measures agrees, and it says when it does not."""
+"""The benchmark of activation clusters on a small network: its ways agree, and it fails when they do not."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_explicit_matrix_is_that_of_the_engine(bench, setting):
 
 
 def test_memory_is_that_of_the_way_alone(bench):
-    """In a process of its own, as the benchmark measures: there a peak is news wherever the system forgets none."""
+    """Measured in a separate process, as in the benchmark: some systems never reset the peak of a process."""
     script = """
 import numpy as np, _lloyd
 before = _lloyd.peak(forget=True)

@@ -1,4 +1,4 @@
-"""The catalogue: what ships is found, has a card, and is what its card says."""
+"""The catalogue: everything that ships is found, has a card, and matches it."""
 
 import hashlib
 from pathlib import Path

@@ -24,7 +24,7 @@ def digits():
 
 
 def sentence(error) -> str:
-    """What a person reads: one line that ends as a sentence does."""
+    """Return a message; it must be one line that ends like a sentence."""
     text = str(error.value)
     assert "\n" not in text
     assert text.rstrip().endswith(".")

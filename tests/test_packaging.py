@@ -1,4 +1,4 @@
-"""What is declared, pinned, shipped and imported says the same thing."""
+"""Declared, pinned, shipped and imported packages are consistent."""
 
 from __future__ import annotations
 

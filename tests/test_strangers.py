@@ -1,4 +1,4 @@
-"""A package of somebody else adds samples, a family of networks and a recipe with a line each, and no file of ours changes."""
+"""Another package adds samples, a family of networks and a recipe with one line each, without a change of our files."""
 
 from __future__ import annotations
 

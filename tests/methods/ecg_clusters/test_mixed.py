@@ -1,4 +1,4 @@
-"""What docs/ecg-truth.md says of records with two findings, and that the figures are what they are called."""
+"""The results of docs/ecg-truth.md on records with two findings, and the definitions of its metrics."""
 
 from __future__ import annotations
 
