@@ -140,6 +140,12 @@ def test_a_label_of_the_glossary_is_written_alike_everywhere():
     assert not found, "\n".join(found)
 
 
+def test_every_label_of_the_glossary_is_in_the_code():
+    written = [text for file in (*MODULES, *SCRIPTS) for _, text in texts(file)]
+    shown = [label for label in labels() if label[0].isupper()]
+    assert [label for label in shown if not any(label in text for text in written)] == []
+
+
 def test_the_page_about_the_workbench_names_every_label():
     page = (ROOT / "docs" / "workbench.md").read_text("utf-8")
     assert [label for label in labels() if not re.search(rf"\*\*{re.escape(label)}\.?\*\*", page)] == []
