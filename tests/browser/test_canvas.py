@@ -1,4 +1,4 @@
-"""The canvas in a real Chromium: what is seen, what is sent, what is said."""
+"""The canvas in a real Chromium: pixels, messages and texts."""
 
 import ast
 import re
@@ -44,7 +44,7 @@ class View:
         self.page.wait_for_selector(f'.xv[data-key="{key}"][data-state=idle]')
 
     def settle(self):
-        """Wait until nothing is sent any more: the neighbours are there."""
+        """Wait until no more messages are sent: the neighbours have arrived."""
         count = -1
         while count != len(self.sent):
             count = len(self.sent)
@@ -78,7 +78,7 @@ class View:
         self.page.keyboard.up(key)
 
     def told(self, kind, check=lambda value: True):
-        """What Python was told last, once it passes the check (messages travel while the test looks)."""
+        """Return the last message to Python, once it passes the check (messages take time)."""
         for _ in range(300):
             text = self.page.locator(".told pre").inner_text()
             if text.startswith(f"{kind} ") and check(

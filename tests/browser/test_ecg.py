@@ -1,4 +1,4 @@
-"""The ECG explorer in a real browser: every pair of linked views, the address, and what goes wrong."""
+"""The ECG app in a real browser: every pair of linked views, the address, and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ledger(page):
 
 
 def closing(page):
-    """The line that closes the ledger."""
+    """Return the last line of the ledger."""
     return page.locator("p", has_text="the network's own").first
 
 

@@ -1,4 +1,4 @@
-"""The Python of docs/own-model.md runs, and its commands have the options it uses."""
+"""The Python of docs/own-model.md runs, and its commands have the options shown."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""The Python of the documentation runs, and prints the output shown on the page."""
+"""The Python of the documentation runs and prints the output shown on the page."""
 
 import re
 from importlib.util import find_spec

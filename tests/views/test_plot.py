@@ -1,4 +1,4 @@
-"""The static twins: symmetric limits, colour bars, words; thumbnails that need no server."""
+"""The static versions: symmetric limits, colour bars, texts; thumbnails without a server."""
 
 import numpy as np
 import pytest

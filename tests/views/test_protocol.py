@@ -1,4 +1,4 @@
-"""The conversation with the browser: newest first, stale dropped, failures in a sentence, nothing blocks."""
+"""The protocol with the browser: newest first, stale requests dropped, failures as a sentence, nothing blocks."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ def header(data):
 
 
 class Slow:
-    """A provider whose answers wait until they are let go."""
+    """A provider whose answers wait until they are released."""
 
     def __init__(self):
         self.asked, self.cancelled, self.gates = [], [], {}

@@ -1,4 +1,4 @@
-"""Drawing by role: what is drawn, on which scale, and what is left to the table."""
+"""Drawing by role: pictures, scales, and values that only the table shows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The wire format: what is put in comes out, within the rounding that it promises."""
+"""The wire format: decoding returns the input, within the documented rounding."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""What pages do before the browser has loaded them, and for tabs that nobody opened: nothing. Notebooks do not wait."""
+"""Pages do no work before the browser has loaded them, nor for closed tabs. Notebooks do not wait."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHER = {
 
 
 class Page:
-    """An app in a page as the server makes it, and which of its panels were asked for and written."""
+    """An app in a page as the server creates it, with a record of computed and written panels."""
 
     def __init__(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kind, self.asked, self.written = kind, [], []
@@ -59,7 +59,7 @@ class Page:
         monkeypatch.setattr(kind, "_written", wrote)
 
     def build(self, **state) -> None:
-        """What the server does for an address: build, restore, lay out."""
+        """Do what the server does for an address: build, restore, lay out."""
         self.app = APPS[self.kind](*apps.opened(MODELS[self.kind]))
         self.app.state.param.update(**MOVED[self.kind], **state)
         self.app.__panel__()
@@ -118,7 +118,7 @@ def test_nothing_is_computed_for_a_tab_that_nobody_opened(page):
 
 @kinds
 def test_in_a_notebook_nobody_waits(page):
-    """There is a loop, that of the cells, and no document."""
+    """In a notebook there is an event loop and no document."""
 
     async def main():
         page.build()

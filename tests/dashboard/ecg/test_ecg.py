@@ -1,4 +1,4 @@
-"""The ECG explorer without a browser: sums, edits, the address, what is hidden, and what is refused."""
+"""The ECG app without a browser: sums, edits, the address, hidden output, and refused input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def app(opened):
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 
@@ -144,7 +144,7 @@ EDITS = [
 
 
 def again(app, sample, result):
-    """Explain again what a result says that it is."""
+    """Explain again with the stored parameters of a result."""
     return explain(app.model, sample, result.attrs["method"], **json.loads(result.attrs["parameters"]))
 
 

@@ -1,4 +1,4 @@
-"""The ECG explorer on records of two labels: both are said, one of them is right, each has its own known evidence."""
+"""The ECG app on records of two labels: both are listed, predicting either is correct, each has its own ground truth."""
 
 from __future__ import annotations
 

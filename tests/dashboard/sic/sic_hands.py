@@ -1,4 +1,4 @@
-"""Hands of the SIC app's tests: what a person does with its tabs, and waiting until the page is at rest."""
+"""Actions of the SIC app's tests: the acts of a person in its tabs, and waits until the page is idle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xai_views_dashboard.sic.supports import SupportPanel
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 

@@ -1,4 +1,4 @@
-"""The SIC app as a whole: its address, its provenance, and what it does not do: wait, or work for tabs nobody sees."""
+"""The SIC app as a whole: address, provenance, no waiting, and no work for closed tabs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plain(state) -> dict:
 
 @pytest.fixture
 def blocked():
-    """A worker that does nothing until it is let go."""
+    """A worker that is blocked until it is released."""
     from xai_views.kernel import get_kernel
 
     begun, go = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""The support panel: every number is figures()'s, everything is linked, and no edit costs a pass."""
+"""The support panel: every number equals that of figures(), everything is linked, and no edit costs a pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xai_views_dashboard.sic.supports import ALL, EXPLAINED, SupportPanel
 
 
 def both(app) -> Change:
-    """Figures of all samples with the model's own supports, and with those of the state."""
+    """Return ``figures`` of all samples with the original supports, and with those of the state."""
     label = app.session.population.label
     return Change(*(figures(app.model, s, z_of(app), label) for s in (app.model.supports, supports_of(app))))
 
