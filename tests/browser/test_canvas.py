@@ -561,6 +561,11 @@ def test_a_region_shows_its_result_where_it_was_brushed(view):
     view.page.keyboard.press("ArrowLeft")
     view.shows("s0|")
     expect(chip).to_be_hidden()
+    view.page.keyboard.press("ArrowRight")  # at once after a step: Python knows the sample before the region
+    view.shows("s1|")
+    view.page.keyboard.press("r")
+    view.page.keyboard.press("Enter")
+    expect(chip).to_have_text("4 corners")
 
 
 def test_a_region_by_keys(view):
