@@ -43,8 +43,9 @@ class View:
     def shows(self, key):
         self.page.wait_for_selector(f'.xv[data-key="{key}"][data-state=idle]')
 
-    def settle(self):
-        """Wait until no more messages are sent: the neighbours have arrived."""
+    def settle(self, cached=9):
+        """Wait until nothing is sent any more: the neighbours are there."""
+        self.page.wait_for_selector(f'.xv[data-cached="{cached}"]')
         count = -1
         while count != len(self.sent):
             count = len(self.sent)
@@ -123,8 +124,7 @@ def test_keys_scrub_and_the_pixels_follow(view):
 def test_a_cached_neighbour_is_drawn_without_a_message(page, server):
     view = View(page, f"{server.url}/few")
     page.keyboard.press("o")
-    page.wait_for_selector('.xv[data-cached="5"]')
-    view.settle()
+    view.settle(cached=5)
     before = len(view.sent)
     shown = page.evaluate("""() => {
       const inside = (e) => (e.shadowRoot ? all(e.shadowRoot) : []);
@@ -561,6 +561,11 @@ def test_a_region_shows_its_result_where_it_was_brushed(view):
     view.page.keyboard.press("ArrowLeft")
     view.shows("s0|")
     expect(chip).to_be_hidden()
+    view.page.keyboard.press("ArrowRight")  # at once after a step: Python knows the sample before the region
+    view.shows("s1|")
+    view.page.keyboard.press("r")
+    view.page.keyboard.press("Enter")
+    expect(chip).to_have_text("4 corners")
 
 
 def test_a_region_by_keys(view):
