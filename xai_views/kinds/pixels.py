@@ -62,6 +62,16 @@ def decode_sized(
     return _one.submit(_decoded, _checked(data, max_bytes), max_pixels, max_kept).result()
 
 
+def pictures_in(data: bytes) -> int:
+    """Return the number of pictures in a file (frames of an animated GIF, for example); 1 where it cannot be said."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(getattr(Image.open(io.BytesIO(data), formats=FORMATS), "n_frames", 1))
+    except Exception:  # noqa: BLE001 - decoding says what is wrong with a damaged file
+        return 1
+
+
 def _turned(image: Image.Image) -> int:
     """The orientation that a camera wrote down, 1 = upright."""
     try:

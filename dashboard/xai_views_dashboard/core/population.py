@@ -83,6 +83,7 @@ class Population(pn.viewable.Viewer):
             channel=session.channel,
             css_classes=["xv-list"],
             styles=FILL,
+            stylesheets=[".filmstrip { height: 100%; }"],
         )
         self.form = SampleFilter(
             classes=list(app.model.classes),

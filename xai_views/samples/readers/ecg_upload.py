@@ -35,6 +35,7 @@ def open_ecg_bytes(
     *,
     rate: float | None = None,
     leads: Sequence[str] | None = None,
+    unit: str | None = None,
     max_bytes: float = 20e6,
     max_unpacked: float = 100e6,
     max_values: float = MOST_VALUES,
@@ -49,6 +50,8 @@ def open_ecg_bytes(
         The file: ``.csv``, ``.npz``, ``.dcm``, or a ``.zip`` of ``.hea`` with ``.dat`` or ``.mat``.
     rate, leads
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
+    unit : str, optional
+        Of a table or an archive that names none. Default: mV, and the flag says so.
     max_bytes, max_unpacked : float
         Bounds on the file, and on what it unpacks to; checked before anything is unpacked.
     max_values : float
@@ -62,7 +65,8 @@ def open_ecg_bytes(
     Raises
     ------
     SamplesError
-        In one sentence: empty, too large, of another kind, damaged, or a zip that names other places.
+        In one sentence, :class:`~xai_views.samples.readers.raw_record.MissingError` for a rate or lead names that the file
+        does not give: empty, too large, of another kind, damaged, or a zip that names other places.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise SamplesError(f"the upload came as {type(data).__name__}; give the bytes of a file.")
@@ -77,12 +81,12 @@ def open_ecg_bytes(
         )
     if suffix == "csv":
         _columns(data, stem)
-        sources = [csv_source(io.BytesIO(data), stem, rate, leads)]
+        sources = [csv_source(io.BytesIO(data), stem, rate, leads, unit)]
         _bounded(sources, max_values)
         ds, _ = gather(sources, lazy=False, title=stem)
     elif suffix == "npz":
-        _arrays(data, stem, max_values)
-        ds = open_npz(io.BytesIO(data), stem, None, rate, leads, most_bytes=max_unpacked)
+        check_arrays(data, stem, max_values)
+        ds = open_npz(io.BytesIO(data), stem, None, rate, leads, most_bytes=max_unpacked, unit=unit)
     elif suffix in ("dcm", "dicom"):
         ds = _dicom(data, stem, max_values)
     elif suffix == "zip":
@@ -130,7 +134,7 @@ def _columns(data: bytes, stem: str) -> None:
         )
 
 
-def _arrays(data: bytes, stem: str, most: float) -> None:
+def check_arrays(data: bytes, stem: str, most: float) -> None:
     """Refuse an archive by what its arrays claim, before any of them is unpacked."""
     total = 0
     try:

@@ -11,7 +11,14 @@ import numpy as np
 
 from xai_views.errors import SamplesError
 from xai_views.kinds.signal_schema import LEADS, lead_name
-from xai_views.samples.readers.raw_record import Source, chosen, positive_rate, to_mv, unique_leads
+from xai_views.samples.readers.raw_record import (
+    MissingError,
+    Source,
+    chosen,
+    positive_rate,
+    to_mv,
+    unique_leads,
+)
 from xai_views.samples.signal_quality import listed
 
 if TYPE_CHECKING:
@@ -34,7 +41,13 @@ def looks_like_table(path: Path) -> bool:
     return any((lead_name(n) in LEADS and not n.isdigit()) or MORE.fullmatch(n) for n in names if n)
 
 
-def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[str] | None = None) -> Source:
+def csv_source(
+    path: Any,
+    name: str,
+    rate: float | None = None,
+    leads: Sequence[str] | None = None,
+    unit: str | None = None,
+) -> Source:
     """Read a table with one column for each lead.
 
     The rate comes from a column of times (``time``, ``t`` in seconds or with a unit, "time (ms)"), from a comment
@@ -51,6 +64,8 @@ def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[
         Hz, needed when the table does not give it.
     leads : sequence of str, optional
         Names of the columns if they have none, else the leads to keep.
+    unit : str, optional
+        Of columns for which the table names none. Default: mV, and the flag says so.
 
     Raises
     ------
@@ -71,7 +86,7 @@ def csv_source(path: Any, name: str, rate: float | None = None, leads: Sequence[
     if not columns or not len(table):
         raise SamplesError(f"table {name!r} holds no signal; give a column for each lead.")
     best = _agreed(table, times, said, rate, name)
-    signal, units = _columns(table, columns, said.get("unit", said.get("units")), name)
+    signal, units = _columns(table, columns, said.get("unit", said.get("units", unit)), name)
     remarks = () if all(units) else ("the file names no unit, so mV",)
     gain = f"unit {listed(sorted({u or 'mV' for u in units}))}"
     names = unique_leads([p for _, p, _ in columns])
@@ -94,8 +109,8 @@ def _agreed(
     # Times are rounded when they are printed; a rate that was written down is not, and comes first.
     known = [r for r in (stated, given, measured) if r is not None]
     if not known:
-        raise SamplesError(
-            f"table {name!r} gives no sampling rate; give rate= in Hz, or a column 'time' in seconds."
+        raise MissingError(
+            "rate", f"table {name!r} gives no sampling rate; give rate= in Hz, or a column 'time' in seconds."
         )
     if max(known) > 1.01 * min(known):
         raise SamplesError(
@@ -111,8 +126,9 @@ def _named(table: pd.DataFrame, leads: Sequence[str] | None, name: str) -> tuple
         return table, False
     count = len(table.columns)
     if leads is None:
-        raise SamplesError(
-            f"table {name!r} has {count} columns without names; give leads=, the name of each column."
+        raise MissingError(
+            "leads",
+            f"table {name!r} has {count} columns without names; give leads=, the name of each column.",
         )
     if len(leads) != count:
         raise SamplesError(

@@ -127,6 +127,20 @@ def chosen(source: Source, rate: float | None, leads: Sequence[str] | None) -> S
     return replace(source, leads=kept, read=read, remarks=remarks)
 
 
+class MissingError(SamplesError):
+    """A file does not say something that is needed to read it.
+
+    Attributes
+    ----------
+    what : str
+        "rate" or "leads".
+    """
+
+    def __init__(self, what: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.what = what
+
+
 @dataclass(frozen=True)
 class Frame:
     """What all records of a set share once they are gathered."""

@@ -13,7 +13,14 @@ import xarray as xr
 from xai_views.errors import SamplesError
 from xai_views.kinds.checks import as_labels
 from xai_views.kinds.signal_schema import lead_name, validate_signals
-from xai_views.samples.readers.raw_record import Source, gather, positive_rate, to_mv, unique_leads
+from xai_views.samples.readers.raw_record import (
+    MissingError,
+    Source,
+    gather,
+    positive_rate,
+    to_mv,
+    unique_leads,
+)
 
 SIGNALS = ("signal", "signals", "ecg")
 #: Bytes of the arrays of one .npz.
@@ -41,6 +48,7 @@ def open_npz(
     leads: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     most_bytes: float = MOST_BYTES,
+    unit: str | None = None,
 ) -> xr.Dataset:
     """Open ``signal [N, lead, time]`` (or one record ``[lead, time]``) with ``rate`` and ``leads`` of an ``.npz``.
 
@@ -57,6 +65,8 @@ def open_npz(
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     most_bytes : float
         Unpacked size that is not exceeded.
+    unit : str, optional
+        Of the signals, where the archive names none. Default: mV, and the flag says so.
 
     Raises
     ------
@@ -76,15 +86,15 @@ def open_npz(
     names = leads if stored is None else [str(x) for x in np.atleast_1d(stored)]
     own = arrays.get("rate", arrays.get("fs"))
     if names is None:
-        raise SamplesError(
-            f"{title!r} holds no array 'leads'; add it, or give leads=, the name of each lead."
+        raise MissingError(
+            "leads", f"{title!r} holds no array 'leads'; add it, or give leads=, the name of each lead."
         )
     if own is None and rate is None:
-        raise SamplesError(f"{title!r} holds no array 'rate'; add it, or give rate= in Hz.")
+        raise MissingError("rate", f"{title!r} holds no array 'rate'; add it, or give rate= in Hz.")
     hz = positive_rate(rate if own is None else np.ravel(own)[0], repr(title))
     _agrees(hz, rate, title)
     signal = arrays[key][None] if arrays[key].ndim == 2 else arrays[key]
-    signal, remarks, unit = _array(signal, names, arrays.get("unit", arrays.get("units")), title)
+    signal, remarks, unit = _array(signal, names, arrays.get("unit", arrays.get("units", unit)), title)
     ds, kept = _gathered(signal, unique_leads(names), hz, arrays, remarks, unit, title)
     given = labels if labels is not None else arrays.get("label", arrays.get("labels"))
     wanted = classes if classes is not None or labels is not None else arrays.get("classes")

@@ -11,14 +11,14 @@ class MiniMap {
 
   draw() {
     const {record, settings, visible} = this.host, {canvas} = this, width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
-    canvas.hidden = !settings.minimap || !record;
+    canvas.hidden = !record || !(settings.minimap === "auto" ? record.seconds > 1.05 * visible : settings.minimap);
     if (canvas.hidden || !width) return;
     const size = {width: Math.round(width * ratio), height: Math.round(MAP_HEIGHT * ratio)};
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
     const context = canvas.getContext("2d"), scale = canvas.width / record.seconds, {height} = canvas;
     context.fillStyle = INK.paper;
     context.fillRect(0, 0, canvas.width, height);
-    if (settings.explain && settings.bands && record.clusters) {
+    if (explains(settings, record) && record.clusters && bandsOf(settings) !== "off") {
       for (const [id, from, to] of record.clusters.runs(0, 0, record.seconds)) {
         if (id === null || id < 0) continue;
         context.globalAlpha = 0.5 * weightOf(settings, id);
