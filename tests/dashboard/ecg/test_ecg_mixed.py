@@ -66,7 +66,7 @@ def test_an_error_is_an_answer_that_is_none_of_the_labels(app, found):
         app.session.names[i] for i, (classes, _) in enumerate(RECORDS) if "wide QRS" in classes
     ]
     assert app.listed.form.remark
-    assert f"{sum(own)} of 60 labelled ones answered with one of their labels" in panel.words.object
+    assert f"{sum(own)} of 60 predicted as one of their labels" in panel.words.object
 
 
 def test_the_known_evidence_is_that_of_the_explained_class(app):
