@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sic_hands import Hand, pairs, panel_of, quiet, supports_of, z_of
 
-from xai_views.methods.sic import effect, latent_vectors
+from xai_views.methods.sic import effect
 from xai_views.methods.sic.population import figures
 from xai_views.methods.sic.what_if import Change
 from xai_views.models import Latents, evidence, passes
@@ -80,16 +80,23 @@ async def test_a_worse_set_is_less_accurate(open_app):
 async def test_before_all_samples_are_observed_it_says_so(open_app, monkeypatch):
     app = open_app(sample=3)
     observed: Future = Future()
-    monkeypatch.setattr(app.session, "vectors", lambda _counted=None: observed)
+    predicted = app.session.predicted
+
+    async def late(ask=None, counted=None):
+        await asyncio.wrap_future(observed)
+        return await predicted(ask, counted)
+
+    monkeypatch.setattr(app.session, "predicted", late)
     panel = panel_of(app, SupportPanel)
-    app.opened(app.panels.index(panel))
+    app.begin()
+    app.tabs.show(panel.title)
     while panel.seen is None:
         await asyncio.sleep(0.01)
     app.state.edit(excluded=[int(app.model.supports.index[0])])
     while "accuracy follows" not in panel.effect.object:
         await asyncio.sleep(0.01)
     assert "This sample: logit of" in panel.effect.object
-    observed.set_result(latent_vectors(app.model, app.samples["image"].values))
+    observed.set_result(None)
     await quiet()
     assert "Test accuracy" in panel.effect.object
 
