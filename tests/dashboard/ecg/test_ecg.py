@@ -257,15 +257,15 @@ def test_keys_mute_hide_choose_and_stop_at_the_most_edits(app):
         app.pressed("m")
     assert app.state.edits_made == 20 * EDITS[:1]
     assert "already has 20 edits" in app.problem
-    app.pressed("h")
+    app.key_pressed("h")
     app.pressed("4")
     assert (app.state.hidden, app.state.cluster) == (True, 4)
-    assert app.canvas.settings["explain"] is False
+    assert (app.canvas.settings["hidden"], app.canvas.settings["explain"]) == (True, True)
     assert app.canvas.settings["highlight"] == {
         "cluster": 4, "interval": {"lead": 7, "start": 1.0, "stop": 2.0}
     }  # fmt: skip
-    app.looked({**app.canvas.settings, "explain": True, "truth": True, "gain": 20.0})
-    assert (app.state.hidden, app.state.truth, app.state.look) == (False, True, {"gain": 20.0})
+    app.looked({**app.canvas.settings, "truth": True, "gain": 20.0})
+    assert (app.state.hidden, app.state.truth, app.state.look) == (True, True, {"gain": 20.0})
 
 
 def test_what_is_drawn_is_what_the_network_saw(app):
@@ -350,23 +350,16 @@ def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
     assert (found.predicted == found.label).mean() > 0.9
 
 
-def test_the_list_filters_and_the_arrow_keys_follow(app):
+def test_the_table_of_records_filters_and_leaves_the_record_in_view(app):
     app.state.sample = 4
     app.state.edit(edits_made=EDITS[:1])
     panel = panel_of(app, RecordsPanel)
     panel.write(asyncio.run(panel.compute()))
-    panel.filter.value = "errors"
-    wrong = [r["id"] for r in panel.listing.rows]
-    assert 0 < len(wrong) < 30
-    assert all(r["label"] != r["predicted"] for r in panel.listing.rows)
-    assert set(wrong) <= set(app.canvas.order)
-    panel.filter.value = "labelled wide QRS"
-    assert len(panel.listing.rows) == 30
     panel.filter.value = "most uncertain tenth"
     shown = [r["entropy"] for r in panel.listing.rows]
     assert shown == sorted(shown, reverse=True)
     panel.filter.value = "all records"
-    assert app.canvas.order == app.session.names
+    assert [r["id"] for r in panel.listing.rows] == app.session.names
     assert app.state.edits_made == EDITS[:1], "the record in view stays as it is"
 
 
@@ -408,7 +401,7 @@ async def test_waves_that_are_known_are_compared_when_the_tab_is_opened(app):
     await until(panel.more, "objects", len)
     assert panel.listing.rows
     assert "Normalised mutual information" in panel.words.object
-    assert "beats found on II" in panel.read.object
+    assert "beats found in lead II" in panel.read.object
     assert len(panel.more.objects) == 5
 
 
@@ -431,7 +424,7 @@ async def test_another_codebook_is_used_by_every_tab(app):
 
 def test_images_and_networks_of_images_are_refused(opened):
     model, samples = opened
-    with pytest.raises(XaiViewsError, match="images and the ECG explorer shows records"):
+    with pytest.raises(XaiViewsError, match="images, and the ECG explorer needs ECG records"):
         EcgApp(model, open_samples("digits/test"))
     with pytest.raises(XaiViewsError, match="takes images"):
         EcgSession(open_model("birds-cnn"), samples)
@@ -479,10 +472,10 @@ def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
     rng = np.random.default_rng(0)
     slow = signal_dataset(rng.normal(size=(20, 2, 3600)).astype(np.float32), 1.0, ["I", "II"])
     before = len(app.session)
-    with pytest.raises(XaiViewsError, match="million numbers at the model's rate"):
+    with pytest.raises(XaiViewsError, match="million values at the model's sampling rate"):
         app.session.take(slow)  # an hour in 3600 steps
     monkeypatch.setattr(ecg_data, "MOST_BYTES", app.session._held + 1000)
-    with pytest.raises(XaiViewsError, match=r"this page would hold .* MB of uploaded records"):
+    with pytest.raises(XaiViewsError, match=r"the uploaded records would take .* MB"):
         app.session.take(slow.isel(sample=[0]))
     assert len(app.session) == before
 
@@ -519,7 +512,7 @@ def test_a_network_of_ones_own_is_clustered_record_by_record():
     assert abs(float(result["residual"].values[0, 0])) < 1e-4
     panel = panel_of(app, RecordsPanel)
     asyncio.run(panel._follow(panel._turn))
-    assert "Fit one under Codebook" in panel.words.object
+    assert "Fit one in the tab Codebook" in panel.words.object
     app.state.mode = "codebook"
     assert app.ask().mode == "own", "an address made with another model"
 
@@ -571,7 +564,7 @@ async def test_forests_grow_once_for_all_and_feed_the_queue(opened, monkeypatch)
     few = EcgApp(model, samples.isel(sample=slice(20)))
     forest = panel_of(few, TablesPanel).forest
     await forest.run()
-    assert "20 records are known; ten folds want at least 30." in forest.words.object
+    assert "There are 20 records, and ten folds need at least 30" in forest.words.object
     monkeypatch.setattr(controls, "surrogates", partial(surrogates, trees=4, repeats=1))
     app = EcgApp(model, samples.isel(sample=slice(40)))
     forest, records_panel = panel_of(app, TablesPanel).forest, panel_of(app, RecordsPanel)
@@ -580,6 +573,6 @@ async def test_forests_grow_once_for_all_and_feed_the_queue(opened, monkeypatch)
     assert len(forest.listing.rows) == 4, "three forests and the network"
     assert forest.listing.rows[-1]["agreement"] == 1
     assert len(forest.importance.rows) == app.fitted.book.k
-    assert "Always saying the commonest answer" in forest.words.object
+    assert "Always giving the most common answer" in forest.words.object
     records_panel.write(await records_panel.compute())
     assert all(r["forest"] in model.classes for r in records_panel.listing.rows)
