@@ -36,7 +36,7 @@ LAYERS = {
 DASHBOARD = {
     "core": set(),
     "panels": {"core"},
-    "shell": {"core"},
+    "shell": {"core", "panels"},
     "sic": {"core", "panels", "shell"},
     "activations": {"core", "panels", "shell"},
     "ecg": {"core", "panels", "shell"},

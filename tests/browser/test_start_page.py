@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
+
 import pytest
-from acts import until
+from acts import query, until
+from PIL import Image
 from playwright.sync_api import expect
 
 from xai_views import catalogue
+from xai_views.samples import open_samples
 from xai_views_dashboard.shell import serving
+from xai_views_dashboard.shell.examples import EXAMPLES
+from xai_views_dashboard.shell.offers import model_offer, reasons
 from xai_views_dashboard.shell.shelf import app_of
 
 pytestmark = pytest.mark.browser
@@ -50,7 +58,7 @@ def failing(serve_app):
 
 def opened(page, url: str):
     page.goto(url)
-    page.get_by_role("heading", name="Look into a trained model").wait_for()
+    page.get_by_role("heading", name="Look inside a trained model").wait_for()
     return page
 
 
@@ -78,25 +86,186 @@ def ground(page) -> tuple[int, ...]:
 def test_it_lists_what_is_shipped_and_every_link_leads_somewhere(page, server):
     opened(page, server.url)
     expect(page).to_have_title("XAI Views")
-    links = page.get_by_role("article").get_by_role("link")
-    targets = [link.get_attribute("href") for link in links.all()]
+    table = page.get_by_role("region", name="Models", exact=True)
+    targets = [link.get_attribute("href") for link in page.locator("section a").all()]
     for name in catalogue.models():
-        assert f"{app_of(name)}?model={name}" in targets
-        images = app_of(name) != "ecg"
-        assert (f"activations?model={name}" in targets) == images, (
-            "every network of images can be opened there"
-        )
+        offer = model_offer(name, name)
+        assert table.get_by_role("link", name=offer.title, exact=True).count() == 1
+        for app, reason in reasons(offer).items():
+            assert (f"./{app}?model={name}" in targets) == (not reason)
     for target in dict.fromkeys(targets):
-        assert server.get(f"/{target}", timeout=60)[0] == 200
-    families = {name.partition("/")[0] for name in catalogue.samples()}
-    assert page.get_by_role("article").count() >= len(catalogue.models()) + len(families)
+        assert server.get(target.removeprefix("."), timeout=60)[0] == 200
+    tasks = page.locator("section", has=page.get_by_role("heading", name="Tasks"))
+    assert tasks.get_by_role("article").count() == len({e.key for e in EXAMPLES})
+    data = page.locator("section", has=page.get_by_role("heading", name="Data sets"))
+    assert data.get_by_role("article").count() == len({n.partition("/")[0] for n in catalogue.samples()})
 
 
-def test_synthetic_data_are_labelled(page, server):
+def test_each_set_says_whether_it_is_synthetic_or_real(page, server):
     opened(page, server.url)
-    shipped = catalogue.samples().items()
-    synthetic = {name.partition("/")[0] for name, path in shipped if catalogue.card(path).get("synthetic")}
-    assert page.get_by_text("synthetic data", exact=True).count() >= len(synthetic) > 0
+    for name, path in catalogue.samples().items():
+        row = page.get_by_role("article").get_by_role("row").filter(has=page.get_by_text(name, exact=True))
+        kind = "synthetic" if catalogue.card(path).get("synthetic") else "real"
+        expect(row.get_by_text(kind, exact=True)).to_have_count(1)
+
+
+def test_few_words_stand_on_the_first_screen(page, server):
+    opened(page, server.url)
+    words = page.locator(".hero").inner_text() + " ".join(
+        page.get_by_role("heading", level=2).all_inner_texts()
+    )
+    assert len(words.split()) <= 60
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+def test_the_command_is_copied(page, server):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened(page, server.url)
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.get_by_role("region", name="Command").inner_text()
+    assert copied.startswith("xai-views serve --model ")
+
+
+def test_nothing_takes_a_path_or_code(page, server):
+    opened(page, server.url)
+    assert page.get_by_role("textbox").count() == 0
+
+
+def test_uploaded_images_open_in_the_apps_that_take_them(page, server, tmp_path):
+    images = open_samples("birds/test")["image"].values[:3]
+    file = tmp_path / "my birds.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for i, image in enumerate(images):
+            out = io.BytesIO()
+            Image.fromarray(image).save(out, "PNG")
+            archive.writestr(f"bird {i}.png", out.getvalue())
+    opened(page, server.url)
+    page.locator("input[type=file]").set_input_files(file)
+    ways = page.get_by_role("status").filter(has_text="my birds.zip")
+    expect(ways).to_contain_text("3 images")
+    ways.get_by_role("link", name="SIC on birds").click()
+    page.locator("canvas").first.wait_for()
+    expect(page.get_by_role("combobox", name="Samples", exact=True)).to_have_value("my birds.zip")
+    page.get_by_role("link", name="Activations", exact=True).click()
+    page.wait_for_url("**/activations?*samples=upload-*")
+    expect(page.get_by_role("combobox", name="Samples", exact=True)).to_have_value("my birds.zip")
+    page.locator("canvas").first.wait_for()
+
+
+def test_a_task_opens_with_its_guide(page, server):
+    opened(page, server.url)
+    page.get_by_role("link", name="Find a shortcut").click()
+    guide = page.get_by_role("complementary", name="Guide")
+    expect(guide).to_contain_text("Press a to remove it")
+    page.get_by_role("button", name="Close the guide").click()
+    expect(guide).to_have_count(0)
+
+
+# --- the header --------------------------------------------------------------------------------------------
+
+
+def test_model_and_samples_travel_from_app_to_app(page, server):
+    page.goto(f"{server.url}/sic?model=birds-sic&samples=birds/train&sample=bird-train-00003")
+    header = page.get_by_role("navigation", name="Apps")
+    expect(header.get_by_role("link", name="SIC", exact=True)).to_have_attribute("aria-current", "page")
+    header.get_by_role("link", name="Activations", exact=True).click()
+    page.wait_for_url("**/activations?*")
+    assert {k: query(page)[k] for k in ("model", "samples", "sample")} == {
+        "model": "birds-sic",
+        "samples": "birds/train",
+        "sample": "bird-train-00003",
+    }
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("SIC on birds")
+
+
+def test_an_app_that_cannot_open_the_model_says_why_and_leads_nowhere(page, server):
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    link = page.get_by_role("link", name="ECG", exact=True)
+    expect(link).to_have_attribute("aria-disabled", "true")
+    expect(link).to_have_accessible_description(re.compile("signals"))
+    link.focus()
+    expect(page.locator(".tip")).to_contain_text("signals")
+    link.press("Enter")
+    assert "/sic" in page.url
+
+
+def test_a_model_is_found_by_typing_and_opens_where_it_can(page, server):
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    model.click()
+    assert page.get_by_role("option").count() == len(catalogue.models())
+    model.fill("vision no reg")
+    expect(page.get_by_role("option")).to_have_count(1)
+    model.press("Escape")
+    expect(model).to_have_value("SIC on birds")
+    model.click()
+    model.fill("vision no reg")
+    model.press("Enter")
+    page.wait_for_url("**/activations?model=birds-vit&*")
+
+
+def test_samples_that_do_not_fit_cannot_be_chosen(page, server):
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    samples = page.get_by_role("combobox", name="Samples", exact=True)
+    samples.click()
+    samples.fill("digits/test")
+    option = page.get_by_role("option")
+    expect(option).to_have_attribute("aria-disabled", "true")
+    expect(option).to_contain_text("28 × 28")
+    samples.press("Enter")
+    expect(option).to_be_visible()
+    assert "digits" not in page.url
+
+
+def test_an_app_asked_to_open_what_it_cannot_leads_to_the_app_that_can(page, server):
+    page.goto(f"{server.url}/ecg?model=birds-sic")
+    page.get_by_text("ECG cannot open birds-sic").wait_for()
+    page.get_by_role("link", name="Open it in SIC").click()
+    page.wait_for_url("**/sic?model=birds-sic*")
+
+
+def test_samples_that_cannot_be_opened_leave_the_choices(page, server):
+    page.goto(f"{server.url}/sic?model=digits-sic&samples=birds/test")
+    page.get_by_role("alert").wait_for()
+    expect(page.get_by_role("combobox", name="Samples", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("width_", [1440, 1366])
+def test_the_header_is_one_row_of_48_pixels_and_the_status_line_26(page, server, width_):
+    page.set_viewport_size({"width": width_, "height": 768})
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    page.get_by_role("combobox", name="Model", exact=True).wait_for()
+    box = page.locator(".MuiAppBar-root").bounding_box()
+    assert (box["y"], box["height"]) == (0, 48)
+    middles = [
+        page.locator(at).first.bounding_box()
+        for at in (".home", "nav", ".choice", ".help", "[aria-label='Toggle theme']")
+    ]
+    assert {round(b["y"] + b["height"] / 2) for b in middles} <= {23, 24, 25}
+    line = page.get_by_text(re.compile("cached")).locator("xpath=ancestor::div[1]").bounding_box()
+    assert line["y"] >= 768 - 26
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+def test_on_a_telephone_the_header_is_a_menu(page, server):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    page.get_by_role("button", name="SIC: apps, model and samples").click()
+    expect(page.get_by_role("link", name="Activations", exact=True)).to_be_visible()
+    expect(page.get_by_role("combobox", name="Samples", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Activations", exact=True).focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Activations", exact=True)).to_be_hidden()
+
+
+def test_help_is_asked_of_the_page(page, server):
+    page.goto(f"{server.url}/sic?model=birds-sic")
+    page.get_by_role("button", name="Help", exact=True).wait_for()
+    page.evaluate("document.addEventListener('xv-help', () => { window.asked = true })")
+    page.get_by_role("button", name="Help", exact=True).first.click()
+    assert page.evaluate("window.asked")
 
 
 def test_a_link_opens_the_app(page, server):
@@ -104,7 +273,7 @@ def test_a_link_opens_the_app(page, server):
     if name is None:
         pytest.skip("No model is shipped yet.")
     opened(page, server.url)
-    page.locator(f'a[href="{app_of(name)}?model={name}"]').first.click()
+    page.locator(f'a[href="./{app_of(name)}?model={name}"]').first.click()
     page.wait_for_url(f"**/{app_of(name)}?model={name}*")
     page.locator("canvas").first.wait_for(timeout=60_000)
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -121,6 +290,20 @@ def test_dark_is_one_click_and_stays_over_pages(page, server):
     assert until(page, lambda: min(ground(page)) > 200)
 
 
+def test_the_theme_follows_the_system_until_one_is_chosen(page, server):
+    page.emulate_media(color_scheme="dark")
+    opened(page, server.url)
+    assert until(page, lambda: max(ground(page)) < 60)
+    page.emulate_media(color_scheme="light")
+    assert until(page, lambda: min(ground(page)) > 200), "also while the page is open"
+    page.get_by_label("Toggle theme").click()
+    assert until(page, lambda: max(ground(page)) < 60)
+    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="light")
+    opened(page, server.url)
+    assert until(page, lambda: max(ground(page)) < 60), "a choice stays"
+
+
 def test_everything_fits_on_a_telephone(page, server):
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, server.url)
@@ -130,7 +313,7 @@ def test_everything_fits_on_a_telephone(page, server):
 def test_it_can_be_walked_with_the_tab_key(page, server):
     opened(page, server.url)
     seen = set()
-    for _ in range(40):
+    for _ in range(60):
         page.keyboard.press("Tab")
         seen.add(
             page.evaluate(
@@ -142,15 +325,16 @@ def test_it_can_be_walked_with_the_tab_key(page, server):
             )
         )
     assert "Toggle theme" in seen
+    assert any("task=shortcut" in at for at in seen)
     for name in list(catalogue.models())[:3]:
-        assert f"{app_of(name)}?model={name}" in seen
+        assert f"./{app_of(name)}?model={name}" in seen
 
 
 def test_an_unknown_model_is_one_sentence(page, server):
     page.goto(f"{server.url}/sic?model=../../etc/passwd")
     page.get_by_role("alert").filter(has_text="There is no model '../../etc/passwd' here").wait_for()
     page.get_by_role("link", name="All apps, models and samples").click()
-    page.get_by_role("heading", name="Look into a trained model").wait_for()
+    page.get_by_role("heading", name="Look inside a trained model").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -225,4 +409,4 @@ def test_a_password_opens_the_server(page, serve_app):
         page.get_by_role("button", name="Log in").click()
         if password == "wrong":
             expect(page.get_by_role("alert")).to_contain_text("Invalid")
-    page.get_by_role("heading", name="Look into a trained model").wait_for()
+    page.get_by_role("heading", name="Look inside a trained model").wait_for()

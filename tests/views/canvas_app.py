@@ -162,7 +162,12 @@ LAYOUT = {
         "target": {"group": "side", "size": 154, "label": "Other class", "photo": "sample", "link": "image"},
         "clusters": {"group": "side", "size": 154, "label": "Clusters", "photo": "sample", "link": "image"},
         "truth": {
-            "group": "side", "size": 154, "label": "Ground truth", "photo": "sample", "layers": ["truth"], "optional": True,
+            "group": "side",
+            "size": 154,
+            "label": "Ground truth",
+            "photo": "sample",
+            "layers": ["truth"],
+            "optional": True,
         },
     },
     "groups": {"main": {"title": "The sample"}, "side": {"title": "Other views of it"}},

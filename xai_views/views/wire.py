@@ -2,8 +2,8 @@ r"""The wire format of one frame: everything the canvas needs to draw one sample
 
 A frame is ``b"XV1\0"``, a little-endian uint32 with the length of the header, the header (JSON in UTF-8,
 padded with spaces to a multiple of 4) and the blobs, each padded with zeros to a multiple of 4. Photographs
-travel as one sprite (without loss up to 256 pixels a side, JPEG beyond), maps as small integer arrays that the browser colours, so that opacity, colours,
-limits, signs and thresholds need no round trip.
+travel as one sprite (without loss up to 256 pixels a side, JPEG beyond), maps as small integer arrays that the
+browser colours, so that opacity, colours, limits, signs and thresholds need no round trip.
 """
 
 from __future__ import annotations

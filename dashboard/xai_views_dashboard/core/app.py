@@ -16,6 +16,7 @@ from xai_views.contract.method import Method
 from xai_views.errors import XaiViewsError
 from xai_views.views import AnswerLine, Canvas, with_header
 from xai_views_dashboard.core.answers import answer_of, typical_words
+from xai_views_dashboard.core.keeping.keeping import Keeping
 from xai_views_dashboard.core.method_pages import link as link_to_page
 from xai_views_dashboard.core.page import caption, note, page
 from xai_views_dashboard.core.panel import Panel, offered
@@ -33,6 +34,9 @@ from xai_views_dashboard.core.workbench import brief, workbench
 OF_PAGE = ("hidden", "stepper")
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
+
+#: The tab in which a pinned sample stands beside the one in view.
+PINNED = "Pinned"
 
 
 class App(pn.viewable.Viewer):
@@ -105,8 +109,11 @@ class App(pn.viewable.Viewer):
         session: PageSession = self.session_kind(model, samples)
         self.session: Any = session
         self.model, self.samples = self.session.model, samples
-        self.state: Any = self.state_kind().first(self.session.names, **{**self.begins(), **state})
+        begins = self.begins()
+        self.state: Any = self.state_kind().first(self.session.names, **{**begins, **state})
+        self.state.begin(begins)
         self.wishes = Wishes()
+        self._newly_pinned = False
         self.prepare()
         self.canvas = self.make_canvas()
         self.canvas.channel = self.session.channel
@@ -114,6 +121,7 @@ class App(pn.viewable.Viewer):
             channel=self.session.channel, noun=self.noun, hidden=self.state.hidden, pinned=self.state.pinned
         )
         self.status = StatusLine(self.session.kernel)
+        self.kept = Keeping(self)
         self.listed = Population(self)
         self.panels = offered(self, self.panel_kinds())
         self.tabs = QuestionTabs(self.panels, self.opened, self.state.tab)
@@ -286,7 +294,8 @@ class App(pn.viewable.Viewer):
 
         def show(*_: Any) -> None:
             hidden = note("The model's output is hidden. Press h, or 'Show output', to see the tabs.")
-            place.objects = [hidden] if self.state.hidden else [self.tabs]
+            # A reader who does not see the answer can write one's own.
+            place.objects = [hidden, self.kept.editor] if self.state.hidden else [self.tabs]
 
         self.state.param.watch(show, "hidden")
         show()
@@ -294,7 +303,8 @@ class App(pn.viewable.Viewer):
 
     def opened(self, title: str) -> None:
         """Remember which tab is in view."""
-        self.state.tab = title
+        first = self.tabs.groups[0][0].title
+        self.state.tab = "" if title == first else title  # the first one needs no word in an address
 
     def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
@@ -315,6 +325,10 @@ class App(pn.viewable.Viewer):
     def link_to_method(self) -> str:
         """A link to the page of the main method, as HTML; "" where pages are not served."""
         return link_to_page(self.method)
+
+    def actions(self) -> list[pn.viewable.Viewable]:
+        """Small buttons for the page's header: "Copy link" and the menu "Save"."""
+        return [self.kept.menu]
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -351,6 +365,7 @@ class App(pn.viewable.Viewer):
         """Keep the sample in view beside those that follow, or let it go."""
         name = self.session.names[self.state.sample]
         self.state.pinned = "" if self.state.pinned == name else name
+        self._newly_pinned = bool(self.state.pinned)
 
     def look_typical(self, *_: Any) -> None:
         """Let the answer line say how typical the sample in view is of the training data."""
@@ -401,6 +416,10 @@ class App(pn.viewable.Viewer):
         self.into_view()
         self.state.leave()
         self.look_typical()
+        if self._newly_pinned and self.session.names[self.state.sample] != self.state.pinned:
+            self._newly_pinned = False  # the second of two: show both
+            self.tabs.show(PINNED)
+            self.kept.menu.reveal("xv-area-tabs")
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""
@@ -437,7 +456,7 @@ class App(pn.viewable.Viewer):
             title or self.model.card.get("title") or f"{self.title}: {self.model.name}",
             [self],
             status=self.status,
-            **params,
+            **{"actions": self.actions(), **params},
         ).servable()
         return self
 

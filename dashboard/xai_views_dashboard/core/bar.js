@@ -36,6 +36,12 @@ function helpButton() {
   return h("div", {}, h("style", {}, CSS), h("button", {type: "button", class: "help", "aria-label": "Help", title: "Help: keys and gestures (?)", onclick: press}, "?"));
 }
 
+function guide(text) {
+  const root = h("aside", {class: "xg", "aria-label": "Guide"}, h("style", {}, CSS), h("p", {}, text));
+  root.append(h("button", {type: "button", "aria-label": "Close the guide", title: "Close", onclick: () => { root.hidden = true; }}, "×"));
+  return root;
+}
+
 class Choice {
   constructor({label, value, options}) {
     const id = `xh-${++count}`;

@@ -53,3 +53,20 @@ class HelpButton(OneWayComponent):
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**{"margin": 0, "width": 36, **params})
+
+
+class Guide(OneWayComponent):
+    """A few sentences over a page, until the visitor closes them.
+
+    Parameters
+    ----------
+    text : str
+        Plain text.
+    """
+
+    text = param.String("", doc="What to look at, and what to do.")
+
+    _esm = _module() + "\nexport function render({model}) { return guide(model.text); }\n"
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**{"margin": (6, 8, 0, 8), "sizing_mode": "stretch_width", **params})

@@ -16,7 +16,7 @@ import panel_material_ui as pmui
 from bokeh.models import CustomJS
 
 from xai_views.views import patches
-from xai_views_dashboard.core.bar import HeaderBar, HelpButton
+from xai_views_dashboard.core.bar import Guide, HeaderBar, HelpButton
 
 NAME = "XAI Views"
 THEME_COOKIE = "xai-views-theme"  # what the visitor chose
@@ -89,6 +89,7 @@ _SX = {
 # What differs from the system is a choice and is kept; choosing what the system says follows the system again.
 _REMEMBER = f"""
 const dark = cb_obj.data ? cb_obj.data.dark_theme : cb_obj.dark_theme
+document.dispatchEvent(new CustomEvent("xv-theme", {{detail: dark}}))
 const chosen = dark !== matchMedia("(prefers-color-scheme: dark)").matches
 document.cookie = "{THEME_COOKIE}=" + (dark ? "dark" : "light") + "; path=/; samesite=lax; max-age=" + (chosen ? 31536000 : 0)
 """
@@ -103,6 +104,15 @@ const follow = () => {{
     for (const root of doc.roots())
       if (root.data && "dark_theme" in root.data && root.data.dark_theme !== media.matches) root.data.dark_theme = media.matches
 }}
+// The canvases look at the class, which the page itself leaves as it was when the system decides.
+const root = document.documentElement
+let dark = root.classList.contains("dark")
+const mark = () => {{
+  if (root.classList.contains("dark") !== dark) root.classList.toggle("dark", dark)
+  if (root.classList.contains("light") === dark) root.classList.toggle("light", !dark)
+}}
+document.addEventListener("xv-theme", (event) => {{ dark = event.detail; mark() }})
+new MutationObserver(mark).observe(root, {{attributes: true, attributeFilter: ["class"]}})
 follow()
 media.addEventListener("change", follow)
 """
@@ -132,6 +142,7 @@ def page(
     header: Any = None,
     actions: Any = None,
     heading: bool = True,
+    guide: str = "",
     **params: Any,
 ) -> pmui.Page:
     """Put an app into the shell that all pages share.
@@ -152,6 +163,8 @@ def page(
         What stands between the choices and the theme.
     heading : bool
         False for a page whose main part has a heading of the first level.
+    guide : str
+        What to look at first, over the main part, until the visitor closes it.
     **params
         Passed to ``panel_material_ui.Page``.
 
@@ -159,7 +172,7 @@ def page(
     -------
     panel_material_ui.Page
     """
-    main = _list(main)
+    main = [*([Guide(text=guide)] if guide else []), *_list(main)]
     if status is not None:
         main.append(pn.Column(status, stylesheets=[STATUS_CSS], sizing_mode="stretch_width"))
     bars = _list(header) or [HeaderBar()]
@@ -171,7 +184,7 @@ def page(
         "meta_title": title if title == NAME else f"{title} · {NAME}",
         "main": main,
         "sidebar": _list(sidebar),
-        "header": [*bars, *_list(actions), HelpButton()],
+        "header": [*bars, *_list(actions), *([HelpButton()] if header and heading else [])],
         "sidebar_width": 332,
         "theme_config": THEME,
         "dark_theme": prefers_dark(),

@@ -18,7 +18,7 @@ from xai_views.views import Filmstrip, SampleFilter
 from xai_views_dashboard.core.state import NONE
 from xai_views_dashboard.core.tasks import caller, on_page, start
 
-SIDE = 48  # CSS pixels of a thumbnail
+SIDE = 44  # CSS pixels of a thumbnail: four in a column of 216
 SORTS = {
     "order": "dataset order",
     "confidence": "confidence",
@@ -30,6 +30,8 @@ SORTS = {
 }
 UNLABELLED = "these samples have no labels"
 SEVERAL = "A sample with several labels counts in each of their rows."
+#: Of what takes the height that is left in a column; a height that stretches would stretch the whole page.
+FILL = {"flex": "1 1 auto", "min-height": "0", "max-height": "none"}
 #: Marks of the thumbnails.
 ERROR, YOURS = "misclassified", "yours"
 
@@ -69,16 +71,19 @@ class Population(pn.viewable.Viewer):
         self._turn, self._counted, self._begun = 0, 0, False
         self._count = len(session)
         self._folded = [n.casefold() for n in session.names]
-        kind = kinds.of(session.population.samples)
+        traces = kinds.of(session.population.samples).key == "signal"
         self.film = Filmstrip(
-            lambda rows: [kind.thumbnail(a, 2 * SIDE) for a in self.inputs(rows)],
+            self.thumbnails,
             count=self._count,
             size=SIDE,
             mode="auto",
             rows=0,
+            named=traces,  # records look alike
             label=f"{app.noun}s",
             channel=session.channel,
             css_classes=["xv-list"],
+            styles=FILL,
+            stylesheets=[".filmstrip { height: 100%; }"],
         )
         self.form = SampleFilter(
             classes=list(app.model.classes),
@@ -108,6 +113,14 @@ class Population(pn.viewable.Viewer):
         shared = rows[rows < session.population.n]
         own = [session.image(i) for i in rows[len(shared) :].tolist()]
         return [*(inputs(session.population.samples, shared) if len(shared) else []), *own]
+
+    def thumbnails(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Small pictures of samples; of a record the first third, so that single beats are seen."""
+        kind = kinds.of(self.app.session.population.samples)
+        arrays = self.inputs(rows)
+        if kind.key == "signal":
+            arrays = [a[:, : max(1, a.shape[1] // 3)] for a in arrays]
+        return [kind.thumbnail(a, 2 * SIDE) for a in arrays]
 
     # -- what is chosen -----------------------------------------------------------------------------------------
 
@@ -338,8 +351,7 @@ class Population(pn.viewable.Viewer):
         return f"{text} · accuracy {_percent(found.accuracy)}{over}{was}, {errors}"
 
     def __panel__(self) -> Any:
-        fill = {"height": "100%", "min-height": "0", "max-height": "none"}
-        return pn.Column(self.form, self.film, sizing_mode="stretch_both", styles=fill, margin=0)
+        return pn.Column(self.form, self.film, sizing_mode="stretch_width", styles=FILL, margin=0)
 
 
 def _percent(share: float) -> str:

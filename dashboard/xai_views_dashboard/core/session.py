@@ -284,6 +284,32 @@ class Session:
 
         return await asyncio.wrap_future(self.job(("typicality", model.sha256, self.digest(i)), work))
 
+    # -- beside another model ------------------------------------------------------------------------------------
+
+    def beside(self, model: Any) -> Session:
+        """Return the samples of this page, uploads too, for another model of the same input.
+
+        Raises
+        ------
+        XaiViewsError
+            When the model does not take them.
+        """
+        made = Session(model, self.population)
+        if self.population.n:
+            made.model.check(self.population.image(0)[None])
+        made.uploads = self.uploads  # the same list: what is uploaded later counts too
+        return made
+
+    def with_own(self, ask: Ask) -> Ask:
+        """Return the same request with what belongs to a model, its layers and codebook, as this model begins."""
+        plain = registry.plain(ask.method).ask()
+        own = {n: plain.values[n] for n in ("taps", "codebook", "codebook_key") if n in ask.values}
+        if "weights" in ask.values and not isinstance(ask.weights, str):
+            own["weights"] = plain.weights
+        if ask.values.get("mode") == "codebook":
+            own["mode"] = plain.mode
+        return ask.replace(**own)
+
     # -- for people who write Python ----------------------------------------------------------------------------
 
     def dataset(self, i: int) -> xr.Dataset:

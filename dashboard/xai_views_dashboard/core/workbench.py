@@ -22,17 +22,15 @@ _GRID = """
 :host {
   display: grid !important; width: 100%; height: auto !important; min-height: 0; gap: 4px 12px; align-items: start;
   grid-template-columns: 216px minmax(0, 1fr);
-  grid-template-rows: auto auto auto minmax(0, 1fr) auto;
+  grid-template-rows: auto auto auto auto auto;
   grid-template-areas: "notes notes" "population answer" "population controls" "population case" "tabs tabs";
 }
-/* The population is as high as what stands beside it, and never makes that higher. */
-.xv-area-population { align-self: stretch; height: 0 !important; min-height: 100%; overflow: hidden; }
+.xv-area-population { position: relative; align-self: stretch !important; height: auto !important; }
 @container (max-width: 900px) {
   :host {
     grid-template-columns: minmax(0, 1fr); grid-template-rows: none;
     grid-template-areas: "answer" "case" "controls" "population" "notes" "tabs";
   }
-  .xv-area-population { height: auto !important; min-height: 0; max-height: 220px; }
 }
 """
 
@@ -60,6 +58,12 @@ def brief(first: str, rest: str = "") -> pn.pane.HTML:
     )
 
 
+# The population is as high as what stands beside it, and never makes that higher.
+_BESIDE = """
+@container (min-width: 900.02px) { :host { position: absolute !important; inset: 0; height: 100% !important; overflow: hidden; } }
+"""
+
+
 def workbench(**areas: Iterable[Any]) -> pn.viewable.Viewable:
     """Lay out the areas of an app.
 
@@ -71,6 +75,16 @@ def workbench(**areas: Iterable[Any]) -> pn.viewable.Viewable:
     made = []
     for name in AREAS:
         objects = list(areas.get(name, ()))
+        if name == "population" and objects:
+            objects = [
+                pn.Column(
+                    *objects,
+                    sizing_mode="stretch_width",
+                    stylesheets=[_BESIDE],
+                    styles={"max-height": "none"},
+                    margin=0,
+                )
+            ]
         if objects:
             # Panel limits the height of columns; what is long would overlap what follows.
             look = {"max-height": "none", "min-width": "0", "grid-area": name}

@@ -185,6 +185,16 @@ class EcgSession(Session):
             return wish.ask.replace(length=self.length(i), edits=[], ablated=())
         return wish.ask.replace(length=self.length(i), edits=self.edits(wish.ask.edits))
 
+    def beside(self, model: Any) -> EcgSession:
+        """The records of this page, uploads too, for another model of the same leads, rate and length."""
+        made = EcgSession(model, self.came)
+        if made.leads != self.leads or made.rate != self.rate or made.model.size != self.model.size:
+            raise XaiViewsError(
+                f"model {model.name!r} takes other leads, another rate or length; choose another model."
+            )
+        made.uploads, made.uploaded, made.origin = self.uploads, self.uploaded, self.origin
+        return made
+
     def with_own(self, ask: Ask, temperature: float | None = None) -> Ask:
         """Return the same request for this model, with its own layers and clusters and, by default, its own temperature."""
         fitted = self.shipped if ask.mode == "codebook" else None

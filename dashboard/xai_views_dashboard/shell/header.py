@@ -11,7 +11,9 @@ from xai_views_dashboard.shell.offers import Offer, app_for, model_offer, reason
 from xai_views_dashboard.shell.shelf import Shelf
 
 
-def header(shelf: Shelf, app_key: str, model_name: str, samples_name: str = "") -> list[Any]:
+def header(
+    shelf: Shelf, app_key: str, model_name: str, samples_name: str = "", alone: bool = False
+) -> list[Any]:
     """Return what stands in the header of a page.
 
     Parameters
@@ -22,6 +24,8 @@ def header(shelf: Shelf, app_key: str, model_name: str, samples_name: str = "") 
         The present app; "" for a page that is none.
     model_name, samples_name : str
         As in the address; no samples stand for those that belong to the model.
+    alone : bool
+        True where the other apps are not served.
 
     Returns
     -------
@@ -31,10 +35,10 @@ def header(shelf: Shelf, app_key: str, model_name: str, samples_name: str = "") 
     models = {name: model_offer(name, source) for name, source in shelf.models.items()}
     model = models[model_name]
     opened = shelf.opened(model_name, samples_name)
-    sets = _sets(shelf, models, model_name)
+    sets = _sets(shelf, models, model_name, samples_name)
     return [
         HeaderBar(
-            apps=_apps(app_key, model, samples_name, opened),
+            apps=[a for a in _apps(app_key, model, samples_name, opened) if a["current"] or not alone],
             choices=[
                 _models(app_key, models, model_name, samples_name, sets),
                 _samples(app_key, model, samples_name, sets),
@@ -82,11 +86,14 @@ def _models(
     return {"label": "Model", "value": present, "options": options}
 
 
-def _sets(shelf: Shelf, models: dict[str, Offer], model: str) -> dict[str, Offer]:
+def _sets(shelf: Shelf, models: dict[str, Offer], model: str, samples: str) -> dict[str, Offer]:
     """The sample sets by name; ``""`` stands for those that the model was opened with."""
     folders = catalogue.samples()
     found = {name: samples_offer(name, folders[name], models) for name in shelf.samples if name in folders}
-    found |= {name: Offer(name, shelf.title_of(name)) for name in shelf.samples if name not in folders}
+    found |= {name: Offer(name, name) for name in shelf.samples if name not in folders}
+    uploaded = shelf.uploads.get(samples)  # only who has the address sees it
+    if uploaded is not None:
+        found[samples] = Offer(samples, uploaded.title, uploaded.kind)
     own = shelf.own_title(model)
     return {**({"": Offer("", own, models[model].kind)} if own else {}), **found}
 

@@ -7,6 +7,7 @@ import panel as pn
 from xai_views import apps
 from xai_views.contract import registry
 from xai_views.views import patches
+from xai_views_dashboard.shell.header import header
 from xai_views_dashboard.shell.serving import guarded, headers
 from xai_views_dashboard.shell.shelf import Shelf
 
@@ -25,7 +26,7 @@ def alone(name: str) -> None:
         model, samples = shelf.asked(pn.state.session_args or {}, name)
         key = f"xai-views-{model}-{samples}"
         opened = pn.state.as_cached(key, lambda: apps.opened(model, samples or None))
-        registry.load("apps", name)(*opened).servable()
+        registry.load("apps", name)(*opened).servable(header=header(shelf, name, model, samples, alone=True))
 
     patches.default_headers(headers)
     patches.no_delay()

@@ -8,10 +8,12 @@ from typing import Any
 import panel as pn
 
 from xai_views.contract import registry
+from xai_views.errors import XaiViewsError
 from xai_views_dashboard.core.page import NAME, note, page
+from xai_views_dashboard.shell.examples import guide
 from xai_views_dashboard.shell.header import address, header
 from xai_views_dashboard.shell.offers import app_for, model_offer
-from xai_views_dashboard.shell.shelf import Shelf
+from xai_views_dashboard.shell.shelf import Shelf, asked_for
 
 
 def waiting(model: str) -> Any:
@@ -38,14 +40,30 @@ def app_page(name: str, shelf: Shelf) -> Any:
         future = shelf.open(model, samples)
         if not future.done():
             return waiting(model)
-        kind, (opened, found) = registry.load("apps", name), future.result()
+        try:
+            opened, found = future.result()
+        except XaiViewsError as error:  # other samples, or another model, may do
+            return failed(name, str(error), header(shelf, name, model, samples))
+        kind = registry.load("apps", name)
         reason = kind.fits(opened)
         if reason:
             return refused(shelf, name, model, samples, reason)
-        kind(opened, found).servable(header=header(shelf, name, model, samples))
+        bar = header(shelf, name, model, samples)
+        try:
+            app = kind(opened, found)
+        except XaiViewsError as error:
+            return failed(name, str(error), bar)
+        app.servable(header=bar, guide=guide(asked_for(pn.state.session_args or {}, "task"), model))
         return None
 
     return make
+
+
+def failed(name: str, sentence: str, bar: list[Any]) -> Any:
+    """Return a page that says why an app could not be opened, with the choices of another model or other samples."""
+    return page(
+        registry.load("apps", name).title, [note(sentence[:1].upper() + sentence[1:], "error")], header=bar
+    )
 
 
 def refused(shelf: Shelf, name: str, model: str, samples: str, reason: str) -> Any:

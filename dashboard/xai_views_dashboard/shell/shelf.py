@@ -15,6 +15,8 @@ from typing import Any
 from xai_views import apps, catalogue
 from xai_views.contract import registry
 from xai_views.errors import XaiViewsError, nearest
+from xai_views.models.user_model import OwnModel
+from xai_views_dashboard.shell.uploads import UPLOAD, Uploads
 
 logger = logging.getLogger("xai_views.dashboard")
 
@@ -40,6 +42,7 @@ class Shelf:
         if model is not None:
             self.models = {name: model, **self.models}
         self.own_samples = samples
+        self.uploads = Uploads(self._forget)
         self._open: dict[tuple[str, str], tuple[Future, list[float]]] = {}
         self._lock = Lock()
 
@@ -64,8 +67,8 @@ class Shelf:
         tuple of str
             Samples may be "", which means those that belong to the model.
         """
-        model = _text(arguments, "model") or self.first(app)
-        samples = _text(arguments, "samples")
+        model = asked_for(arguments, "model") or self.first(app)
+        samples = asked_for(arguments, "samples")
         if not model:
             message = (
                 "No model is shipped here: start with 'xai-views serve --model FOLDER --samples FOLDER'."
@@ -74,7 +77,10 @@ class Shelf:
         if model not in self.models:
             message = f"There is no model {model!r} here; the nearest: {nearest(model, self.models)}."
             raise XaiViewsError(message)
-        if samples and samples not in self.samples:
+        if samples.startswith(UPLOAD) and samples not in self.uploads:
+            message = "These uploaded samples are no longer kept: upload them again on the start page."
+            raise XaiViewsError(message)
+        if samples and samples not in self.samples and samples not in self.uploads:
             message = f"There are no samples {samples!r} here; the nearest: {nearest(samples, self.samples)}."
             raise XaiViewsError(message)
         return model, samples
@@ -117,19 +123,29 @@ class Shelf:
             )
         return str(getattr(self.own_samples, "attrs", {}).get("title") or "your samples")
 
-    def title_of(self, samples: str) -> str:
-        """Return what to call samples that no card describes."""
-        return samples
-
     def _start(self, model: str, samples: str) -> Future:
         from xai_views.kernel import get_kernel
 
         chosen = samples or (self.own_samples if model == self.model else None)
+        uploaded = self.uploads.get(samples)
 
         def open_both(progress: Any) -> tuple[Any, Any]:  # noqa: ARG001 - the kernel passes it
-            return apps.opened(self.models[model], chosen)
+            if uploaded is None:
+                return apps.opened(self.models[model], chosen)
+            from xai_views.models import open_model
+
+            source = self.models[model]
+            opened = source.load() if isinstance(source, OwnModel) else source
+            opened = opened if hasattr(opened, "sha256") else open_model(opened)
+            return opened, uploaded.fitted(opened)
 
         return get_kernel().run(open_both, title=f"Opening {model}")
+
+    def _forget(self, samples: str) -> None:
+        """Let go of what was opened with samples that are no longer kept."""
+        with self._lock:
+            for key in [key for key in self._open if key[1] == samples]:
+                del self._open[key]
 
     def warm(self) -> None:
         """Start importing the apps and opening what most visitors will ask for first."""
@@ -161,7 +177,7 @@ def _failed(future: Future) -> bool:
     return future.cancelled() or future.exception() is not None
 
 
-def _text(arguments: dict[str, list[bytes]], name: str) -> str:
-    """One value of the query as text; sync'ed state puts strings into quotes."""
+def asked_for(arguments: dict[str, list[bytes]], name: str) -> str:
+    """Return one value of the query as text; '' when there is none. Quotes around it are left away."""
     value = (arguments.get(name) or [b""])[0]
     return value.decode("utf-8", "replace").strip().strip('"')[:200]

@@ -199,7 +199,7 @@ def test_a_set_without_samples_is_a_sentence(opened):
         ActivationsApp(model, samples.isel(sample=slice(0)))
 
 
-def test_every_parameter_goes_round_the_address():
+def test_what_differs_goes_round_the_address():
     values = {
         "k": 9, "taps": ["a.b"], "weights": [1.0, 0.5], "names": {"2": "wing"}, "ablated": [1, 3], "place": [3.5, 4.0],
         "compared": ["x"], "keep": True, "temperature": 0.25, "soft": "gmm", "shapley": True, "map": "random", "connected": True,
@@ -207,11 +207,13 @@ def test_every_parameter_goes_round_the_address():
     }  # fmt: skip
     state, again = State(**values), State()
     query = state.query(["s"])
-    assert set(query) == {"v", *(n for n in State.param if n not in {"name", "codebook"})}
+    assert set(query) == {"v", *values}
     assert again.restore(query, ["s"]) == []
     assert plain(again) == plain(state)
-    assert again.restore(State().query(["s"]), ["s"]) == []
-    assert plain(again) == plain(State()), "the name of a preset too"
+    assert again.restore({"weights": State().weights}, ["s"]) == []
+    assert again.weights == State().weights, "the name of a preset too"
+    assert again.restore(State().query(["s"]), ["s"], whole=True) == []
+    assert plain(again) == plain(State())
 
 
 @pytest.mark.parametrize(

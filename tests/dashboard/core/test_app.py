@@ -102,8 +102,9 @@ def test_the_state_holds_the_methods_parameters_as_it_declares_them(app):
     assert app.ask().seed == 3
 
 
-def test_every_parameter_of_the_state_is_in_the_address_and_comes_back(app):
-    app.state.param.update(
+def test_what_differs_from_the_beginning_is_in_the_address_and_comes_back(app):
+    assert app.state.query(app.session.names) == {"v": "2", "masks": "60", "seed": "3"}, "what Python said"
+    changed = dict(
         masks=120,
         quantile=0.25,
         generator="relax",
@@ -112,8 +113,10 @@ def test_every_parameter_of_the_state_is_in_the_address_and_comes_back(app):
         look={"opacity": 0.3},
         region=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
     )
+    app.state.sample = 2  # which lets go of what belonged to another
+    app.state.param.update(**changed)
     query = app.state.query(app.session.names)
-    assert set(query) == {"v", *(n for n in app.state.param if n != "name")}
+    assert set(query) == {"v", "seed", *changed}
     other = StrangersApp.state_kind()()
     assert other.restore(query, app.session.names) == []
     for name in app.state.param:
@@ -148,7 +151,7 @@ async def test_frames_are_kept_by_content(app):
 
 def test_panels_stand_by_question_and_say_why_they_are_closed(app):
     titles = [p.title for p in app.panels]
-    assert titles == ["Counting", "Explain", "Never", "About"]
+    assert titles == ["Counting", "Explain", "Pinned", "Never", "About", "Case"]
     closed = app.panels[2]
     assert isinstance(closed, Closed)
     assert closed.reason == "this model has nothing to try."

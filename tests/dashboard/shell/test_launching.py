@@ -23,7 +23,8 @@ def test_an_app_alone_is_opened_with_a_model_made_for_it_and_the_headers_of_the_
         def __init__(self, *_):
             pass
 
-        def servable(self):
+        def servable(self, header):
+            assert [a["key"] for a in header[0].apps] == [name], "no other app is served"
             shown.append(name)
 
     load = registry.load

@@ -18,7 +18,7 @@ from xai_views import catalogue
 from xai_views.errors import XaiViewsError
 from xai_views.views import patches
 from xai_views_dashboard.core import page as theme
-from xai_views_dashboard.shell import previews, serving
+from xai_views_dashboard.shell import offers, previews, serving
 from xai_views_dashboard.shell import shelf as shelves
 from xai_views_dashboard.shell import start_page as index
 from xai_views_dashboard.shell.shelf import Shelf
@@ -74,7 +74,7 @@ def shelf(tmp_path, monkeypatch):
 
 
 def html(page) -> str:
-    return page.main[0].object
+    return "".join(part.object for part in page.main if hasattr(part, "object"))
 
 
 # --- pages that fail ---------------------------------------------------------------------------------------
@@ -416,20 +416,28 @@ def test_the_start_page_says_what_the_cards_say(shelf):
     text = html(index.start_page(shelf))
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
-    assert 'href="sic?model=m-sic"' in text
-    for words in (
-        "Balanced accuracy",
-        "on test samples",
-        "91.2 %",
-        "black-box twin",
-        "93.0 %",
-        "25.0 %",
-        "64 × 48",
-    ):
+    assert 'href="./sic?model=m-sic"' in text
+    for words in ("balanced accuracy", "Test set", "91.2 %", "Black-box twin", "93.0 %", "25.0 %", "64 × 48"):
         assert words in text
-    assert text.count("synthetic data") == 2, "the samples and the model that was trained on them"
+    assert text.count('class="tag synthetic"') == 3, (
+        "two sets, and the data of the model that was trained on them"
+    )
     assert "1\u202f234 images" in text
     assert "40 images" in text
+
+
+def test_each_set_says_whether_it_is_real(monkeypatch):
+    monkeypatch.setattr(index, "preview", lambda name, folder: "")
+    folders = catalogue.samples()
+    models = {name: offers.model_offer(name, name) for name in catalogue.models()}
+    sets = {name: offers.samples_offer(name, folder, models) for name, folder in folders.items()}
+    (ecg,) = (card for card in index._families(sets, folders) if ">ecg/test<" in card)
+    rows = {row.partition("<")[0]: row for row in ecg.split('scope="row">')[1:]}
+    for name, row in rows.items():
+        assert (">real<" in row) == (name == "ecg/dicom"), name
+        assert (">synthetic<" in row) == (name != "ecg/dicom"), name
+    assert "<h3>A real" not in ecg, "the title of the card is that of the test set"
+    assert "1 record<" in rows["ecg/dicom"]
 
 
 def test_a_broken_card_does_not_break_the_page(shelf, monkeypatch):
@@ -438,8 +446,7 @@ def test_a_broken_card_does_not_break_the_page(shelf, monkeypatch):
         raise XaiViewsError(message)
 
     monkeypatch.setattr(catalogue, "card", card)
-    text = html(index.start_page(shelf))
-    assert 'href="sic?model=m-sic"' in text
+    assert "m-sic" in html(index.start_page(shelf))
 
 
 def test_previews_are_small_pictures(tmp_path):

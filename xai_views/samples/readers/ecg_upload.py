@@ -85,7 +85,7 @@ def open_ecg_bytes(
         _bounded(sources, max_values)
         ds, _ = gather(sources, lazy=False, title=stem)
     elif suffix == "npz":
-        _arrays(data, stem, max_values)
+        check_arrays(data, stem, max_values)
         ds = open_npz(io.BytesIO(data), stem, None, rate, leads, most_bytes=max_unpacked, unit=unit)
     elif suffix in ("dcm", "dicom"):
         ds = _dicom(data, stem, max_values)
@@ -134,7 +134,7 @@ def _columns(data: bytes, stem: str) -> None:
         )
 
 
-def _arrays(data: bytes, stem: str, most: float) -> None:
+def check_arrays(data: bytes, stem: str, most: float) -> None:
     """Refuse an archive by what its arrays claim, before any of them is unpacked."""
     total = 0
     try:

@@ -182,7 +182,9 @@ class Canvas(OneWayComponent):
             If ``kind`` is neither.
         """
         if kind not in FORMATS:
-            raise XaiViewsError(f"a picture can be saved as {' or '.join(FORMATS)}, not as {kind!r}; choose one of them.")
+            raise XaiViewsError(
+                f"a picture can be saved as {' or '.join(FORMATS)}, not as {kind!r}; choose one of them."
+            )
         plain = re.sub(r"[^\w.-]+", "-", name or self.sample).strip("-.") or "picture"
         self.export = {"n": self.export.get("n", 0) + 1, "kind": kind, "name": plain}
 

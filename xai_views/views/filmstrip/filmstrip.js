@@ -29,7 +29,7 @@ class Film {
       this.reveal();
       this.draw();
     });
-    model.on(["items", "mode", "size", "aspect", "rows", "captions", "hidden", "empty"], layout);
+    model.on(["items", "mode", "size", "aspect", "named", "rows", "captions", "hidden", "empty"], layout);
     model.on("marks", () => this.draw());
     model.on("jump", () => { this.current = model.jump.current; this.reveal(); this.draw(); });
     model.on("generation", () => { this.forget(); layout(); });
@@ -70,11 +70,12 @@ class Film {
   get size() { return this.model.size; }
   get wide() { return Math.round(this.model.size * this.model.aspect); }
   get pitch() { return this.size + FILM_GAP; }
-  get step() { return this.wide + FILM_GAP; }
+  get step() { return this.named ? Math.max(this.wide, this.scroll.clientWidth - FILM_GAP) : this.wide + FILM_GAP; }
+  get named() { return this.grid && this.model.named; }
 
   layout() {
-    const {model, pitch, step, scroll} = this, count = model.items.length;
-    const grid = this.grid = model.mode === "grid" || (model.mode === "auto" && this.root.clientWidth < NARROW), fills = grid && model.rows === 0;
+    const {model, scroll} = this, count = model.items.length;
+    const grid = this.grid = model.mode === "grid" || (model.mode === "auto" && this.root.clientWidth < NARROW), {pitch, step} = this, fills = grid && model.rows === 0;
     this.columns = grid ? Math.max(1, Math.floor((scroll.clientWidth - FILM_GAP) / step)) : Math.max(1, count);
     const lines = Math.ceil(count / this.columns);
     Object.assign(this.root.dataset, {mode: grid ? "grid" : "strip", fills: String(fills), hidden: String(model.hidden)});
@@ -130,6 +131,7 @@ class Film {
         else { context.fillStyle = colour("--well"); context.fillRect(x, y, wide, size); }
         if (got?.header.broken?.[index]) this.drawBroken(context, x, y, wide, size, colour("--faint"));
         if (!got) missing.add(chunk);
+        if (this.named) this.drawName(context, x + wide + FILM_GAP, y + size / 2, index, colour(index === current ? "--accent" : "--ink"));
         if (this.markOf(index)) this.drawMark(context, x, y, wide, size, colour, this.markOf(index));
         if (index === current || at === this.hover) this.drawFrame(context, x, y, wide, size, colour(index === current ? "--accent" : "--faint"), colour("--ground"));
         drawn++;
@@ -149,6 +151,13 @@ class Film {
       this.asked.set(chunk, now);
       this.model.send_msg({type: "chunk", index: chunk});
     }
+  }
+
+  drawName(context, x, y, index, colour) {
+    context.fillStyle = colour;
+    context.font = `12px ${getComputedStyle(this.root).fontFamily}`;
+    context.textBaseline = "middle";
+    context.fillText(this.idOf(index), x, y);
   }
 
   // A picture that could not be read: a stroke through an empty place.
@@ -196,9 +205,11 @@ class Film {
     context.strokeRect(x - 1.75, y - 1.75, wide + 3.5, size + 3.5);
   }
 
+  idOf(index) { return (this.model.captions[index] ?? `sample ${index}`).split(/[:,] /, 1)[0]; }
+
   // Caption and mark, or why there is no picture; the id alone (up to the first colon or comma) while the model's output is hidden.
   describe(index) {
-    const {captions, hidden} = this.model, caption = captions[index] ?? `sample ${index}`, id = caption.split(/[:,] /, 1)[0];
+    const {captions, hidden} = this.model, caption = captions[index] ?? `sample ${index}`, id = this.idOf(index);
     const reason = this.chunks.get(Math.floor(index / CHUNK))?.header.broken?.[index];
     return reason ? `${id}: ${reason}` : hidden ? id : [caption, this.markOf(index)].filter(Boolean).join(", ");
   }

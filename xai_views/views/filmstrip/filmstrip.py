@@ -63,6 +63,9 @@ class Filmstrip(OneWayComponent):
     rows = param.Integer(
         4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
     )
+    named = param.Boolean(
+        False, doc="One line for each sample, with the id of its caption beside it; not in one line of all."
+    )
     hidden = param.Boolean(
         False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
     )
@@ -143,13 +146,14 @@ class Filmstrip(OneWayComponent):
         try:
             return {int(i): as_uint8(p) for i, p in zip(indices, self._fetch(indices), strict=True)}, {}
         except Exception:  # one of them is broken: read them one by one
-            log.exception("thumbnails %d to %d could not be read at once", indices[0], indices[-1])
+            log.info("thumbnails %d to %d are read one by one", indices[0], indices[-1], exc_info=True)
         pictures: dict[int, np.ndarray] = {}
         broken: dict[str, str] = {}
         for i in indices:
             try:
                 pictures[int(i)] = as_uint8(self._fetch(np.array([i]))[0])
             except Exception as error:  # whatever a reader raises, the person gets a sentence
+                log.warning("thumbnail %d could not be read", i, exc_info=True)
                 broken[str(i)] = reason(error)
         return pictures, broken
 

@@ -60,7 +60,7 @@ class Confusion {
     const most = [Math.max(1, ...confusion.filter(([t, p]) => t !== p).map(([, , n]) => n)), Math.max(1, ...confusion.filter(([t, p]) => t === p).map(([, , n]) => n))];
     const head = h("tr", {}, h("th", {scope: "col"}, h("span", {class: "xp-hidden"}, "true class")), ...classes.map((c) => h("th", {scope: "col", title: c}, h("span", {}, c))));
     const rows = classes.map((c, t) => h("tr", {}, h("th", {scope: "row", title: c}, c), ...classes.map((_, p) => this.cell(t, p, of.get(t * classes.length + p) ?? 0, most[t === p ? 1 : 0]))));
-    return h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows));
+    return h("table", {"data-upright": String(classes.every((c) => c.length < 5))}, h("thead", {}, head), h("tbody", {}, ...rows));
   }
 
   pairs() {

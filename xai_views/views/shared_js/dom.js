@@ -5,7 +5,7 @@ function h(tag, attributes = {}, ...children) {
     if (value === false || value == null) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class") element.className = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value !== true ? value : name.startsWith("aria-") ? "true" : "");
   }
   element.append(...children.flat().filter((child) => child != null && child !== false));
   return element;

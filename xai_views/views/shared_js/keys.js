@@ -8,16 +8,20 @@ const KEYS = [
 ];
 const MOUSE = "Mouse: Ctrl + wheel zooms, drag moves, double-click shows the whole picture, Shift + drag draws a rectangle, Alt + drag a lasso.";
 const TYPED = "input:not([type=checkbox], [type=radio], [type=range], [type=button]), textarea, [contenteditable=''], [contenteditable='true'], [role=textbox]";
-const WORKED = "select, input[type=range], input[type=radio], [role=slider], [role=listbox], [role=combobox], [role=menu], [role=menuitem], [role=tab], [role=radio], [role=spinbutton], [role=grid], [role=tree]";
-const BUSY = `${TYPED}, ${WORKED}`;
-// What would take left and right for itself after it was used by the pointer.
-const SLID = "input[type=range], input[type=radio], [role=slider], [role=tab], [role=radio]";
+// What has keys of its own while it is open or edited, and what takes them only where keys brought the focus there.
+const OPENED = `${TYPED}, [role=listbox], [role=menu], [role=menuitem], [role=spinbutton], [role=grid], [role=tree], [role=combobox][aria-expanded=true]`;
+const SLID = "select, input[type=range], input[type=radio], [role=slider], [role=tab], [role=radio], [role=combobox]";
+const BUSY = `${OPENED}, ${SLID}`;
+
+let focusByKeys = true; // how the focus came to where it is; :focus-visible does not tell where a script moved it
+document.addEventListener("pointerdown", () => { focusByKeys = false; }, true);
+document.addEventListener("keydown", ({key}) => { if (key === "Tab") focusByKeys = true; }, true);
 
 const inNotebook = () => Boolean(document.body.dataset.jpThemeName || document.body.dataset.vscodeThemeKind || window.jupyterapp || window.Jupyter || window.google?.colab || document.querySelector(".jp-Notebook"));
 
-// Whether the keys belong to what has the focus: always where text is typed, else only where keys brought the focus there.
+// Whether the keys belong to what has the focus. A slider, tab or choice that was used by the pointer has had its turn.
 function holdsKeys(event, root) {
-  return event.composedPath().some((node) => node !== root && node instanceof Element && (node.matches(TYPED) || (node.matches(WORKED) && (root.contains(node) || node.matches(":focus-visible, :has(:focus-visible)")))));
+  return event.composedPath().some((node) => node !== root && node instanceof Element && (node.matches(OPENED) || (node.matches(SLID) && (focusByKeys || root.contains(node)))));
 }
 
 // The dialog of the keys. `host` has `root` and `model`; `keys` are [keys, words], those of the app come after them.
