@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import threading
 import zipfile
@@ -266,6 +267,59 @@ def test_keys_mute_hide_choose_and_stop_at_the_most_edits(app):
     }  # fmt: skip
     app.looked({**app.canvas.settings, "truth": True, "gain": 20.0})
     assert (app.state.hidden, app.state.truth, app.state.look) == (True, True, {"gain": 20.0})
+
+
+def test_a_link_restores_the_edits_whatever_the_order_of_its_entries(opened):
+    state = {"sample": "ecg-test-00004", "edits_made": EDITS[:1], "ablated": [3], "interval": [7, 1.0, 2.0], "cluster": 3}
+    query = EcgApp(*opened, **state).state.query(list(opened[1]["name"].values.astype(str)))
+    wanted = {n: query[n] for n in state}
+    for order in itertools.permutations(wanted):
+        app = EcgApp(*opened) if order[0] == "sample" or order[-1] == "sample" else None
+        if app is None:
+            continue
+        assert app.state.restore({n: wanted[n] for n in order}, app.session.names) == []
+        assert {n: app.state.query(app.session.names)[n] for n in state} == wanted, order
+
+
+def test_edits_and_removed_clusters_belong_to_their_record(app):
+    app.state.sample = 4
+    app.state.edit(edits_made=EDITS[:1])
+    app.state.cluster = 3
+    app.ledger("remove")
+    assert "Edits apply to ecg-test-00004 only" in app.canvas.edits["words"]
+    mine, other = (app.session.asked_of(i, app.wish()) for i in (4, 5))
+    assert (len(mine.edits), mine.ablated, len(other.edits), other.ablated) == (1, (3,), 0, ())
+    made = record(app, 4)
+    assert [row["id"] for row in made.ledger["rows"] if row["removed"]] == [3]
+    assert "→" in made.ledger["after"]
+    parts = dict(made.ledger["sums"])
+    assert sum(parts.values()) == pytest.approx(made.ledger["logit"][1], abs=1e-3)
+    assert sum(row["part"] for row in made.ledger["rows"]) == pytest.approx(parts["clusters"], abs=1e-6)
+    app.ledger("reset")
+    assert (app.state.edits_made, app.state.ablated) == ([], [])
+    app.ledger("undo")
+    assert app.state.ablated == [3]
+    app.state.sample = 5
+    assert (app.state.edits_made, app.state.ablated, app.canvas.edits["words"]) == ([], [], "")
+    assert record(app, 5).ledger["after"] == ""
+
+
+async def test_an_interval_says_what_it_holds(app):
+    app.state.sample = 2
+    app.intervals.active = True
+    app.state.interval = [7, 0.0, 10.24]
+    await until(app.canvas, "chip", lambda chip: "100.0 % of the absolute contribution (all leads)" in chip.get("text", ""))
+    app.state.interval = [7, 1.0, 2.0]
+    await until(app.canvas, "chip", lambda chip: "9.8 % of the time" in chip.get("text", ""))
+
+
+def test_the_paper_as_svg_hides_the_output_too(app):
+    assert app.svg() == ""
+    made = app.canvas._records[f"{app.canvas.sample}|{app.canvas.context}"] = record(app)
+    assert "cluster-" in app.svg()
+    app.state.hidden = True
+    assert "cluster-" not in app.svg()
+    assert made.text not in app.svg()
 
 
 def test_what_is_drawn_is_what_the_network_saw(app):
