@@ -517,6 +517,9 @@ def record(n: int, side: Side, session: Any, found: Map | None, limit: float | N
         "signal": side.values,
         "text": f"{side.name}, {side.words}.",
     }
+    population, names = session.population, session.names
+    synthetic = bool(population.samples.attrs.get("synthetic"))
+    about["synthetic"] = synthetic and side.name in names[: population.n]
     labels = side.labels
     if labels is not None:
         about |= {"cluster": labels.values, "step": seconds / labels.values.shape[-1]}

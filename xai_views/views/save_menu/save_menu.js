@@ -85,10 +85,11 @@ class SaveMenu {
     this.chooser.value = "";  // the same file can be chosen again
   }
 
-  download() {
-    const {name, kind, data} = this.model.file;
+  async download() {
+    const {name, kind, data, drawn} = this.model.file;
     if (!data) return;
-    const address = URL.createObjectURL(new Blob([bytesOfBase64(data)], {type: kind}));
+    const blob = drawn ? await drawnSvg(data) : new Blob([bytesOfBase64(data)], {type: kind});
+    const address = URL.createObjectURL(blob);
     h("a", {href: address, download: name}).click();
     setTimeout(() => URL.revokeObjectURL(address), 60000);
   }
@@ -127,6 +128,18 @@ function within(root, css) {
 function reveal(css) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   within(document, css)?.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
+}
+
+// SVG (base64) as a PNG of twice its size on the screen.
+async function drawnSvg(data) {
+  const picture = new Image();
+  picture.src = `data:image/svg+xml;base64,${data}`;
+  await picture.decode();
+  const canvas = h("canvas", {width: 2 * picture.naturalWidth, height: 2 * picture.naturalHeight}), draw = canvas.getContext("2d");
+  draw.fillStyle = "#fff";
+  draw.fillRect(0, 0, canvas.width, canvas.height);
+  draw.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
 // The clipboard is there on https and localhost alone; elsewhere the old way.
