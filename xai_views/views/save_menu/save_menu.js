@@ -125,9 +125,16 @@ function within(root, css) {
   return null;
 }
 
+// Scroll to an element, and again while what it holds arrives, until a hand takes over.
 function reveal(css) {
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  within(document, css)?.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
+  const element = within(document, css);
+  if (!element) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches, hands = ["wheel", "pointerdown", "touchstart"];
+  const watcher = new ResizeObserver(() => element.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"}));
+  const stop = () => { watcher.disconnect(); for (const name of hands) removeEventListener(name, stop, true); };
+  for (const name of hands) addEventListener(name, stop, true);
+  watcher.observe(element);
+  setTimeout(stop, 3000);
 }
 
 // SVG (base64) as a PNG of twice its size on the screen.

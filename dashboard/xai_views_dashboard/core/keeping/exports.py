@@ -112,12 +112,12 @@ async def picture_of(app: Any, kind: str) -> tuple[bytes, bool]:
 
 def under(app: Any) -> str:
     """Return the line under a saved picture: what it shows and does not, and what kind of data it is."""
-    return " ".join(
-        [
-            app.words,
-            *(f"{v[:1].upper()}{v[1:]} data." if k == "data" else f"{v}." for k, v in marks(app).items()),
-        ]
-    )
+    said = [
+        app.words,
+        *(["Synthetic data."] if synthetic(app) else []),
+        *(["Not for clinical use."] if medical(app) else []),
+    ]
+    return " ".join(filter(None, said))
 
 
 async def table_of(app: Any) -> str:
@@ -158,7 +158,8 @@ def notes(app: Any) -> list[str]:
         app.session.model.card.get("note", ""),
         app.always,
     ]
-    return list(dict.fromkeys(str(s) for s in said if s))
+    found = list(dict.fromkeys(str(s) for s in said if s))
+    return [s for s in found if not any(s in other for other in found if other is not s)]
 
 
 def medical(app: Any) -> bool:
