@@ -228,8 +228,7 @@ class PinnedPanel(Panel):
 
     def _ask(self, session: Any, key: str, sample: int, wish: Any) -> Ask:
         """What is asked of the pinned side: the same as of the sample in view as far as it can be."""
-        app, state = self.app, self.app.state
-        ask = wish.ask
+        app, ask = self.app, wish.ask
         if key == app.method:
             if (own := self._edits(ask)) is not None:
                 ask = ask.replace(**own)

@@ -60,7 +60,7 @@ def test_two_samples_on_one_range_with_their_difference(open_page, key):
 
 
 def test_two_models_of_one_input(open_page):
-    app, panel = open_page("activations", pinned_model="birds-cnn-watermark")
+    _app, panel = open_page("activations", pinned_model="birds-cnn-watermark")
     both = compared(panel)
     assert (both.left.name, both.left.reason) == (both.right.name, "")
     assert both.left.classes == both.right.classes
@@ -69,7 +69,7 @@ def test_two_models_of_one_input(open_page):
 
 
 def test_another_method_of_the_same_sample(open_page):
-    app, panel = open_page("activations", pinned_method="saliency")
+    _app, panel = open_page("activations", pinned_method="saliency")
     both = compared(panel)
     assert both.left.map.name != both.right.map.name
     assert "different quantities" in panel.words.object
@@ -78,7 +78,7 @@ def test_another_method_of_the_same_sample(open_page):
 
 
 def test_a_method_that_does_not_fit_is_replaced_and_said(open_page):
-    app, panel = open_page("sic", pinned_model="birds-cnn")
+    _app, panel = open_page("sic", pinned_model="birds-cnn")
     both = compared(panel)
     assert both.left.result is not None
     assert "needs a SIC network" in panel.words.object
@@ -87,7 +87,7 @@ def test_a_method_that_does_not_fit_is_replaced_and_said(open_page):
 
 @pytest.mark.parametrize("bad", [{"pinned_model": "ecg-resnet"}, {"pinned_model": "../../etc"}])
 def test_a_bad_choice_blanks_the_good_side_in_no_way(open_page, bad):
-    app, panel = open_page("sic", **bad)
+    _app, panel = open_page("sic", **bad)
     both = compared(panel)
     assert both.right.result is not None
     assert both.left.result is None

@@ -1,4 +1,7 @@
 // "Copy link" and "Save": a menu for the keyboard, downloads, and a file that is chosen.
+// Colours are those of the canvas; the class is another, so that nobody takes the menu for a canvas.
+const SHARED_CSS = CSS.replace(/\.xv(?=[\s[:{])/g, ".xs");
+
 class SaveMenu {
   constructor(model) {
     this.model = model;
@@ -8,7 +11,7 @@ class SaveMenu {
     this.chooser = h("input", {type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Case file", onchange: () => this.read()});
     this.toast = h("div", {class: "xs-toast", hidden: true});
     this.status = h("div", {class: "xs-status", role: "status"}, this.toast);
-    this.root = h("div", {class: "xv xs"}, h("style", {}, CSS), h("style", {}, MENU_CSS), this.copy, this.button, this.menu, this.chooser, this.status);
+    this.root = h("div", {class: "xs"}, h("style", {}, SHARED_CSS), h("style", {}, MENU_CSS), this.copy, this.button, this.menu, this.chooser, this.status);
     this.themes = watchTheme(this.root, model);
     this.outside = (event) => { if (this.open && !event.composedPath().includes(this.root)) this.toggle(false); };
     document.addEventListener("pointerdown", this.outside, true);

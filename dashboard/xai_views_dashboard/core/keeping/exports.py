@@ -143,7 +143,8 @@ def open_table_of(app: Any) -> str:
     found, model = listing_of(app), app.session.model
     about = {
         "table": found.label, "app": app.title, "model": model.name, "model_sha256": model.sha256,
-        "samples": app.session.population.title, "sample": app.session.names[app.state.sample], **marks(app), "link": address(app),
+        "samples": app.session.population.title, "sample": app.session.names[app.state.sample], **marks(app),
+        "link": address(app),
     }  # fmt: skip
     return ledgers.table_csv(found.columns, found.rows, about)
 
