@@ -104,15 +104,15 @@ def test_the_state_holds_the_methods_parameters_as_it_declares_them(app):
 
 def test_what_differs_from_the_beginning_is_in_the_address_and_comes_back(app):
     assert app.state.query(app.session.names) == {"v": "2", "masks": "60", "seed": "3"}, "what Python said"
-    changed = dict(
-        masks=120,
-        quantile=0.25,
-        generator="relax",
-        sample=2,
-        tab="Explain",
-        look={"opacity": 0.3},
-        region=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
-    )
+    changed = {
+        "masks": 120,
+        "quantile": 0.25,
+        "generator": "relax",
+        "sample": 2,
+        "tab": "Explain",
+        "look": {"opacity": 0.3},
+        "region": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+    }
     app.state.sample = 2  # which lets go of what belonged to another
     app.state.param.update(**changed)
     query = app.state.query(app.session.names)
@@ -152,7 +152,7 @@ async def test_frames_are_kept_by_content(app):
 def test_panels_stand_by_question_and_say_why_they_are_closed(app):
     titles = [p.title for p in app.panels]
     assert titles == ["Counting", "Explain", "Pinned", "Never", "About", "Case"]
-    closed = app.panels[2]
+    closed = app.panels[3]
     assert isinstance(closed, Closed)
     assert closed.reason == "this model has nothing to try."
 
