@@ -1,13 +1,15 @@
-"""The canvas in a real Chromium: what is seen, what is sent, what is said."""
+"""The canvas in a real Chromium: pixels, messages and texts."""
 
 import ast
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import canvas_app as app
 import numpy as np
 import pytest
 from acts import until
+from PIL import Image
 from playwright.sync_api import expect
 
 from xai_views.views import decode
@@ -41,8 +43,9 @@ class View:
     def shows(self, key):
         self.page.wait_for_selector(f'.xv[data-key="{key}"][data-state=idle]')
 
-    def settle(self):
+    def settle(self, cached=9):
         """Wait until nothing is sent any more: the neighbours are there."""
+        self.page.wait_for_selector(f'.xv[data-cached="{cached}"]')
         count = -1
         while count != len(self.sent):
             count = len(self.sent)
@@ -76,7 +79,7 @@ class View:
         self.page.keyboard.up(key)
 
     def told(self, kind, check=lambda value: True):
-        """What Python was told last, once it passes the check (messages travel while the test looks)."""
+        """Return the last message to Python, once it passes the check (messages take time)."""
         for _ in range(300):
             text = self.page.locator(".told pre").inner_text()
             if text.startswith(f"{kind} ") and check(
@@ -121,8 +124,7 @@ def test_keys_scrub_and_the_pixels_follow(view):
 def test_a_cached_neighbour_is_drawn_without_a_message(page, server):
     view = View(page, f"{server.url}/few")
     page.keyboard.press("o")
-    page.wait_for_selector('.xv[data-cached="5"]')
-    view.settle()
+    view.settle(cached=5)
     before = len(view.sent)
     shown = page.evaluate("""() => {
       const inside = (e) => (e.shadowRoot ? all(e.shadowRoot) : []);
@@ -190,7 +192,7 @@ def test_legend_has_numbers_words_and_warns(view):
     bar = view.page.locator(".xv-scale").first
     assert float(bar.get_attribute("data-limit")) == pytest.approx(top, rel=1e-6)
     text = bar.inner_text()
-    for part in (f"against {app.CLASS}", f"for {app.CLASS}", f"{top:.4f}", "logit"):
+    for part in (f"lowers {app.CLASS}", f"raises {app.CLASS}", f"{top:.4f}", "logit"):
         assert part in text
     warning = view.page.locator(".xv-warning")
     expect(warning).to_be_hidden()
@@ -203,6 +205,11 @@ def test_zoom_is_shared_and_comes_back(view):
     before = {name: view.image(name) for name in ("sample", "clusters", "support-0")}
     view.page.mouse.move(*view.at("sample", 0.5, 0.5))
     view.page.mouse.wheel(0, -300)
+    expect(view.page.locator(".xv-hint:visible")).to_have_text("Ctrl + wheel zooms")
+    assert view.image("sample") == before["sample"]
+    view.page.keyboard.down("Control")
+    view.page.mouse.wheel(0, -300)
+    view.page.keyboard.up("Control")
     for name, same in (("sample", False), ("clusters", False), ("support-0", True)):
         assert (view.image(name) == before[name]) is same
     view.page.mouse.dblclick(*view.at("sample", 0.5, 0.5))
@@ -327,7 +334,7 @@ def test_text_twin_and_names(view):
     assert live.get_attribute("aria-live") == "polite"
     view.page.locator(".xv-live", has_text="Sample 0 is called").wait_for(state="attached")
     assert live.text_content().startswith("Sample 0 is called")
-    for control in ("Opacity", "Show", "Hide below"):
+    for control in ("Sample", "Opacity", "Sign", "Hide values below"):
         assert view.page.get_by_label(control, exact=True).count() == 1
 
 
@@ -365,7 +372,7 @@ def test_dark(page, server):
 def test_a_narrow_screen_does_not_overflow(page, server):
     view = View(page, f"{server.url}/app", width=390)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    for canvas in page.locator(".xv canvas[data-tile]").all():
+    for canvas in page.locator(".xv canvas[data-tile]:visible").all():
         box = canvas.bounding_box()
         assert 0 <= box["x"] <= 390 - box["width"]
     page.locator(".xv-more summary").click()
@@ -373,6 +380,349 @@ def test_a_narrow_screen_does_not_overflow(page, server):
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Next sample").click()
     view.shows("s1|")
+
+
+@pytest.mark.parametrize("width", [1016, 1116, 1196])
+def test_one_row_of_controls_and_ledger_beside_pictures(page, server, width):
+    view = View(page, f"{server.url}/app", width=width)
+    bar = page.locator(".xv-toolbar")
+    assert bar.bounding_box()["height"] == 36
+    middles = {
+        round(e.bounding_box()["y"] + e.bounding_box()["height"] / 2) for e in bar.locator("> :visible").all()
+    }
+    assert max(middles) - min(middles) <= 1  # one row
+    assert bar.evaluate("e => e.scrollWidth <= e.clientWidth")
+    if width > 1100:
+        expect(bar.locator("input[name=threshold]")).to_be_visible()
+    picture, ledger = view.tile("sample").bounding_box(), page.locator(".xv-ledger").bounding_box()
+    assert picture["width"] >= 300
+    assert ledger["x"] >= picture["x"] + picture["width"]
+    assert ledger["y"] < picture["y"]
+    assert page.locator(".xv-legend").bounding_box()["height"] < 60
+
+
+def test_narrow_shows_pictures_then_controls_then_legend_then_ledger(page, server):
+    view = View(page, f"{server.url}/app", width=390)
+    tops = [
+        view.tile("sample").bounding_box()["y"],
+        page.locator(".xv-toolbar").bounding_box()["y"],
+        page.locator(".xv-legend").bounding_box()["y"],
+        page.locator(".xv-ledger").bounding_box()["y"],
+    ]
+    assert tops == sorted(tops)
+    assert page.locator(".xv-toolbar").bounding_box()["height"] == 36
+    page.locator(".xv-more summary").click()
+    menu = page.locator(".xv-panel").bounding_box()
+    assert menu["x"] >= 0
+    assert menu["x"] + menu["width"] <= 390
+    assert menu["y"] + menu["height"] <= 900
+    expect(page.get_by_label("Opacity", exact=True)).to_be_visible()
+    page.mouse.click(200, 100)
+    expect(page.locator(".xv-panel")).to_be_hidden()
+
+
+def test_a_ledger_that_scrolls_says_so_and_keeps_its_sum_in_view(view):
+    page, scroll = view.page, view.page.locator(".xv-scroll")
+    assert scroll.get_attribute("tabindex") is None  # whole: nothing to scroll
+    page.set_viewport_size({"width": 1200, "height": 600})
+    expect(scroll).to_have_attribute("data-more", "down")
+    expect(page.get_by_role("region", name="Ledger")).to_have_attribute("tabindex", "0")
+    box = scroll.bounding_box()
+    assert box["height"] == 270
+    total, head = page.locator(".xv-ledger tfoot tr").last, page.locator(".xv-ledger thead")
+    for more in ("down", "up down", "up"):
+        expect(scroll).to_have_attribute("data-more", more)
+        assert total.bounding_box()["y"] + total.bounding_box()["height"] <= box["y"] + box["height"] + 1
+        if more != "down":
+            assert head.bounding_box()["y"] == pytest.approx(box["y"], abs=1)
+        scroll.evaluate("(e, more) => e.scrollBy(0, more === 'down' ? 80 : 1000)", more)
+    scroll.evaluate("e => e.scrollTo(0, 0)")
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    row = page.locator("tr.xv-selected")
+    expect(row).to_have_attribute("data-row", "support-3")
+    foot = page.locator(".xv-ledger tfoot").bounding_box()
+    assert row.bounding_box()["y"] + row.bounding_box()["height"] <= foot["y"] + 1
+    scroll.focus()
+    before = scroll.evaluate("e => e.scrollTop")
+    page.keyboard.press("End")
+    assert until(page, lambda: scroll.evaluate("e => e.scrollTop") > before)
+
+
+def test_an_optional_tile_is_there_only_with_something_to_show(view):
+    tile = view.page.locator("figure", has=view.tile("truth"))
+    expect(tile).to_be_hidden()
+    view.page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+    expect(tile).to_be_visible()
+    view.page.wait_for_function("""() => {
+      const all = (node) => [...node.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+      const canvas = all(document).find((e) => e.dataset.tile === "truth");
+      return canvas.width && canvas.getContext("2d").getImageData(20, 20, 1, 1).data[3] > 0;
+    }""")
+    view.page.keyboard.press("ArrowLeft")
+    view.shows("s0|")
+    expect(tile).to_be_hidden()
+
+
+def test_hidden_output_leaves_the_photo_and_nothing_else(view):
+    page, words = view.page, f"{app.CLASS}|contribution|logit|sky|beak|evidence|support"
+    expect(view.root).to_have_attribute("data-hidden", "false")
+    page.locator(".xv-live", has_text=app.CLASS).wait_for(state="attached")
+    place, _ = place_of(app.contribution(0), np.argmax)
+    explained = view.pixel("sample", *place)
+    page.keyboard.press("o")
+    plain = view.pixel("sample", *place)
+    page.keyboard.press("o")
+    assert np.abs(explained - plain).max() > 10
+    page.get_by_role("button", name="hide").click()
+    expect(view.root).to_have_attribute("data-hidden", "true")
+    np.testing.assert_array_equal(view.pixel("sample", *place), plain)
+    assert page.locator(".xv figure:visible").count() == 1
+    expect(page.locator(".xv-ledger")).to_be_hidden()
+    expect(page.locator(".xv-legend")).to_be_hidden()
+    assert view.tile("sample").get_attribute("aria-label") == "s0; the model's output is hidden"
+    page.locator(".xv-live", has_text="s0. The model's output is hidden.").wait_for(state="attached")
+    page.mouse.move(*view.at("sample", *place))
+    read = page.locator(".xv-read:visible")
+    read.wait_for()
+    assert re.fullmatch(r"x \d+, y \d+", read.inner_text())
+    page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+    page.locator(".xv-live", has_text="s1. The model's output is hidden.").wait_for(state="attached")
+    said = view.root.evaluate("e => [e.innerText, e.outerHTML.replace(/<style>.*?<\\/style>/s, '')].join()")
+    said = re.sub(r'data-[a-z]+="[^"]*"|name="[^"]*"|class="[^"]*"', "", said)
+    assert not re.findall(words, said.replace("Support", ""), re.IGNORECASE), re.findall(
+        f".{{40}}(?:{words}).{{40}}", said, re.IGNORECASE
+    )
+    page.get_by_role("button", name="hide").click()
+    expect(page.locator(".xv-ledger caption")).to_contain_text(app.CLASS)
+    expect(page.locator(".xv-legend")).to_be_visible()
+
+
+def test_a_locked_colour_range_stays(view):
+    page, bar = view.page, view.page.locator(".xv-scale").first
+    limit = bar.get_attribute("data-limit")
+    view.page.locator(".xv-more summary").click()
+    page.get_by_label("Lock colour range").check()
+    expect(bar.locator(".xv-locked")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+    assert bar.get_attribute("data-limit") == limit
+    page.locator(".xv-more summary").click()
+    page.get_by_role("button", name="other class").click()
+    view.shows("s1|sooty tern")
+    assert bar.get_attribute("data-limit") == limit
+    page.locator(".xv-more summary").click()
+    page.get_by_label("Lock colour range").uncheck()
+    expect(bar.locator(".xv-locked")).to_be_hidden()
+    assert bar.get_attribute("data-limit") != limit
+
+
+def test_small_pictures_are_drawn_pixel_by_pixel(view):
+    page = view.page
+    page.keyboard.press("o")
+    colours = """canvas => {
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height), seen = new Set();
+      for (let i = 0; i < data.length; i += 4) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+      return [...seen];
+    }"""
+    picture = app.photo(0).reshape(-1, 3).astype(int)
+    own = set((picture[:, 0] << 16 | picture[:, 1] << 8 | picture[:, 2]).tolist())
+    assert set(view.tile("sample").evaluate(colours)) == own  # without loss, and nothing in between
+    page.locator(".xv-more summary").click()
+    smooth = page.get_by_label("Smooth")
+    page.keyboard.press("o")
+    expect(smooth).not_to_be_checked()
+    smooth.check()
+    page.keyboard.press("o")
+    assert len(set(view.tile("sample").evaluate(colours)) - own) > 1000
+
+
+def test_a_region_shows_its_result_where_it_was_brushed(view):
+    chip = view.page.locator("figure", has=view.tile("sample")).locator(".xv-chip")
+    view.drag("sample", [(0.1, 0.5), (0.5, 0.6), (0.98, 0.98)], "Shift")
+    expect(chip).to_have_text("4 corners")
+    tile, box = view.tile("sample").bounding_box(), chip.bounding_box()
+    assert tile["x"] <= box["x"]
+    assert box["x"] + box["width"] <= tile["x"] + tile["width"]
+    assert (
+        tile["y"] <= box["y"] <= tile["y"] + 0.5 * tile["height"]
+    )  # over the region: there is no room under it
+    assert view.page.locator(".xv-chip:visible").count() == 1
+    view.page.keyboard.press("Escape")
+    expect(chip).to_be_hidden()
+    view.drag("sample", [(0.1, 0.1), (0.5, 0.3), (0.6, 0.3)], "Shift")
+    expect(chip).to_have_text("4 corners")
+    assert chip.bounding_box()["y"] >= tile["y"] + 0.3 * tile["height"]
+    view.page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+    expect(chip).to_be_hidden()
+    view.page.keyboard.press("ArrowLeft")
+    view.shows("s0|")
+    expect(chip).to_be_hidden()
+    view.page.keyboard.press("ArrowRight")  # at once after a step: Python knows the sample before the region
+    view.shows("s1|")
+    view.page.keyboard.press("r")
+    view.page.keyboard.press("Enter")
+    expect(chip).to_have_text("4 corners")
+
+
+def test_a_region_by_keys(view):
+    page, before = view.page, view.image("sample")
+    page.keyboard.press("r")
+    page.locator(".xv-live", has_text="Rectangle: x 48 to 80, y 48 to 80 pixels").wait_for(state="attached")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Enter")
+    event = view.told("region", lambda event: event["polygon"])
+    assert event["polygon"] == [[44, 52], [80, 52], [80, 84], [44, 84]]
+    assert view.root.get_attribute("data-key") == "s0|"  # the arrows moved the rectangle, not the sample
+    page.keyboard.press("Escape")
+    view.told("region", lambda event: not event["polygon"])
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    assert view.image("sample") == before
+    page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+
+
+def test_arrow_keys_scrub_again_after_any_control(view):
+    page, at = view.page, 0
+
+    def scrubs():
+        nonlocal at
+        at += 1
+        page.keyboard.press("ArrowRight")
+        view.shows(f"s{at}|")
+
+    page.select_option("select[name=sign]", "for")
+    scrubs()
+    page.locator("input[name=opacity]").click()
+    scrubs()
+    page.get_by_label("Overlay").click()
+    scrubs()
+    page.locator("input.xv-scrubber").click(position={"x": 4, "y": 10})
+    scrubs_from = int(view.root.get_attribute("data-key")[1:-1])
+    page.keyboard.press("ArrowRight")
+    view.shows(f"s{scrubs_from + 1}|")
+    at = scrubs_from + 1
+    page.locator(".xv-more summary").click()
+    page.select_option("select[name=map]", "CET_D6")
+    scrubs()
+    page.locator(".xv-more summary").click()
+    scrubs()
+    page.locator(".noUi-handle").click()  # a slider of the page
+    scrubs()
+    page.locator("input[name=opacity]").focus()  # by keys it keeps them, until Enter
+    value = page.locator("input[name=opacity]").input_value()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert float(page.locator("input[name=opacity]").input_value()) == pytest.approx(float(value) - 0.02)
+    page.keyboard.press("Enter")
+    scrubs()
+
+
+def test_help_lies_over_everything_and_keeps_the_focus(view):
+    page = view.page
+    page.evaluate("() => document.dispatchEvent(new Event('xv-help'))")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_be_visible()
+    for words in (
+        "10 samples back / forward",
+        "previous / next row",
+        "this help",
+        "draw a rectangle",
+        "next cluster",
+    ):
+        expect(dialog).to_contain_text(words)
+    assert dialog.evaluate(
+        "e => e.matches(':modal')"
+    )  # over all else, and what lies behind it takes no focus
+    page.keyboard.press("ArrowRight")
+    assert view.root.get_attribute("data-key") == "s0|"
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    view.shows("s1|")
+
+
+def test_pictures_are_saved_as_they_are_seen(view):
+    page = view.page
+    with page.expect_download() as got:
+        page.get_by_role("button", name="save png").click()
+    assert got.value.suggested_filename == "a-bird-1.png"
+    saved = np.asarray(Image.open(got.value.path()).convert("RGB")).astype(int)
+    tile = view.tile("sample").bounding_box()
+    groups = page.locator(".xv-groups").bounding_box()
+    assert saved.shape[1] >= 2 * (tile["width"] + 32)
+    assert saved.shape[0] >= 2 * groups["height"] * 0.8
+    code = np.abs(saved - app.code(0)).max(-1) <= 30
+    assert code.sum() >= 2 * (0.1 * tile["width"]) ** 2  # the block of the sample's colour
+    with page.expect_download() as got:
+        page.get_by_role("button", name="save svg").click()
+    text = Path(got.value.path()).read_text(encoding="utf-8")
+    root = ET.fromstring(text)
+    words = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    for part in (
+        "Sample",
+        f"lowers {app.CLASS}",
+        f"raises {app.CLASS}",
+        "contribution (logit)",
+        "0 sky",
+        "A made-up bird & its contribution.",
+    ):
+        assert part in words
+    assert any(word.startswith("≥ +0.0") for word in words)
+    images = list(root.iter("{http://www.w3.org/2000/svg}image"))
+    assert len(images) >= 3
+    assert all(e.get("href").startswith("data:image/png;base64,") for e in images)
+
+
+def test_no_two_controls_have_one_name(view):
+    view.page.locator(".xv-more summary").click()
+    names = view.page.evaluate("""() => {
+      const all = (node) => [...node.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+      const root = all(document).find((e) => e.matches(".xv"));
+      return [...root.querySelectorAll("input, select, button, summary, [role=region]")].filter((e) => e.getClientRects().length)
+        .map((e) => e.getAttribute("aria-label") ?? e.labels?.[0]?.innerText ?? e.innerText);
+    }""")
+    assert len(names) > 15
+    assert len(set(names)) == len(names), sorted(names)
+
+
+def test_a_filmstrip_in_a_column(page, server):
+    page.goto(f"{server.url}/narrow")
+    page.wait_for_selector(".xf[data-state=idle]")
+    box = page.locator(".xf-scroll").bounding_box()
+    assert 230 < box["height"] < 300
+    assert box["width"] <= 200
+    assert page.locator(".xf").bounding_box()["height"] == pytest.approx(300, abs=12)
+    expect(page.locator(".xf-scroll")).to_have_attribute("data-more", "down")
+    text = page.locator(".xf-text")
+    expect(text).to_have_text("s0: predicted gull (1 of 40) · 6 errors")
+    pixel = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3)"""
+    grid, place = page.locator(".xf canvas"), lambda i: (6 + i % 3 * 50, 6 + i // 3 * 50)
+    for i in (0, 3, 4, 6):  # three in a row; the sixth is broken and the others are there
+        x, y = place(i)
+        assert np.abs(np.array(grid.evaluate(pixel, [x + 4, y + 40])) - app.code(i)).max() < 30
+    x, y = place(5)
+    assert grid.evaluate(pixel, [x + 4, y + 20]) == [236, 239, 242]  # empty
+    page.mouse.move(box["x"] + x + 20, box["y"] + y + 20)
+    tip = page.locator(".xf-tip")
+    expect(tip).to_have_text("s5: the file 's5.png' is not an image; replace it.")
+    inside = tip.bounding_box()
+    assert inside["x"] >= 0
+    assert "secret" not in page.content()
+    page.locator(".xf-scroll").focus()
+    page.keyboard.press("ArrowDown")
+    expect(text).to_contain_text("s3: predicted gull, wrong (4 of 40)")
+    page.get_by_role("button", name="hide").click()
+    expect(text).to_have_text("s3 (4 of 40)")
+    page.get_by_role("button", name="none").click()
+    expect(page.locator(".xf-empty")).to_have_text("No samples to show.")
+    expect(page.locator(".xf-scroll")).to_be_hidden()
 
 
 @pytest.mark.parametrize("mode", ["strip", "grid"])
@@ -383,7 +733,7 @@ def test_filmstrip(page, server, mode):
     box = page.locator(".xf-scroll").bounding_box()
     page.mouse.click(box["x"] + 6 + 62 * 3 + 20, box["y"] + 20)
     page.locator(".told pre").get_by_text("select 3").wait_for()
-    expect(page.locator(".xf-text")).to_contain_text("sample s3, wrong (4 of 10000)")
+    expect(page.locator(".xf-text")).to_contain_text("sample s3, wrong (4 of 10000) · 1429 errors")
     expect(page.locator(".xf-tip")).to_have_text("sample s3, wrong")
     page.keyboard.press("End")
     page.locator(".told pre").get_by_text("select 9999").wait_for()

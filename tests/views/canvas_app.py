@@ -1,7 +1,7 @@
-"""A small page of synthetic samples on the canvas: served by the browser tests and looked at by people.
+"""A small page of synthetic samples on the canvas, for the browser tests and for viewing.
 
 ``python tests/views/canvas_app.py PORT``. Every picture carries a block whose colour encodes the sample's
-index; the maps are closed formulas, so that a test can compute what a read-out must say.
+index; the maps are closed formulas, so that a test can compute every read-out.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ def frame(key: str) -> bytes:
     out.tile(
         "sample", title=f"{target}, sample {index}", alt=f"Sample {index} with its contribution to {target}"
     )
+    if index % 2:
+        out.label_map("truth", "truth", clusters(index) // 5)
     out.tile("target", title="against sooty tern")
     out.tile("clusters", title="ten clusters", reason="No clusters: fewer than four positions were active.")
     rows = []
@@ -138,7 +140,7 @@ def frame(key: str) -> bytes:
 
 
 async def provider(key: str) -> bytes:
-    """Answer like a kernel with everything in its cache, but for two samples that are slow or broken."""
+    """Serve frames like a kernel with a full cache, except for two samples that are slow or broken."""
     if key.startswith("s30|"):
         raise MethodError("the sample 's30' has 4 channels, the model expects 3; convert it to RGB.")
     if key.startswith("s31|"):
@@ -159,6 +161,14 @@ LAYOUT = {
         },
         "target": {"group": "side", "size": 154, "label": "Other class", "photo": "sample", "link": "image"},
         "clusters": {"group": "side", "size": 154, "label": "Clusters", "photo": "sample", "link": "image"},
+        "truth": {
+            "group": "side",
+            "size": 154,
+            "label": "Ground truth",
+            "photo": "sample",
+            "layers": ["truth"],
+            "optional": True,
+        },
     },
     "groups": {"main": {"title": "The sample"}, "side": {"title": "Other views of it"}},
     "table": {"size": 56},
@@ -173,6 +183,7 @@ def page(order=None, **params):
         layout=LAYOUT,
         sizing_mode="stretch_width",
         keys={"[": "previous cluster", "]": "next cluster"},
+        caption="A made-up bird & its contribution.",
         **params,
     )
     told = pn.pane.Str(
@@ -198,12 +209,24 @@ def page(order=None, **params):
     jump.on_click(lambda _: setattr(canvas, "position", 29))
     half = pn.widgets.Button(name="half")
     half.on_click(lambda _: canvas.compose(opacity=0.5))
+    hide = pn.widgets.Button(name="hide")
+    hide.on_click(lambda _: canvas.compose(hidden=not canvas.settings["hidden"]))
+    save = [pn.widgets.Button(name=f"save {kind}") for kind in ("png", "svg")]
+    for kind, button in zip(("png", "svg"), save, strict=True):
+        button.on_click(lambda _, kind=kind: canvas.save(kind, "a bird/1"))
+    canvas.on_region(lambda event: canvas.tell(event["tile"], said_of(event["polygon"])))
     return pn.Column(
         canvas,
-        pn.FlexBox(dark, other, jump, half, styles={"margin-top": "24px"}),
+        pn.FlexBox(dark, other, jump, half, hide, *save, styles={"margin-top": "24px"}),
+        pn.widgets.IntSlider(name="a slider of the page", end=10),
         told,
         sizing_mode="stretch_width",
     )
+
+
+def said_of(polygon) -> str:
+    """Return what an app would say of a region."""
+    return f"{len(polygon)} corners" if polygon else ""
 
 
 def film(mode="strip", count=10_000, **params):
@@ -223,6 +246,32 @@ def film(mode="strip", count=10_000, **params):
     return pn.Column(strip, told, sizing_mode="stretch_width")
 
 
+def narrow_film():
+    """Return a filmstrip in a column of 200 pixels, with a broken picture, and what hides the model's output."""
+    few = np.stack([photo(i, 48) for i in range(N)])
+
+    def images(indices):
+        if 5 in indices:
+            raise MethodError("the file '/srv/secret/folder/s5.png' is not an image; replace it.")
+        return few[indices]
+
+    strip = Filmstrip(
+        images,
+        count=N,
+        mode="grid",
+        rows=0,
+        size=44,
+        captions=[f"s{i}: predicted gull" for i in range(N)],
+        marks=["wrong" if i % 7 == 3 else "" for i in range(N)],
+        current=0,
+        sizing_mode="stretch_both",
+    )
+    hide, none = pn.widgets.Button(name="hide"), pn.widgets.Button(name="none")
+    hide.on_click(lambda _: setattr(strip, "hidden", not strip.hidden))
+    none.on_click(lambda _: setattr(strip, "items", []))
+    return pn.Column(pn.Column(strip, width=200, height=300), hide, none)
+
+
 APPS = {
     "app": page,
     "dark": lambda: page(dark=True),
@@ -230,6 +279,7 @@ APPS = {
     "empty": lambda: Canvas(provider, order=["s0"], layout={"tiles": {"nobody": {"size": 160}}}),
     "strip": film,
     "grid": lambda: film("grid"),
+    "narrow": narrow_film,
 }
 
 if __name__ == "__main__":

@@ -19,6 +19,16 @@ CHUNK = 32  # samples in one pass
 #: A sample is unusual when fewer than this share of the training samples lie further out.
 UNUSUAL = 0.01
 TINY = 1e-12
+#: Any class, where a class is chosen.
+ANY = -1
+OUTCOMES = ("all", "correct", "errors")
+#: What samples can be ordered by: the names of the values of :class:`Predictions`, and "order" for that of the set.
+SORTS = ("order", "confidence", "margin", "loss", "uncertainty", "distance", "concentration")
+
+
+def labelled_with(known: list[frozenset[int]], wanted: int) -> np.ndarray:
+    """Return which samples ``[N]`` are labelled with a class."""
+    return np.fromiter((wanted in k for k in known), bool, len(known))
 
 
 def known_classes(samples: xr.Dataset) -> list[frozenset[int]]:
@@ -34,8 +44,8 @@ def calibration_of(model: Any) -> str:
     if said:
         return said
     if model.supports is not None:
-        return "sigmoid, scaled on training images"
-    return "sigmoid, not calibrated" if model.card.get("multi_label") else "softmax, not calibrated"
+        return "calibrated on training data"
+    return "not calibrated"
 
 
 @dataclass(frozen=True)
@@ -112,15 +122,49 @@ class Predictions:
         Classes that each sample is labelled with.
     typicality : list of Typicality
         Of each sample; empty where the model holds no latent vectors of its training data.
+    latent : ndarray or None
+        ``[N, p]`` latent vectors, of a model with support samples.
+    concentration : ndarray or None
+        ``[N]`` largest share of one support sample in the evidence for the predicted class, of a model with support samples.
     """
 
     logit: np.ndarray
     probability: np.ndarray
     known: list[frozenset[int]]
     typicality: list[Typicality]
+    latent: np.ndarray | None = None
+    concentration: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.known)
+
+    def rows(self, outcome: str = "all", true_class: int = ANY, predicted_class: int = ANY) -> np.ndarray:
+        """Return which samples ``[N]`` have an outcome, a label and a predicted class.
+
+        Parameters
+        ----------
+        outcome : str
+            One of :data:`OUTCOMES`; a sample without a label is neither correct nor an error.
+        true_class, predicted_class : int
+            Classes; :data:`ANY` = any.
+        """
+        keep = np.ones(len(self), bool)
+        if outcome != "all":
+            keep &= self.correct == (1 if outcome == "correct" else 0)
+        if true_class != ANY:
+            keep &= labelled_with(self.known, true_class)
+        return keep if predicted_class == ANY else keep & (self.predicted == predicted_class)
+
+    def ranked(self, rows: np.ndarray, by: str, descending: bool = False) -> np.ndarray:
+        """Return positions ``rows`` ordered by one of :data:`SORTS`; samples without a value come last.
+
+        What is not known of these samples at all leaves the order as it is.
+        """
+        values = None if by == "order" else getattr(self, by)
+        if values is None:
+            return rows[::-1] if descending and by == "order" else rows
+        chosen = np.asarray(values, np.float64)[rows]
+        return rows[np.argsort(-chosen if descending else chosen, kind="stable")]  # NaN is sorted to the end
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -170,12 +214,26 @@ class Predictions:
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """``[classes, classes]`` number of samples by label (row) and predicted class (column)."""
+        """``[classes, classes]`` number of samples by label (row) and predicted class (column).
+
+        A sample with several labels counts in each of their rows.
+        """
         classes = self.logit.shape[1]
         out = np.zeros((classes, classes), int)
-        there = self.label >= 0
-        np.add.at(out, (self.label[there], self.predicted[there]), 1)
+        pairs = [(c, p) for known, p in zip(self.known, self.predicted.tolist(), strict=True) for c in known]
+        if pairs:
+            np.add.at(out, tuple(np.array(pairs).T), 1)
         return out
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether some sample has several labels."""
+        return any(len(k) > 1 for k in self.known)
+
+    @property
+    def errors(self) -> int:
+        """Number of labelled samples whose predicted class is none of their labels."""
+        return int((self.correct == 0).sum())
 
     @property
     def accuracy(self) -> float:
@@ -203,42 +261,47 @@ def predict(
     MethodError
         When the model returns NaN for a sample.
     """
-    n, logit, latent = samples.sizes["sample"], [], []
+    n, logit, latent, typical = samples.sizes["sample"], [], [], []
     for start in range(0, n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, n))
         out, z = _pass(model, inputs(samples, rows))
         logit.append(out)
-        latent += [] if z is None else [z]
+        if z is not None:
+            latent.append(z)
+            typical += typicalities(model, z)
         if progress is not None:
             progress(int(rows[-1]) + 1, n)
         yield
-    return predictions(
-        model, np.concatenate(logit), known_classes(samples), np.concatenate(latent) if latent else None
-    )
+    vectors = np.concatenate(latent) if latent else None
+    return predictions(model, np.concatenate(logit), known_classes(samples), typical, vectors)
 
 
 def predictions(
-    model: Any, logit: np.ndarray, known: list[frozenset[int]], latent: np.ndarray | None = None
+    model: Any,
+    logit: np.ndarray,
+    known: list[frozenset[int]],
+    typical: list[Typicality] | None = None,
+    latent: np.ndarray | None = None,
 ) -> Predictions:
-    """Return the predictions that logits ``[N, classes]`` and latent vectors ``[N, p]`` stand for."""
+    """Return the predictions that logits ``[N, classes]`` stand for."""
     if np.isnan(logit).any():
         raise MethodError(f"Model {model.name!r} returns NaN for some of these samples; check its weights.")
-    found = [] if latent is None else [typicality(model, z) for z in latent]
-    return Predictions(logit, model.probability(logit), known, [t for t in found if t is not None])
+    return Predictions(logit, model.probability(logit), known, typical or [], latent)
 
 
-def typicality(model: Any, latent: np.ndarray) -> Typicality | None:
-    """Return how typical a latent vector ``[p]`` is of the training data; None where the model holds no latent vectors."""
+def typicalities(model: Any, latent: np.ndarray) -> list[Typicality]:
+    """Return how typical latent vectors ``[N, p]`` are of the training data; [] where the model holds no latent vectors."""
     if model.latents is None:
-        return None
-    norm = float(np.linalg.norm(latent))
-    cosine = float(evidence.cosines(latent[None], model.latents.z).max())
-    return Typicality(norm, cosine, *_typical(model.latents).rank(norm, cosine))
+        return []
+    norm = np.linalg.norm(latent, axis=1).tolist()
+    cosine = evidence.cosines(latent, model.latents.z).max(1).tolist()
+    ranks = _typical(model.latents).rank
+    return [Typicality(n, c, *ranks(n, c)) for n, c in zip(norm, cosine, strict=True)]
 
 
 def typicality_of(model: Any, given: np.ndarray) -> Typicality | None:
     """Return how typical one input is; one forward pass, none where the model holds no latent vectors."""
-    return None if model.latents is None else typicality(model, _pass(model, given[None])[1][0])
+    return None if model.latents is None else typicalities(model, _pass(model, given[None])[1])[0]
 
 
 @lru_cache(maxsize=16)
@@ -247,7 +310,7 @@ def _typical(latents: Latents) -> evidence.Typical:
 
 
 def _pass(model: Any, given: np.ndarray) -> tuple[np.ndarray, Any]:
-    """Logits ``[n, classes]`` and, where the model holds those of its training data, latent vectors ``[n, p]``."""
+    """Logits ``[n, classes]`` and, of a model with support samples, latent vectors ``[n, p]``."""
     import torch
 
     from xai_views.models import passes
@@ -255,7 +318,7 @@ def _pass(model: Any, given: np.ndarray) -> tuple[np.ndarray, Any]:
     with torch.no_grad():
         x = model.tensor(given)
         passes.count_forward(len(x))
-        if model.latents is None:
+        if model.supports is None and model.latents is None:
             return model.module(x).detach().cpu().numpy(), None
         z = model.module.latent(model.module.encode(x))
         return model.module.logits(model.module.scores(z)).cpu().numpy(), z.cpu().numpy()

@@ -18,6 +18,8 @@ _WHERE = {
     "plot_ecg": "ecg_paper.svg",
     "Filmstrip": "filmstrip.filmstrip",
     "Listing": "listing.listing",
+    "SaveMenu": "save_menu.save_menu",
+    "SampleFilter": "sample_filter.sample_filter",
     "Frame": "wire",
     "decode": "wire",
     "with_header": "wire",

@@ -2,8 +2,8 @@ r"""The wire format of one frame: everything the canvas needs to draw one sample
 
 A frame is ``b"XV1\0"``, a little-endian uint32 with the length of the header, the header (JSON in UTF-8,
 padded with spaces to a multiple of 4) and the blobs, each padded with zeros to a multiple of 4. Photographs
-travel as one JPEG sprite, maps as small integer arrays that the browser colours, so that opacity, colours,
-limits, signs and thresholds need no round trip.
+travel as one sprite (without loss up to 256 pixels a side, JPEG beyond), maps as small integer arrays that the
+browser colours, so that opacity, colours, limits, signs and thresholds need no round trip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from xai_views.contract.grids import overlap
 from xai_views.errors import XaiViewsError
@@ -26,9 +26,11 @@ from xai_views.errors import XaiViewsError
 MAGIC = b"XV1\0"
 MISSING = -128  # the int8 code of "no value here" (NaN) in a signed map
 MAX_SIDE = 64  # signed and sequential maps are sent with at most this many cells a side
-TINY = 32  # photographs up to this many pixels a side are sent without loss
+LOSSLESS = 256  # photographs up to this many pixels a side are sent without loss
+TINY = 32  # ... and thumbnails up to this many
 _SEQ = b'{"seq": '
 _SEQ_WIDTH = 10
+_WEBP_SIDE = 16383
 
 
 def area_mean(array: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
@@ -114,7 +116,9 @@ def as_uint8(image: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
 
 
-def sprite(images: Sequence[np.ndarray], quality: int = 88) -> tuple[bytes, str, list[list[int]]]:
+def sprite(
+    images: Sequence[np.ndarray], quality: int = 88, lossless: bool | None = None
+) -> tuple[bytes, str, list[list[int]]]:
     """Put equally sized pictures side by side and encode them once.
 
     Parameters
@@ -122,7 +126,9 @@ def sprite(images: Sequence[np.ndarray], quality: int = 88) -> tuple[bytes, str,
     images : sequence of np.ndarray
         ``[y, x, 1 or 3]`` uint8, all of one height and width.
     quality : int
-        JPEG quality. Pictures of at most ``TINY`` pixels a side are PNG, without loss.
+        JPEG quality of pictures that are not lossless.
+    lossless : bool, optional
+        Whether no pixel may change. Default: pictures of at most ``LOSSLESS`` pixels a side.
 
     Returns
     -------
@@ -130,7 +136,8 @@ def sprite(images: Sequence[np.ndarray], quality: int = 88) -> tuple[bytes, str,
         The encoded bytes, their media type, and ``[x, y, width, height]`` of each picture in the sprite.
     """
     height, width = images[0].shape[:2]
-    lossless = max(height, width) <= TINY
+    if lossless is None:
+        lossless = max(height, width) <= LOSSLESS
     block = 1 if lossless else 8 if max(height, width) <= 128 else 16  # whole JPEG blocks: no bleeding
     cell_h, cell_w = (-(-n // block) * block for n in (height, width))
     columns = min(len(images), max(1, 8192 // cell_w), math.ceil(math.sqrt(len(images) * cell_h / cell_w)))
@@ -143,13 +150,26 @@ def sprite(images: Sequence[np.ndarray], quality: int = 88) -> tuple[bytes, str,
         padded = np.pad(image, ((0, cell_h - height), (0, cell_w - width), (0, 0)), mode="edge")
         sheet[y : y + cell_h, x : x + cell_w] = padded
         rects.append([x, y, width, height])
-    picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    return *_encode(sheet, quality if not lossless else None, 0 if block == 8 else 2), rects
+
+
+def _encode(sheet: np.ndarray, quality: int | None, subsampling: int) -> tuple[bytes, str]:
+    """Encode ``[y, x, c]`` uint8 and return bytes and media type; ``quality`` None keeps every pixel.
+
+    WebP at its fastest takes 1 ms for twelve colour pictures of 64 pixels a side and 22 ms for twelve of 224, a quarter of what
+    PNG takes for the same number of bytes; it knows no grey pictures and no sheet of more than 16,383 pixels a side.
+    """
+    grey = sheet.shape[-1] == 1
+    picture = Image.fromarray(sheet[..., 0] if grey else sheet)
     out = io.BytesIO()
-    if lossless:
-        picture.save(out, "PNG", compress_level=6)
-    else:
-        picture.save(out, "JPEG", quality=quality, subsampling=0 if block == 8 else 2)
-    return out.getvalue(), "image/png" if lossless else "image/jpeg", rects
+    if quality is not None:
+        picture.save(out, "JPEG", quality=quality, subsampling=subsampling)
+        return out.getvalue(), "image/jpeg"
+    if grey or max(sheet.shape) > _WEBP_SIDE or not features.check("webp"):
+        picture.save(out, "PNG", compress_level=1)
+        return out.getvalue(), "image/png"
+    picture.save(out, "WEBP", lossless=True, quality=0, method=0)
+    return out.getvalue(), "image/webp"
 
 
 class Frame:
@@ -171,11 +191,13 @@ class Frame:
         }  # fmt: skip
         self._blobs: list[bytes] = []
 
-    def photo(self, image, tiles: str | Sequence[str], quality: int = 88) -> Frame:
+    def photo(
+        self, image, tiles: str | Sequence[str], quality: int = 88, lossless: bool | None = None
+    ) -> Frame:
         """Add photographs: one ``[y, x(, c)]`` picture for one tile, or equally sized ones for several tiles.
 
         ``image`` is uint8 or float in [0, 1]; several come as a list or ``[n, y, x, c]``. They share one
-        sprite.
+        sprite; see :func:`sprite` for ``quality`` and ``lossless``.
         """
         single = isinstance(tiles, str)
         pictures = [as_uint8(picture) for picture in ([image] if single else image)]
@@ -188,7 +210,7 @@ class Frame:
             raise XaiViewsError(
                 "the photos of one sprite must have one size; call photo() once for each size"
             )
-        data, kind, rects = sprite(pictures, quality)
+        data, kind, rects = sprite(pictures, quality, lossless)
         self._header["photos"].append(
             {"blob": self._blob(data), "type": kind, "tiles": names, "rects": rects}
         )
@@ -242,8 +264,9 @@ class Frame:
     def tile(self, tile: str, **about) -> Frame:
         """Say something about a tile.
 
-        ``title``, ``alt`` (text for screen readers), ``size`` (height, width), ``reason`` (why it is
-        empty), ``mark`` ("wrong" or ""), ``photo`` (the tile whose photo it shows).
+        ``title``, ``name`` (shown in its place while the model's output is hidden; default: the sample's key),
+        ``alt`` (text for screen readers), ``size`` (height, width), ``reason`` (why it is empty), ``mark``
+        ("wrong" or ""), ``photo`` (the tile whose photo it shows).
         """
         self._header["tiles"].setdefault(tile, {}).update(about)
         return self
@@ -262,7 +285,11 @@ class Frame:
         return self
 
     def legend(self, layer: str, **about) -> Frame:
-        """Say what a layer's colours mean: ``title``, ``target`` (the class they speak for), ``unit``."""
+        """Say what a layer's colours mean.
+
+        ``title``, ``unit``, ``target`` (the class whose logit negative values lower and positive ones raise), or
+        ``low`` and ``high``, the words at the two ends.
+        """
         self._header.setdefault("legend", {}).setdefault(layer, {}).update(about)
         return self
 

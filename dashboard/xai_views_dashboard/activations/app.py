@@ -13,7 +13,7 @@ from xai_views_dashboard.activations import frame as pictures
 from xai_views_dashboard.activations.cluster import ClusterPanel
 from xai_views_dashboard.activations.codebook import CodebookPanel
 from xai_views_dashboard.activations.compare import ComparePanel
-from xai_views_dashboard.activations.controls import controls, strip
+from xai_views_dashboard.activations.controls import controls
 from xai_views_dashboard.activations.depth import DepthPanel, SimilarityPanel
 from xai_views_dashboard.activations.factorization import FactorizationPanel
 from xai_views_dashboard.activations.layers import LayerPanel
@@ -80,8 +80,8 @@ class ActivationsApp(App):
         return pictures.build(key, self.session, sample, result, **wish.drawn)
 
     def controls(self) -> list[Any]:
-        """Samples and what is changed often."""
-        return [strip(self), controls(self)]
+        """What is changed often."""
+        return [controls(self)]
 
     def link(self) -> None:
         """One cluster stands out in every picture, and its row in the ledger."""

@@ -1,4 +1,4 @@
-"""What stands above the picture: the samples, and what is changed often."""
+"""What stands above the picture: what is changed often."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from xai_views.samples import images
-from xai_views.views import Filmstrip
 from xai_views_dashboard.core.controls import control, linked
 from xai_views_dashboard.core.page import HALVES, halved
 from xai_views_dashboard.core.state import PREDICTED
@@ -30,23 +28,6 @@ WORDS = {
     "input": "pixels of the image",
     "double": "twice the tokens",
 }
-
-
-def strip(app: Any) -> Filmstrip:
-    """The samples in a row; it follows the sample in view."""
-    state, classes, samples = app.state, app.model.classes, app.session.population
-    named = [classes[c] if 0 <= c < len(classes) else "" for c in samples.label]
-    made = Filmstrip(
-        lambda rows: images(samples.samples, rows),
-        count=samples.n,
-        size=48,
-        label="Samples",
-        current=state.sample,
-        captions=[f"{n}: {c}" if c else n for n, c in zip(samples.names, named, strict=True)],
-    )
-    made.on_select(lambda i: setattr(state, "sample", i))
-    state.param.watch(lambda e: setattr(made, "current", e.new if e.new < samples.n else -1), "sample")
-    return made
 
 
 def controls(app: Any) -> pn.viewable.Viewable:

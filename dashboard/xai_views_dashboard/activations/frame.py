@@ -17,14 +17,14 @@ Truth = tuple[np.ndarray, list[str]] | None
 #: Name of the label-map layer; what is chosen in one picture stands out in all that draw it.
 SEGMENT = "cluster"
 #: What a map of contributions shows.
-PER_PIXEL = "contribution of its cluster, per pixel"
+PER_PIXEL = "contribution of its cluster per pixel"
 
 #: The small tiles, and the layer that each shows.
 SIDE = {
-    "photo": ("Sample", []),
+    "photo": ("Original", []),
     "contribution": ("Contribution", ["contribution"]),
     "entropy": ("Uncertainty", ["uncertainty"]),
-    "truth": ("Known truth", ["truth"]),
+    "truth": ("Ground truth", ["truth"]),
 }
 #: A part counts as held by a cluster when at least this share of it lies there.
 HELD = 0.5
@@ -34,11 +34,18 @@ def layout(known: bool) -> dict[str, Any]:
     """Tiles of the canvas; without known parts there is no tile for them."""
     about = {"photo": "photo", "link": "sample"}
     side = {
-        name: {**about, "group": "side", "size": 168, "label": label, "layers": layers}
+        name: {
+            **about,
+            "group": "side",
+            "size": 156,
+            "label": label,
+            "layers": layers,
+            "optional": name == "truth",
+        }
         for name, (label, layers) in SIDE.items()
         if known or name != "truth"
     }
-    main = {"sample": {**about, "group": "main", "size": 380, "label": "Clusters"}}
+    main = {"sample": {**about, "group": "main", "size": 332, "label": "Clusters"}}
     return {"tiles": main | side, "groups": {"main": {"title": ""}, "side": {"title": ""}}}
 
 
@@ -124,7 +131,7 @@ def build(
     words = names_of(result, classes, given)
     frame = Frame(key, text=sentence(name, classes, label, result))
     frame.photo(image, "photo")
-    _main(frame, name, label, result, classes, words, shown)
+    _main(frame, name, result, words, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
     frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
     kind = "" if is_exact(result) else "gradient × activation; see the residual"
@@ -137,7 +144,7 @@ def build(
     frame.sequential("entropy", "uncertainty", ranks(entropy), limit=1.0)
     spread = f"{float(entropy.min()):.2f} to {float(entropy.max()):.2f}"
     used = float(result["temperature"].values[0])
-    frame.legend("uncertainty", title=f"rank of the entropy ({spread} at T = {used:.3g})")
+    frame.legend("uncertainty", title=f"assignment uncertainty (rank; entropy {spread}, T = {used:.3g})")
     frame.sequential("entropy", "entropy", entropy, limit=1.0, drawn=False, title="entropy")
     frame.tile(
         "entropy",
@@ -150,9 +157,7 @@ def build(
     return frame.to_bytes()
 
 
-def _main(
-    frame: Frame, name: str, label: int, result: xr.Dataset, classes: list[str], names: list[str], shown: str
-) -> None:
+def _main(frame: Frame, name: str, result: xr.Dataset, names: list[str], shown: str) -> None:
     segment = result["segment"].values[0]
     if shown == "clusters":
         frame.label_map("sample", SEGMENT, segment, names)
@@ -166,19 +171,15 @@ def _main(
     for i, layer in enumerate(result["layer"].values):
         share = np.nan_to_num(result["layer_share"].values[0, i])
         frame.sequential("sample", f"share {layer}", share, limit=1.0, drawn=False, title=f"share of {layer}")
-    top = int(result["logit"].values[0].argmax())
-    right = "" if label < 0 else (" ✓" if top == label else f" ✗ true: {classes[label]}")
     frame.tile(
         "sample",
-        title=f"{name}: {classes[top]}{right}",
-        mark="wrong" if 0 <= label != top else "",
+        title=name,
         alt=f"Sample {name} with its {result.sizes['cluster']} activation clusters",
     )
 
 
 def _truth(frame: Frame, image: np.ndarray, truth: Truth) -> None:
     if truth is None:
-        frame.tile("truth", reason="Nothing is known about the parts of this image.", alt="No truth is known")
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
@@ -215,15 +216,15 @@ def _ledger(
     total = sum(r["value"] for r in lines)
     bias, residual = float(result["bias"].values[target]), float(result["residual"].values[0, 0])
     logit = float(result["logit"].values[0, target])
-    columns = ["cluster", "reads as", "size", "entropy"] + (["known part"] if truth is not None else [])
+    columns = ["cluster", "class read-out", "size"]
     table = []
     for r in lines:
-        cells = [r["id"], r["name"], f"{r['size']:.0%}", f"{r['entropy']:.2f}"]
+        cells = [r["id"], r["name"], f"{r['size']:.0%}"]
         table.append(
             {
                 "id": r["id"],
                 "swatch": r["swatch"],
-                "cells": cells + ([r["purity"]] if truth is not None else []),
+                "cells": cells,
                 "value": r["value"],
                 "value_text": number(r["value"]),
             }
@@ -231,13 +232,13 @@ def _ledger(
     frame.table(
         columns,
         table,
-        caption=f"What the logit of {classes[target]} consists of, by cluster",
+        caption=f"How the logit of {classes[target]} adds up, by cluster",
         value_column="contribution",
         limit=max(1e-6, max((abs(r["value"]) for r in lines), default=0)),
         footer=[
-            ["contributions of all clusters", number(total)],
+            ["sum of the clusters", number(total)],
             ["bias", number(bias)],
-            ["residual: what the clusters leave open", number(residual)],
+            ["residual (not attributed to clusters)", number(residual)],
             ["the network's logit", number(logit)],
             *_without(result, target),
         ],
@@ -250,6 +251,6 @@ def _without(result: xr.Dataset, target: int) -> list[list[str]]:
         return []
     after, before = (result[n].values[0, target] for n in ("ablated_probability", "probability"))
     return [
-        ["logit after the ablation", number(float(result["ablated_logit"].values[0, target]))],
-        ["probability before → after", f"{float(before):.3f} → {float(after):.3f}"],
+        ["logit without the removed clusters", number(float(result["ablated_logit"].values[0, target]))],
+        ["probability, before → after", f"{float(before):.3f} → {float(after):.3f}"],
     ]

@@ -16,9 +16,11 @@ from xai_views.contract.method import Method
 from xai_views.errors import XaiViewsError
 from xai_views.views import AnswerLine, Canvas, with_header
 from xai_views_dashboard.core.answers import answer_of, typical_words
+from xai_views_dashboard.core.keeping.keeping import Keeping
 from xai_views_dashboard.core.method_pages import link as link_to_page
-from xai_views_dashboard.core.page import caption, note, page
+from xai_views_dashboard.core.page import note, page
 from xai_views_dashboard.core.panel import Panel, offered
+from xai_views_dashboard.core.population import Population
 from xai_views_dashboard.core.protocols import PageSession
 from xai_views_dashboard.core.question_tabs import QuestionTabs
 from xai_views_dashboard.core.session import Session
@@ -26,10 +28,15 @@ from xai_views_dashboard.core.state import AppState
 from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish, Wishes
-from xai_views_dashboard.core.workbench import brief, workbench
+from xai_views_dashboard.core.workbench import brief, under, workbench
 
+#: Settings of the canvas that are not the hand's.
+OF_PAGE = ("hidden", "stepper")
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
+
+#: The tab in which a pinned sample stands beside the one in view.
+PINNED = "Pinned"
 
 
 class App(pn.viewable.Viewer):
@@ -102,8 +109,11 @@ class App(pn.viewable.Viewer):
         session: PageSession = self.session_kind(model, samples)
         self.session: Any = session
         self.model, self.samples = self.session.model, samples
-        self.state: Any = self.state_kind().first(self.session.names, **{**self.begins(), **state})
+        begins = self.begins()
+        self.state: Any = self.state_kind().first(self.session.names, **{**begins, **state})
+        self.state.begin(begins)
         self.wishes = Wishes()
+        self._newly_pinned = False
         self.prepare()
         self.canvas = self.make_canvas()
         self.canvas.channel = self.session.channel
@@ -111,6 +121,8 @@ class App(pn.viewable.Viewer):
             channel=self.session.channel, noun=self.noun, hidden=self.state.hidden, pinned=self.state.pinned
         )
         self.status = StatusLine(self.session.kernel)
+        self.kept = Keeping(self)
+        self.listed = Population(self)
         self.panels = offered(self, self.panel_kinds())
         self.tabs = QuestionTabs(self.panels, self.opened, self.state.tab)
         self._link()
@@ -258,7 +270,7 @@ class App(pn.viewable.Viewer):
             population=self.population(),
             answer=[self.line],
             controls=self.controls(),
-            case=[*self.case(), caption(self.words, self.link_to_method())],
+            case=[*self.case(), under(self.words, self.link_to_method())],
             tabs=[self.beneath()],
         )
 
@@ -266,10 +278,11 @@ class App(pn.viewable.Viewer):
         """Begin what sends to the browser, once it has loaded the page."""
         self.tabs.begin()
         self.look_typical()
+        self.listed.begin()
 
     def population(self) -> list[Any]:
         """What stands at the left: all samples."""
-        return []
+        return [self.listed]
 
     def case(self) -> list[Any]:
         """What stands in the middle: the sample with its explanation, and how it adds up."""
@@ -281,7 +294,8 @@ class App(pn.viewable.Viewer):
 
         def show(*_: Any) -> None:
             hidden = note("The model's output is hidden. Press h, or 'Show output', to see the tabs.")
-            place.objects = [hidden] if self.state.hidden else [self.tabs]
+            # A reader who does not see the answer can write one's own.
+            place.objects = [hidden, self.kept.editor] if self.state.hidden else [self.tabs]
 
         self.state.param.watch(show, "hidden")
         show()
@@ -289,7 +303,8 @@ class App(pn.viewable.Viewer):
 
     def opened(self, title: str) -> None:
         """Remember which tab is in view."""
-        self.state.tab = title
+        first = self.tabs.groups[0][0].title
+        self.state.tab = "" if title == first else title  # the first one needs no word in an address
 
     def notes(self) -> list[pn.viewable.Viewable]:
         """What the samples and the model want said, and the place for problems."""
@@ -310,6 +325,10 @@ class App(pn.viewable.Viewer):
     def link_to_method(self) -> str:
         """A link to the page of the main method, as HTML; "" where pages are not served."""
         return link_to_page(self.method)
+
+    def actions(self) -> list[pn.viewable.Viewable]:
+        """Small buttons for the page's header: "Copy link" and the menu "Save"."""
+        return [self.kept.menu]
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -346,6 +365,7 @@ class App(pn.viewable.Viewer):
         """Keep the sample in view beside those that follow, or let it go."""
         name = self.session.names[self.state.sample]
         self.state.pinned = "" if self.state.pinned == name else name
+        self._newly_pinned = bool(self.state.pinned)
 
     def look_typical(self, *_: Any) -> None:
         """Let the answer line say how typical the sample in view is of the training data."""
@@ -367,12 +387,12 @@ class App(pn.viewable.Viewer):
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the canvas for what the state says of them."""
-        return {**self.view.defaults, **look, "hidden": self.state.hidden}
+        return {**self.view.defaults, **look, "hidden": self.state.hidden, "stepper": False}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
         """Keep what was changed in the browser."""
         self.state.look = {
-            k: v for k, v in settings.items() if k != "hidden" and self.view.defaults.get(k) != v
+            k: v for k, v in settings.items() if k not in OF_PAGE and self.view.defaults.get(k) != v
         }
 
     def asked(self, *_: Any) -> None:
@@ -396,12 +416,15 @@ class App(pn.viewable.Viewer):
         self.into_view()
         self.state.leave()
         self.look_typical()
+        if self._newly_pinned and self.session.names[self.state.sample] != self.state.pinned:
+            self._newly_pinned = False  # the second of two: show both
+            self.tabs.show(PINNED)
+            self.kept.menu.reveal("xv-area-tabs")
 
     def into_view(self) -> None:
         """Let the canvas show the sample of the state."""
+        self.listed.admit(self.state.sample)
         name = self.session.names[self.state.sample]
-        if name not in self.canvas.order:  # chosen from outside of the filter
-            self.canvas.order = [name, *self.canvas.order]
         self.canvas.sample = name
 
     # -- for people who write Python ----------------------------------------------------------------------------
@@ -433,7 +456,7 @@ class App(pn.viewable.Viewer):
             title or self.model.card.get("title") or f"{self.title}: {self.model.name}",
             [self],
             status=self.status,
-            **params,
+            **{"actions": self.actions(), **params},
         ).servable()
         return self
 
@@ -445,6 +468,6 @@ class App(pn.viewable.Viewer):
         kept = {k: query[k] for k in ("model", "samples", "theme") if k in query}
 
         def write(*_: Any) -> None:
-            location.search = self.state.search(self.session.names, **kept)
+            location.search = self.state.address(self.session.names, **kept)
 
         self.state.param.watch(write, [n for n in self.state.param if n != "name"])

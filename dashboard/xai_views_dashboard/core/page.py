@@ -90,6 +90,7 @@ _SX = {
 # What differs from the system is a choice and is kept; choosing what the system says follows the system again.
 _REMEMBER = f"""
 const dark = cb_obj.data ? cb_obj.data.dark_theme : cb_obj.dark_theme
+document.dispatchEvent(new CustomEvent("xv-theme", {{detail: dark}}))
 const chosen = dark !== matchMedia("(prefers-color-scheme: dark)").matches
 document.cookie = "{THEME_COOKIE}=" + (dark ? "dark" : "light") + "; path=/; samesite=lax; max-age=" + (chosen ? 31536000 : 0)
 """
@@ -104,6 +105,15 @@ const follow = () => {{
     for (const root of doc.roots())
       if (root.data && "dark_theme" in root.data && root.data.dark_theme !== media.matches) root.data.dark_theme = media.matches
 }}
+// The canvases look at the class, which the page itself leaves as it was when the system decides.
+const root = document.documentElement
+let dark = root.classList.contains("dark")
+const mark = () => {{
+  if (root.classList.contains("dark") !== dark) root.classList.toggle("dark", dark)
+  if (root.classList.contains("light") === dark) root.classList.toggle("light", !dark)
+}}
+document.addEventListener("xv-theme", (event) => {{ dark = event.detail; mark() }})
+new MutationObserver(mark).observe(root, {{attributes: true, attributeFilter: ["class"]}})
 follow()
 media.addEventListener("change", follow)
 """

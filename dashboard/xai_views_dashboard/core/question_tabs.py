@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +13,9 @@ from xai_views.contract.method import QUESTIONS
 
 #: What stands over the panels that answer none of the questions.
 ABOUT = "About"
+#: Tabs that leave the first screen to the case.
+_LOW = {"& .MuiTabs-root": {"minHeight": 36}, "& .MuiTab-root": {"minHeight": 36, "paddingY": "4px"}}
+UNBOUNDED = {"max-height": "none"}  # Panel's own limit makes what is long overlap what follows
 
 
 class QuestionTabs(pn.viewable.Viewer):
@@ -35,6 +38,9 @@ class QuestionTabs(pn.viewable.Viewer):
             list(group) for _, group in groupby(panels, lambda p: QUESTIONS.get(p.question, ABOUT))
         ]
         self.first = title
+        # A panel is put into its place when it is opened first, and stays there: models that leave a page and come back
+        # while it is busy are lost on the way.
+        self._places = {p.title: pn.Column(sizing_mode="stretch_width", styles=UNBOUNDED) for p in panels}
         self.inner: list[Any] = []
         self.outer: Any = None
 
@@ -42,18 +48,13 @@ class QuestionTabs(pn.viewable.Viewer):
         """Make the tabs, once: an app that is never shown needs none."""
         if self.outer is None:
             outer, inner = self.place(self.first)
-            look = {"dynamic": True, "sizing_mode": "stretch_width"}
             self.inner = [
-                pmui.Tabs(
-                    *((p.title, p) for p in group),
-                    active=inner if i == outer else 0,
-                    css_classes=["xv-panels"],
-                    **look,
-                )
+                _tabs(((p.title, self._places[p.title]) for p in group), inner if i == outer else 0)
                 for i, group in enumerate(self.groups)
             ]
             names = [QUESTIONS.get(group[0].question, ABOUT) for group in self.groups]
-            self.outer = pmui.Tabs(*zip(names, self.inner, strict=True), active=outer, **look)
+            self.outer = _tabs(zip(names, self.inner, strict=True), outer)
+            self._fill()
         return self.outer
 
     def place(self, title: str) -> tuple[int, int]:
@@ -93,7 +94,13 @@ class QuestionTabs(pn.viewable.Viewer):
             tabs.param.watch(self._tell, "active")
         self._tell()
 
+    def _fill(self) -> None:
+        place = self._places[self.open.title]
+        if not place.objects:
+            place.objects = [self.open]
+
     def _tell(self, *_: Any) -> None:
+        self._fill()
         chosen = self.open
         for group in self.groups:
             for panel in group:
@@ -103,3 +110,7 @@ class QuestionTabs(pn.viewable.Viewer):
 
     def __panel__(self) -> Any:
         return self.build()
+
+
+def _tabs(pages: Iterable[tuple[str, Any]], active: int) -> Any:
+    return pmui.Tabs(*pages, active=active, sizing_mode="stretch_width", styles=UNBOUNDED, sx=_LOW)

@@ -14,9 +14,15 @@ import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
-from xai_views.engine.predictions import Typicality, known_classes, typicality_of
+from xai_views.engine.predictions import (
+    Predictions,
+    Typicality,
+    known_classes,
+    predict,
+    typicality_of,
+)
 from xai_views.errors import SamplesError
-from xai_views.kernel import Same, Shared, get_kernel
+from xai_views.kernel import PREFETCH, Same, Shared, get_kernel
 from xai_views.methods import explain
 from xai_views.samples import digest, inputs, labelled_for
 from xai_views_dashboard.core.wishes import Wish
@@ -113,6 +119,8 @@ class Session:
     """
 
     kind: ClassVar[str] = "session"
+    #: Parameters of the main method on which the predictions depend.
+    predicted_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any, samples: xr.Dataset | SampleSet) -> None:
         self.kernel = get_kernel()
@@ -242,6 +250,28 @@ class Session:
             run.subscribe(counted)
         return run
 
+    async def predicted(
+        self,
+        ask: Ask | None = None,  # noqa: ARG002 - for subclasses
+        counted: Callable[[int, int], None] | None = None,
+    ) -> Predictions:
+        """What the model predicts for the shared samples: run once for all visitors, after what is in view.
+
+        Parameters
+        ----------
+        ask : Ask, optional
+            What is asked of the main method; sessions whose predictions depend on it (:attr:`predicted_by`) use it.
+        counted : callable, optional
+            ``counted(done, total)``, on the worker's thread.
+        """
+        model, population = self.model, self.population
+
+        def run(progress: Callable[[int, int], None]) -> Any:
+            return predict(model, population.samples, progress)
+
+        key = ("predictions", model.sha256, population.key)
+        return await asyncio.wrap_future(self.job(key, run, counted, PREFETCH))
+
     async def typicality(self, i: int) -> Typicality | None:
         """How typical sample ``i`` is of the training data; None where the model holds none to compare it with."""
         model = self.model
@@ -253,6 +283,32 @@ class Session:
             return typicality_of(model, given)
 
         return await asyncio.wrap_future(self.job(("typicality", model.sha256, self.digest(i)), work))
+
+    # -- beside another model ------------------------------------------------------------------------------------
+
+    def beside(self, model: Any) -> Session:
+        """Return the samples of this page, uploads too, for another model of the same input.
+
+        Raises
+        ------
+        XaiViewsError
+            When the model does not take them.
+        """
+        made = Session(model, self.population)
+        if self.population.n:
+            made.model.check(self.population.image(0)[None])
+        made.uploads = self.uploads  # the same list: what is uploaded later counts too
+        return made
+
+    def with_own(self, ask: Ask) -> Ask:
+        """Return the same request with what belongs to a model, its layers and codebook, as this model begins."""
+        plain = registry.plain(ask.method).ask()
+        own = {n: plain.values[n] for n in ("taps", "codebook", "codebook_key") if n in ask.values}
+        if "weights" in ask.values and not isinstance(ask.weights, str):
+            own["weights"] = plain.weights
+        if ask.values.get("mode") == "codebook":
+            own["mode"] = plain.mode
+        return ask.replace(**own)
 
     # -- for people who write Python ----------------------------------------------------------------------------
 

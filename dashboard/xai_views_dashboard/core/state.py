@@ -13,10 +13,12 @@ import param
 
 from xai_views.contract.content import Content
 from xai_views.contract.method import PREDICTED, Method
+from xai_views.engine.predictions import OUTCOMES, SORTS
 from xai_views.errors import XaiViewsError, nearest
 
-#: Version of the names in the URL; an address of another version opens with what it shares with this one.
-SCHEMA = 1
+#: Version of the addresses. Version 1 held every parameter, version 2 holds those that differ from what a page begins with;
+#: an address of another version opens with the parameters that it shares with this one.
+SCHEMA = 2
 NONE = -1
 
 
@@ -36,7 +38,23 @@ class AppState(param.Parameterized):
     tab = param.String("", doc="Title of the open tab; '' = the first.")
     hidden = param.Boolean(False, doc="Whether the model's output is hidden.")
     pinned = param.String("", doc="Name of the pinned sample; '' = none.")
+    pinned_model = param.String("", doc="Name of the model on the pinned side; '' = the model of the page.")
+    pinned_method = param.String("", doc="Key of the method on the pinned side; '' = the method of the page.")
 
+    search = param.String("", doc="Part of the name of the samples shown; '' = any.")
+    outcome = param.Selector(default="all", objects=list(OUTCOMES), doc="Samples shown by prediction.")
+    true_class = param.Integer(NONE, bounds=(-1, None), doc="Label of the samples shown; -1 = any.")
+    predicted_class = param.Integer(
+        NONE, bounds=(-1, None), doc="Predicted class of the samples shown; -1 = any."
+    )
+    sort: Any = param.Selector(
+        default="order", objects=[s for s in SORTS if s != "concentration"], doc="Order of the samples."
+    )
+    descending = param.Boolean(False, doc="Whether the largest values come first.")
+
+    #: Which samples are shown, and in which order; what the arrow keys walk through.
+    FILTERS: ClassVar[tuple[str, ...]] = ("search", "outcome", "true_class", "predicted_class")
+    ORDER: ClassVar[tuple[str, ...]] = ("sort", "descending")
     #: Parameters that hold a class; an address may ask for one that this model does not have.
     TARGETS: ClassVar[tuple[str, ...]] = ("target",)
     #: Parameters that together are one step of undo.
@@ -50,6 +68,11 @@ class AppState(param.Parameterized):
         super().__init__(**params)
         self._past: list[dict[str, Any]] = []
         self._future: list[dict[str, Any]] = []
+        self.plain: dict[str, Any] = {n: self.frozen(self.param[n].default) for n in self.addressed()}
+
+    def begin(self, values: Mapping[str, Any]) -> None:
+        """Say what a page of this app and model begins with, beside the defaults; addresses hold what differs from it."""
+        self.plain |= {n: self.frozen(v) for n, v in values.items() if n in self.plain}
 
     @classmethod
     def derived(cls, *methods: type[Method]) -> type[Self]:
@@ -146,10 +169,18 @@ class AppState(param.Parameterized):
     # -- the URL ------------------------------------------------------------------------------------------------
 
     def query(self, names: list[str]) -> dict[str, str]:
-        """The whole state as a query; ``names`` are the ids of the samples. All parameters, not only changed ones."""
-        values = {k: v for k, v in self.param.values().items() if k in self.addressed()}
+        """Return what differs from the state that the page begins with, as a query.
+
+        Parameters
+        ----------
+        names : list of str
+            Ids of the samples.
+        """
         out = {"v": str(SCHEMA)}
-        for key, value in values.items():
+        for key in self.addressed():
+            value = getattr(self, key)
+            if value == self.plain[key]:
+                continue
             if key == "sample":
                 out[key] = names[value] if value < len(names) else str(value)
             elif isinstance(value, str):
@@ -163,25 +194,52 @@ class AppState(param.Parameterized):
         """Parameters that an address carries: all but content, which has no place in one."""
         return [n for n in cls.param if n != "name" and not isinstance(cls.param[n], Content)]
 
-    def search(self, names: list[str], **more: str) -> str:
+    def address(self, names: list[str], **more: str) -> str:
         """The state as the search part of an address; ``more`` (model, samples) comes first."""
         return "?" + urlencode({**more, **self.query(names)})
 
-    def restore(self, query: Mapping[str, str], names: list[str]) -> list[str]:
-        """Take over what a query says; returns one sentence for each entry that could not be used."""
+    def restore(self, query: Mapping[str, str], names: list[str], whole: bool = False) -> list[str]:
+        """Take over what a query holds, in whatever order its entries stand.
+
+        Parameters
+        ----------
+        query : mapping
+            As :meth:`query` returns it; entries of other names are ignored.
+        names : list of str
+            Ids of the samples.
+        whole : bool
+            Whether parameters that the query does not hold go back to what the page began with.
+
+        Returns
+        -------
+        list of str
+            One sentence for each entry that could not be used.
+        """
+        values = {n: self.frozen(v) for n, v in self.plain.items()} if whole else {}
         problems = []
-        for key in sorted(
-            query, key=lambda k: k != "sample"
-        ):  # first: another sample lets go of what was of the last
-            text = query[key]
-            if key not in self.addressed():
-                continue
+        for key in self.addressed():
+            if key in query:
+                try:
+                    values[key] = self._parse(key, query[key], names)
+                except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+                    problems.append(_refused(key, query[key]))
+        # First the sample: another one drops what belonged to the last. The rest together: a support set may be possible
+        # although its parts alone are not.
+        for changes in ({n: v for n, v in values.items() if n == "sample"},
+                        {n: v for n, v in values.items() if n != "sample"}):  # fmt: skip
+            problems += self._taken(changes, query)
+        return problems
+
+    def _taken(self, changes: Mapping[str, Any], query: Mapping[str, str]) -> list[str]:
+        """Take over values at once, leaving out those that the parameters refuse; one sentence for each of these."""
+        problems, fine, probe = [], dict(changes), type(self)()
+        for key, value in changes.items():
             try:
-                self.param.update(**{key: self._parse(key, text, names)})
+                setattr(probe, key, value)
             except (ValueError, TypeError):
-                problems.append(
-                    f"The address asks for {key}={str(text)[:40]!r}, which is not possible here; it was left out."
-                )
+                del fine[key]
+                problems.append(_refused(key, query.get(key, "")))
+        self.param.update(**fine)
         return problems
 
     def _parse(self, key: str, text: str, names: list[str]) -> Any:
@@ -204,6 +262,12 @@ class AppState(param.Parameterized):
     def checked(self, key: str, value: Any) -> Any:
         """Return a value of an address in the form that the state keeps; apps bound and convert theirs."""
         return [[float(x), float(y)] for x, y in value][:2000] if key == "region" else value
+
+
+def _refused(key: str, text: str) -> str:
+    if key == "sample":
+        return f"This link refers to sample {text[:40]!r}, which is not available here."
+    return f"This link sets {key} to {str(text)[:40]!r}, which is not possible here; it was left out."
 
 
 @cache

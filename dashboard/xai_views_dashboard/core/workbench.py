@@ -16,23 +16,24 @@ import panel as pn
 AREAS = ("notes", "population", "answer", "controls", "case", "tabs")
 
 _OUTER = """
-:host { container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; padding: 4px 8px; }
+:host {
+  container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; height: auto !important;
+  padding: 4px 8px;
+}
 """
 _GRID = """
 :host {
-  display: grid !important; width: 100%; min-height: 0; gap: 4px 12px; align-items: start;
+  display: grid !important; width: 100%; height: auto !important; min-height: 0; gap: 4px 12px; align-items: start;
   grid-template-columns: 216px minmax(0, 1fr);
-  grid-template-rows: auto auto auto minmax(0, 1fr) auto;
+  grid-template-rows: auto auto auto auto auto;
   grid-template-areas: "notes notes" "population answer" "population controls" "population case" "tabs tabs";
 }
-/* The population is as high as what stands beside it, and never makes that higher. */
-.xv-area-population { align-self: stretch; height: 0 !important; min-height: 100%; overflow: hidden; }
+.xv-area-population { position: relative; align-self: stretch !important; height: auto !important; }
 @container (max-width: 900px) {
   :host {
     grid-template-columns: minmax(0, 1fr); grid-template-rows: none;
     grid-template-areas: "answer" "case" "controls" "population" "notes" "tabs";
   }
-  .xv-area-population { height: auto !important; min-height: 0; max-height: 220px; }
 }
 """
 
@@ -41,8 +42,10 @@ _BRIEF = """
 details { font-size: .8125rem; line-height: 1.5; color: var(--mui-palette-text-secondary, #56606b); max-width: 130ch; }
 summary { cursor: pointer; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
 details[open] summary { white-space: normal; }
-summary::marker { content: "ⓘ "; }
 """
+
+
+_UNDER = "p { margin: 2px 0 0; font-size: .8125rem; line-height: 1.4; color: var(--mui-palette-text-secondary, #56606b); }"
 
 
 def brief(first: str, rest: str = "") -> pn.pane.HTML:
@@ -61,6 +64,22 @@ def brief(first: str, rest: str = "") -> pn.pane.HTML:
     )
 
 
+def under(text: str, more: str = "") -> pn.pane.HTML:
+    """Return the caption of the case: what it shows and what it does not; ``more`` is HTML, such as a link."""
+    return pn.pane.HTML(
+        f"<p>{escape(text)}{more}</p>",
+        stylesheets=[_UNDER],
+        sizing_mode="stretch_width",
+        margin=(0, 8),
+    )
+
+
+# The population is as high as what stands beside it, and never makes that higher.
+_BESIDE = """
+@container (min-width: 900.02px) { :host { position: absolute !important; inset: 0; height: 100% !important; overflow: hidden; } }
+"""
+
+
 def workbench(**areas: Iterable[Any]) -> pn.viewable.Viewable:
     """Lay out the areas of an app.
 
@@ -72,6 +91,16 @@ def workbench(**areas: Iterable[Any]) -> pn.viewable.Viewable:
     made = []
     for name in AREAS:
         objects = list(areas.get(name, ()))
+        if name == "population" and objects:
+            objects = [
+                pn.Column(
+                    *objects,
+                    sizing_mode="stretch_width",
+                    stylesheets=[_BESIDE],
+                    styles={"max-height": "none"},
+                    margin=0,
+                )
+            ]
         if objects:
             # Panel limits the height of columns; what is long would overlap what follows.
             look = {"max-height": "none", "min-width": "0", "grid-area": name}

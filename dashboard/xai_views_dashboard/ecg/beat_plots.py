@@ -1,4 +1,4 @@
-"""Pictures of the beat: when in it each cluster comes, and what the leads show then."""
+"""Plots of the beat: the phase of each cluster, and the average beat of some leads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEADS_SHOWN = ("II", "V1", "V2", "V5")
 
 
 def hue(c: int) -> str:
-    """Colour of a cluster."""
+    """Return the colour of a cluster."""
     return colour.CATEGORICAL[c % len(colour.CATEGORICAL)]
 
 
@@ -74,7 +74,7 @@ def beat_plot(time: np.ndarray, mean: np.ndarray, spread: np.ndarray, occurs: np
 
 
 def text_twin(frequency: np.ndarray) -> str:
-    """Say where in the beat each cluster is commonest."""
+    """Say at which phase of the beat each cluster is most common."""
     said = []
     for c, row in enumerate(np.nan_to_num(frequency)):
         if row.sum():
@@ -85,7 +85,7 @@ def text_twin(frequency: np.ndarray) -> str:
 
 
 def pictures(averages: Any, leads: list[str]) -> list:
-    """Phase histogram and average beats with their words; made on the page's own thread."""
+    """Return the phase histogram and the average beats with their captions; made on the page's own thread."""
     phases, averaged = averages.phases, averages.beats
     frequency = phases.frequency
     shown = [n for n in LEADS_SHOWN if n in leads] or leads[:1]
@@ -105,13 +105,13 @@ def pictures(averages: Any, leads: list[str]) -> list:
     ]
     return [
         caption(
-            f"When in the beat each cluster comes, over {phases.beats} beats of {averages.records} records."
+            f"Phase of the beat in which each cluster lies, over {phases.beats} beats of {averages.records} records."
         ),
         pn.pane.Bokeh(phase_plot(frequency), sizing_mode="stretch_width"),
-        caption(f"In words: {text_twin(frequency)}"),
+        caption(f"As text: {text_twin(frequency)}"),
         caption(
-            "The average beat of some leads with its standard deviation; dots have the colour of the cluster that most beats "
-            "have at that time. Averages over all classes hide what tells them apart."
+            "Average beat of some leads with its standard deviation; dots have the colour of the most common cluster at that "
+            "time. Averages over all classes hide the differences between them."
         ),
         pn.FlexBox(*plots, sizing_mode="stretch_width"),
     ]

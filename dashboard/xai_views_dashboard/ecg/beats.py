@@ -1,4 +1,4 @@
-"""Clusters and the heart beat: intervals of the record, which waves each cluster follows, when in the beat it comes."""
+"""Clusters and the heart beat: intervals of the record, and in which wave and phase of the beat each cluster lies."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ WAVES = [
         for i, s in enumerate(LANDMARKS)
     ),
 ]
-KNOWN, FOUND = "known landmarks", "NeuroKit2 on each record"
+KNOWN, FOUND = "annotated landmarks", "NeuroKit2 on each record"
 
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """Whose clusters are compared with which waves."""
+    """The clusters and the waves that are compared."""
 
     fitted: Fitted
     known: bool
 
 
 class BeatsPanel(Job):
-    """What clinicians read from the record in view, by NeuroKit2; over all records the waves that each cluster follows."""
+    """Intervals of the record in view by NeuroKit2; over all records the waves in which each cluster lies."""
 
     title = "Beats"
     question = "trust"
     watched = ("sample", "edits_made", "codebook")
-    verb = "Compare with the waves"
-    begun = "Comparing clusters and waves of all records …"
+    verb = "Compare with waves"
+    begun = "Comparing clusters and waves of all records. Progress is shown in the status bar."
     stopped = "The comparison was stopped."
 
     def __init__(self, app: Any) -> None:
@@ -68,7 +68,7 @@ class BeatsPanel(Job):
         self.intervals = Listing(label="Intervals of the record in view", columns=INTERVALS)
         options = [KNOWN, FOUND] if "landmark" in app.session.population.samples else [FOUND]
         self.source = pmui.RadioButtonGroup(options=options, value=options[0], size="small")
-        self.listing = Listing(label="Which part of the beat each cluster lies in", columns=WAVES)
+        self.listing = Listing(label="Part of the beat in which each cluster lies", columns=WAVES)
         self.more = pn.Column(sizing_mode="stretch_width")
         super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
@@ -85,21 +85,25 @@ class BeatsPanel(Job):
         return found, intervals(found)
 
     def write(self, answer: tuple[Delineation, dict[str, tuple[float, int]]]) -> None:
-        """Write the intervals, or why there are none; waves that are known are compared at once."""
+        """Write the intervals, or why there are none; annotated waves are compared at once."""
         found, values = answer
         self.intervals.rows = [
             {
                 "id": k,
                 "name": k,
-                "value": float(np.nan_to_num(v)),
+                **({"value": float(v)} if np.isfinite(v) else {}),
                 "unit": "1/min" if k == "heart rate" else "ms",
                 "n": n,
             }
             for k, (v, n) in values.items()
             if n
         ]
-        where = f"{len(found.r_peaks)} beats found on {found.lead}." if not found.reason else found.reason
-        self.read.object = f"<p>{escape(where)} Measured by software; not for clinical use.</p>"
+        where = (
+            f"{len(found.r_peaks)} beats found in lead {found.lead}." if not found.reason else found.reason
+        )
+        if any(n and not np.isfinite(v) for v, n in values.values()):
+            where += " A dash stands for an interval whose waves were not found."
+        self.read.object = f"<p>{escape(where)} Measured automatically; not for clinical use.</p>"
         again = self.wished is None or self.wished.fitted is not self.app.fitted
         if again and self.source.value == KNOWN and self.app.fitted is not None:
             start(self.run())
@@ -107,45 +111,47 @@ class BeatsPanel(Job):
     # -- all records --------------------------------------------------------------------------------------------
 
     def wish(self) -> Waves:
-        """The clusters in use, and the waves that are chosen."""
+        """Return the clusters in use and the selected waves."""
         return Waves(self.app.shared(), self.source.value == KNOWN)
 
     def key(self, wish: Waves) -> Hashable:
-        """Everybody who looks at the same clusters of the same records shares the comparison."""
+        """Return what makes two comparisons the same: model, records and clusters."""
         session = self.app.session
         return "ecg waves", session.model.sha256, session.population.key, wish.fitted.key, wish.known
 
     async def submit(self, wish: Waves, told: Told) -> Future:
-        """Ask what is known of the records first; they are compared on the worker."""
+        """Survey the records first; they are compared on the worker."""
         session = self.app.session
         found, samples = await asyncio.wrap_future(session.surveyed(wish.fitted)), session.population.samples
         return session.job(self.key(wish), lambda progress: waves(samples, found, wish.known, progress), told)
 
     def take(self, answer: tuple[Alignment, Averages | None]) -> None:
-        """Write the table and its reading."""
+        """Write the table and its summary."""
         found, averaged = answer
         names = self.app.state.names
         self.listing.rows = [
             {
                 "id": str(c), "swatch": swatch(c), "cluster": str(c), "name": names.get(str(c), ""),
-                **{f"s{i}": float(np.nan_to_num(v)) for i, v in enumerate(found.share[c])},
-                **{f"o{i}": float(v) for i, v in enumerate(found.log_odds[c])},
+                **{f"s{i}": float(v) for i, v in enumerate(found.share[c]) if np.isfinite(v)},
+                **{f"o{i}": float(v) for i, v in enumerate(found.log_odds[c]) if np.isfinite(v)},
             }
             for c in range(len(found.counts))
         ]  # fmt: skip
         left = f" {found.left_out} could not be delineated." if found.left_out else ""
+        empty = not np.isfinite(found.share).all()
+        left += " A dash stands for a cluster that does not occur in these records." if empty else ""
         self.say(
             f"{found.used} records.{left} Normalised mutual information of clusters and waves {found.nmi:.3f}; "
             f"with the clusters shifted in time at random {found.chance.mean():.3f} (p {found.p:.2f}). Shares are of "
-            "the cluster's time; log2 odds compare with the other clusters, 0 = as elsewhere."
+            "the cluster's time; log2 odds compare with the other clusters (0 = no difference)."
         )
         self.more.objects = pictures(averaged, self.app.session.leads) if averaged else []
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Intervals of the record in view, and over all records which part of the beat each cluster lies in. A step is "
-                "tens of milliseconds and sees further to both sides, so borders of waves are blurred."
+                "Intervals of the record in view, and over all records the part of the beat in which each cluster lies. A step "
+                "lasts tens of milliseconds and also sees signal on both sides, so wave boundaries are blurred."
             ),
             self.read,
             self.intervals,

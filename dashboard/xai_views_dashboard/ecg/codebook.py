@@ -1,4 +1,4 @@
-"""The codebook: clusters that all records share, shipped with the model or fitted on the samples of the page."""
+"""The codebook: clusters that all records share, shipped with the model or fitted on the records of the page."""
 
 from __future__ import annotations
 
@@ -23,44 +23,46 @@ COLUMNS = [
     {"key": "swatch", "title": "", "kind": "image"},
     {"key": "cluster", "title": "cluster"},
     {"key": "name", "title": "name"},
-    {"key": "share", "title": "share of the sampled steps", "kind": "number", "digits": 3},
+    {"key": "share", "title": "share of sampled steps", "kind": "number", "digits": 3},
 ]
-MODES = {"shared by all records (codebook)": "codebook", "of each record alone": "own"}
+MODES = {"shared (codebook)": "codebook", "per record": "own"}
 
 
 class CodebookPanel(Job):
-    """Which clusters are in use; fitting others, naming and saving them."""
+    """The clusters in use; fit others and save them."""
 
     title = "Codebook"
     question = "why"
     watched = ("names", "cluster", "codebook")
-    verb = "Fit on these records"
-    begun = "Fitting: every record goes through the network once; the line at the bottom counts."
+    verb = "Fit codebook"
+    begun = "Running the network on every record. Progress is shown in the status bar."
     stopped = "The fit was stopped."
 
     def __init__(self, app: Any) -> None:
         state = app.state
         self.mode = linked(pmui.RadioButtonGroup(options=MODES, size="small"), state, "mode")
-        self.k = control(state, "k", "K", width=140, description="")
-        self.temperature = control(state, "temperature", "Temperature (0 = the whole spread)", width=230)
+        self.k = control(state, "k", "Number of clusters K", width=190, description="")
+        self.temperature = control(
+            state, "temperature", "Temperature (0 = spread of the distances)", width=270
+        )
         self.save = pmui.FileDownload(
-            callback=self.archive, filename="codebook.zip", label="Save the codebook", size="small"
+            callback=self.archive, filename="codebook.zip", label="Save codebook", size="small"
         )
         self.listing = Listing(label="The clusters of the codebook", columns=COLUMNS)
         self.listing.on_select(lambda c: setattr(state, "cluster", int(c)))
         super().__init__(app)
 
     def wish(self) -> int:
-        """How many clusters."""
+        """Return the number of clusters."""
         return self.app.state.k
 
     def key(self, wish: int) -> Hashable:
-        """Everybody who asks for as many clusters of the same records shares the fit."""
+        """Return what makes two fits the same: model, records and number of clusters."""
         session = self.app.session
         return "ecg codebook", session.model.sha256, session.population.key, wish
 
     def work(self, wish: int, progress: Any) -> Generator[None, None, Fitted]:
-        """Fit, on the worker."""
+        """Fit on the worker."""
         session = self.app.session
         return (yield from fit(session.model, session.population.samples, k=wish, progress=progress))
 
@@ -72,17 +74,17 @@ class CodebookPanel(Job):
         self.update()
 
     def named(self, fitted: Fitted) -> Fitted:
-        """A codebook with the names that were given by hand."""
+        """Return a codebook with your names."""
         given = self.app.state.names
         names = [given.get(str(c), "") or n for c, n in enumerate(fitted.book.names)]
         return replace(fitted, book=fitted.book.named(names))
 
     def write(self, answer: Any = None) -> None:  # noqa: ARG002 - nothing is computed
-        """Write what the codebook holds."""
+        """Write the clusters of the codebook."""
         fitted = self.app.fitted
         self.save.disabled = fitted is None
         if fitted is None:
-            self.say("This model ships no codebook: each record is clustered alone until one is fitted.")
+            self.say("This model ships no codebook: each record is clustered on its own until you fit one.")
             return
         book, chosen = self.named(fitted).book, self.app.state.cluster
         self.listing.rows = [
@@ -93,12 +95,12 @@ class CodebookPanel(Job):
         if not self.running:
             self.say(
                 f"{book.k} clusters of {int(book.counts.sum())} steps of {book.samples or 'the training records'}, on "
-                f"{', '.join(book.taps)}. Equal colours mean equal clusters in every record. The page begins with the "
-                f"temperature {fitted.cool:.3f}, a quarter of their spread."
+                f"{', '.join(book.taps)}. Equal colours mean equal clusters in every record. Temperature at first: "
+                f"{fitted.cool:.3f}, a quarter of their spread."
             )
 
     def archive(self) -> io.BytesIO:
-        """The codebooks as a zip: weights as safetensors and a card with the names, for ``Fitted.load``."""
+        """Return the codebook as a zip: weights as safetensors and a card with the names, for ``Fitted.load``."""
         if self.app.fitted is None:
             raise XaiViewsError("there is no codebook to save; fit one first.")
         return zipped(self.named(self.app.fitted).save, "clusters")
@@ -106,8 +108,8 @@ class CodebookPanel(Job):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "One set of clusters for all records, so that the same colour means the same thing everywhere. Their names are "
-                "yours to give, under Ledger; a name is an interpretation."
+                "One set of clusters for all records: the same colour means the same cluster in each. You can name clusters "
+                "under Ledger; a name is your interpretation."
             ),
             self.mode,
             pn.FlexBox(self.k, self.temperature, self.save, align_items="center", gap="8px", margin=(4, 16)),

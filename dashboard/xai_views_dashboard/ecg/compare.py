@@ -1,4 +1,4 @@
-"""Two records, or one record under two models, on one scale."""
+"""Two records, or one record in two models, at the same scale."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.core.wishes import Wish
 from xai_views_dashboard.ecg import frame as pictures
+from xai_views_dashboard.ecg.pickers import record_picker
 from xai_views_dashboard.ecg.session import EcgSession
 from xai_views_dashboard.ecg.sheets import sheets
 
 COLUMNS = [
     {"key": "what", "title": ""},
-    {"key": "predicted", "title": "network"},
+    {"key": "predicted", "title": "prediction"},
     {"key": "p", "title": "probability", "kind": "number", "digits": 3},
     {"key": "logit", "title": "logit of the explained class", "kind": "signed", "digits": 3},
     {"key": "entropy", "title": "mean uncertainty", "kind": "number", "digits": 3},
@@ -36,7 +37,7 @@ RECORD, MODEL = "record:", "model:"
 
 
 def models_of_signals() -> list[str]:
-    """Names of the shipped models that take signals."""
+    """Return the names of the shipped models that take signals."""
     found = []
     for name, folder in catalogue.models().items():
         try:
@@ -50,30 +51,28 @@ def models_of_signals() -> list[str]:
 
 @dataclass
 class Side:
-    """One of both records: whose it is, where it is there, and what is said of it."""
+    """One of both records: its session, its position there, and its explanation."""
 
     session: EcgSession
     sample: int
     result: xr.Dataset
 
     def sheet(self, drawn: dict[str, Any]) -> Record:
-        """How it is drawn."""
+        """Return the record as it is drawn."""
         session, i = self.session, self.sample
         title = f"{session.model.name}: {session.names[i]}"
         return pictures.build(session, i, session.image(i), self.result, drawn, title)
 
 
 class ComparePanel(Panel):
-    """The record in view above, another one or another model's reading below; contributions share one limit."""
+    """The record in view above, another one or another model's explanation below; contributions share one limit."""
 
     title = "Compare"
     question = "compared"
     watched = ("sample", ASK, "beside", "shown", "fade", "truth", "names")
 
     def __init__(self, app: Any) -> None:
-        self.record = pmui.AutocompleteInput(
-            label="Another record", options=list(app.session.population.names[:2000]), width=220, size="small"
-        )
+        self.record = record_picker("Another record", app.session.population.names)
         others = [m for m in models_of_signals() if m != app.model.name]
         self.model = pmui.Select(
             label="Another model",
@@ -84,7 +83,7 @@ class ComparePanel(Panel):
             visible=bool(others),
         )
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="Both answers", columns=COLUMNS)
+        self.listing = Listing(label="Both predictions", columns=COLUMNS)
         self.papers = pn.Column(sizing_mode="stretch_width")
         self._sessions: dict[str, EcgSession] = {}
         self._brought: dict[tuple[str, int], int] = {}
@@ -96,12 +95,14 @@ class ComparePanel(Panel):
         self.app.state.beside = beside
 
     async def other(self, beside: str, sample: int) -> tuple[EcgSession, int]:
-        """The session and position of what stands beside a record."""
+        """Return the session and the position of what is compared with a record."""
         app = self.app
         if beside.startswith(MODEL):
             name = beside.removeprefix(MODEL)
             if name not in models_of_signals():
-                raise XaiViewsError(f"there is no shipped model of signals {name!r} to compare with.")
+                raise XaiViewsError(
+                    f"there is no shipped ECG model {name!r} to compare with; choose one from the list."
+                )
             if name not in self._sessions:
                 job = app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
                 model = await asyncio.wrap_future(job)
@@ -109,11 +110,11 @@ class ComparePanel(Panel):
             return self._sessions[name], await asyncio.to_thread(self._of_other, name, sample)
         name = beside.removeprefix(RECORD)
         if name not in app.session.names:
-            raise XaiViewsError(f"there is no record {name!r} to compare with; choose one of the list.")
+            raise XaiViewsError(f"there is no record {name!r} to compare with; choose one from the list.")
         return app.session, app.session.names.index(name)
 
     def _of_other(self, name: str, i: int) -> int:
-        """Where record ``i`` is among those of another model's session; an upload is brought there when first asked for."""
+        """Return the position of record ``i`` in another model's session; an upload is added there on first use."""
         session = self.app.session
         if i < session.population.n:
             return i
@@ -122,7 +123,7 @@ class ComparePanel(Panel):
         return self._brought[name, i]
 
     async def compute(self) -> tuple[list[Side], list[Record]] | None:
-        """Both explanations, of the records as they are, drawn with one limit; None where nothing is chosen."""
+        """Explain both original records and draw them with one limit; None where nothing is chosen."""
         app, wish, beside = self.app, self.app.wish(), self.app.state.beside
         if not beside:
             return None
@@ -141,23 +142,23 @@ class ComparePanel(Panel):
 
     @staticmethod
     async def side(session: EcgSession, sample: int, ask: Any) -> Side:
-        """One of both."""
+        """Return one of both."""
         whole = session.asked_of(sample, Wish(ask))
         return Side(session, sample, await session.explain(sample, whole, priority=1))
 
     def write(self, answer: tuple[list[Side], list[Record]] | None) -> None:
-        """Write papers, figures and words."""
+        """Write papers, table and text."""
         if answer is None:
             another = "another record or another model" if self.model.visible else "another record"
-            self.words.object = f"<p>Choose {another} to set beside the record in view.</p>"
+            self.words.object = f"<p>Choose {another} to compare with the record in view.</p>"
             return
         sides, records = answer
         papers = sheets(records, self.app.state.look, str(self._turn))
         self.listing.rows = [self._row(n, side) for n, side in enumerate(sides)]
         said = (
-            "Both records share the codebook, so equal colours mean equal clusters; strips have one limit."
+            "Both records share the codebook: equal colours mean equal clusters. Both have the same colour range."
             if sides[0].session is sides[1].session
-            else "Each model has its own clusters, so colours of the two papers mean different things; strips have one limit."
+            else "Each model has its own clusters: equal colours do not mean equal clusters. Both have the same colour range."
         )
         self.words.object = f"<p>{escape(said)}</p>"
         on_page(lambda: setattr(self.papers, "objects", [self.listing, *papers]))
@@ -179,7 +180,7 @@ class ComparePanel(Panel):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Two records, or one record as two models read it, on paper of one scale and strips of one limit."
+                "Compare two records, or one record in two models, at the same scale. Original records are shown, without edits."
             ),
             pn.FlexBox(self.record, self.model, align_items="center", gap="8px", margin=(4, 16)),
             self.words,

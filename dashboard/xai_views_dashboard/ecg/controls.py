@@ -1,4 +1,4 @@
-"""The row above the paper: what is drawn behind the trace, for which class, and whether the network's answer is shown at all."""
+"""The row above the paper: explanation and explained class, and whether the ground truth is outlined."""
 
 from __future__ import annotations
 
@@ -14,45 +14,56 @@ from xai_views_dashboard.core.state import PREDICTED
 
 SHOWN = {
     "clusters": "clusters",
-    "clusters and contribution": "contribution",
-    "clusters and attribution by lead": "attribution",
-    "the trace alone": "nothing",
+    "clusters + contribution": "contribution",
+    "clusters + attribution by lead": "attribution",
+    "none": "nothing",
 }
-FADES = {"uncertainty": "entropy", "disagreement of an ensemble": "ensemble", "nothing": "nothing"}
+FADES = {"uncertainty": "entropy", "ensemble disagreement": "ensemble", "none": "nothing"}
 
 
 def attributions(model: Any) -> list[str]:
-    """What lies by lead and time under the leads; a SIC network has a map of its own."""
+    """Return the maps by lead and time that a model has; a SIC network has one of its own."""
     return [*([OWN] if "supports" in model.parts else []), *METHODS]
 
 
 def controls(app: Any) -> Any:
     """Return the row of controls of an app."""
     state = app.state
-    targets = {"the predicted class": PREDICTED, **{c: i for i, c in enumerate(app.model.classes)}}
+    targets = {"predicted class": PREDICTED, **{c: i for i, c in enumerate(app.model.classes)}}
 
     def select(label: str, name: str, options: Any, width: int) -> Any:
-        return linked(
-            halved(pmui.Select(label=label, options=options, width=width, size="small")), state, name
+        widget = pmui.Select(
+            label=label, options=options, width=width, size="small", searchable=len(options) > 12
         )
+        return linked(halved(widget), state, name)
 
-    attribution = select("Attribution", "attribution", attributions(app.model), 190)
+    attribution = select("Attribution", "attribution", attributions(app.model), 170)
+    stripes = select("Stripes", "fade", FADES, 190)
 
     def useful(*_: Any) -> None:
         attribution.visible = state.shown == "attribution"
+        stripes.visible = state.shown != "nothing"
+        fitted = app.fitted
+        stripes.disabled_options = [] if fitted is not None and fitted.ensemble else ["ensemble"]
 
-    state.param.watch(useful, "shown")
+    state.param.watch(useful, ["shown", "codebook"])
     useful()
+    known = "mask" in app.samples
+    truth = pmui.Switch(
+        label="Ground truth" if known else "Ground truth (not known)", margin=(0, 8), disabled=not known
+    )
     parts = [
-        select("Behind the trace", "shown", SHOWN, 240),
+        select("Explanation", "shown", SHOWN, 220),
         select("Explained class", "target", targets, 200),
-        select("Hatching shows", "fade", FADES, 210),
+        stripes,
         attribution,
-        linked(pmui.Switch(label="Hide the network's answer", margin=(0, 8)), state, "hidden"),
-        linked(
-            pmui.Switch(label="Known evidence", margin=(0, 8), disabled="mask" not in app.samples),
-            state,
-            "truth",
-        ),
+        linked(truth, state, "truth"),
     ]
-    return pn.FlexBox(*parts, align_items="center", gap="8px", margin=(4, 8), stylesheets=[HALVES])
+    row = pn.FlexBox(*parts, align_items="center", gap="4px", margin=(2, 4), stylesheets=[HALVES])
+
+    def shown(*_: Any) -> None:
+        row.visible = not state.hidden
+
+    state.param.watch(shown, "hidden")
+    shown()
+    return row

@@ -1,4 +1,4 @@
-"""A forest that knows only the shares of the clusters: how much of the network's answer, and of the truth, is in them."""
+"""A random forest on the shares of the clusters: how well they predict the network's answer and the label."""
 
 from __future__ import annotations
 
@@ -22,65 +22,67 @@ from xai_views_dashboard.ecg.ledger import swatch
 from xai_views_dashboard.ecg.records import RecordsPanel
 
 FIGURES = {
-    "agreement": "agrees with the network",
+    "agreement": "agreement with the network",
     "accuracy": "accuracy on labels",
     "auroc": "AUROC",
 }
 IMPORTANCE = [
     {"key": "swatch", "title": "", "kind": "image"},
     {"key": "cluster", "title": "cluster"},
-    {"key": "fall", "title": "agreement falls by", "kind": "bar", "digits": 3, "limit": 0.5},
+    {"key": "fall", "title": "drop in agreement", "kind": "bar", "digits": 3, "limit": 0.5},
     {"key": "se", "title": "± s.e.", "kind": "number", "digits": 3},
 ]
-FEW = 30  # records below which ten folds say nothing
+FEW = 30  # records below which ten folds are not meaningful
 
 
 class ForestPanel(Job):
-    """The forest's table beside the network, chance and two controls, and which clusters it rests on."""
+    """Agreement of the forest beside the network, chance and two controls, and the clusters it relies on."""
 
-    verb = "Grow the forests"
-    begun = "Growing forests fold by fold; the line at the bottom counts."
-    stopped = "The forests were stopped."
+    verb = "Train forests"
+    begun = "Training forests, fold by fold. Progress is shown in the status bar."
+    stopped = "Training was stopped."
     found: Survey  # of the last run
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
-        self.listing = Listing(label="Ten folds: forests on shares of clusters beside the network")
-        self.importance = Listing(label="Clusters that the forest rests on", columns=IMPORTANCE)
+        self.listing = Listing(label="Ten folds: forests on shares of clusters, and the network")
+        self.importance = Listing(label="Clusters the forest relies on", columns=IMPORTANCE)
         self.importance.on_select(lambda c: setattr(app.state, "cluster", int(c)))
         self.shown = pn.Column(sizing_mode="stretch_width")
 
     def wish(self) -> Fitted:
-        """The clusters in use."""
+        """Return the clusters in use."""
         return self.app.shared()
 
     def key(self, wish: Fitted) -> Hashable:
-        """Everybody who looks at the same clusters of the same records shares the forests."""
+        """Return what makes two trainings the same: model, records and clusters."""
         session = self.app.session
         return "ecg forests", session.model.sha256, session.population.key, wish.key
 
     async def submit(self, wish: Fitted, told: Told) -> Future:
-        """Ask what is known of the records first; the forests of all folds then grow on the worker."""
+        """Survey the records first; the forests of all folds are then trained on the worker."""
         session = self.app.session
         self.found = found = await asyncio.wrap_future(session.surveyed(wish))
         if len(found) < FEW:
-            raise XaiViewsError(f"{len(found)} records are known; ten folds want at least {FEW}.")
+            raise XaiViewsError(
+                f"There are {len(found)} records, and ten folds need at least {FEW}; open a larger set."
+            )
         model, samples = session.model, session.population.samples
         return session.job(self.key(wish), lambda progress: judged(model, samples, found, progress), told)
 
     def take(self, answer: list[Surrogate]) -> None:
-        """Show the tables, and tell the queue of records."""
+        """Show the tables, and give the predictions to the table of records."""
         found, figures = self.found, table(answer)
         known = [name for name in FIGURES if np.isfinite(figures[name]).any()]
         number: dict[str, Any] = {"kind": "number", "digits": 3}
-        self.listing.columns = [{"key": "what", "title": "what answers"}] + [
+        self.listing.columns = [{"key": "what", "title": "model"}] + [
             {"key": key, "title": title, **number}
             for name in known
             for key, title in ((name, FIGURES[name]), (f"{name} se", "± s.e."))
         ]
         columns = [c for name in known for c in (name, f"{name} se")]
         self.listing.rows = [
-            {"id": str(what), "what": str(what), **{c: float(np.nan_to_num(row[c])) for c in columns}}
+            {"id": str(what), "what": str(what), **{c: float(row[c]) for c in columns if np.isfinite(row[c])}}
             for what, row in figures.iterrows()
         ]
         fall, error = answer[0].importances()
@@ -90,19 +92,19 @@ class ForestPanel(Job):
                 "swatch": swatch(c),
                 "cluster": str(c),
                 "fall": float(fall[c]),
-                "se": float(np.nan_to_num(error[c])),
+                **({"se": float(error[c])} if np.isfinite(error[c]) else {}),
             }
             for c in np.argsort(-fall, kind="stable")
         ]
         several = (
-            " Accuracy on labels is not there: records carry several labels, a forest says one class."
+            " Accuracy on labels is not given: records have several labels, and a forest predicts one class."
             if found.several
             else ""
         )
         self.say(
-            f"Always saying the commonest answer agrees with the network in {figures['chance'].iloc[0]:.3f} of the records. "
-            "What a forest reaches is in the shares of the clusters; what only the controls' distance shows is owed to "
-            f"training.{several}"
+            f"Always giving the most common answer would agree in {figures['chance'].iloc[0]:.3f} of the records. Only the "
+            "difference from the controls is due to training. A dash stands for a value that a model does not have, such as "
+            f"the standard error of a single run.{several}"
         )
         self.shown.objects = [self.listing, self.importance]
         for panel in self.app.panels:
@@ -112,8 +114,8 @@ class ForestPanel(Job):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "A random forest sees only how much of each record every cluster takes, and learns to say what the network "
-                "says, or what is true. Its answers also feed the label-quality queue under Records."
+                "A random forest sees only the share of each cluster in a record and learns to predict the network's answer or "
+                "the true label. Its predictions also feed the label-quality queue under Records."
             ),
             self.buttons(),
             self.words,

@@ -1,4 +1,4 @@
-"""One record of the ECG explorer as the paper draws it: trace, bands of clusters, contribution strips, words."""
+"""One record of the ECG explorer as the paper draws it: trace, clusters, contribution strips, ledger and text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_views.methods.ecg_clusters.ledger import Ledger, ledger
 from xai_views.views.ecg_paper.record import Interval, Record, intervals
 from xai_views.views.roles import STRIP, binned
 from xai_views_dashboard.core.numbers import number
@@ -18,7 +19,7 @@ COLUMN = 2.5
 
 
 def names_of(result: xr.Dataset, given: Mapping[str, str]) -> list[str]:
-    """A name for every cluster: the one given by hand, else the codebook's, else ""."""
+    """Return a name for every cluster: yours, else the codebook's, else ""."""
     book = (
         result["cluster_name"].values if "cluster_name" in result.coords else [""] * result.sizes["cluster"]
     )
@@ -26,14 +27,14 @@ def names_of(result: xr.Dataset, given: Mapping[str, str]) -> list[str]:
 
 
 def labels(classes: Sequence[str], known: Collection[int]) -> str:
-    """Names of the classes that a record is labelled with, in words; "" for none."""
+    """Return the names of the classes that a record is labelled with; "" for none."""
     return " and ".join(classes[c] for c in sorted(known))
 
 
 def sentence(
     result: xr.Dataset, classes: list[str], labelled: Collection[int], name: str, names: list[str]
 ) -> str:
-    """The text twin of the paper."""
+    """Return the text twin of the paper."""
     logit, probability = result["logit"].values[0], result["probability"].values[0]
     top, target = int(logit.argmax()), int(result["target_class"].values[0, 0])
     part = result["cluster_contribution"].values[0, 0]
@@ -42,20 +43,20 @@ def sentence(
     known = f", labelled {labels(classes, labelled)}" if labelled else ""
     title = f" ({names[best]})" if names[best] else ""
     return (
-        f"Record {name}{known}: the network says {classes[top]} with probability {probability[top]:.3f}. For "
-        f"{classes[target]}, cluster {best}{title} contributes most, {number(part[best])} of the logit "
+        f"Record {name}{known}: the network predicts {classes[top]} with probability {probability[top]:.3f}. For "
+        f"{classes[target]}, cluster {best}{title} contributes most: {number(part[best])} of the logit "
         f"{number(logit[target])}, in {share:.0%} of the time."
     )
 
 
 def worded(truth: tuple[Interval, ...], word: str) -> tuple[Interval, ...]:
-    """Write whose evidence it is once in each column of a sheet; at each interval words would cover one another."""
+    """Write the class of the ground truth once in each column of a sheet; at each interval words would cover one another."""
     first = {(t.lead, t.start // COLUMN): t for t in sorted(truth, key=lambda t: -t.start)}
     return tuple(replace(t, word=word) if t is first[t.lead, t.start // COLUMN] else t for t in truth)
 
 
 def strips(map_: np.ndarray, rate: float) -> dict[str, Any]:
-    """What a record says of a signed map ``[lead, time]``: strips under the leads, and the total of each."""
+    """Return the strips under the leads of a signed map ``[lead, time]``, and the total of each lead."""
     return {
         "contribution": binned(map_, STRIP),
         "contribution_step": map_.shape[1] / rate / STRIP,
@@ -64,7 +65,7 @@ def strips(map_: np.ndarray, rate: float) -> dict[str, Any]:
 
 
 def plain(session: Any, i: int, signal: np.ndarray, title: str) -> dict[str, Any]:
-    """What is to be drawn of record ``i`` whatever the network says."""
+    """Return what is drawn of record ``i`` without an explanation."""
     return {
         "id": session.names[i],
         "name": title,
@@ -76,8 +77,60 @@ def plain(session: Any, i: int, signal: np.ndarray, title: str) -> dict[str, Any
     }
 
 
+def beside(
+    result: xr.Dataset,
+    classes: Sequence[str],
+    before: xr.Dataset | None = None,
+    ablated: Collection[int] = (),
+) -> dict[str, Any]:
+    """Return the ledger that stands beside the paper.
+
+    Parameters
+    ----------
+    result : Dataset
+        The explanation of the record.
+    classes : sequence of str
+        Of the model.
+    before : Dataset, optional
+        The explanation of the record without its edits and with all clusters, where there are edits.
+    ablated : collection of int
+        The removed clusters.
+    """
+    bill: Ledger = ledger(result)
+    removed = set(ablated)
+    sums = {"bias": bill.bias, "clusters": bill.clusters, "padding": bill.padding, "residual": bill.residual}
+    return {
+        "title": f"How the logit of {classes[bill.target]} adds up",
+        "rows": [
+            {"id": line.cluster, "part": line.part, "removed": line.cluster in removed} for line in bill.lines
+        ],
+        "sums": list(sums.items()),
+        "logit": ("= logit", bill.logit),
+        "after": "" if before is None else compared(before, result, classes, bill.target),
+    }
+
+
+def compared(before: xr.Dataset, after: xr.Dataset, classes: Sequence[str], target: int) -> str:
+    """Say how edits and removed clusters change logit, probability and prediction."""
+    kind = "ablated_" if "ablated_logit" in after else ""
+    logits = before["logit"].values[0], after[f"{kind}logit"].values[0]
+    chances = before["probability"].values[0], after[f"{kind}probability"].values[0]
+    said = (
+        f"{classes[target]}: logit {number(logits[0][target])} → {number(logits[1][target])}, probability "
+        f"{chances[0][target]:.3f} → {chances[1][target]:.3f}."
+    )
+    first, last = (int(p.argmax()) for p in chances)
+    return said if first == last else f"{said} Prediction: {classes[first]} → {classes[last]}."
+
+
 def build(
-    session: Any, i: int, signal: np.ndarray, result: xr.Dataset, drawn: Mapping[str, Any], title: str
+    session: Any,
+    i: int,
+    signal: np.ndarray,
+    result: xr.Dataset,
+    drawn: Mapping[str, Any],
+    title: str,
+    bill: dict[str, Any] | None = None,
 ) -> Record:
     """Put a record and its explanation together.
 
@@ -95,6 +148,8 @@ def build(
         ``shown``, ``fade``, ``truth``, ``names`` and, where strips share one, ``limit``.
     title : str
         Printed on the sheet.
+    bill : dict, optional
+        The ledger beside the paper, see :func:`beside`.
     """
     classes, labelled, present = session.model.classes, session.known(i), session.present(i)
     names = names_of(result, drawn["names"])
@@ -103,6 +158,7 @@ def build(
         "title": session.population.title,
         "flag": session.flag(i),
         "text": sentence(result, classes, labelled, title, names),
+        "ledger": bill,
     }
     if present is not None:
         about["present"] = tuple(bool(p) for p in present)
@@ -112,8 +168,9 @@ def build(
         about["truth"] = worded(intervals(evidence, session.rate), word)
     cluster = result["cluster"].values[0]
     step = signal.shape[1] / session.rate / len(cluster)
+    about["names"] = tuple(names)
     if drawn["shown"] != "nothing":
-        about |= {"cluster": cluster, "step": step, "names": tuple(names)}
+        about |= {"cluster": cluster, "step": step}
         if drawn["fade"] != "nothing":
             votes = drawn["fade"] == "ensemble" and "ensemble_entropy" in result
             about["entropy"] = np.clip(result["ensemble_entropy" if votes else "entropy"].values[0], 0, 1)
@@ -127,7 +184,7 @@ def build(
 
 
 def largest(result: xr.Dataset, shown: str) -> float:
-    """The largest size of what is drawn under the leads; 0 where nothing is."""
+    """Return the largest magnitude of what is drawn under the leads; 0 where nothing is."""
     if shown == "contribution":
         return float(np.abs(result["time_contribution"].values[0]).max())
     if shown == "attribution" and "attribution" in result:

@@ -1,4 +1,4 @@
-"""The ledger of a record: what each cluster of time contributes to the logit, and how it sums."""
+"""The ledger of a record in detail: contribution, running sum, uncertainty and ground truth of each cluster, and names."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS = [
     {"key": "part", "title": "contribution", "kind": "bar", "digits": 3},
     {"key": "sum", "title": "running sum", "kind": "signed", "digits": 3},
     {"key": "entropy", "title": "mean uncertainty", "kind": "number", "digits": 3},
-    {"key": "truth", "title": "known evidence inside", "kind": "number", "digits": 2},
+    {"key": "truth", "title": "ground truth inside", "kind": "number", "digits": 2},
 ]
 
 
 def swatch(c: int) -> str:
-    """A small picture of a cluster's colour and number, as the bands on the paper have it."""
+    """Return a small picture of a cluster's colour and number, as on the paper."""
     fill = colour.CATEGORICAL[c % len(colour.CATEGORICAL)]
     lines = "".join(
         f'<path d="M-2 {y} L22 {y - 14}" stroke="#0008" stroke-width="1.5"/>' for y in range(6, 36, 6)
@@ -46,12 +46,13 @@ def swatch(c: int) -> str:
 
 
 def rows_of(bill: Ledger, names: list[str]) -> list[dict]:
-    """Rows of the ledger, the largest contribution first; ``names`` has one for each cluster, "" for none."""
+    """Return the rows of the ledger, the largest contribution first; ``names`` has one for each cluster, "" for none."""
     return [
         {
             "id": str(line.cluster), "swatch": swatch(line.cluster), "cluster": str(line.cluster),
             "name": names[line.cluster] if line.cluster < len(names) else "",
-            "share": line.share, "part": line.part, "sum": line.total, "entropy": line.entropy,
+            "share": line.share, "part": line.part, "sum": line.total,
+            **({"entropy": line.entropy} if line.share > 0 else {}),
             **({} if line.truth is None else {"truth": line.truth}),
         }
         for line in bill.lines
@@ -59,7 +60,7 @@ def rows_of(bill: Ledger, names: list[str]) -> list[dict]:
 
 
 class LedgerPanel(Panel):
-    """The clusters of the record in view as a bill that sums to the logit, and taking some away."""
+    """The clusters of the record in view in detail, and your names for them."""
 
     title = "Ledger"
     question = "why"
@@ -69,29 +70,18 @@ class LedgerPanel(Panel):
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(label="What each cluster contributes", columns=COLUMNS)
         self.close = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.take = pmui.Button(label="Take the chosen cluster away", variant="outlined", size="small")
-        self.undo = pmui.Button(label="Undo", variant="outlined", size="small")
-        self.named = pmui.TextInput(label="Name of the chosen cluster", size="small", width=260)
+        self.named = pmui.TextInput(label="Name of the selected cluster", size="small", width=260)
         super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
-        self.take.on_click(lambda _: self.ablate())
-        self.undo.on_click(lambda _: app.state.undo())
         self.named.param.watch(self._name, "value")
         app.state.param.watch(self._chosen, "cluster")
-
-    def ablate(self) -> None:
-        """Take the chosen cluster away; undo brings it back."""
-        state = self.app.state
-        if state.cluster < 0:
-            self.app.problem = "No cluster is chosen: click one on the paper or in the ledger first."
-            return
-        self.app.problem = ""
-        state.edit(ablated=sorted({*state.ablated, state.cluster}))
 
     def _chosen(self, *_: Any) -> None:
         c = self.app.state.cluster
         self.listing.selected = str(c) if c >= 0 else ""
         self.named.value = self.app.state.names.get(str(c), "")
+        self.named.disabled = c < 0
+        self.named.placeholder = "" if c >= 0 else "Select a cluster first"
 
     def _name(self, event: Any) -> None:
         c = self.app.state.cluster
@@ -99,14 +89,14 @@ class LedgerPanel(Panel):
             self.app.state.names = {**self.app.state.names, str(c): event.new}
 
     async def compute(self) -> tuple[xr.Dataset, Ledger]:
-        """The explanation of the record with its edits, and its bill."""
+        """Explain the record with its edits, and add up its ledger."""
         app, wish = self.app, self.app.wish()
         result = await app.explained(wish.sample, wish, priority=1)
         truth = app.session.evidence(wish.sample, int(result["target_class"].values[0, 0]))
         return result, ledger(result, None if truth is None else truth.any(0))
 
     def write(self, answer: tuple[xr.Dataset, Ledger]) -> None:
-        """Write rows, the closing line and what an ablation says."""
+        """Write rows, the sum and the probabilities."""
         result, bill = answer
         app = self.app
         self.listing.rows = rows_of(bill, names_of(result, app.state.names))
@@ -118,12 +108,11 @@ class LedgerPanel(Panel):
         }
         sums = " + ".join(f"{word} {number(v)}" for word, v in parts.items())
         name = escape(app.model.classes[bill.target])
-        self.close.object = f"<p>{sums} = <b>logit {number(bill.logit)}</b> of {name}, the network's own.</p>"
-        self.words.object = f"<p>{escape(self._said(result))}</p>"
-        self.undo.disabled = not app.state.can_undo
+        self.close.object = f"<p>{sums} = <b>{number(bill.logit)}</b>, the network's logit for {name}.</p>"
+        self.words.object = f"<p>{escape(self._said(result, bill))}</p>"
         self._chosen()
 
-    def _said(self, result: xr.Dataset) -> str:
+    def _said(self, result: xr.Dataset, bill: Ledger) -> str:
         best = np.argsort(-result["probability"].values[0], kind="stable")[:3]
 
         def listed(name: str) -> str:
@@ -131,18 +120,22 @@ class LedgerPanel(Panel):
             return " · ".join(f"{self.app.model.classes[c]} {p[c]:.3f}" for c in best)
 
         said = f"Probabilities: {listed('probability')}."
+        if any(line.share <= 0 for line in bill.lines):
+            said += " A dash stands for a cluster that does not occur in this record."
+        if all(line.truth is None for line in bill.lines):
+            said += " The ground truth of this record is not known."
         if "ablated_probability" not in result:
             return said
         gone = ", ".join(map(str, self.app.state.ablated))
-        return f"{said} Without cluster {gone}: {listed('ablated_probability')}."
+        return f"{said} With cluster {gone} removed: {listed('ablated_probability')}."
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "What each cluster of time adds to the logit; the lines sum to it. A cluster is where the network treats the "
-                "record alike; what it sees reaches further in time than its band."
+                "What each cluster adds to the logit; the rows sum to it. A cluster explains nothing by itself, and its steps "
+                "also see signal beyond their band."
             ),
-            pn.FlexBox(self.named, self.take, self.undo, align_items="center", gap="8px", margin=(4, 16)),
+            pn.FlexBox(self.named, align_items="center", gap="8px", margin=(4, 16)),
             self.words,
             self.listing,
             self.close,

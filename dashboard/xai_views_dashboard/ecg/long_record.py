@@ -1,4 +1,4 @@
-"""A record of hours: seen whole, panned and zoomed from disk, and explained one window of the network's length at a time."""
+"""A long record: an overview, a window read from disk on demand, and its explanation, one network input at a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LongPanel(Panel):
         self.strip = LongStrip(
             leads=list(self.record.leads), duration=self.record.duration, takes=self.takes, margin=(4, 16)
         )
-        self.explain = pmui.Button(label="Explain this window", variant="contained", size="small")
+        self.explain = pmui.Button(label="Explain window", variant="contained", size="small")
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.problem = pn.Column(sizing_mode="stretch_width")
         self._windows, self._quiet = 0, False
@@ -54,8 +54,8 @@ class LongPanel(Panel):
 
     @classmethod
     def fits(cls, app: Any) -> str:
-        """Only the windows of a record of hours are chosen here."""
-        none = "These records are as short as what the network takes; open a record of hours to choose its windows here."
+        """Return why there is no window to choose; "" for a long record."""
+        none = "These records are as short as the network's input; open a long record to choose a window of it here."
         return "" if app.samples.attrs.get("record") else none
 
     async def compute(self) -> tuple[Any, Any]:
@@ -123,7 +123,7 @@ class LongPanel(Panel):
         ds = standing_in(self.record.cut(first, last), self.app.session.leads)
         name = str(ds["name"].values[0])
         if name in self.app.session.names:
-            return self.app.session.names.index(name), "it was taken before"
+            return self.app.session.names.index(name), "explained before"
         taken = bring(self.app, ds, [name])[0]
         return taken.position, taken.row["done"]
 
@@ -133,15 +133,15 @@ class LongPanel(Panel):
         if name not in self.app.canvas.order:
             self.app.canvas.order = [*self.app.canvas.order, name]
         self.app.state.sample = position
-        said = f"The paper above shows {self.takes:g} s from {clock(first)} on, as record {name}: {done}."
+        said = f"The paper shows {self.takes:g} s from {clock(first)} on, as record {name}: {done}."
         self.words.object = f"<p>{escape(said)}</p>"
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
                 f"Record {self.record.name}: {len(self.record.leads)} leads, {self.record.duration / 3600:.1f} h at "
-                f"{self.record.rate:g} Hz, read from disk where it is looked at. Each column holds its least and largest value; "
-                f"each lead has its own scale. The network takes the {self.takes:g} s that are marked in the window."
+                f"{self.record.rate:g} Hz, read from disk on demand. Each column spans its smallest and largest value; "
+                f"each lead has its own scale. Only the {self.takes:g} s marked in the window are explained."
             ),
             self.strip,
             pn.FlexBox(self.explain, align_items="center", gap="8px", margin=(4, 16)),

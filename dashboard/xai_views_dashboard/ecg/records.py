@@ -1,4 +1,4 @@
-"""The list of all records: filter by class, error, uncertainty, and by what a forest on the clusters would have said."""
+"""A table of all records: what the network and a forest on the clusters predict, and which labels deserve a second look."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xai_views_dashboard.ecg.frame import labels
 
 COLUMNS = [
     {"key": "name", "title": "record"},
-    {"key": "label", "title": "labelled"},
-    {"key": "predicted", "title": "network"},
+    {"key": "label", "title": "label"},
+    {"key": "predicted", "title": "prediction"},
     {"key": "p", "title": "probability", "kind": "number", "digits": 3},
     {"key": "entropy", "title": "mean uncertainty", "kind": "number", "digits": 3},
     {"key": "forest", "title": "forest"},
@@ -26,11 +26,11 @@ COLUMNS = [
     {"key": "difficulty", "title": "difficulty"},
     {"key": "flag", "title": "remark"},
 ]
-EVERY, WRONG, UNSURE, QUEUE = "all records", "errors", "most uncertain tenth", "label-quality queue"
+EVERY, UNSURE, QUEUE = "all records", "most uncertain tenth", "label-quality queue"
 
 
 class SurveyPanel(Panel):
-    """A panel about all records: while it is in view, each of them goes through the network once, for all visitors."""
+    """A panel about all records: while it is in view, the network is run once on each of them, for all visitors."""
 
     watched = ("codebook",)
 
@@ -47,8 +47,8 @@ class SurveyPanel(Panel):
         self.say(sentence)
 
     async def compute(self) -> Any:
-        """What is known of all records."""
-        self.say("Every record goes through the network once; the line at the bottom counts.")
+        """Return the survey of all records."""
+        self.say("Running the network on every record. Progress is shown in the status bar.")
         return await self.app.surveyed()
 
 
@@ -59,9 +59,8 @@ class RecordsPanel(SurveyPanel):
     question = "compared"
 
     def __init__(self, app: Any) -> None:
-        named = [f"labelled {c}" for c in app.model.classes]
         self.filter = pmui.Select(
-            label="Show", options=[EVERY, WRONG, UNSURE, QUEUE, *named], value=EVERY, width=240, size="small"
+            label="Rows", options=[EVERY, UNSURE, QUEUE], value=EVERY, width=240, size="small"
         )
         self.listing = Listing(label="All records", columns=COLUMNS, page=25)
         self.found: Survey | None = None
@@ -72,30 +71,26 @@ class RecordsPanel(SurveyPanel):
         app.state.param.watch(self._chosen, "sample")
 
     def judge(self, found: Survey, said: np.ndarray) -> None:
-        """Take what a forest says ``[n]`` of the records of a survey."""
+        """Take the predictions ``[n]`` of a forest for the records of a survey."""
         self._judged = found, said
         self.update()
 
     @property
     def forest(self) -> np.ndarray | None:
-        """``[n]`` what a forest says of these records; None before one has grown."""
+        """Predictions ``[n]`` of the forest; None before it was trained."""
         return self._judged[1] if self._judged is not None and self._judged[0] is self.found else None
 
     def rows(self, found: Survey) -> np.ndarray:
-        """Positions of the records that the filter lets through, in order."""
+        """Positions of the records in the table, in order."""
         what = self.filter.value
-        if what == WRONG:
-            return found.wrong()
         if what == UNSURE:
             return found.uncertain()
         if what == QUEUE:
             return found.queue(self.forest)
-        if what.startswith("labelled "):
-            return found.labelled_with(self.app.model.classes.index(what.removeprefix("labelled ")))
         return np.arange(len(found))
 
     def write(self, answer: Survey) -> None:
-        """Write what the filter lets through; the arrow keys then walk through the same records."""
+        """Write the table."""
         self.found = found = answer
         app, samples, forest = self.app, self.app.session.population.samples, self.forest
         names, classes = app.session.population.names, app.model.classes
@@ -118,10 +113,15 @@ class RecordsPanel(SurveyPanel):
             for i in map(int, rows)
         ]
         wrong, labelled = len(found.wrong()), int(found.labelled.sum())
-        how = "answered with one of their labels" if found.several else "answered right"
-        right = f", {labelled - wrong} of {labelled} labelled ones {how}" if labelled else ""
-        self.say(f"{len(rows)} of {len(found)} records{right}.")
-        app.show_only([names[i] for i in rows])
+        how = "predicted as one of their labels" if found.several else "classified correctly"
+        right = f"; {labelled - wrong} of {labelled} {how}" if labelled else "; no labels"
+        shown = "" if len(rows) == len(found) else f"{len(rows)} of "
+        trained = (
+            ""
+            if forest is not None
+            else " The forest column is empty until you train forests under Correlations."
+        )
+        self.say(f"{shown}{len(found)} records{right}.{trained}")
         self._chosen()
 
     def _go(self, name: str) -> None:
@@ -135,8 +135,8 @@ class RecordsPanel(SurveyPanel):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Every record of the set. The queue puts first where label, network and forest disagree most: worth a second "
-                "look by a person, not a verdict on the label."
+                "All records of the set. The queue lists records where label, network and forest disagree most. Review them; "
+                "disagreement alone does not make a label wrong."
             ),
             self.filter,
             self.words,

@@ -1,4 +1,4 @@
-"""What the ECG explorer knows: records brought to the model, one visitor's uploads, and what is asked of each record."""
+"""Records of the ECG explorer: prepared for the model, with one visitor's uploads and the request for each record."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from xai_views.samples.prepare import prepare
 from xai_views_dashboard.core.session import MOST_UPLOADS, SampleSet, Session, once
 from xai_views_dashboard.core.wishes import Wish
 
-# Bytes of the records as they came that a page holds, and numbers of those of one upload at the model's rate: an hour of
+# Bytes of the original records that a page holds, and numbers of those of one upload at the model's rate: an hour of
 # 12 leads at 500 Hz is 22 million.
 MOST_BYTES, MOST_VALUES = 200_000_000, 25_000_000
 
 
 class Records(SampleSet):
-    """Records as the model takes them: its leads, its rate, its length."""
+    """Records with the model's leads, sampling rate and length."""
 
     def __init__(self, samples: xr.Dataset, classes: Sequence[str]) -> None:
         super().__init__(samples, classes)
@@ -41,7 +41,7 @@ class Records(SampleSet):
 
 
 def records_for(model: Any, samples: xr.Dataset) -> Records:
-    """Bring records to a model's leads, rate and length."""
+    """Prepare records for a model: its leads, sampling rate and length."""
     leads = model.leads or tuple(str(x) for x in samples["lead"].values)
     return Records(prepare(samples, leads, model.rate, model.size[0]), model.classes)
 
@@ -61,9 +61,9 @@ class EcgSession(Session):
     shipped : Fitted or None
         The clusters that ship with the model, and the ensemble beside them.
     uploaded : dict
-        Steps that are signal, a remark, and which leads are there, of uploaded records by position.
+        Steps that are signal, a remark, and which leads are present, of uploaded records by position.
     origin : dict
-        Uploaded records as they came, by position: another model may want other leads or another rate.
+        Original uploaded records by position: another model may need other leads or another rate.
     """
 
     kind = "ecg"
@@ -72,11 +72,11 @@ class EcgSession(Session):
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         if kinds.of(samples).key != "signal":
             raise XaiViewsError(
-                "these samples are images and the ECG explorer shows records; open ECG files instead."
+                "these samples are images, and the ECG explorer needs ECG records; open ECG files instead."
             )
         if model.kind != "signal":
             raise XaiViewsError(
-                f"model {model.name!r} takes images and the ECG explorer asks networks of signals; choose another model, "
+                f"model {model.name!r} takes images, and the ECG explorer needs a model of signals; choose another model, "
                 "or give open_model size=(steps,)."
             )
         model = get_kernel().register(model)
@@ -86,7 +86,7 @@ class EcgSession(Session):
         self.shipped: Fitted | None = shipped(self.model)
         self.uploaded: dict[int, tuple[int, str, np.ndarray | None]] = {}
         self.origin: dict[int, xr.Dataset] = {}
-        self._held = 0  # bytes of the records as they came
+        self._held = 0  # bytes of the original records
 
     @property
     def leads(self) -> list[str]:
@@ -99,7 +99,7 @@ class EcgSession(Session):
         return self.population.rate
 
     def take(self, ds: xr.Dataset, names: list[str] | None = None) -> tuple[xr.Dataset, list[int]]:
-        """Bring records to the model and add them to what this page holds.
+        """Prepare records for the model and add them to the uploads of this page.
 
         Parameters
         ----------
@@ -118,25 +118,25 @@ class EcgSession(Session):
         Raises
         ------
         XaiViewsError
-            When the page holds enough, or the records do not suit the model.
+            When the page is full, or the records do not fit the model.
         """
         if len(self.uploads) + ds.sizes["sample"] > MOST_UPLOADS:
             raise XaiViewsError(
-                f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to start again."
+                f"this page holds at most {MOST_UPLOADS} uploaded records; reload it to remove them."
             )
         held = self._held + ds["signal"].nbytes
         if held > MOST_BYTES:
             raise XaiViewsError(
-                f"this page would hold {held / 1e6:.0f} MB of uploaded records and holds at most {MOST_BYTES / 1e6:.0f} MB; "
-                "give shorter ones, or reload it to start again."
+                f"the uploaded records would take {held / 1e6:.0f} MB (limit: {MOST_BYTES / 1e6:.0f} MB); upload shorter "
+                "ones, or reload the page to remove them."
             )
         leads = self.model.leads or self.leads
         was = float(ds.attrs["rate"])
         steps = ds.sizes["time"] * (self.model.rate or was) / was
         if ds.sizes["sample"] * len(leads) * steps > MOST_VALUES:
             raise XaiViewsError(
-                f"the records would have {ds.sizes['sample'] * len(leads) * steps / 1e6:.0f} million numbers at the model's "
-                f"rate and at most {MOST_VALUES / 1e6:.0f} million are taken; give fewer or shorter ones."
+                f"the records would have {ds.sizes['sample'] * len(leads) * steps / 1e6:.0f} million values at the model's "
+                f"sampling rate (limit: {MOST_VALUES / 1e6:.0f} million); upload fewer or shorter ones."
             )
         ready = prepare(ds, leads, self.model.rate, self.model.size[0])
         self._held = held
@@ -158,18 +158,18 @@ class EcgSession(Session):
         return int(self.population.length[i]) if i < self.population.n else self.uploaded[i][0]
 
     def flag(self, i: int) -> str:
-        """What is to be said of the quality of record ``i``."""
+        """Return the remark on the quality of record ``i``."""
         return self.population.flag[i] if i < self.population.n else self.uploaded[i][1]
 
     def present(self, i: int) -> np.ndarray | None:
-        """``[lead]`` False where a lead of record ``i`` is missing; None when nothing is known."""
+        """``[lead]`` False where a lead of record ``i`` is missing; None when unknown."""
         if i >= self.population.n:
             return self.uploaded[i][2]
         samples = self.population.samples
         return samples["present"].values[i] if "present" in samples else None
 
     def evidence(self, i: int, target: int) -> np.ndarray | None:
-        """Known evidence ``[lead, time]`` of record ``i``: that of class ``target`` where the record has it apart, else all."""
+        """Return the ground truth ``[lead, time]`` of record ``i``: of class ``target`` where known, else all."""
         samples = self.population.samples
         if i >= self.population.n or "mask" not in samples:
             return None
@@ -180,12 +180,23 @@ class EcgSession(Session):
     # -- what is asked ------------------------------------------------------------------------------------------
 
     def asked_of(self, i: int, wish: Wish) -> Ask:
-        """What a wish asks of record ``i``: its own length, and the edits of the record that they were made on."""
-        edits = self.edits(wish.ask.edits) if i == wish.sample else []
-        return wish.ask.replace(length=self.length(i), edits=edits)
+        """Return the request for record ``i``: with its own length, and with edits only of the record on which they were made."""
+        if i != wish.sample:
+            return wish.ask.replace(length=self.length(i), edits=[], ablated=())
+        return wish.ask.replace(length=self.length(i), edits=self.edits(wish.ask.edits))
+
+    def beside(self, model: Any) -> EcgSession:
+        """The records of this page, uploads too, for another model of the same leads, rate and length."""
+        made = EcgSession(model, self.came)
+        if made.leads != self.leads or made.rate != self.rate or made.model.size != self.model.size:
+            raise XaiViewsError(
+                f"model {model.name!r} takes other leads, another rate or length; choose another model."
+            )
+        made.uploads, made.uploaded, made.origin = self.uploads, self.uploaded, self.origin
+        return made
 
     def with_own(self, ask: Ask, temperature: float | None = None) -> Ask:
-        """The same question about this model, whose layers and clusters are its own; by default at its own temperature."""
+        """Return the same request for this model, with its own layers and clusters and, by default, its own temperature."""
         fitted = self.shipped if ask.mode == "codebook" else None
         cool = fitted.cool if fitted is not None else 0.0
         return ask.replace(
@@ -199,7 +210,7 @@ class EcgSession(Session):
         )
 
     def edits(self, made: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Edits of the page as the method takes them: what is blended in is part of the edit, times are the model's."""
+        """Return edits as the method takes them: with the inserted beat, in the time of the model."""
         scale = 1.0 if self.model.rate else self.rate  # a model without a rate counts in steps
         out = []
         for edit in made:
@@ -213,7 +224,7 @@ class EcgSession(Session):
         return out
 
     def other_signal(self, name: str) -> np.ndarray:
-        """Signal ``[lead, time]`` of the record of this name.
+        """Return the signal ``[lead, time]`` of the record of this name.
 
         Raises
         ------
@@ -221,17 +232,17 @@ class EcgSession(Session):
             When there is none.
         """
         if name not in self.names:
-            raise XaiViewsError(f"there is no record {name!r} to take a beat from; choose one of the list.")
+            raise XaiViewsError(f"there is no record {name!r} to take a beat from; choose one from the list.")
         return self.image(self.names.index(name))
 
     def seen(self, i: int, wish: Wish) -> tuple[np.ndarray, str]:
-        """Signal ``[lead, time]`` of record ``i`` as the network is given it, and its name, which says when it is edited."""
+        """Return the signal ``[lead, time]`` of record ``i`` with its edits, and its name, which says whether it is edited."""
         edits = self.asked_of(i, wish).edits
         signal = edited(self.image(i), edits, self.model.rate or 1.0, self.length(i))
         return signal, f"{self.names[i]} (edited)" if edits else self.names[i]
 
     def surveyed(self, fitted: Fitted) -> Future:
-        """The survey of all records under a codebook, shared by all visitors; cancelling lets go of one's own interest."""
+        """Return the future of the survey of all records under a codebook, shared by all visitors."""
         given = None if fitted is self.shipped else fitted
         ask = registry.plain("ecg_clusters").ask(mode="codebook", temperature=fitted.cool, codebook=given)
         model, samples = self.model, self.population.samples
@@ -239,7 +250,7 @@ class EcgSession(Session):
         return self.job(key, lambda progress: survey(model, samples, ask, progress))
 
     def dataset(self, i: int) -> xr.Dataset:
-        """Record ``i`` alone as it came, which :func:`xai_views.explain` brings to the model as this page did."""
+        """Return the original of record ``i``, which :func:`xai_views.explain` prepares for the model as this page does."""
         if i < self.population.n:
             return self.came.isel(sample=[i])
         return self.origin[i].assign(name=("sample", [self.names[i]]))

@@ -1,4 +1,4 @@
-"""What is selected in the ECG explorer, beside the parameters of its method."""
+"""The selection of the ECG explorer, beside the parameters of its method."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ KINDS = ("mute", "silence", "blend")
 
 
 class EcgState(AppState):
-    """What the page shows of what is asked."""
+    """What the page shows of the explanation, and the edits of the record in view."""
 
-    shown: Any = param.Selector(
-        default="clusters", objects=list(SHOWN), doc="What is drawn behind the trace."
-    )
-    fade: Any = param.Selector(default="entropy", objects=list(FADES), doc="What fades the bands.")
-    truth = param.Boolean(False, doc="Whether the known evidence is outlined.")
-    cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The chosen cluster; -1 = none.")
+    shown: Any = param.Selector(default="clusters", objects=list(SHOWN), doc="What is drawn with the trace.")
+    fade: Any = param.Selector(default="entropy", objects=list(FADES), doc="What stripes the clusters.")
+    truth = param.Boolean(False, doc="Whether the ground truth is outlined.")
+    cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The selected cluster; -1 = none.")
     edits_made = param.List(
-        [], item_type=dict, doc="Edits of the record in view, in s; a beat by record and time."
+        [], item_type=dict, doc="Edits of the record in view, in s; an inserted beat by record and time."
     )
-    support = param.Integer(NONE, bounds=(-1, None), doc="The chosen support record; -1 = the strongest.")
+    support = param.Integer(NONE, bounds=(-1, None), doc="The selected support record; -1 = the strongest.")
     interval = param.List([], doc="Brushed interval [lead, start s, stop s]; lead -1 = all leads.")
     beside = param.String("", doc="Record or model shown beside this one: 'record:NAME' or 'model:NAME'.")
-    long_start = param.Number(0.0, bounds=(0, None), doc="Begin of the window in view of a long record, s.")
-    long_seconds = param.Number(0.0, bounds=(0, None), doc="Length of that window, s; 0 = everything.")
-    names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
+    long_start = param.Number(0.0, bounds=(0, None), doc="Start of the window in view of a long record, s.")
+    long_seconds = param.Number(0.0, bounds=(0, None), doc="Length of that window, s; 0 = the whole record.")
+    names = param.Dict({}, doc="Your names of the clusters, {cluster: name}.")
 
     #: What an undo takes back.
     EDITS: ClassVar[tuple[str, ...]] = ("edits_made", "ablated")
-    OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region", "edits_made")
+    #: Edits, removed clusters and the brushed interval belong to the record on which they were made.
+    OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region", "edits_made", "ablated", "interval")
     #: An address has no place for the values of a beat: the session looks them up.
     HELD_AS: ClassVar[Mapping[str, str]] = {"edits": "edits_made"}
 
     def checked(self, key: str, value: Any) -> Any:
-        """Bound what an address may ask for."""
+        """Return a value of an address within bounds."""
         if key == "edits_made":
             return [checked_edit(e) for e in list(value)[:MOST_EDITS]]
         if key == "interval" and value:
@@ -54,12 +53,12 @@ class EcgState(AppState):
 
 
 def checked_edit(edit: Any) -> dict[str, Any]:
-    """An edit in the form that the state keeps.
+    """Return an edit in the form that the state keeps.
 
     Raises
     ------
     ValueError
-        For an unknown kind or missing figures.
+        For an unknown kind or missing values.
     """
     if not isinstance(edit, dict) or edit.get("kind") not in KINDS:
         raise ValueError(edit)

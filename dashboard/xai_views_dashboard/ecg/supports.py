@@ -1,4 +1,4 @@
-"""Support records of a SIC network: which training records speak for a class, and where in lead and time."""
+"""Support records of a SIC network: the training records behind a class, and their evidence by lead and time."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ COLUMNS = [
     {"key": "share", "title": "share of its class", "kind": "number", "digits": 2},
 ]
 CAPTION = (
-    "A logit is a bias plus the evidence of its class' support records, which are real records of the training set. The strips "
-    "say where the record in view resembles the chosen one, and what in the chosen one there is to resemble; they do not say "
-    "that a finding is there. Not for clinical use."
+    "A logit is a bias plus the evidence of its class's support records (training records). The strips show where the record "
+    "in view resembles the selected support record, and which parts of that record count; they do not show that a finding is "
+    "present. Not for clinical use."
 )
 
 
 def rows_of(result: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
-    """Rows of the table: every support record with its evidence, the largest first."""
+    """Return the rows of the table: every support record with its evidence, the largest first."""
     classes = [str(c) for c in result["class"].values]
     known = [(c, entry) for c in range(len(classes)) for entry in entries(result, c)]
     return [
@@ -56,7 +56,7 @@ def rows_of(result: xr.Dataset, names: list[str]) -> list[dict[str, Any]]:
 
 @dataclass
 class Evidence:
-    """A record, the evidence of all supports for it, the support that is looked at, and where its evidence lies."""
+    """A record, the evidence of all support records for it, the selected one, and the map of its evidence."""
 
     sample: int
     signal: np.ndarray
@@ -72,7 +72,7 @@ class Evidence:
 
 
 class SupportsPanel(Panel):
-    """The support records of the record in view, and the chosen one below it."""
+    """The support records of the record in view, and the selected one below it."""
 
     title = "Support records"
     question = "why"
@@ -91,20 +91,20 @@ class SupportsPanel(Panel):
     @classmethod
     def fits(cls, app: Any) -> str:
         """Only SIC networks have support records."""
-        none = f"{app.model.name!r} explains its answers by no support records; SIC networks, such as 'ecg-sic', do."
+        none = f"{app.model.name!r} has no support records; SIC networks, such as 'ecg-sic', do."
         return "" if "supports" in app.model.parts else none
 
     def _choose(self, row: str) -> None:
-        """Look at a support; one of another class makes that class the explained one."""
+        """Select a support record; one of another class makes that class the explained one."""
         support, state = int(row), self.app.state
         label = int(self.app.model.supports.label[support])
         with_class = {} if label == self._class else {"target": label}
         state.param.update(support=support, **with_class)
 
     def origin(self) -> tuple[list[str], bool]:
-        """Names of the support records in their training set, and whether it is synthetic.
+        """Return the names of the support records in their training set, and whether it is synthetic.
 
-        Where that set is not here any more, positions stand for names.
+        Where that set is no longer available, positions stand for names.
         """
         index, latents = self.app.model.supports.index, self.app.model.latents
         try:
@@ -115,7 +115,7 @@ class SupportsPanel(Panel):
             return [f"training record {i}" for i in index], False
 
     async def compute(self) -> Evidence:
-        """The evidence of all support records, and the maps of those of the explained class."""
+        """Return the evidence of all support records, and the map of the selected one."""
         app, session, wish, wanted = self.app, self.app.session, self.app.wish(), self.app.state.support
         i, method = wish.sample, registry.plain("sic")
         signal, title = await asyncio.to_thread(session.seen, i, wish)
@@ -129,14 +129,14 @@ class SupportsPanel(Panel):
         match = result["match_support"].values[0]
         own = match[match >= 0]
         if not len(own):
-            raise XaiViewsError("this class has no support records; choose another one.")
+            raise XaiViewsError("this class has no support records; choose another class.")
         best = int(own[result["evidence"].values[0, own].argmax()])
         chosen = wanted if wanted in own else best
         map_ = evidence_map(result, chosen, session.model.module.temperature)
         return Evidence(i, signal, title, result, chosen, map_)
 
     def write(self, answer: Evidence) -> None:
-        """Write table, words and both sheets."""
+        """Write table, text and both sheets."""
         self._class = answer.target
         self.listing.rows = rows_of(answer.result, self._names)
         self.listing.selected = str(answer.chosen)
@@ -148,7 +148,7 @@ class SupportsPanel(Panel):
     # -- what is drawn ------------------------------------------------------------------------------------------
 
     def record(self, found: Evidence) -> Record:
-        """The record in view with where its evidence for the chosen support lies."""
+        """Return the record in view with its evidence for the selected support record."""
         session, name = self.app.session, self._names[found.chosen]
         evidence = number(float(found.result["evidence"].values[0, found.chosen]))
         return Record(
@@ -159,26 +159,26 @@ class SupportsPanel(Panel):
         )
 
     def support(self, found: Evidence) -> Record:
-        """The support record with what in it makes its vector."""
+        """Return the support record with the contributions to its own latent vector."""
         session, supports, chosen = self.app.session, self.app.model.supports, found.chosen
         signal, name = supports.image[chosen], self._names[chosen]
         known = self.app.model.classes[int(supports.label[chosen])]
         return Record(
             id=name,
-            name=f"{name}, a support of {known}",
+            name=f"{name}, support record of {known}",
             leads=tuple(session.leads),
             rate=session.rate,
             signal=signal,
             length=signal_length(signal),
             target="its own vector",
             unit="norm",
-            text=f"Support record {name} of {known}: what in it makes the vector that others are compared with.",
+            text=f"Support record {name} of {known}: contributions to the latent vector that others are compared with.",
             synthetic=self._synthetic,
             **strips(found.result["self_contribution"].values[chosen], session.rate),
         )
 
     def sentence(self, found: Evidence) -> str:
-        """The text twin: the bill of the explained class, and what the chosen support carries."""
+        """Return the text twin: the sum of the explained class, and the evidence of the selected support record."""
         result, target, session = found.result, found.target, self.app.session
         own = [e.evidence for e in entries(result, target)]
         lead = session.leads[int(found.map.sum(1).argmax())]
@@ -187,9 +187,9 @@ class SupportsPanel(Panel):
         return (
             f"{found.title}, {self.app.model.classes[target]}: bias {number(float(result['bias'].values[target]))} + evidence "
             f"of {len(own)} support records {number(sum(own))} = logit {number(float(result['logit'].values[0, target]))}, "
-            f"probability {float(result['probability'].values[0, target]):.3f}. {self._names[found.chosen]} carries "
-            f"{number(float(result['evidence'].values[0, found.chosen]))}{after}, most of it in lead {lead}. Each sheet's "
-            "strips have a limit of their own."
+            f"probability {float(result['probability'].values[0, target]):.3f}. {self._names[found.chosen]} adds "
+            f"{number(float(result['evidence'].values[0, found.chosen]))}{after}, most of it in lead {lead}. Each sheet "
+            "has its own colour range."
         )
 
     def __panel__(self) -> Any:

@@ -1,4 +1,4 @@
-"""How shares of the clusters go with the answers: correlations over all records, and a forest on the shares alone."""
+"""Correlation of cluster shares with logits or labels over all records, and forests on the shares alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from xai_views_dashboard.ecg.ledger import swatch
 from xai_views_dashboard.ecg.records import SurveyPanel
 
 KINDS = {"Spearman": "spearman", "Pearson": "pearson"}
-TRANSFORMS = {"shares as they are": "none", "centred log-ratio": "clr"}
-OUTPUTS = {"logits of the network": "logit", "known labels": "label"}
+TRANSFORMS = {"shares": "none", "centred log-ratio": "clr"}
+OUTPUTS = {"network logits": "logit", "labels": "label"}
 
 
 class TablesPanel(SurveyPanel):
-    """Correlations of clusters with classes; the forest stands below."""
+    """Correlations of clusters with classes, and the forests."""
 
-    title = "Tables"
+    title = "Correlations"
     question = "trust"
 
     def __init__(self, app: Any) -> None:
@@ -49,29 +49,36 @@ class TablesPanel(SurveyPanel):
             widget.param.watch(self.update, "value")
 
     async def compute(self) -> Correlation:
-        """Correlations as they are chosen."""
+        """Return the selected correlations."""
         chosen = [widget.value for widget in self.choices]
         return await asyncio.to_thread(correlations, await super().compute(), *chosen)
 
     def write(self, answer: Correlation) -> None:
-        """Write the table; what is not significant after correction shows as its figure without a bar's weight."""
+        """Write the table; what cannot be computed stays empty, and the text says why."""
         self.listing.rows = [
             {"id": str(k), "swatch": swatch(k), "cluster": str(k)}
-            | {f"c{i}": float(np.nan_to_num(v)) for i, v in enumerate(row)}
+            | {f"c{i}": float(v) for i, v in enumerate(row) if np.isfinite(v)}
             for k, row in enumerate(answer.r)
         ]
         held = int((answer.holm < 0.05).sum())
+        empty = (
+            ""
+            if np.isfinite(answer.r).all()
+            else (
+                " A dash stands where a share, or a label, is the same in all records: there is no correlation then."
+            )
+        )
         self.say(
             f"{answer.n} records, {answer.permutations} permutations: {held} of {np.isfinite(answer.r).sum()} correlations "
-            "stay below 0.05 after Holm's correction. Shares sum to 1, so one that grows makes others shrink; the log-ratio "
-            "compares each with the average cluster instead. A correlation is no cause."
+            "have p < 0.05 after Holm's correction. Shares sum to 1, so a larger share makes others smaller; the log-ratio "
+            f"compares each with the average cluster instead. Correlation is not causation.{empty}"
         )
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Over all records: how a cluster's share of time goes with each class. It describes the set, not the record in "
-                "view."
+                "Correlation of each cluster's share of time with each class, over all records. It describes the data set, not "
+                "this record."
             ),
             pn.FlexBox(*reversed(self.choices), align_items="center", gap="8px", margin=(4, 16)),
             self.words,

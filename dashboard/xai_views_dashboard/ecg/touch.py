@@ -1,4 +1,4 @@
-"""Touch it: mute a lead, silence an interval or blend in another record's beat, and see clusters and answer follow."""
+"""Edit a record: mute a lead, silence an interval or insert another record's beat; clusters and prediction follow."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
+from xai_views_dashboard.ecg.pickers import record_picker
 
 COLUMNS = [
     {"key": "class", "title": "class"},
@@ -28,14 +29,14 @@ ALL = "all leads"
 
 
 class TouchPanel(Panel):
-    """Edits of the record in view; the paper shows the edited record, this panel what the answer was before and is after."""
+    """Edits of the record in view; the paper shows the edited record, this panel the prediction before and after."""
 
-    title = "Touch it"
+    title = "Edit"
     question = "what-if"
     watched = ("sample", ASK)
 
     def __init__(self, app: Any) -> None:
-        leads, names = [ALL, *app.session.leads], list(app.session.population.names[:2000])
+        leads, names = [ALL, *app.session.leads], list(app.session.population.names)
 
         def seconds(label: str, value: float) -> Any:
             return pmui.FloatInput(label=label, value=value, step=0.1, start=0, width=110, size="small")
@@ -46,22 +47,29 @@ class TouchPanel(Panel):
         self.lead = pmui.Select(
             label="Lead", options=leads, value=leads[min(2, len(leads) - 1)], width=120, size="small"
         )
-        self.start, self.stop = seconds("from (s)", 1.0), seconds("to (s)", 2.0)
-        self.mute, self.silence = button("Mute the lead"), button("Silence the interval")
-        self.record = pmui.AutocompleteInput(
-            label="Other record", options=names, value="", width=190, size="small"
-        )
-        self.origin, self.blend = seconds("its time (s)", 1.0), button("Blend its beat in")
-        self.undo, self.clear = button("Undo", True), button("Start again", True)
+        self.start, self.stop = seconds("From (s)", 1.0), seconds("To (s)", 2.0)
+        self.mute, self.silence = button("Mute lead"), button("Silence interval")
+        self.record = record_picker("Take beat from", names)
+        self.origin, self.blend = seconds("At time (s)", 1.0), button("Insert beat", True)
+        self.missing = pn.pane.HTML("", margin=(0, 8))
+        self.undo, self.clear = button("Undo", True), button("Reset", True)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
-        self.listing = Listing(label="The answer before and after the edits", columns=COLUMNS)
+        self.listing = Listing(label="Prediction before and after the edits", columns=COLUMNS)
         super().__init__(app)
         self.mute.on_click(lambda _: self.add({"kind": "mute"}))
         self.silence.on_click(lambda _: self.add({"kind": "silence", **self._span()}))
         self.blend.on_click(lambda _: self.add_beat())
         self.undo.on_click(lambda _: app.state.undo())
-        self.clear.on_click(lambda _: app.state.edit(edits_made=[]))
+        self.clear.on_click(lambda _: app.state.edit(edits_made=[], ablated=[]))
+        self.record.param.watch(self._ready, "value")
+        self._ready()
         app.state.param.watch(self._brushed, "interval")
+
+    def _ready(self, *_: Any) -> None:
+        """Enable the button once a record is chosen, and say before what is missing."""
+        known = self.record.value in self.app.session.names
+        self.blend.disabled = not known
+        self.missing.object = "" if known else "<span>Choose a record to take the beat from.</span>"
 
     def _span(self) -> dict[str, float]:
         return {"start": float(self.start.value or 0), "stop": float(self.stop.value or 0)}
@@ -73,24 +81,23 @@ class TouchPanel(Panel):
             self.start.value, self.stop.value = round(start, 3), round(stop, 3)
 
     def add(self, edit: dict[str, Any]) -> None:
-        """Make one more edit of the chosen lead."""
+        """Add an edit of the selected lead."""
         lead = -1 if self.lead.value == ALL else self.app.session.leads.index(self.lead.value)
         if edit["kind"] != "mute" and edit["stop"] - edit["start"] < 0.01:
             span = f"{edit['start']:g} to {edit['stop']:g} s"
-            self.app.problem = f"The interval {span} is empty: brush one on the paper or give two times."
+            self.app.problem = (
+                f"The interval {span} is empty; select one on the paper or enter two different times."
+            )
             return
         self.app.change({**edit, "lead": lead})
 
     def add_beat(self) -> None:
-        """Blend in what another record shows."""
+        """Insert the beat of another record."""
         name = self.record.value
-        if name not in self.app.session.names:
-            self.app.problem = f"There is no record {name!r}: choose one from the list to take a beat from."
-            return
         self.add({"kind": "blend", **self._span(), "record": name, "from": float(self.origin.value or 0)})
 
     async def compute(self) -> tuple[xr.Dataset, xr.Dataset, Sequence[Mapping[str, Any]]]:
-        """Both answers, and what was done between them."""
+        """Explain the record with its edits and without."""
         app, wish = self.app, self.app.wish()
         after = replace(wish, ask=wish.ask.replace(ablated=()))
         before = replace(wish, ask=after.ask.replace(edits=()))
@@ -98,7 +105,7 @@ class TouchPanel(Panel):
         return answers[0], answers[1], wish.ask.edits
 
     def write(self, answer: tuple[xr.Dataset, xr.Dataset, Sequence[Mapping[str, Any]]]) -> None:
-        """Write both answers and what was done."""
+        """Write both predictions and the edits."""
         before, after, edits = answer
         app, classes = self.app, self.app.model.classes
         logits = before["logit"].values[0], after["logit"].values[0]
@@ -117,18 +124,20 @@ class TouchPanel(Panel):
         ]
         top = int(logits[0].argmax())
         one, two = (number(logit[top]) for logit in logits)
-        done = "; ".join(sentence(e, app.session.leads) for e in edits) or "Nothing is edited yet"
-        said = f"{done}. The logit of {classes[top]} is {one} before and {two} after."
+        done = "; ".join(sentence(e, app.session.leads) for e in edits) or "No edits yet"
+        said = f"{done}. Logit of {classes[top]}: {one} → {two}."
         self.words.object = f"<p>{escape(said)}</p>"
-        self.undo.disabled, self.clear.disabled = not app.state.can_undo, not edits
+        made = bool(edits) or bool(app.state.ablated)
+        self.undo.disabled, self.clear.disabled = not app.state.can_undo, not made
 
     def __panel__(self) -> Any:
         above = (self.lead, self.start, self.stop, self.mute, self.silence)
-        below = (self.record, self.origin, self.blend, self.undo, self.clear)
+        below = (self.record, self.origin, self.blend, self.missing, self.undo, self.clear)
         return pn.Column(
             caption(
-                "Brush an interval on the paper (Shift and drag) or give times, and change the record; the network is asked "
-                "anew and paper, clusters and ledger follow. An edited record may be one that no heart makes."
+                "Select an interval on the paper (Shift + drag) or enter times, and edit the record: the network is re-run, and "
+                "paper, clusters and ledger follow. An edited record may be physiologically impossible; edits are dropped when "
+                "you open another record."
             ),
             *(pn.FlexBox(*row, align_items="center", gap="8px", margin=(4, 16)) for row in (above, below)),
             self.words,
@@ -138,7 +147,7 @@ class TouchPanel(Panel):
 
 
 def sentence(edit: Mapping[str, Any], leads: Sequence[str]) -> str:
-    """Say what an edit does."""
+    """Describe an edit."""
     where = (
         "all leads" if edit["lead"] < 0 else leads[edit["lead"]] if edit["lead"] < len(leads) else "no lead"
     )

@@ -1,4 +1,4 @@
-"""One's own file: read within bounds, fitted to the model, explained like any other sample; images here, others elsewhere."""
+"""Upload of a file: read within bounds, prepared for the model, explained like any other sample; images here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import panel as pn
+import panel_material_ui as pmui
 
 from xai_views.errors import XaiViewsError
-from xai_views.kinds.pixels import decode_sized
+from xai_views.kinds.pixels import decode_sized, pictures_in
 from xai_views.samples import fit
 from xai_views.views import Listing, patches
 from xai_views.views.plots import data_uri
@@ -45,7 +46,7 @@ _waiting = 0
 
 
 async def read_alone(read: Callable[..., Any], *args: Any) -> Any:
-    """Return what a function makes of an upload, while no other upload is read.
+    """Return the result of reading an upload, while no other upload is read.
 
     Raises
     ------
@@ -54,7 +55,9 @@ async def read_alone(read: Callable[..., Any], *args: Any) -> Any:
     """
     global _waiting  # noqa: PLW0603 - one for all pages
     if _waiting >= WAITING:
-        raise XaiViewsError(f"{_waiting} files of other pages wait to be read; try again in a minute.")
+        raise XaiViewsError(
+            f"{_waiting} files of other visitors are waiting to be read; try again in a minute."
+        )
     _waiting += 1
     try:
         return await asyncio.get_running_loop().run_in_executor(_reader, read, *args)
@@ -63,7 +66,7 @@ async def read_alone(read: Callable[..., Any], *args: Any) -> Any:
 
 
 def arrived(value: Any, advice: str) -> bytes:
-    """Return an upload, or refuse it: the bound that holds however it was received.
+    """Return the bytes of an upload, or refuse it.
 
     Raises
     ------
@@ -71,9 +74,9 @@ def arrived(value: Any, advice: str) -> bytes:
         For more than ``MAX_BYTES``, with ``advice`` as its end, and for anything but the bytes of one file.
     """
     if not isinstance(value, bytes | bytearray):
-        raise XaiViewsError(f"The upload came as {type(value).__name__}; choose one file.")
+        raise XaiViewsError("No file arrived; choose one file.")
     if len(value) > MAX_BYTES:  # how large it really is was not kept
-        raise XaiViewsError(f"The file has more than {MAX_BYTES / 1e6:.0f} MB; {advice}")
+        raise XaiViewsError(f"The file is too large (limit: {MAX_BYTES / 1e6:.0f} MB); {advice}")
     return bytes(value)
 
 
@@ -85,7 +88,7 @@ class Input(patches.BoundedFileInput):
 
 @dataclass(frozen=True)
 class Taken:
-    """What a file became: a sample of this page, what its row says, and what may be compared with it."""
+    """A sample from a file: its position, its row in the table, and what it is compared with."""
 
     position: int
     row: Mapping[str, Any]
@@ -95,12 +98,13 @@ class Taken:
 class FilePanel(Panel):
     """Upload a file and explain what is in it; it lives with this page and is stored nowhere.
 
-    Subclasses give ``read``, and ``compare`` where there is something to compare.
+    Subclasses give ``read``, ``compare`` where there is something to compare, and ``fields`` with ``asked_for`` where a file may
+    not say all that is needed: the page then asks for it, and keeps the file until it is read again.
 
     Attributes
     ----------
     what, accept : str
-        What the button asks for, and the endings or types that the browser offers.
+        Kind of file, for the button, and the endings or types that the browser offers.
     smaller : str
         What to do about a file that is too large.
     words, beneath : str
@@ -121,7 +125,7 @@ class FilePanel(Panel):
 
     def __init__(self, app: Any) -> None:
         self.input = Input(
-            label=f"Choose an {self.what} file",
+            label=f"Choose {self.what} file",
             uploaded_label=f"Choose another {self.what} file",
             accept=self.accept,
             multiple=False,
@@ -131,6 +135,9 @@ class FilePanel(Panel):
             width=260,
             margin=(8, 16),
         )
+        self.again = pmui.Button(label="Read file again", variant="outlined", size="small", visible=False)
+        self._held: tuple[bytes, str] | None = None
+        self.asked = self.fields()
         self.problem = pn.Column(sizing_mode="stretch_width")
         self.answer = pn.Column(sizing_mode="stretch_width")
         self.listing = Listing(label=self.table, columns=list(self.columns), margin=(4, 16))
@@ -139,6 +146,7 @@ class FilePanel(Panel):
         super().__init__(app)
         app.state.param.watch(self.write, "sample")
         self.input.param.watch(self._arrived, "value")
+        self.again.on_click(self._read_again)
 
     # -- for subclasses -----------------------------------------------------------------------------------------
 
@@ -146,8 +154,16 @@ class FilePanel(Panel):
         """Read a file, bring what is in it to the model and add it to the session; called on a thread."""
         raise NotImplementedError
 
+    def fields(self) -> list[Any]:
+        """Return fields for what a file may not say; none by default."""
+        return []
+
+    def asked_for(self, error: XaiViewsError) -> str:  # noqa: ARG002 - for subclasses
+        """Return the sentence that asks for what a file does not say; "" for another error."""
+        return ""
+
     def compare(self, taken: Taken) -> list[Any]:  # noqa: ARG002 - for subclasses
-        """What came beside what the network is given."""
+        """Return the original beside the network's input."""
         return []
 
     # -- taking -------------------------------------------------------------------------------------------------
@@ -156,8 +172,12 @@ class FilePanel(Panel):
         if event.new is not None:
             start(self.take(event.new, self.input.filename or ""))
 
+    def _read_again(self, *_: Any) -> None:
+        if self._held is not None:
+            start(self.take(*self._held))
+
     async def take(self, data: bytes, file: str = "") -> None:
-        """Bring a file into view; what is wrong with it becomes one sentence and changes nothing.
+        """Read a file and show it; what is wrong becomes one sentence beside the control and changes nothing else.
 
         Parameters
         ----------
@@ -169,16 +189,25 @@ class FilePanel(Panel):
         try:
             taken = await read_alone(self.read, arrived(data, self.smaller), file)
         except XaiViewsError as e:
-            text = str(e)
-            self.problem.objects = [note(text[:1].upper() + text[1:], "error")]
+            asked = self.asked_for(e)
+            text = asked or str(e)
+            # where the page has fields, what is in them may be what is wrong: the file is kept to be read again
+            self._held = (
+                (data, file)
+                if self.asked and isinstance(data, bytes | bytearray) and len(data) <= MAX_BYTES
+                else None
+            )
+            self.again.visible = self._held is not None
+            self.problem.objects = [note(text[:1].upper() + text[1:], "info" if asked else "error")]
             return
         finally:
             self.input.clear()  # so that the same file can be chosen again
         on_page(lambda: self._show(taken, file[:MOST_NAME]))
 
     def _show(self, taken: list[Taken], file: str) -> None:
-        """Bring what was taken into view."""
+        """Show what was read."""
         self.problem.objects = []
+        self._held, self.again.visible = None, False
         names = [self.app.session.names[t.position] for t in taken]
         rows = [{"id": n, "name": n, "file": file, **t.row} for n, t in zip(names, taken, strict=True)]
         self.listing.rows = [*self.listing.rows, *rows]
@@ -197,7 +226,7 @@ class FilePanel(Panel):
         beneath = [caption(self.beneath)] if self.beneath else []
         return pn.Column(
             caption(self.words),
-            self.input,
+            pn.FlexBox(self.input, *self.asked, self.again, align_items="center", gap="8px"),
             self.problem,
             self.answer,
             self.taken,
@@ -217,43 +246,40 @@ class UploadPanel(FilePanel):
     Attributes
     ----------
     hint : str
-        Where the page says whether the image resembles what the network knows; an app with such a place says so.
+        Where the page says whether the image resembles the training images; set by an app with such a place.
     """
 
     title = "Your image"
     what, accept = "image", "image/*"
     smaller = "make the image smaller."
-    words = (
-        "Explain an image of your own (at most 10 MB): it stays in this page's memory, is not stored, and is gone when the "
-        "page is closed; an address copied from here opens the first sample instead."
-    )
+    words = "Upload an image (at most 10 MB). It stays in memory only while this page is open. A copied link cannot include it."
     table, columns = "Your images on this page", COLUMNS
 
     hint: ClassVar[str] = ""
 
     def __init__(self, app: Any) -> None:
-        self.beneath = f"The network answers any image, also one that shows none of its classes{self.hint}."
+        self.beneath = f"The network answers for any image, even one showing none of its classes{self.hint}."
         super().__init__(app)
 
     def read(self, data: bytes, file: str) -> list[Taken]:  # noqa: ARG002 - what it is stands in the file
-        """Decode an image, and fit it to the model."""
+        """Decode an image and fit it to the model."""
         session, model = self.app.session, self.app.model
         size, original, image = _fitted(data, model.size or session.size, model.channels)
         position = session.add(image)
-        return [Taken(position, {"picture": data_uri(image, 80)}, (original, image, size))]
+        return [Taken(position, {"picture": data_uri(image, 80)}, (original, image, size, pictures_in(data)))]
 
     def compare(self, taken: Taken) -> list[Any]:
-        """What came beside what the network sees."""
-        name, (original, image, size) = self.app.session.names[taken.position], taken.came
+        """Return the uploaded image beside the network's input."""
+        name, (original, image, size, pages) = self.app.session.names[taken.position], taken.came
         pictures = "".join(
             f'<figure><img class="{kind}" src="{source}" alt="{escape(name)} {words}"><figcaption>{words}</figcaption></figure>'
             for kind, source, words in (
-                ("", data_uri(original, 320), "as it came"),
-                ("fitted", png(image), "as the network sees it"),
+                ("", data_uri(original, 320), "original"),
+                ("fitted", png(image), "the network's input"),
             )
         )
         return [
-            note(f"{name}: {changes(original, image, size)}"),
+            note(f"{name}: {changes(original, image, size, pages)}"),
             pn.pane.HTML(
                 f"<div>{pictures}</div>", stylesheets=[CSS], sizing_mode="stretch_width", margin=(4, 16)
             ),
@@ -263,24 +289,34 @@ class UploadPanel(FilePanel):
 def _fitted(
     data: bytes, size: tuple[int, int] | None, channels: int
 ) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
-    """The size that an image came with, a picture of it of bounded size, and what the model sees of it."""
+    """Return the original size of an image, a picture of it of bounded size, and the model's input."""
     original, came = decode_sized(data, max_bytes=MAX_BYTES)
     return came, original, fit(original, size, channels)
 
 
-def changes(original: np.ndarray, image: np.ndarray, size: tuple[int, int] | None = None) -> str:
-    """Say what was done to an image ``[H, W, 3]`` to make it the model's ``[height, width, channels]``.
+def changes(
+    original: np.ndarray, image: np.ndarray, size: tuple[int, int] | None = None, pages: int = 1
+) -> str:
+    """Say how an image ``[H, W, 3]`` was prepared for the model, ``[height, width, channels]``.
 
-    ``size`` is the height and width that it came with, where ``original`` is smaller.
+    Parameters
+    ----------
+    original, image : ndarray
+        The uploaded image and the model's input.
+    size : tuple of int, optional
+        Original height and width, where ``original`` is smaller.
+    pages : int
+        Pictures in the file; the first is used.
     """
     (height, width), (to_height, to_width) = size or original.shape[:2], image.shape[:2]
-    done = []
+    done = [f"the first of {pages} pictures in the file is used"] if pages > 1 else []
     if width * to_height != height * to_width:
         done.append("cropped around its centre")
     if (height, width) != (to_height, to_width):
-        done.append(f"resized from {width}x{height} to {to_width}x{to_height} pixels")
+        done.append(f"resized from {width}×{height} to {to_width}×{to_height} pixels")
     if image.shape[2] == 1:
-        done.append("turned grey")
+        done.append("converted to grey")
     if not done:
-        return f"used as it came, with {width}x{height} pixels."
-    return f"{', '.join(done[:-1])}{' and ' if len(done) > 1 else ''}{done[-1]}; the network sees only the right picture."
+        return f"used unchanged ({width}×{height} pixels)."
+    said = f"{', '.join(done[:-1])}{' and ' if len(done) > 1 else ''}{done[-1]}"
+    return f"{said}; the network sees the picture on the right."

@@ -20,10 +20,9 @@ from xai_views_dashboard.panels.upload import UploadPanel
 from xai_views_dashboard.sic import frame as pictures
 from xai_views_dashboard.sic.answer import AnswerPanel, RegionPanel
 from xai_views_dashboard.sic.controls import controls
-from xai_views_dashboard.sic.population import PopulationPanel
+from xai_views_dashboard.sic.latent_map import MapView
 from xai_views_dashboard.sic.session import SicSession
 from xai_views_dashboard.sic.state import SicState
-from xai_views_dashboard.sic.strip import Strip
 from xai_views_dashboard.sic.supports import SupportPanel
 
 
@@ -49,21 +48,20 @@ class SicApp(App):
 
     key, title, method, preference = "sic", "SIC", "sic", 30
     selection, session_kind = SicState, SicSession
-    panels_own = (AnswerPanel, SupportPanel, RegionPanel, PopulationPanel, YourImage)
+    panels_own = (AnswerPanel, SupportPanel, RegionPanel, MapView, YourImage)
     keys = {"u": "undo the last change of the support set"}
     words = (
-        "Red pixels raise the logit of the asked class, blue ones lower it; the rows below are the training images that the "
-        "logit consists of. It shows what this network computed, not whether that is medically or biologically right."
+        "Red pixels raise the logit of the explained class, blue pixels lower it; the table lists the training images whose "
+        "evidence makes up the logit. This is what the network computed; it may still be wrong about the world."
     )
     source = (
-        "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative; single "
-        "pixels may be, because they also say what does not match."
+        "After Wolf et al., SIC (ICCV 2025), on B-cos networks (Boehle et al., 2024). Evidence is never negative, but single "
+        "pixels can be: they mark what does not match."
     )
 
     def prepare(self) -> None:
-        """Take back a support set that cannot be, and make what stands above the picture."""
+        """Take back a support set that cannot be."""
         self.problem = self.refused()
-        self.strip = Strip(self)
 
     def layout(self) -> dict[str, Any]:
         """Tiles of the canvas."""
@@ -71,11 +69,12 @@ class SicApp(App):
 
     def frame(self, key: str, sample: int, result: xr.Dataset, wish: Wish) -> bytes:
         """Maps and ledger of one sample, with the supports of the wish."""
-        return pictures.build(key, self.session, sample, result, self.session.supports(wish.ask))
+        edited = bool(self.changed(sample, wish))
+        return pictures.build(key, self.session, sample, result, self.session.supports(wish.ask), edited)
 
     def controls(self) -> list[Any]:
-        """All samples, their order and filters, and what is explained."""
-        return [self.strip, controls(self.state, self.model.classes)]
+        """What is explained."""
+        return [controls(self.state, self.model.classes)]
 
     def changed(self, sample: int, wish: Wish) -> str:  # noqa: ARG002 - of every sample
         """Whether the support set was edited."""
@@ -86,10 +85,9 @@ class SicApp(App):
         return {"Supports": len(self.model.supports)}
 
     def link(self) -> None:
-        """The chosen support is marked in the ledger; the strip is always in view."""
+        """The chosen support is marked in the ledger."""
         self.state.param.watch(self.chosen, "support")
         self.chosen()
-        self.strip.begin()
 
     def chosen(self, *_: Any) -> None:
         """Mark the chosen support."""

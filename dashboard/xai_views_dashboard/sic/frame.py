@@ -15,17 +15,22 @@ from xai_views_dashboard.core.numbers import number
 #: The canvas' tiles; ledger rows bring their own.
 LAYOUT: dict[str, Any] = {
     "tiles": {
-        "sample": {"group": "main", "size": 336, "label": "Test sample", "layers": ["contribution"], "link": "sample"},
+        "sample": {"group": "main", "size": 332, "label": "Sample", "layers": ["contribution"], "link": "sample"},
         "against": {
-            "group": "side", "size": 160, "label": "Difference", "photo": "sample", "layers": ["difference"], "link": "sample",
+            "group": "side", "size": 132, "label": "Difference", "photo": "sample", "layers": ["difference"], "link": "sample",
+            "optional": True,
         },
-        "colours": {"group": "side", "size": 160, "label": "Colours that speak for it", "layers": [], "link": "sample"},
+        "colours": {
+            "group": "side", "size": 132, "label": "B-cos colours", "layers": [], "link": "sample", "optional": True,
+            "output": True,
+        },
         "truth": {
-            "group": "side", "size": 160, "label": "Known truth", "photo": "sample", "layers": ["truth"], "link": "sample",
+            "group": "side", "size": 132, "label": "Ground truth", "photo": "sample", "layers": ["truth"], "link": "sample",
+            "optional": True,
         },
     },
     "groups": {"main": {"title": ""}, "side": {"title": ""}},
-    "table": {"size": 84, "layers": ["support"]},
+    "table": {"size": 56, "layers": ["support"]},
 }  # fmt: skip
 
 
@@ -46,7 +51,7 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def sentence(name: str, classes: list[str], label: int, target: int, result: xr.Dataset) -> str:
-    """The text twin of a frame."""
+    """Describe a frame in words."""
     logit = result["logit"].values[0]
     top = int(logit.argmax())
     known = f", labelled {classes[label]}" if label >= 0 else ""
@@ -59,7 +64,9 @@ def sentence(name: str, classes: list[str], label: int, target: int, result: xr.
     )
 
 
-def build(key: str, session: Any, sample: int, result: xr.Dataset, supports: Supports) -> bytes:
+def build(
+    key: str, session: Any, sample: int, result: xr.Dataset, supports: Supports, edited: bool = False
+) -> bytes:
     """Build the frame.
 
     Parameters
@@ -74,6 +81,8 @@ def build(key: str, session: Any, sample: int, result: xr.Dataset, supports: Sup
         Its explanation: target first, then the class to compare with, if any.
     supports : Supports
         The set that ``result`` was made with.
+    edited : bool
+        Whether that is another than the model's own.
 
     Returns
     -------
@@ -90,29 +99,18 @@ def build(key: str, session: Any, sample: int, result: xr.Dataset, supports: Sup
     tiles = [f"support-{k}" for k in range(len(rows))]
     frame.photo([image, *supports.image[rows]], ["sample", *tiles])
     frame.signed_map("sample", "contribution", result["contribution"].values[0, 0])
-    frame.legend("contribution", title="contribution to the logit, per pixel", target=words, unit="logit")
-    top = int(result["logit"].values[0].argmax())
-    right = "" if label < 0 else (" ✓" if top == label else f" ✗ true: {classes[label]}")
+    frame.legend("contribution", title="contribution to the logit per pixel", target=words, unit="logit")
     frame.tile(
-        "sample",
-        title=f"{name}: {classes[top]}{right}",
-        mark="wrong" if 0 <= label != top else "",
-        alt=f"Test sample {name} with the contribution of each pixel to the logit of {words}",
+        "sample", title=name, alt=f"Sample {name} with the contribution of each pixel to the logit of {words}"
     )
     _against(frame, result, classes, targets)
     _extras(frame, image, result, truth, words)
-    _ledger(frame, name, image, result, supports, target, classes)
+    _ledger(frame, name, image, result, supports, target, classes, edited)
     return frame.to_bytes()
 
 
 def _against(frame: Frame, result: xr.Dataset, classes: list[str], targets: np.ndarray) -> None:
     if len(targets) < 2:
-        frame.tile(
-            "against",
-            title="",
-            reason="Choose a class to compare with to see what speaks for one and against the other.",
-            alt="No class to compare with is chosen",
-        )
         return
     first, second = classes[int(targets[0])], classes[int(targets[1])]
     maps = result["contribution"].values[0]
@@ -126,11 +124,8 @@ def _against(frame: Frame, result: xr.Dataset, classes: list[str], targets: np.n
 def _extras(frame: Frame, image: np.ndarray, result: xr.Dataset, truth: tuple | None, words: str) -> None:
     if "rendering" in result:
         frame.photo(on_white(result["rendering"].values[0, 0]), "colours")
-        frame.tile("colours", title="", alt=f"The colours, where they are, that the network reads as {words}")
-    else:
-        frame.tile("colours", reason="Switched off.", alt="The colour rendering is switched off")
+        frame.tile("colours", title="", alt=f"Colours of the image that raise the logit of {words}")
     if truth is None:
-        frame.tile("truth", reason="Nothing is known about the parts of this image.", alt="No truth is known")
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
@@ -146,8 +141,9 @@ def _ledger(
     supports: Supports,
     target: int,
     classes: list[str],
+    edited: bool,
 ) -> None:
-    """The bill: one row for each support, then what it all adds up to, beside the network's own figure."""
+    """One row for each support sample, then the sums."""
     lines, own_maps = [], result["self_contribution"].values
     for k, entry in enumerate(entries(result, target)):
         r, said = entry.row, support_name(int(supports.index[entry.row]))
@@ -162,25 +158,26 @@ def _ledger(
             {
                 "id": str(int(supports.index[r])),
                 "tiles": [own, match],
-                "cells": [said, classes[int(supports.label[r])], f"{entry.share:.0%}"],
+                "cells": [said, f"{entry.share:.0%}"],
                 "value": entry.evidence,
                 "value_text": number(entry.evidence),
             }
         )
     s = class_sums(result)[target]
-    frame.legend("support", title="share in the similarity, per pixel", target="the match", unit="score")
+    frame.legend(
+        "support", title="contribution to the similarity per pixel", target="the match", unit="score"
+    )
     frame.table(
-        ["support sample", "class", "share"],
+        ["support sample", "share"],
         lines,
-        caption=f"What the logit of {classes[target]} consists of",
+        caption=f"How the logit of {classes[target]} adds up",
         tile_columns=["support", "match"],
         value_column="evidence",
         limit=max(1e-6, float(np.abs(result["evidence"].values[0]).max(initial=0))),
         footer=[
-            ["evidence of all its support samples", number(s.evidence)],
+            ["total evidence", number(s.evidence)],
             ["bias", number(s.bias)],
-            ["residual: what the pixels leave open", number(float(result["residual"].values[0, 0]))],
-            ["sum of bias and evidence", number(s.total)],
-            ["the network's logit", number(s.logit)],
+            ["residual (not attributed to pixels)", number(float(result["residual"].values[0, 0]))],
+            ["logit with this support set" if edited else "the network's logit", number(s.logit)],
         ],
     )

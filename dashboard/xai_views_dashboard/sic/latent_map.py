@@ -51,9 +51,11 @@ class MapView(Panel):
     Parameters
     ----------
     app : SicApp
-        Gives session, state and strip.
+        Gives session, state and the population.
     """
 
+    title = "Latent map"
+    question = "compared"
     watched = ()
 
     def __init__(self, app: Any) -> None:
@@ -65,7 +67,7 @@ class MapView(Panel):
         self._drawn: Points | None = None
         super().__init__(app)
         self.how.param.watch(self.update, "value")
-        app.strip.param.watch(self.update, "known")
+        app.listed.param.watch(self.update, "predictions")
         app.state.param.watch(self.follow, "sample")
 
     def follow(self, *_: Any) -> None:
@@ -79,16 +81,18 @@ class MapView(Panel):
 
     async def compute(self) -> Points | str:
         """Where the points lie, or why there are none; what takes long is computed beside the event loop."""
-        known, how, session = self.app.strip.known, self.how.value, self.app.session
+        known, how, session = self.app.listed.predictions, self.how.value, self.app.session
         if known is None:
             return "The map appears when every sample was observed."
         if len(self.rows) < FEWEST and how == "tsne":
             return "There are too few points for an arrangement by neighbours."
         if how == "tsne" and (self._drawn is None or self._drawn.key[0] != how):
             self.say("The points are being arranged by their neighbours, which takes some seconds …")
-        said, ask = self.app.strip.captions(), self.app.ask()
-        said = [c + (f", {m}" if m else "") for c, m in zip(said["captions"], said["marks"], strict=True)]
-        return await asyncio.to_thread(self.arranged, how, known.z[self.rows], session.supports, ask, said)
+        said, ask = list(map(", ".join, zip(*self.app.listed.said(), strict=True))), self.app.ask()
+        said = [s.removesuffix(", ") for s in said]
+        return await asyncio.to_thread(
+            self.arranged, how, known.latent[self.rows], session.supports, ask, said
+        )
 
     def arranged(self, how: str, z: np.ndarray, chosen: Any, ask: Ask, said: list[str]) -> Points:
         """Columns of all points, on a thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,24 @@ import xarray as xr
 
 from xai_views.contract import registry
 from xai_views.contract.ask import Ask
+from xai_views.engine.predictions import Predictions
 from xai_views.errors import XaiViewsError
-from xai_views.kernel import PREFETCH, Shared, get_kernel
-from xai_views.methods.sic.population import figures, vectors_of
+from xai_views.kernel import Shared, get_kernel
+from xai_views.methods.sic.population import figures, with_supports
 from xai_views.methods.sic.support_sets import UNCHANGED, support_set
 from xai_views.models.supports import Supports
 from xai_views.samples import images
 from xai_views_dashboard.core.session import Session
 
 #: Support sets, and what the network says of all samples with them, for all visitors; by content.
-_chosen, _figures = Shared(16), Shared(16)
+_chosen, _figures, _predicted = Shared(16), Shared(16), Shared(16)
 
 
 class SicSession(Session):
     """One visitor of the SIC app."""
 
     kind = "sic"
+    predicted_by = tuple(UNCHANGED)
 
     def __init__(self, model: Any, samples: xr.Dataset) -> None:
         model = get_kernel().register(model)
@@ -50,13 +51,17 @@ class SicSession(Session):
 
     # -- all samples --------------------------------------------------------------------------------------------
 
-    def vectors(self, counted: Callable[[int, int], None] | None = None) -> Future:
-        """The evidence vectors ``[N, p]`` of the population; observed once for all visitors, after what is in view."""
-        model, population = self.model, self.population
-        key = ("evidence vectors", model.sha256, population.key)
-        return self.job(
-            key, lambda progress: vectors_of(model, population.samples, progress), counted, PREFETCH
-        )
+    async def predicted(
+        self, ask: Ask | None = None, counted: Callable[[int, int], None] | None = None
+    ) -> Predictions:
+        """What the network predicts with the supports of an ask; without one, with its own. Edits need no pass."""
+        own = await super().predicted(None, counted)
+        return await asyncio.to_thread(self._with, registry.plain("sic").ask() if ask is None else ask, own)
+
+    def _with(self, ask: Ask, own: Predictions) -> Predictions:
+        supports, model = self.supports(ask), self.model
+        key = (model.sha256, self.population.key, supports.key)
+        return _predicted.get(key, lambda: with_supports(model, supports, own))
 
     def figures(self, ask: Ask, z: np.ndarray) -> dict[str, np.ndarray]:
         """What the network says of the population with the supports of an ask; on a thread, products only."""

@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 
 import param
 
+from xai_views.engine.predictions import SORTS
 from xai_views.methods.sic.support_sets import UNCHANGED
 from xai_views_dashboard.core.state import NONE, AppState
 
-SORTS = ("order", "class", "confidence", "margin", "concentration", "distance")
-SHOWN = ("all", "right", "wrong")
 MOST, MOST_PER_CLASS = 1000, 20  # supports that an address may name, and have chosen for each class
 
 
@@ -20,12 +19,7 @@ class SicState(AppState):
     against = param.Integer(NONE, bounds=(-1, None), doc="Class to compare with; -1 = none.")
     rendering = param.Boolean(True, doc="Whether the colour rendering is drawn.")
     support = param.Integer(NONE, bounds=(-1, None), doc="The chosen support sample; -1 = none.")
-    sort = param.Selector(default="order", objects=list(SORTS), doc="Order of the population.")
-    descending = param.Boolean(False, doc="Whether the largest come first.")
-    shown = param.Selector(
-        default="all", objects=list(SHOWN), doc="Samples predicted right or wrong, or all."
-    )
-    label = param.Integer(NONE, bounds=(-1, None), doc="Only samples of this class; -1 = all.")
+    sort = param.Selector(default="order", objects=list(SORTS), doc="Order of the samples.")
 
     TARGETS: ClassVar[tuple[str, ...]] = ("target", "against")
     #: The support set; together they are one step of undo.

@@ -13,6 +13,7 @@ import panel_material_ui as pmui
 
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import PREDICTED
+from xai_views.engine.predictions import Predictions
 from xai_views.errors import XaiViewsError
 from xai_views.methods.sic.observation import logits
 from xai_views.methods.sic.support_sets import RULES, UNCHANGED
@@ -24,7 +25,6 @@ from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish
 from xai_views_dashboard.sic import support_rows as rows_of
-from xai_views_dashboard.sic.strip import Known
 from xai_views_dashboard.sic.support_card import CSS as CARD_CSS
 from xai_views_dashboard.sic.support_card import card
 
@@ -66,7 +66,7 @@ class SupportPanel(Panel):
     Parameters
     ----------
     app : SicApp
-        Gives session, state and strip.
+        Gives session, state and the population.
     """
 
     title = "Supports"
@@ -79,7 +79,7 @@ class SupportPanel(Panel):
         self._make(app.state, app.model.classes)
         super().__init__(app)
         self._link(app.state)
-        app.strip.param.watch(self.update, "known")
+        app.listed.param.watch(self.update, "predictions")
 
     def _make(self, state: Any, classes: list[str]) -> None:
         # What a widget is sent between its first drawing and the moment when it begins to listen is lost, so that all begin as
@@ -198,19 +198,19 @@ class SupportPanel(Panel):
         app, s = self.app, self.app.state
         shown = {"which": self.which.value, "selected": self.table.selected, "bring": self._bring}
         wish = Wish(app.ask(), {"support": s.support, "everything": self.pool.value, **shown}, s.sample)
-        known = app.strip.known
+        known = app.listed.predictions
         z = await self.vector(wish, known)
         return await asyncio.to_thread(self.look, wish, known, z)
 
-    async def vector(self, wish: Wish, known: Known | None) -> np.ndarray:
+    async def vector(self, wish: Wish, known: Predictions | None) -> np.ndarray:
         """Evidence vector ``[1, p]`` of the sample in view; one that was not observed yet is, with the model's own supports."""
         i = wish.sample
-        if known is not None and i < len(known.z):
-            return known.z[i : i + 1]
+        if known is not None and i < len(known.latent):
+            return known.latent[i : i + 1]
         ask = wish.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 
-    def look(self, wish: Wish, known: Known | None, z: np.ndarray) -> Seen:
+    def look(self, wish: Wish, known: Predictions | None, z: np.ndarray) -> Seen:
         """Everything that is shown, on a thread."""
         model, ask, drawn = self.app.model, wish.ask, wish.drawn
         supports, explained = self.app.session.supports(ask), ask.targets[0]
@@ -242,12 +242,12 @@ class SupportPanel(Panel):
             self.sentence(ask, known, supports, z),
         )  # fmt: skip
 
-    def sentence(self, ask: Ask, known: Known | None, supports: Supports, z: np.ndarray) -> str:
+    def sentence(self, ask: Ask, known: Predictions | None, supports: Supports, z: np.ndarray) -> str:
         """What the set changes for this sample and for the test set."""
         model, session, own = self.app.model, self.app.session, ask.replace(**UNCHANGED)
         if ask == own:
             return OWN
-        both = None if known is None else Change(*(session.figures(a, known.z) for a in (own, ask)))
+        both = None if known is None else Change(*(session.figures(a, known.latent) for a in (own, ask)))
         return rows_of.effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
 
     def failed(self, sentence: str) -> None:

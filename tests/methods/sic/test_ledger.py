@@ -1,4 +1,4 @@
-"""Sums of an explanation, worked out by hand on one that adds up to round numbers."""
+"""Sums of an explanation, computed by hand for one with round numbers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import xarray as xr
 from xai_views.methods import explain
 from xai_views.methods.sic import effect, figures, latent_vectors
 from xai_views.methods.sic.ledger import class_sums, entries, own_sum, region_entries
-from xai_views.methods.sic.population import accuracy, nearest_training, similarities, vectors_of
+from xai_views.methods.sic.population import accuracy, nearest_training, similarities
 from xai_views.methods.sic.what_if import Change
 
 
@@ -131,15 +131,3 @@ def test_what_if(make, samples):
     found = effect(model, fewer, z[:1])
     assert found.accuracy is None
     assert found.population == 0
-
-
-def test_all_vectors_are_observed_in_pieces(make, samples):
-    model, shown = make(), samples(70)
-    told, run = [], vectors_of(make(), shown, lambda done, total: told.append((done, total)))
-    try:
-        while True:
-            next(run)
-    except StopIteration as end:
-        z = end.value
-    assert told == [(32, 70), (64, 70), (70, 70)]
-    np.testing.assert_allclose(z, latent_vectors(model, shown["image"].values), atol=1e-5)

@@ -1,4 +1,6 @@
 // The answer line: it follows the frames of a canvas in the browser.
+// Colours and controls are those of the canvas; the class is another, so that nobody takes the line for a canvas.
+const SHARED_CSS = CSS.replace(/\.xv(?=[\s[:{])/g, ".xa");
 const MARKS = {true: ["✓", "correct"], false: ["✗", "wrong"]};
 
 class AnswerLine {
@@ -25,7 +27,7 @@ class AnswerLine {
     this.place = h("output", {class: "xv-place", "aria-label": model.noun});
     this.pin = h("button", {type: "button", class: "xa-button", onclick: () => model.send_msg({type: "pin"})});
     this.hide = h("button", {type: "button", class: "xa-button", "aria-pressed": "false", onclick: () => model.send_msg({type: "hide"})});
-    this.root = h("section", {class: "xv xa", "aria-label": "Answer", "data-sample": ""}, h("style", {}, CSS), h("style", {}, ANSWER_CSS),
+    this.root = h("section", {class: "xa", "aria-label": "Answer", "data-sample": ""}, h("style", {}, SHARED_CSS), h("style", {}, ANSWER_CSS),
       this.answer, this.blank, h("div", {class: "xa-side"}, this.sample, h("div", {class: "xa-stepper"}, this.previous, this.place, this.onward), this.pin, this.hide));
     this.themes = watchTheme(this.root, model);
     this.unfollow = follow(() => model.channel, (about) => { this.about = about; this.update(); });
@@ -43,6 +45,7 @@ class AnswerLine {
     this.blank.hidden = !hidden;
     if (answer && !hidden) this.fill(answer, typical?.sample === sample ? typical : null);
     setText(this.sample, sample);
+    setAttribute(this.place, "title", sample);
     setText(this.place, `${count ? position + 1 : 0} / ${count}`);
     this.previous.disabled = position <= 0;
     this.onward.disabled = position >= count - 1;
@@ -65,7 +68,7 @@ class AnswerLine {
     this.note.hidden = !answer.note;
     const level = typical ? String(typical.typical) : "waiting";
     setAttribute(this.typical, "data-typical", level);
-    setText(this.level, {true: "typical of the training data", false: "unlike the training data", null: "typicality not known", waiting: "typical of the training data: …"}[level]);
+    setText(this.level, {true: "typical of training", false: "unlike training", null: "typicality unknown", waiting: "typical of training?"}[level]);
     setText(this.sentence, typical?.sentence ?? "");
   }
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 import param
 
+from xai_views.errors import XaiViewsError
 from xai_views.views import wire
 from xai_views.views.canvas.protocol import Answerer, Wish
 from xai_views.views.patches import OneWayComponent
@@ -21,6 +23,8 @@ SCRIPTS = (
     "shared_js/wire",
     "shared_js/scrub",
     "shared_js/colour",
+    "shared_js/wheel",
+    "shared_js/export",
     "canvas/contour",
     "canvas/gesture",
     "canvas/tile",
@@ -40,17 +44,21 @@ SETTINGS: dict[str, Any] = {
     "threshold": 0.0,  # hide values below this share of the limit, 0 to 1
     "sign": "both",  # "both" | "for" | "against"
     "outline": False,  # contours of |map| and borders of label maps
-    "smooth": True,  # smooth or cells
+    "smooth": None,  # True or False; None: pixel by pixel up to 256 pixels a side, smooth beyond
     "grey": False,  # photos without colour, so that the overlay's colours stand out
     "limits": "shared",  # "shared" | "per panel"
     "percentile": 99.5,  # of |value|: what lies above is drawn with the strongest colour
     "limit": None,  # a fixed limit instead of the percentile
+    "locked": {},  # {layer: limit} kept across samples, classes and methods
+    "hidden": False,  # hide the model's output: photos only
     "focus": None,  # {layer of label maps: ids that stand out}
     "prefetch": True,  # ask for the neighbours ahead of time
     "toolbar": True,
+    "stepper": True,  # previous, position and next in the toolbar
     "legend": True,
-    "hidden": False,  # hide everything that a model says
 }
+#: What ``save`` writes.
+FORMATS = ("png", "svg")
 
 
 class Canvas(OneWayComponent):
@@ -65,9 +73,12 @@ class Canvas(OneWayComponent):
     order : list of str
         The samples that left and right step through.
     layout : dict
-        ``{"tiles": {id: {"group", "size", "label", "layers", "photo", "link"}}, "groups": {id: {"title"}},
-        "table": {"size", "layers"}}``. ``size`` is in CSS pixels; ``photo`` names another tile whose photo is
-        shown; tiles of one ``link`` (default: the group) share zoom, cross-hair and regions.
+        ``{"tiles": {id: {"group", "size", "label", "layers", "photo", "link", "optional", "output"}}, "groups":
+        {id: {"title"}}, "table": {"size", "layers"}}``. ``size`` is in CSS pixels; ``photo`` names another tile
+        whose photo is shown; tiles of one ``link`` (default: the group) share zoom, cross-hair and regions. An
+        ``optional`` tile is hidden while the frame brings neither its layers nor a photo of its own. ``output``
+        says whether a tile's own photo is output of the model: while the setting ``hidden`` is on, the first
+        photo is shown (unless its ``output`` is True), and further ones only where ``output`` is False.
     settings : dict
         Any of ``SETTINGS``; missing ones keep their default.
     context : str
@@ -100,6 +111,9 @@ class Canvas(OneWayComponent):
     report_settings = param.Boolean(
         False, doc="Whether the browser tells changed settings (see on_settings)."
     )
+    chip = param.Dict({}, doc="What is known of the brushed region (see tell): tile, text and sample.")
+    caption = param.String("", doc="One line under a saved picture.")
+    export = param.Dict({}, doc="The picture that the browser is to save; set by save.")
     jump = param.Dict({}, doc="Where code (not the hand) wants the browser to go; set by the canvas itself.")
     position = param.Integer(0, bounds=(0, None), doc="Index into order of the sample in view.")
     row = param.String("", doc="Id of the selected row of the table.")
@@ -115,6 +129,7 @@ class Canvas(OneWayComponent):
         super().__init__(**params)
         self._answerer = Answerer(provider, self.push)
         self.param.watch(self._jump, ["position", "row"])
+        self.param.watch(self._forget_chip, "position")
         self._jump()
 
     @property
@@ -138,6 +153,42 @@ class Canvas(OneWayComponent):
     def compose(self, **settings) -> None:
         """Change some settings (``canvas.compose(opacity=0.5, sign="for")``) and keep the others."""
         self.settings = {**self.settings, **settings}
+
+    def tell(self, tile: str, text: str) -> None:
+        """Show a short result at the brushed region of a tile, until the region or the sample goes.
+
+        Parameters
+        ----------
+        tile : str
+            The tile on which the region was brushed (see ``on_region``).
+        text : str
+            A few words, such as "4.8 % of the pixels · 13.9 % of the evidence"; "" removes them.
+        """
+        self.chip = {"n": self.chip.get("n", 0) + 1, "tile": tile, "text": text, "sample": self.sample}
+
+    def save(  # type: ignore[override]  # a canvas is no page: it saves what it shows
+        self, kind: str = "png", name: str = ""
+    ) -> None:
+        """Let the browser download what it shows: tiles with titles, legend and ``caption``.
+
+        Parameters
+        ----------
+        kind : str
+            "png" (twice the size on the screen) or "svg" (text as text, pictures embedded).
+        name : str, optional
+            Name of the file without its ending. Default: the sample in view.
+
+        Raises
+        ------
+        XaiViewsError
+            If ``kind`` is neither.
+        """
+        if kind not in FORMATS:
+            raise XaiViewsError(
+                f"a picture can be saved as {' or '.join(FORMATS)}, not as {kind!r}; choose one of them."
+            )
+        plain = re.sub(r"[^\w.-]+", "-", name or self.sample).strip("-.") or "picture"
+        self.export = {"n": self.export.get("n", 0) + 1, "kind": kind, "name": plain}
 
     def push(self, frame: bytes) -> None:
         """Show a frame that nobody asked for, or a better one for a wish already answered (same key)."""
@@ -189,6 +240,7 @@ class Canvas(OneWayComponent):
         elif kind == "key":
             self._call("key", str(message.get("key", "")))
         elif kind == "region":
+            self._forget_chip()
             self._call("region", dict(message))
         elif kind == "settings":
             self._quietly(settings={**self.settings, **dict(message.get("settings") or {})})
@@ -209,6 +261,11 @@ class Canvas(OneWayComponent):
             self.param.update(**params)
         finally:
             self._from_browser = False
+
+    def _forget_chip(self, *_) -> None:
+        """Drop what was told of a region that is no longer there."""
+        if self.chip.get("text"):
+            self.chip = {"n": self.chip.get("n", 0)}
 
     def _jump(self, *_) -> None:
         if not self._from_browser:

@@ -42,6 +42,7 @@ function attachGestures(tile) {
         const {x, y} = inside(at), {start} = drag;
         if (drag.mode === "lasso") drag.points.push({x, y});
         else drag.points = [start, {x, y: start.y}, {x, y}, {x: start.x, y}];
+        host.dropChip();
         link.setRegion(drag.points, tile);
       }
     }
@@ -63,12 +64,5 @@ function attachGestures(tile) {
   stage.addEventListener("pointerleave", () => { if (!drag) link.setCross(null); });
   stage.addEventListener("dblclick", (event) => { event.preventDefault(); link.reset(); });
 
-  stage.addEventListener("wheel", (event) => {
-    const out = event.deltaY > 0;
-    if (event.ctrlKey || (!tile.small && !(out && link.view.k <= 1))) { // zoomed out already: let the page scroll
-      event.preventDefault();
-      event.stopPropagation();
-      link.zoomTo(link.view.k * Math.exp(-clamp(event.deltaY, -120, 120) * 0.0025), share(event));
-    }
-  }, {passive: false});
+  attachWheel(stage, (factor, event) => link.zoomTo(link.view.k * factor, share(event)));
 }

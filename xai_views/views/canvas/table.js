@@ -10,15 +10,18 @@ class Ledger {
     this.body = h("tbody");
     this.foot = h("tfoot");
     this.table = h("table", {}, this.caption, this.head, this.body, this.foot);
-    this.element = h("section", {class: "xv-ledger", hidden: true}, this.table);
+    this.scroll = h("div", {class: "xv-scroll"}, this.table);
+    this.element = h("section", {class: "xv-ledger", hidden: true}, this.scroll);
+    this.edges = watchEdges(this.scroll, {name: "Ledger", inset: () => [this.head.offsetHeight, this.foot.offsetHeight]});
   }
 
-  get data() { return this.host.frame?.header.table ?? null; }
+  // Null where there is none, or where the model's output is hidden.
+  get data() { return this.host.settings.hidden ? null : this.host.frame?.header.table ?? null; }
 
   update() {
     const {data} = this;
     this.element.hidden = !data;
-    if (!data) { this.fit(0, 0, 0); return; }
+    if (!data) { this.clear(); return; }
     const pictures = Math.max(0, ...data.rows.map((row) => row.tiles?.length ?? 0)), bars = data.rows.some((row) => row.value != null);
     setText(this.caption, data.caption ?? "");
     this.fillHead(data, pictures, bars);
@@ -28,6 +31,15 @@ class Ledger {
     data.rows.forEach((row, i) => this.fillRow(this.rows[i], row, pictures, limit, bars));
     this.markSelected();
     this.fillFoot(data, pictures, bars);
+  }
+
+  // Leave no word of it on the page.
+  clear() {
+    this.fit(0, 0, 0);
+    setText(this.caption, "");
+    this.head.replaceChildren();
+    this.foot.replaceChildren();
+    this.headText = this.footText = null;
   }
 
   fillHead(data, pictures, bars) {
@@ -124,7 +136,15 @@ class Ledger {
     this.selected = id == null ? "" : String(id);
     this.markSelected();
     const row = this.rows.find((other) => other.id === this.selected);
-    row?.element.scrollIntoView?.({block: "nearest"});
+    if (row && this.scroll.clientHeight) this.reveal(row.element);
+  }
+
+  // Scroll the ledger alone, so that a row stands between its head and its sum.
+  reveal(element) {
+    const {scroll, head, foot} = this, box = scroll.getBoundingClientRect(), row = element.getBoundingClientRect();
+    const over = row.top - box.top - head.offsetHeight, under = row.bottom - box.top - scroll.clientHeight + foot.offsetHeight;
+    if (over < 0) scroll.scrollTop += over;
+    else if (under > 0) scroll.scrollTop += under;
   }
 
   // The id of the row above or below, null when there is none.

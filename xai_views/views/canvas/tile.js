@@ -49,8 +49,9 @@ class Tile {
     this.horizontal = h("div", {class: "xv-cross xv-cross-y", hidden: true});
     this.read = h("div", {class: "xv-read", hidden: true});
     this.empty = h("div", {class: "xv-empty", hidden: true});
-    this.stage = h("div", {class: "xv-stage"}, this.canvas, this.vertical, this.horizontal, this.read, this.empty);
-    this.label = h("span", {class: "xv-label"}, spec.label ?? "");
+    this.chip = h("div", {class: "xv-chip", role: "status", hidden: true});
+    this.stage = h("div", {class: "xv-stage"}, this.canvas, this.vertical, this.horizontal, this.read, this.empty, this.chip);
+    this.label = h("span", {class: "xv-label", title: spec.label}, spec.label ?? "");
     this.title = h("span", {class: "xv-title"});
     this.caption = h("figcaption", {}, this.label, this.title);
     this.element = h("figure", {class: small ? "xv-tile xv-small" : "xv-tile", style: `--size:${spec.size ?? 200}px`}, small ? null : this.caption, this.stage);
@@ -67,12 +68,13 @@ class Tile {
   }
 
   get maps() {
+    if (this.host.settings.hidden) return [];
     const all = (this.host.frame?.maps.get(this.id) ?? []).filter((map) => map.drawn !== false), {layers} = this.spec;
     return layers ? layers.map((name) => all.find((map) => map.layer === name)).filter(Boolean) : all;
   }
 
   // What is drawn and then what is only read under the hand.
-  get readable() { return [...this.maps, ...(this.host.frame?.maps.get(this.id) ?? []).filter((map) => map.drawn === false)]; }
+  get readable() { return this.host.settings.hidden ? [] : [...this.maps, ...(this.host.frame?.maps.get(this.id) ?? []).filter((map) => map.drawn === false)]; }
 
   about() { return this.host.frame?.header.tiles?.[this.id] ?? {}; }
 
@@ -82,19 +84,36 @@ class Tile {
     return about.size ?? this.host.frame?.header.tiles?.[source]?.size ?? [1, 1];
   }
 
-  get photo() {
-    const photos = this.host.frame?.photos;
-    return photos?.get(this.id) ?? photos?.get(this.about().photo ?? this.spec.photo) ?? null;
+  // Id of the tile whose photo is shown, null when there is none.
+  get source() { return [this.id, this.about().photo ?? this.spec.photo].find((id) => this.host.frame?.photos.has(id)) ?? null; }
+
+  get photo() { return this.host.frame?.photos.get(this.source) ?? null; }
+
+  // Whether the tile is there: an optional one with maps or a photo of its own; without the model's output each photo once
+  // (`seen`), and further ones only if they are said to be none of its output.
+  isWanted(seen) {
+    const {spec, source, host} = this;
+    if (!host.frame) return !spec.optional;
+    if (!host.settings.hidden) return !spec.optional || this.maps.length > 0 || source === this.id;
+    if (source === null || seen.has(source) || spec.output === true || (seen.size > 0 && spec.output !== false)) return false;
+    seen.add(source);
+    return true;
   }
 
   // A new frame: words first, then pixels.
-  update() {
-    const about = this.about(), [tall, wide] = this.size;
+  update(seen = new Set()) {
+    const about = this.about(), [tall, wide] = this.size, hidden = !this.small && !this.isWanted(seen), back = this.element.hidden && !hidden;
+    this.element.hidden = hidden;
+    if (hidden) return;
     this.showTitle();
-    setAttribute(this.canvas, "aria-label", about.alt ?? [this.spec.label, about.title].filter(Boolean).join(", ") ?? this.id);
-    this.element.classList.toggle("xv-wrong", about.mark === "wrong");
-    const aspect = tall && wide ? `${wide} / ${tall}` : "1";
-    if (this.aspect !== aspect) { this.stage.style.aspectRatio = this.aspect = aspect; this.measure(); }
+    setAttribute(this.canvas, "aria-label", this.words(about));
+    this.element.classList.toggle("xv-wrong", about.mark === "wrong" && !this.host.settings.hidden);
+    const aspect = tall && wide ? `${wide} / ${tall}` : "1", broken = this.aspect !== aspect;
+    if (broken) {
+      this.stage.style.aspectRatio = this.aspect = aspect;
+      this.element.style.setProperty("--narrowing", String(Math.min(1, wide / tall || 1))); // a tall picture is no higher than `size`
+    }
+    if (broken || back) this.measure();
     const nothing = this.host.frame && !this.photo && !this.maps.length;
     this.empty.hidden = !nothing;
     if (nothing) setText(this.empty, about.reason ?? "Nothing to show here for this sample.");
@@ -102,11 +121,19 @@ class Tile {
     if (this.link.cross) this.showCross(this.link.cross, this.link.reading, false);
   }
 
-  // The title; where every panel has its own limits, they stand beside it.
+  words(about) {
+    if (this.host.settings.hidden) return `${this.host.nameOf(about)}; the model's output is hidden`;
+    return (about.alt ?? [this.spec.label, about.title].filter(Boolean).join(", ")) || this.id;
+  }
+
+  // The title; where every panel has its own limits, they stand beside it. Without the model's output it is the sample's name.
   showTitle() {
     const {settings, frame} = this.host, map = this.maps.find((other) => other.kind !== "label");
-    const own = map && settings.limits === "per panel" ? `limit ${formatNumber(limitOf(frame, map, settings))}` : "";
-    setText(this.title, [own, this.about().title].filter(Boolean).join(" · "));
+    const own = map && hasOwnLimit(map, settings) ? `limit ${formatNumber(limitOf(frame, map, settings))}` : "";
+    const text = settings.hidden ? this.host.nameOf(this.about()) : [own, this.about().title].filter(Boolean).join(" · ");
+    setText(this.title, text);
+    setAttribute(this.title, "title", text);
+    this.label.hidden = Boolean(settings.hidden);
     if (this.small) setAttribute(this.stage, "title", own);
   }
 
@@ -126,25 +153,56 @@ class Tile {
     if (!host.frame) return;
     if (!this.ratio) this.measure();
     if (!canvas.width || !this.box?.width) return;
-    const context = (this.context ??= canvas.getContext("2d"));
-    const {width, height} = canvas, {view, region} = this.link, ratio = this.ratio;
-    composeTile(context, width, height, {view, photo: this.photo, maps: this.maps, frame: host.frame, settings: host.settings, ratio});
-    if (region) this.drawRegion(context, width, height);
-    this.stage.classList.toggle("xv-zoomed", view.k > 1);
+    this.context ??= canvas.getContext("2d");
+    this.paint(this.context, canvas.width, canvas.height, this.ratio);
+    this.stage.classList.toggle("xv-zoomed", this.link.view.k > 1);
+    this.placeChip();
     this.drawn++;
   }
 
-  drawRegion(context, width, height) {
+  paint(context, width, height, ratio) {
+    const {host, photo, maps, size, link: {view, region}} = this;
+    composeTile(context, width, height, {view, photo, maps, frame: host.frame, settings: host.settings, ratio, size});
+    if (region) this.drawRegion(context, width, height, ratio);
+  }
+
+  // The tile as it is seen, drawn anew at another scale, and where it lies on the page.
+  picture(scale) {
+    const {left: x, top: y, width, height} = this.stage.getBoundingClientRect();
+    const canvas = Object.assign(document.createElement("canvas"), {width: Math.round(width * scale), height: Math.round(height * scale)});
+    this.paint(canvas.getContext("2d"), canvas.width, canvas.height, scale);
+    return {canvas, x, y, width, height, label: this.label.hidden ? "" : this.label.textContent, title: this.title.textContent};
+  }
+
+  drawRegion(context, width, height, ratio) {
     const {view, region} = this.link;
     const path = new Path2D();
     region.forEach(({x, y}, i) => path[i ? "lineTo" : "moveTo"]((x - view.x) * view.k * width, (y - view.y) * view.k * height));
     path.closePath();
-    context.lineWidth = 3.5 * this.ratio;
-    context.strokeStyle = "rgba(17,24,39,.85)";
-    context.stroke(path);
-    context.lineWidth = 1.5 * this.ratio;
-    context.strokeStyle = "#ffffff";
-    context.stroke(path);
+    for (const [line, colour, dash] of [[3.5, "rgba(17,24,39,.85)", []], [1.5, "#ffffff", this.host.draft ? [5, 4] : []]]) {
+      context.setLineDash(dash.map((length) => length * ratio));
+      context.lineWidth = line * ratio;
+      context.strokeStyle = colour;
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  // What is known of the region, beside it and always in view.
+  showChip(text) {
+    setText(this.chip, text);
+    this.chip.hidden = !text;
+    this.placeChip();
+  }
+
+  placeChip() {
+    const {chip} = this;
+    if (chip.hidden) return;
+    const {view, region} = this.link, {clientWidth: wide, clientHeight: tall} = this.stage, {offsetWidth: width, offsetHeight: height} = chip;
+    const points = region ?? [{x: view.x, y: view.y + 1 / view.k}], xs = points.map(({x}) => (x - view.x) * view.k * wide), ys = points.map(({y}) => (y - view.y) * view.k * tall);
+    const under = Math.max(...ys) + 6, over = Math.min(...ys) - height - 6, free = under + height <= tall - 4 ? under : over;
+    const left = clamp((Math.min(...xs) + Math.max(...xs) - width) / 2, 4, Math.max(4, wide - width - 4));
+    chip.style.transform = `translate(${left}px, ${clamp(free < 4 ? tall : free, 4, Math.max(4, tall - height - 4))}px)`;
   }
 
   showCross(at, reading, origin) {
@@ -167,7 +225,7 @@ class Tile {
     const parts = (brief ? this.maps : this.readable).map((map) => {
       const value = valueUnder(map, at), about = {...this.host.frame.header.legend?.[map.layer], ...map};
       let text = formatNumber(value, map.kind === "signed");
-      if (map.kind === "label") text = value == null || value < 0 ? "not explained" : `${value}${about.names?.[value] ? ` ${about.names[value]}` : ""}`;
+      if (map.kind === "label") text = value == null || value < 0 ? "background (no part)" : `${value}${about.names?.[value] ? ` ${about.names[value]}` : ""}`;
       return brief ? text : `${about.title ?? map.layer} ${text}${about.unit && map.kind !== "label" ? ` ${about.unit}` : ""}`;
     });
     const place = `x ${Math.min(wide - 1, Math.floor(at.x * wide))}, y ${Math.min(tall - 1, Math.floor(at.y * tall))}`;

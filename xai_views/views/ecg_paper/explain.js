@@ -1,8 +1,10 @@
-// What is explained, behind the trace: bands of clusters, striped where uncertain, strips of contributions, truths.
-const BAR_Y = 3, BAR_HEIGHT = 1.2, NUMBER_SIZE = 2.6; // mm from the top of a row: numbers, then bars of the clusters
+// What is explained: a row of clusters above each strip, striped where uncertain, on request also behind the trace; strips of
+// contributions, ground truth.
+const ROW_Y = 0.4, ROW_HEIGHT = 4.2, NUMBER_SIZE = 3; // mm from the top of the band: the row of clusters, and its numbers
 const FADED = 0.15; // what a highlight leaves of the others
 const UNSURE = [1 / 3, 2 / 3]; // entropies from which on a band is broken into stripes
 const STRIPES = [null, [2, 1], [2, 0.5]]; // mm from stripe to stripe, and of each; readable in grey print
+const ROW_STRIPES = [null, [1.4, 0.8], [1.4, 0.4]]; // in the row above a strip
 
 const doubt = (entropy) => (entropy === null || entropy < UNSURE[0] ? 0 : entropy < UNSURE[1] ? 1 : 2);
 
@@ -19,8 +21,8 @@ function rectOf(view, segment, sheet, start, stop, y, height) {
 
 // Horizontal stripes of a colour as a pattern, whose first one begins at ``top``. One fill in place of a rectangle for each stripe.
 const stripeTiles = new Map();
-function stripes(context, colour, level, ppm, top) {
-  const [pitch, tall] = STRIPES[level].map((mm) => Math.max(1, Math.round(mm * ppm))), key = `${colour} ${pitch} ${tall}`;
+function stripes(context, colour, level, ppm, top, kinds) {
+  const [pitch, tall] = kinds[level].map((mm) => Math.max(1, Math.round(mm * ppm))), key = `${colour} ${pitch} ${tall}`;
   if (!stripeTiles.has(key)) {
     if (stripeTiles.size > 200) stripeTiles.clear(); // a zoom leaves its sizes behind
     const tile = Object.assign(document.createElement("canvas"), {width: 1, height: pitch}), brush = tile.getContext("2d");
@@ -37,45 +39,78 @@ function stripes(context, colour, level, ppm, top) {
 }
 
 // Fill a stretch of a band: whole where it is certain, in horizontal stripes where it is not.
-function fillBand(context, view, rect, level, colour, hatch) {
+function fillBand(context, view, rect, level, colour, hatch, kinds = STRIPES) {
   const [left, top, width, height] = rect, first = Math.round(top), last = Math.round(top + height);
-  context.fillStyle = level ? stripes(context, colour, level, view.ppm, first) : colour;
+  context.fillStyle = level ? stripes(context, colour, level, view.ppm, first, kinds) : colour;
   context.fillRect(left, first, width, last - first);
   if (!hatch) return;
   context.fillStyle = hatch;
-  const [pitch, tall] = level ? STRIPES[level].map((mm) => Math.max(1, Math.round(mm * view.ppm))) : [height, height];
+  const [pitch, tall] = level ? kinds[level].map((mm) => Math.max(1, Math.round(mm * view.ppm))) : [height, height];
   for (let y = first; y < last; y += pitch) context.fillRect(left, y, width, Math.min(tall, last - y));
 }
 
 function drawBands(context, view, sheet, record, segment, settings) {
-  const stop = Math.min(segment.stop, record.seconds), top = segment.y + BAR_Y, height = segment.height - BAR_Y - BAR_HEIGHT;
-  const unsure = record.entropy && settings.uncertainty, numbers = NUMBER_SIZE * view.ppm >= 8;
+  const stop = Math.min(segment.stop, record.seconds), behind = bandsOf(settings) === "full", unsure = record.entropy && settings.uncertainty;
   for (const [id, from, to] of record.clusters.runs(segment.lead, segment.start, stop)) {
     if (id === null || id < 0) continue;
     const weight = weightOf(settings, id), colour = colourOf(id), hatch = id >= 8 ? context.createPattern(hatchTile(hatchOf(id)), "repeat") : null;
-    context.globalAlpha = settings.opacity * weight;
-    for (const [level, a, b] of unsure ? record.entropy.runs(segment.lead, from, to, doubt) : [[0, from, to]])
-      fillBand(context, view, rectOf(view, segment, sheet, a, b, top + BAR_HEIGHT, height), level, colour, hatch);
-    context.globalAlpha = weight;
-    fillBand(context, view, rectOf(view, segment, sheet, from, to, top, BAR_HEIGHT), 0, colour, hatch);
-    if (numbers && (to - from) * sheet.speed >= String(id).length * NUMBER_SIZE * 0.62) {
-      const middle = segment.x + ((from + to) / 2 - segment.start) * sheet.speed;
-      writeText(context, view, String(id), middle, segment.y + BAR_Y - 0.4, {size: NUMBER_SIZE, align: "center", weight: 600});
+    for (const [level, a, b] of unsure ? record.entropy.runs(segment.lead, from, to, doubt) : [[0, from, to]]) {
+      context.globalAlpha = weight;
+      fillBand(context, view, rectOf(view, segment, sheet, a, b, segment.band + ROW_Y, ROW_HEIGHT), level, colour, hatch, ROW_STRIPES);
+      context.globalAlpha = settings.opacity * weight;
+      if (behind) fillBand(context, view, rectOf(view, segment, sheet, a, b, segment.y, segment.height), level, colour, hatch);
     }
   }
   context.globalAlpha = 1;
 }
 
+// Numbers in the row of clusters, above the traces: none where it does not fit, and none on a trace that leaves its strip.
+function drawNumbers(context, view, sheet, record, settings) {
+  if (!record.clusters || bandsOf(settings) === "off") return;
+  context.font = fontOf(view, NUMBER_SIZE, 600);
+  const wide = context.measureText("0").width / view.ppm;
+  for (const segment of sheet.segments) {
+    if (segment.band === null || view.x(segment.x) > view.width || view.x(segment.x + segment.width) < 0) continue;
+    for (const [id, from, to] of record.clusters.runs(segment.lead, segment.start, Math.min(segment.stop, record.seconds))) {
+      const half = (String(id).length * wide) / 2;
+      if (id === null || id < 0 || (to - from) * sheet.speed < 2 * half) continue;
+      const middle = segment.x + ((from + to) / 2 - segment.start) * sheet.speed;
+      if (crossed(sheet, record, segment, middle - half, middle + half)) continue;
+      context.globalAlpha = Math.max(2 * FADED, weightOf(settings, id));
+      writeText(context, view, String(id), middle, segment.band + ROW_Y + ROW_HEIGHT / 2 + 1.1, {size: NUMBER_SIZE, align: "center", weight: 600, halo: "rgba(255, 255, 255, .85)"});
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+// Whether a trace of this row or of the one above passes through the band of a segment between two mm.
+function crossed(sheet, record, segment, left, right) {
+  const top = segment.band, bottom = segment.band + PAPER.band;
+  return sheet.segments.some((other) => {
+    if ((other.row !== segment.row && other.row !== segment.row - 1) || other.x >= right || other.x + other.width <= left || !record.present[other.lead]) return false;
+    const time = (x) => other.start + (clamp(x, other.x, other.x + other.width) - other.x) / sheet.speed;
+    let [high, low] = [Infinity, -Infinity];
+    for (let i = record.column(time(left)); i <= record.column(time(right)) + 1; i++) {
+      const mv = record.value(other.lead, i);
+      if (mv === null) continue;
+      const y = other.baseline - mv * sheet.gain;
+      high = Math.min(high, y);
+      low = Math.max(low, y);
+    }
+    return high < bottom && low > top;
+  });
+}
+
 // Veil everything but the highlighted interval.
 function drawVeil(context, view, sheet, segment, {lead, start, stop}) {
   const own = lead < 0 || lead === segment.lead, from = own ? Math.max(segment.start, start) : segment.stop, to = own ? Math.min(segment.stop, stop) : segment.stop;
-  const kept = to > from;
+  const kept = to > from, top = segment.band ?? segment.y, tall = segment.y + segment.height - top;
   context.fillStyle = "rgba(255, 255, 255, .65)";
   for (const [a, b] of kept ? [[segment.start, from], [to, segment.stop]] : [[segment.start, segment.stop]])
-    if (b > a) context.fillRect(...rectOf(view, segment, sheet, a, b, segment.y, segment.height));
+    if (b > a) context.fillRect(...rectOf(view, segment, sheet, a, b, top, tall));
   if (!kept) return;
   strokeOf(context, view, INK.text, 0.25);
-  context.strokeRect(...rectOf(view, segment, sheet, from, to, segment.y + 0.3, segment.height - 0.6));
+  context.strokeRect(...rectOf(view, segment, sheet, from, to, top + 0.3, tall - 0.6));
 }
 
 // [value, first pixel, last pixel + 1] along a strip: its steps, or the means of pixels where steps are finer than those.
@@ -125,14 +160,14 @@ function drawTotals(context, view, sheet, record) {
 function drawExplanation(context, view, sheet, record, settings) {
   for (const segment of sheet.segments) {
     if (view.x(segment.x) > view.width || view.x(segment.x + segment.width) < 0) continue;
-    if (record.clusters && settings.bands) drawBands(context, view, sheet, record, segment, settings);
+    if (record.clusters && segment.band !== null) drawBands(context, view, sheet, record, segment, settings);
     if (record.strip && segment.strip !== null) drawStrip(context, view, sheet, record, segment, settings);
     if (settings.highlight?.interval) drawVeil(context, view, sheet, segment, settings.highlight.interval);
   }
   if (record.contribution.totals && record.strip && settings.strip) drawTotals(context, view, sheet, record);
 }
 
-// Known truths as outlined brackets around the trace, with their word.
+// The ground truth as outlined brackets around the trace, with their word.
 function drawTruth(context, view, sheet, record) {
   strokeOf(context, view, INK.text, 0.4);
   for (const segment of sheet.segments) {
@@ -149,7 +184,7 @@ function drawTruth(context, view, sheet, record) {
         context.lineTo(x + way * foot, top + height);
       }
       context.stroke();
-      if (word) writeText(context, view, word, segment.x + (from - segment.start) * sheet.speed + 0.5, segment.y + segment.height - 1.6, {size: 2.4, colour: INK.soft});
+      if (word) writeText(context, view, word, segment.x + (from - segment.start) * sheet.speed + 0.5, segment.y + segment.height - 1.6, {size: 2.4, colour: INK.soft, room: segment.x + segment.width - (segment.x + (from - segment.start) * sheet.speed) - 1});
     }
   }
 }

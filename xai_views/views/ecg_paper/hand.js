@@ -20,15 +20,11 @@ function attachHand(host) {
     } else pan(host, event, place);
   });
 
-  canvas.addEventListener("wheel", (event) => {
-    if (event.ctrlKey) { // without it the page scrolls
-      event.preventDefault();
-      host.zoomBy(Math.exp(-clamp(event.deltaY, -120, 120) * 0.0025), event);
-    } else if (event.deltaX || event.shiftKey) {
-      event.preventDefault();
-      host.panBy((event.deltaX || event.deltaY) / host.ppm, 0);
-    }
-  }, {passive: false});
+  attachWheel(host.stage, (factor, event) => host.zoomBy(factor, event), (event) => {
+    if (!event.deltaX && !event.shiftKey) return false;
+    host.panBy((event.deltaX || event.deltaY) / host.ppm, 0);
+    return true;
+  });
 }
 
 function pan(host, event, place) {

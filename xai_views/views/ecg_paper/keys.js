@@ -1,10 +1,11 @@
 // The keys of the paper. Page-wide only on a page of its own; in a notebook only with the focus (see shared_js/keys.js).
 const PAPER_KEYS = [
-  ["← →", "previous, next record; with calipers: move the mark by a step (Shift: ten)"], [", .", "back, on in time (< > by a page)"],
-  ["+ −", "zoom in, out"], ["Home", "whole page"], ["l", "next layout"], ["v", "next speed (mm/s)"], ["g", "next gain (mm/mV)"], ["o", "explanation on or off"],
-  ["t", "known truth on or off"], ["0…9", "show one cluster"], ["c", "calipers on or off"], ["x", "other mark"], ["↑ ↓", "calipers to the lead above, below"],
-  ["q", "take the interval as RR, then measure QT"], ["Enter", "select the interval between the calipers"], ["Esc", "clear interval, cluster, calipers"], ["?", "these keys"],
+  ["← →", "previous / next record; with calipers: move the caliper by a step (Shift: ten)"], ["Shift ← →", "10 records back / forward"], [", .", "back / forward in time (< > by a page)"],
+  ["+ −", "zoom in / out"], ["Home", "whole page"], ["l", "next layout"], ["v", "next speed (mm/s)"], ["g", "next gain (mm/mV)"], ["o", "explanation on / off"], ["b", "clusters: thin / full / off"],
+  ["t", "ground truth on / off"], ["0…9", "select cluster n"], ["c", "calipers on / off"], ["x", "switch to the other caliper"], ["↑ ↓", "calipers to the previous / next lead"],
+  ["q", "use the interval as RR, then measure QT"], ["Enter", "select the interval between the calipers"], ["Esc", "clear interval, cluster, calipers"], ["?", "this help"],
 ];
+const PAPER_MOUSE = "Mouse: Ctrl + wheel zooms, drag moves, Shift + drag selects an interval, Shift + wheel moves in time, double-click shows the whole page, a click on a cluster selects it.";
 
 const nextOf = (values, value) => values[(values.indexOf(value) + 1) % values.length];
 
@@ -22,11 +23,11 @@ function caliperKey(host, {key, shiftKey}) {
 }
 
 function paperKey(host, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (!host.help.open && (event.ctrlKey || event.metaKey || event.altKey)) return false;
   const {key} = event, {settings} = host, far = event.shiftKey ? 10 : 1;
-  if (!host.help.hidden) {
+  if (host.help.open) {
     if (key !== "Escape" && key !== "?") return false;
-    host.showHelp(false);
+    host.help.toggle(false);
     return true;
   }
   if (caliperKey(host, event)) return true;
@@ -43,32 +44,32 @@ function paperKey(host, event) {
   else if (key === "v") host.set({speed: nextOf(SPEEDS, settings.speed)});
   else if (key === "g") host.set({gain: nextOf(GAINS, settings.gain)});
   else if (key === "o") host.set({explain: !settings.explain});
+  else if (key === "b") host.set({bands: nextOf(BANDS, bandsOf(settings))});
   else if (key === "t") host.set({truth: !settings.truth});
   else if (key === "c") host.setTool(host.tool === "calipers" ? "pan" : "calipers");
-  else if (key === "?") host.showHelp(true);
+  else if (key === "?") host.help.toggle(true);
   else if (key === "Escape") return host.clear();
-  else if (/^[0-9]$/.test(key) && host.record?.ids.includes(Number(key))) host.chooseCluster(Number(key));
+  else if (/^[0-9]$/.test(key) && explains(settings, host.record) && host.record.ids.includes(Number(key))) host.chooseCluster(Number(key));
   else return false;
   return true;
 }
 
 function attachPaperKeys(host) {
   const {root} = host;
-  const busy = (event) => event.composedPath().some((node) => node !== root && node instanceof Element && node.matches(BUSY));
-  const own = (event) => { if (!event.defaultPrevented && !busy(event)) host.keyDown(event); };
-  root.addEventListener("keydown", own);
-  const page = (event) => {
-    if (!root.isConnected) { document.removeEventListener("keydown", page); return; }
-    if (host.model.page_keys === false || event.composedPath().includes(root) || inNotebook() || !root.getClientRects().length) return;
-    own(event);
+  let drawn = false;
+  const own = (event) => { if (!event.defaultPrevented && !scrolledBy(event) && (host.help.open || !holdsKeys(event, root))) host.keyDown(event); };
+  const seen = () => {
+    if (drawn && !root.isConnected) detach();
+    drawn = root.isConnected;
+    return drawn && host.model.page_keys !== false && root.getClientRects().length > 0;
   };
-  document.addEventListener("keydown", page);
-  return () => document.removeEventListener("keydown", page);
-}
-
-function helpBox(host) {
-  const box = h("div", {class: "xv-help-box", onclick: (event) => event.stopPropagation()}, h("h2", {}, "Keys"), h("dl"),
-    h("p", {}, "Mouse: drag moves, Shift-drag selects an interval, Ctrl-wheel zooms, Shift-wheel moves in time, double-click shows the whole page, a click on a band chooses its cluster."),
-    h("button", {type: "button", onclick: () => host.showHelp(false)}, "Close"));
-  return h("div", {class: "xv-help", role: "dialog", "aria-label": "Keys", "aria-modal": "true", tabindex: "-1", hidden: true, onclick: () => host.showHelp(false)}, box);
+  const elsewhere = (event) => seen() && !event.composedPath().includes(root) && !inNotebook();
+  const page = (event) => { if (elsewhere(event)) own(event); };
+  const first = (event) => { if (/^Arrow(Left|Right)$/.test(event.key) && event.composedPath()[0]?.matches?.(SLID) && elsewhere(event)) own(event); };
+  const help = () => { if (seen()) host.help.toggle(true); };
+  const listeners = [["keydown", first, true], ["keydown", page, false], ["xv-help", help, false]];
+  const detach = () => { for (const [type, listener, capture] of listeners) document.removeEventListener(type, listener, capture); };
+  root.addEventListener("keydown", own);
+  for (const [type, listener, capture] of listeners) document.addEventListener(type, listener, capture);
+  return detach;
 }

@@ -16,8 +16,9 @@ SPEEDS = (12.5, 25.0, 50.0)  # mm/s
 GAINS = (5.0, 10.0, 20.0)  # mm/mV
 STRIPS = ("none", "each", "last")  # contributions under each row of leads, or once under the last row
 
-LEFT, RIGHT, TOP, BOTTOM = 15.0, 5.0, 15.0, 10.0  # margins in mm
+LEFT, RIGHT, TOP, BOTTOM = 15.0, 5.0, 10.0, 5.0  # margins in mm
 PULSE_X, PULSE_WIDTH = 5.0, 5.0  # the calibration pulse of 1 mV before each row
+BAND = 5.0  # mm above a row that hold its clusters: no trace begins there, and all rows stay on the squares
 LANE = 10.0  # mm under a row that hold its strip
 STRIP_TOP, STRIP_HEIGHT = 1.0, 8.0  # of the strip in its lane
 TOTALS = 20.0  # mm at the right edge for the totals of the leads
@@ -26,10 +27,10 @@ PAGE = 10.0  # seconds on a page that is not scrolled
 
 @dataclass(frozen=True)
 class Segment:
-    """One lead over one stretch of time. ``x, y, width, height, baseline, strip`` are mm on the paper.
+    """One lead over one stretch of time. ``x, y, width, height, baseline, strip, band`` are mm on the paper.
 
     ``lead`` is its position in the record, ``start`` and ``stop`` are seconds, ``strip`` is the top edge of the
-    contribution strip under it or None.
+    contribution strip under it or None, ``band`` that of the row of clusters above it or None.
     """
 
     lead: int
@@ -43,6 +44,7 @@ class Segment:
     height: float
     baseline: float
     strip: float | None
+    band: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def sheet(
     strip: str = "none",
     totals: bool = False,
     rhythm: str = "II",
+    bands: bool = False,
 ) -> Sheet:
     """Lay a record out on paper.
 
@@ -93,6 +96,8 @@ def sheet(
         Whether room is left for totals at the right edge.
     rhythm : str
         Lead of the long strip of "3x4+1"; the first lead of the paper when the record lacks it.
+    bands : bool
+        Whether room is left above each row for its clusters.
 
     Raises
     ------
@@ -110,7 +115,8 @@ def sheet(
     long = layout == "3x4+1"
     count = rows + long
     lanes = [strip == "each" or (strip == "last" and row == count - 1) for row in range(count)]
-    tops = [TOP + row * height + LANE * sum(lanes[:row]) for row in range(count)]
+    above = BAND * bands
+    tops = [TOP + above + row * (height + above) + LANE * sum(lanes[:row]) for row in range(count)]
     offset = 5 * math.ceil(height / 10)
 
     def segment(lead: int, row: int, column: int, length: float) -> Segment:
@@ -127,6 +133,7 @@ def sheet(
             height=float(height),
             baseline=tops[row] + offset,
             strip=tops[row] + height + STRIP_TOP if lanes[row] else None,
+            band=tops[row] - BAND if bands else None,
         )
 
     segments = [segment(lead, i % rows, i // rows, span) for i, lead in enumerate(order)]
@@ -135,7 +142,7 @@ def sheet(
         segments.append(segment(lead, rows, 0, span * columns))
     return Sheet(
         width=LEFT + span * columns * speed + RIGHT + TOTALS * totals,
-        height=TOP + count * height + LANE * sum(lanes) + BOTTOM,
+        height=TOP + count * (height + above) + LANE * sum(lanes) + BOTTOM,
         speed=float(speed),
         gain=float(gain),
         segments=tuple(segments),

@@ -1,6 +1,10 @@
 // The component: one canvas for the sheet, one for the minimap, the hand, the keys, and the wire to Python.
 const TOLD_MS = 150, SAID_MS = 500, DIMMED_MS = 200, ZOOMS = [0.02, 24];
-const LEGIBLE = 2.4; // CSS pixels of 1 mm below which a sheet is not fitted but moved in its window
+const LEGIBLE = 2.4; // CSS pixels of 1 mm below which a sheet is not fitted to the width but moved in its window
+const LEAST_FIT = 2.1, LEAST_ROOM = 240; // CSS pixels of 1 mm, and of height, below which a sheet is not fitted to the height
+const LEDGER = 300, GAP = 12; // CSS pixels of the ledger beside the paper, and between both
+const NARROW_PAPER = 600; // CSS pixels below which the paper comes before its tools
+const WIDE = 900; // CSS pixels from which on the ledger stands beside the paper
 
 class PaperApp {
   constructor(model) {
@@ -13,23 +17,29 @@ class PaperApp {
     this.cursor = h("div", {class: "xe-cursor", hidden: true, "aria-hidden": true});
     this.brushed = h("div", {class: "xe-brush", hidden: true, "aria-hidden": true});
     this.calipers = new Calipers(this);
-    this.stage = h("div", {class: "xe-stage"}, this.canvas, this.cursor, this.brushed, this.calipers.span, this.calipers.marks);
+    this.chip = h("p", {class: "xe-chip", "aria-live": "polite", hidden: true});
+    this.readout = h("p", {class: "xe-readout", "aria-live": "polite", hidden: true});
+    this.stage = h("div", {class: "xe-stage"}, this.canvas, this.cursor, this.brushed, this.calipers.span, this.calipers.marks, this.calipers.text, this.chip, this.readout);
     this.minimap = new MiniMap(this);
     this.tools = new PaperTools(this);
     this.legend = new PaperLegend(this);
+    this.ledger = new PaperLedger(this);
     this.twin = new PaperTwin();
-    this.readout = h("p", {class: "xe-readout", "aria-live": "polite"}, "\u00a0");
     this.line = h("p", {class: "xe-line"});
     this.live = h("p", {class: "xv-hidden xv-live", "aria-live": "polite"});
     this.error = h("div", {class: "xv-error", role: "alert", hidden: true});
-    this.help = helpBox(this);
+    this.help = new Help(this, PAPER_KEYS, PAPER_MOUSE);
+    this.main = h("div", {class: "xe-main"}, this.stage, this.minimap.canvas, h("div", {class: "xe-foot"}, this.line, this.twin.element));
+    this.body = h("div", {class: "xe-body"}, this.main, this.ledger.element);
     this.root = h("div", {class: "xv xe", tabindex: "0", role: "region", "aria-label": "ECG paper", "data-state": "waiting", "data-key": "", "data-seq": "0", "data-full": "false"},
-      h("style", {}, CSS), h("style", {}, ECG_CSS), h("div", {class: "xv-top"}, this.tools.element, this.legend.element), this.error, this.stage, this.minimap.canvas,
-      this.readout, this.calipers.text, this.line, this.twin.element, this.live, this.help);
+      h("style", {}, CSS), h("style", {}, ECG_CSS), h("div", {class: "xe-top"}, this.tools.element, this.legend.element), this.error, this.body,  this.live, this.help.element);
     this.sheet = sheetOf({layout: this.settings.layout, leads: LEADS});
     this.ppm = 4;
-    this.resizes = new ResizeObserver(() => { if (this.stage.clientWidth !== this.width) this.redraw(); });
+    this.resizes = new ResizeObserver(() => this.fitAgain());
     this.resizes.observe(this.stage);
+    this.resizes.observe(this.root);
+    this.refit = () => this.fitAgain();
+    window.addEventListener("resize", this.refit);
     this.themes = watchTheme(this.root, model);
     this.detachKeys = attachPaperKeys(this);
     attachHand(this);
@@ -44,8 +54,11 @@ class PaperApp {
     model.on("context", () => { scrubber.context = model.context; scrubber.refresh(); });
     model.on("jump", () => { const {position} = model.jump; this.reported = position; if (position !== scrubber.position) this.go(position, false, false); });
     model.on("dark", () => this.themes.update());
+    model.on("chip", () => this.placeChip());
+    model.on("export", () => this.save(model.export));
+    model.on("edits", () => this.ledger.update());
     model.on("remove", () => this.close());
-    this.disobey = obey(() => model.channel, ({step, help}) => { if (step) this.go(scrubber.position + step, true); if (help) this.showHelp(true); });
+    this.disobey = obey(() => model.channel, ({step, help}) => { if (step) this.go(scrubber.position + step, true); if (help) this.help.toggle(true); });
     Object.assign(scrubber, {prefetch: this.settings.prefetch !== false, order: model.order ?? [], context: model.context ?? "", position: model.jump?.position ?? 0});
     this.take();
     scrubber.go(scrubber.position);
@@ -62,13 +75,19 @@ class PaperApp {
     this.announce();
     if (fresh) { this.calipers.rr = null; this.clearBrush(); }
     this.redraw();
-    this.twin.update(this.record, frame.header.text ?? "");
     Object.assign(this.root.dataset, {key: frame.key, seq: frame.seq, full: String(this.record.full)});
-    setAttribute(this.canvas, "aria-label", frame.header.text ?? "");
     if (!fresh) return;
     const wait = performance.now() - (this.spoken ?? -1e9) > SAID_MS ? 0 : SAID_MS;
     clearTimeout(this.speaking);
-    this.speaking = setTimeout(() => { this.spoken = performance.now(); setText(this.live, frame.header.text ?? ""); }, wait);
+    this.speaking = setTimeout(() => { this.spoken = performance.now(); setText(this.live, this.words); }, wait);
+  }
+
+  // The record in words: without what a model says while that is hidden.
+  get words() {
+    const {record, frame, settings} = this;
+    if (!record) return "";
+    if (!settings.hidden) return frame.header.text ?? "";
+    return `${record.name}: ${record.leads.length} leads, ${record.seconds.toFixed(1)} s. ${record.flag}`.trim();
   }
 
   // What the answer line of this paper says; the position may run ahead of the record.
@@ -94,12 +113,15 @@ class PaperApp {
   // The sheet and its scale for the room that there is; the view stays on the paper.
   layOut() {
     const {record, settings} = this, {layout, speed, gain, rhythm} = settings, scrolled = layout === "12x1";
-    const strip = record?.strip && settings.explain && settings.strip ? (record.strip.map.rows === 1 ? "last" : "each") : "none";
+    const explained = explains(settings, record), bands = explained && Boolean(record.clusters) && bandsOf(settings) !== "off";
+    const strip = record?.strip && explained && settings.strip ? (record.strip.map.rows === 1 ? "last" : "each") : "none";
     const totals = strip !== "none" && Boolean(record.contribution.totals), seconds = record?.seconds ?? PAPER.page;
-    const about = {layout, leads: record?.leads ?? LEADS, speed, gain, strip, totals, rhythm};
-    this.width = this.stage.clientWidth || 800;
-    const page = sheetOf({...about, seconds: Math.min(PAPER.page, seconds)});
-    const base = (settings.px_per_mm === "true" ? this.tools.trueSize() : settings.px_per_mm) || Math.max(LEGIBLE, this.width / page.width);
+    const about = {layout, leads: record?.leads ?? LEADS, speed, gain, strip, totals, rhythm, bands};
+    this.offered = this.width = this.roomBeside();
+    const page = sheetOf({...about, seconds: Math.min(PAPER.page, seconds)}), fixed = settings.px_per_mm === "true" ? this.tools.trueSize() : settings.px_per_mm;
+    this.room = this.roomBelow();
+    const base = fixed || this.fitted(page, this.room);
+    if (this.sideBySide && !fixed && this.room !== null) this.width = Math.min(this.width, Math.ceil(page.width * base)); // the ledger takes the rest
     const least = scrolled ? Math.min(1, this.width / (marginsOf(totals) + seconds * speed) / base) : 1;
     this.zoom = clamp(this.zoom, Math.max(ZOOMS[0], least), ZOOMS[1]);
     this.ppm = base * this.zoom;
@@ -111,22 +133,69 @@ class PaperApp {
     this.oy = clamp(this.oy, 0, Math.max(0, this.sheet.height - this.height / this.ppm));
   }
 
+  // CSS pixels of 1 mm with which a page fits the width and, where that is wanted and leaves it legible, the height.
+  fitted(page, room) {
+    const wide = this.width / page.width;
+    return room === null ? Math.max(LEGIBLE, wide) : Math.max(LEAST_FIT, Math.min(Math.max(LEGIBLE, wide), room / page.height));
+  }
+
+  get sideBySide() { return this.root.classList.contains("xe-wide") && Boolean(this.record?.ledger) && !this.settings.hidden; }
+
+  // Width for the sheet: the ledger needs some of the body when it stands beside.
+  roomBeside() {
+    const wide = this.body.clientWidth || this.main.clientWidth; // on a narrow page the body has no box of its own
+    return !wide ? 800 : this.sideBySide ? wide - LEDGER - GAP : wide;
+  }
+
+  // Height that the first screen leaves for the sheet; null where that does not matter.
+  roomBelow() {
+    const {stage, settings, root} = this;
+    if (settings.below === null || !stage.isConnected || inNotebook() || !root.classList.contains("xe-wide")) return null;
+    let top = stage.getBoundingClientRect().top;
+    for (let node = stage; node; node = node.assignedSlot ?? node.parentNode ?? node.host) if (node.scrollTop && node !== stage) top += node.scrollTop;
+    const room = window.innerHeight - top - settings.below - (this.minimap.canvas.hidden ? 0 : MAP_HEIGHT + 8);
+    return room < LEAST_ROOM ? null : Math.floor(room);
+  }
+
+  fitAgain() {
+    this.root.classList.toggle("xe-wide", this.root.clientWidth >= WIDE);
+    this.root.classList.toggle("xe-narrow", this.root.clientWidth < NARROW_PAPER);
+    this.watchAbove();
+    if (this.roomBeside() !== this.offered || this.roomBelow() !== this.room) this.redraw();
+    else this.ledger.edge();
+  }
+
+  // What lies above moves the paper: watch whatever holds it.
+  watchAbove() {
+    if (this.above || !this.root.isConnected) return;
+    this.above = true;
+    for (let node = this.root.parentNode ?? this.root.getRootNode(); node; node = node.parentNode ?? node.host) if (node instanceof Element) this.resizes.observe(node);
+  }
+
   redraw() {
     this.layOut();
-    const {canvas, width, height} = this, ratio = window.devicePixelRatio || 1, wide = Math.round(width * ratio), tall = Math.round(height * ratio);
+    const {canvas, width, height, settings, sideBySide} = this, ratio = window.devicePixelRatio || 1, wide = Math.round(width * ratio), tall = Math.round(height * ratio);
     if (canvas.width !== wide || canvas.height !== tall) Object.assign(canvas, {width: wide, height: tall});
     canvas.style.height = `${height}px`;
-    drawSheet(canvas.getContext("2d"), new View({ppm: this.ppm * ratio, ox: this.ox, oy: this.oy, width: wide, height: tall}), this.sheet, this.record, this.settings);
+    this.main.style.flexBasis = sideBySide ? `${width}px` : "";
+    this.root.classList.toggle("xe-beside", sideBySide);
+    drawSheet(canvas.getContext("2d"), new View({ppm: this.ppm * ratio, ox: this.ox, oy: this.oy, width: wide, height: tall, ratio}), this.sheet, this.record, this.settings);
     this.minimap.draw();
     this.calipers.draw();
     this.tools.update();
     this.legend.update();
+    this.ledger.update();
+    this.ledger.element.style.maxHeight = sideBySide ? `${Math.max(LEAST_ROOM, height) + 20}px` : "";
+    this.placeChip();
     this.say();
+    this.twin.update(this.record, this.words, settings);
+    setAttribute(canvas, "aria-label", this.words || "Electrocardiogram on paper");
+    setAttribute(this.root, "data-hidden", String(Boolean(settings.hidden)));
   }
 
   // One line of text that says how the paper is set.
   say() {
-    const {settings, zoom} = this, size = settings.px_per_mm === "true" ? "true to size on this screen as calibrated" : settings.px_per_mm ? "fixed size" : this.sheet.width * this.ppm / zoom > this.width + 1 ? "smallest legible size, drag the sheet to see the rest" : "fitted to the width, not true to size";
+    const {settings, zoom} = this, size = settings.px_per_mm === "true" ? "true to size on this screen as calibrated" : settings.px_per_mm ? "fixed size" : this.sheet.width * this.ppm / zoom > this.width + 1 ? "smallest legible size, drag the sheet to see the rest" : this.room ? "fitted to the window, not true to size" : "fitted to the width, not true to size";
     setText(this.line, `${settingLine(this.sheet)}, ${settings.layout}, ${this.ppm.toFixed(2)} px per mm (${size}${Math.abs(zoom - 1) > 1e-6 ? `, zoom ${zoom.toFixed(2)}` : ""})`);
     Object.assign(this.root.dataset, {ppm: this.ppm.toFixed(4), start: this.start.toFixed(3), seconds: this.visible.toFixed(3)});
   }
@@ -140,7 +209,7 @@ class PaperApp {
   // {segment, time} under the pointer, null beside the leads.
   placeOf(event) {
     const x = this.paperX(event), y = this.paperY(event);
-    const segment = this.sheet.segments.find((s) => x >= s.x && x < s.x + s.width && y >= s.y && y < (s.strip === null ? s.y + s.height : s.y + s.height + PAPER.lane));
+    const segment = this.sheet.segments.find((s) => x >= s.x && x < s.x + s.width && y >= (s.band ?? s.y) && y < (s.strip === null ? s.y + s.height : s.y + s.height + PAPER.lane));
     if (!segment || !this.record) return null;
     const time = segment.start + (x - segment.x) / this.sheet.speed;
     return time < this.record.seconds ? {segment, time} : null;
@@ -149,14 +218,15 @@ class PaperApp {
   // --- what the hand does ---------------------------------------------------------------------------------------
 
   known({segment: {lead}, time}) {
-    const {record} = this;
-    return {time, lead, mv: record.mv(lead, time), cluster: record.clusters?.at(lead, time) ?? null, entropy: record.entropy?.at(lead, time) ?? null};
+    const {record, settings} = this, shown = explains(settings, record);
+    return {time, lead, mv: record.mv(lead, time), cluster: shown ? record.clusters?.at(lead, time) ?? null : null, entropy: shown ? record.entropy?.at(lead, time) ?? null : null};
   }
 
   hover(place) {
     this.at = place;
     this.cursor.hidden = !place;
-    if (!place) { setText(this.readout, "\u00a0"); return; }
+    this.readout.hidden = !place;
+    if (!place) return;
     const {segment, time} = place, about = this.known(place);
     Object.assign(this.cursor.style, {transform: `translate(${this.cssX(segment.x + (time - segment.start) * this.sheet.speed)}px, ${this.cssY(segment.y)}px)`, height: `${segment.height * this.ppm}px`});
     setText(this.readout, hoverWords(this.record, about));
@@ -169,7 +239,7 @@ class PaperApp {
 
   click({segment, time}) {
     const id = this.record.clusters?.at(segment.lead, time) ?? null;
-    if (id !== null && id >= 0 && this.settings.explain && this.settings.bands) this.chooseCluster(id);
+    if (id !== null && id >= 0 && explains(this.settings, this.record) && bandsOf(this.settings) !== "off") this.chooseCluster(id);
   }
 
   chooseCluster(id) {
@@ -184,7 +254,8 @@ class PaperApp {
     this.brushed.hidden = true;
     this.set({highlight: {...this.settings.highlight, interval}});
     this.tell("select", interval);
-    setText(this.readout, `Selected lead ${this.record.leads[lead]}, ${interval.start.toFixed(3)} to ${interval.stop.toFixed(3)} s`);
+    this.readout.hidden = false;
+    setText(this.readout, `Selected: lead ${this.record.leads[lead]}, ${interval.start.toFixed(3)} to ${interval.stop.toFixed(3)} s`);
   }
 
   showBrush(segment, a, b) {
@@ -194,6 +265,25 @@ class PaperApp {
   }
 
   clearBrush() { this.brushed.hidden = true; }
+
+  // The result of a brushed interval stands at it, inside of the sheet that is in view.
+  placeChip() {
+    const {settings, record, chip} = this, interval = settings.highlight?.interval, {text = "", sample = ""} = this.model.chip ?? {};
+    chip.hidden = !interval || !text || sample !== this.frame?.key.split("|", 1)[0] || !record || settings.hidden;
+    if (chip.hidden) return;
+    setText(chip, text);
+    const shown = this.sheet.segments.filter((s) => (interval.lead < 0 || s.lead === interval.lead) && s.start < interval.stop && s.stop > interval.start);
+    const segment = shown[shown.length - 1];
+    chip.hidden = !segment;
+    if (segment) this.beside(chip, this.cssX(segment.x + (Math.max(interval.start, segment.start) - segment.start) * this.sheet.speed), this.cssY(segment.y + segment.height), this.cssY(segment.band ?? segment.y));
+  }
+
+  // Put a chip under ``low`` where there is room, else above ``high``, always whole inside of the stage.
+  beside(chip, x, low, high) {
+    const {offsetWidth: wide, offsetHeight: tall} = chip;
+    const y = low + tall + 4 <= this.height ? low + 4 : high - tall - 4;
+    chip.style.transform = `translate(${clamp(x, 4, Math.max(4, this.width - wide - 4))}px, ${clamp(y, 4, Math.max(4, this.height - tall - 4))}px)`;
+  }
 
   // Forget interval, cluster and calipers, one kind at a time; returns whether there was one.
   clear() {
@@ -236,13 +326,6 @@ class PaperApp {
     this.root.dataset.tool = tool;
     if (this.record) this.calipers.toggle(tool === "calipers");
     this.tools.update();
-  }
-
-  showHelp(open) {
-    const own = Object.entries(this.model.keys ?? {}).filter(([, words]) => words);
-    this.help.querySelector("dl").replaceChildren(...[...PAPER_KEYS, ...own].flatMap(([key, words]) => [h("dt", {}, key.split(" ").map((part) => h("kbd", {}, part))), h("dd", {}, words)]));
-    this.help.hidden = !open;
-    (open ? this.help.querySelector("button") : this.root).focus({preventScroll: true});
   }
 
   keyDown(event) {
@@ -292,11 +375,20 @@ class PaperApp {
     this.model.send_msg({type: "settings", settings: {...this.settings}});
   }
 
+  // Download what is in view as one picture, with the legend.
+  save({kind, name}) {
+    if (!this.record) return;
+    const {width, height, settings, record} = this, canvas = Object.assign(document.createElement("canvas"), {width: width * SAVED_SCALE, height: height * SAVED_SCALE});
+    drawSheet(canvas.getContext("2d"), new View({ppm: this.ppm * SAVED_SCALE, ox: this.ox, oy: this.oy, width: canvas.width, height: canvas.height, ratio: SAVED_SCALE}), this.sheet, record, settings);
+    savePicture({tiles: [{canvas, width, height}], legend: this.legend.entries(), caption: this.model.caption ?? ""}, kind, name);
+  }
+
   close() {
     this.disobey();
     this.detachKeys();
     this.themes.disconnect();
     this.resizes.disconnect();
+    window.removeEventListener("resize", this.refit);
     this.scrubber.close();
     for (const timer of [this.reporting, this.settingsTimer, this.speaking, this.dimming, this.hovering]) clearTimeout(timer);
   }

@@ -5,12 +5,11 @@ class Calipers {
     this.marks = [0, 1].map((i) => h("div", {class: "xe-mark", role: "slider", tabindex: "0", hidden: true, "aria-label": `Caliper ${i + 1}`, "aria-valuemin": "0",
       onfocus: () => { this.active = i; }, onpointerdown: (event) => this.grab(event, i), onkeydown: (event) => host.keyDown(event)}));
     this.span = h("div", {class: "xe-span", hidden: true, "aria-hidden": true});
-    this.text = h("p", {class: "xe-caliper", "aria-live": "polite", hidden: true});
+    this.text = h("p", {class: "xe-chip xe-caliper", "aria-live": "polite", hidden: true});
   }
 
   toggle(on = !this.on) {
     this.on = on;
-    this.text.hidden = !on;
     if (on && !this.placed) {
       const {host} = this, {segments} = host.sheet, seen = segments.filter((s) => host.cssY(s.y) >= 0 && host.cssY(s.y + s.height) <= host.height);
       const segment = host.at?.segment ?? seen.find((s) => host.record.leads[s.lead] === host.settings.rhythm) ?? seen[0] ?? segments[0], middle = (segment.start + segment.stop) / 2;
@@ -90,6 +89,10 @@ class Calipers {
       const left = clamp(Math.min(p.x, q.x), 0, host.width), right = clamp(Math.max(p.x, q.x), 0, host.width);
       Object.assign(this.span.style, {transform: `translate(${left}px, ${p.y}px)`, width: `${right - left}px`});
     }
-    if (shown) setText(this.text, this.words());
+    const place = p ?? q;
+    this.text.hidden = !shown || !place;
+    if (this.text.hidden) return;
+    setText(this.text, this.words());
+    host.beside(this.text, Math.min(p?.x ?? Infinity, q?.x ?? Infinity) + 8, place.y + place.tall, place.y);
   }
 }

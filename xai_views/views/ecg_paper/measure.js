@@ -17,7 +17,7 @@ function caliperWords({a, b, mvA = null, mvB = null, rr = null}) {
 function hoverWords(record, {time, lead, mv, cluster, entropy}) {
   const parts = [`${time.toFixed(3)} s`, `lead ${record.leads[lead]}`];
   if (mv !== null) parts.push(`${signed(mv, 3)} mV`);
-  if (cluster !== null) parts.push(cluster < 0 ? "not explained" : `cluster ${record.clusterName(cluster)}`);
-  if (entropy !== null) parts.push(`entropy ${entropy.toFixed(2)}`);
+  if (cluster !== null) parts.push(cluster < 0 ? "no cluster" : `cluster ${record.clusterName(cluster)}`);
+  if (entropy !== null) parts.push(`uncertainty ${entropy.toFixed(2)}`);
   return parts.join(" · ");
 }

@@ -7,7 +7,7 @@ const TEXT_FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-
 
 // A window on the paper: mm -> device pixels.
 class View {
-  constructor({ppm, ox = 0, oy = 0, width, height}) { Object.assign(this, {ppm, ox, oy, width, height}); }
+  constructor({ppm, ox = 0, oy = 0, width, height, ratio = 1}) { Object.assign(this, {ppm, ox, oy, width, height, ratio}); }
   x(mm) { return (mm - this.ox) * this.ppm; }
   y(mm) { return (mm - this.oy) * this.ppm; }
   right() { return this.ox + this.width / this.ppm; }
@@ -49,13 +49,35 @@ function drawPulses(context, view, sheet) {
   }
 }
 
-function writeText(context, view, text, x, y, {size = 3, colour = INK.text, align = "left", weight = 400} = {}) {
-  const pixels = Math.max(9, size * view.ppm);
-  context.font = `${weight} ${pixels}px ${TEXT_FONT}`;
-  context.fillStyle = colour;
+const LEAST_TEXT = 9; // CSS pixels below which nobody reads a word
+const fontOf = (view, size, weight) => `${weight} ${Math.max(LEAST_TEXT * view.ratio, size * view.ppm)}px ${TEXT_FONT}`;
+
+// Write a text; where there are fewer than ``room`` mm it ends in dots. Returns how many mm it takes.
+function writeText(context, view, text, x, y, {size = 3, colour = INK.text, align = "left", weight = 400, room = Infinity, halo = ""} = {}) {
+  context.font = fontOf(view, size, weight);
   context.textAlign = align;
   context.textBaseline = "alphabetic";
-  context.fillText(text, view.x(x), view.y(y));
+  const shown = cutText(context, text, room * view.ppm);
+  if (halo) {
+    Object.assign(context, {strokeStyle: halo, lineWidth: 2.4 * view.ratio, lineJoin: "round"});
+    context.setLineDash([]);
+    context.strokeText(shown, view.x(x), view.y(y));
+  }
+  context.fillStyle = colour;
+  context.fillText(shown, view.x(x), view.y(y));
+  return shown ? context.measureText(shown).width / view.ppm : 0;
+}
+
+// As much of a text as fits into some pixels of the context's font, with dots where it was cut.
+function cutText(context, text, pixels) {
+  if (!(pixels < Infinity) || context.measureText(text).width <= pixels) return text;
+  let [low, high] = [0, text.length];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (context.measureText(`${text.slice(0, middle)}…`).width <= pixels) low = middle;
+    else high = middle - 1;
+  }
+  return low ? `${text.slice(0, low).trimEnd()}…` : "";
 }
 
 // The points of one segment in device pixels; where steps are denser than pixels, the extremes of each pixel.
@@ -122,8 +144,8 @@ function drawTrace(context, view, sheet, record, segment) {
   context.restore();
 }
 
-// A short tick where the lead changes, and the name of the lead.
-function drawNames(context, view, sheet, record, below) {
+// Ticks where the lead changes, and the name of the lead.
+function drawNames(context, view, sheet, record) {
   for (const segment of sheet.segments) {
     if (segment.column > 0) {
       strokeOf(context, view, INK.trace);
@@ -132,26 +154,27 @@ function drawNames(context, view, sheet, record, below) {
       context.lineTo(view.x(segment.x), view.y(segment.baseline + 4));
       context.stroke();
     }
-    writeText(context, view, record.leads[segment.lead], segment.x + 1, segment.y + (below ? 7.2 : 3.4), {size: 3.2, weight: 600});
+    writeText(context, view, record.leads[segment.lead], segment.x + 1, segment.y + 3.4, {size: 3.2, weight: 600, room: segment.width - 2});
   }
 }
 
 const clean = (number) => String(+number.toFixed(2));
 const settingLine = (sheet) => `${clean(sheet.speed)} mm/s  ${clean(sheet.gain)} mm/mV`;
 
-// Name, title, quality and warnings on top, the setting and the seconds below.
+// Name, title and remarks on top, beside the warning; the setting and the seconds below. What is too long ends in dots.
 function drawWords(context, view, sheet, record) {
-  const right = sheet.width - PAPER.right, below = sheet.height - 3;
-  writeText(context, view, record.name, PAPER.pulseX - 2, 6, {size: 3.6, weight: 600});
-  writeText(context, view, record.title, PAPER.pulseX - 2, 11, {colour: INK.soft});
-  writeText(context, view, [record.synthetic ? "synthetic" : "", "Not for clinical use"].filter(Boolean).join(" · "), right, 6, {align: "right", weight: 600});
-  if (record.flag) writeText(context, view, record.flag, right, 11, {align: "right", colour: INK.soft});
-  writeText(context, view, settingLine(sheet), PAPER.pulseX - 2, below, {weight: 600});
-  const wide = context.measureText(settingLine(sheet)).width / view.ppm;
-  const {start, stop} = sheet.segments[sheet.segments.length - 1], end = sheet.segments.reduce((most, {stop: at}) => Math.max(most, at), stop);
-  writeText(context, view, `${sheet.segments[0].start.toFixed(2)} to ${Math.min(record.seconds, end).toFixed(2)} s`, PAPER.pulseX + wide + 4, below, {colour: INK.soft});
+  const left = PAPER.pulseX - 2, right = sheet.width - PAPER.right, high = 5.4, below = sheet.height - 1.4, gap = 3;
+  const warning = [record.synthetic ? "synthetic" : "", "Not for clinical use"].filter(Boolean).join(" · ");
+  const end = right - gap - writeText(context, view, warning, right, high, {align: "right", weight: 600});
+  let x = left;
+  for (const [text, about] of [[record.name, {size: 3.6, weight: 600}], [record.title, {colour: INK.soft}], [record.flag, {colour: INK.soft}]]) {
+    if (text && end > x) x += writeText(context, view, text, x, high, {...about, room: end - x}) + gap;
+  }
+  const wide = writeText(context, view, settingLine(sheet), left, below, {weight: 600, room: right - left});
+  const {start, stop} = sheet.segments[sheet.segments.length - 1], last = sheet.segments.reduce((most, {stop: at}) => Math.max(most, at), stop);
+  writeText(context, view, `${sheet.segments[0].start.toFixed(2)} to ${Math.min(record.seconds, last).toFixed(2)} s`, left + wide + 4, below, {colour: INK.soft, room: right - left - wide - 4});
   strokeOf(context, view, INK.soft, 0.2);
-  for (let t = 3 * Math.ceil(start / 3); t <= Math.min(end, record.seconds); t += 3) { // marks of 3 s
+  for (let t = 3 * Math.ceil(start / 3); t <= Math.min(last, record.seconds); t += 3) { // marks of 3 s
     const x = view.x(PAPER.left + (t - start) * sheet.speed);
     context.beginPath();
     context.moveTo(x, view.y(PAPER.top - 2.5));
@@ -160,15 +183,22 @@ function drawWords(context, view, sheet, record) {
   }
 }
 
+// How the clusters are drawn: in a thin row above each strip, also behind the trace, or not at all.
+const BANDS = ["thin", "full", "off"];
+const bandsOf = ({bands}) => (bands === true ? "thin" : bands === false ? "off" : bands);
+// Whether anything that a model says is drawn.
+const explains = (settings, record) => Boolean(settings.explain && !settings.hidden && record?.explained);
+
 function drawSheet(context, view, sheet, record, settings) {
   context.clearRect(0, 0, view.width, view.height);
-  const explained = settings.explain && record?.explained;
-  drawGrid(context, view, sheet, GRIDS[settings.grid === "auto" ? (explained ? "grey" : "pink") : settings.grid] ?? GRIDS.pink);
+  const explained = explains(settings, record), behind = explained && record.clusters && bandsOf(settings) === "full";
+  drawGrid(context, view, sheet, GRIDS[settings.grid === "auto" ? (behind ? "grey" : "pink") : settings.grid] ?? GRIDS.pink);
   if (!record) return;
   if (explained) drawExplanation(context, view, sheet, record, settings);
-  if (settings.truth) drawTruth(context, view, sheet, record);
+  if (settings.truth && !settings.hidden) drawTruth(context, view, sheet, record);
   drawPulses(context, view, sheet);
   for (const segment of sheet.segments) drawTrace(context, view, sheet, record, segment);
-  drawNames(context, view, sheet, record, explained && settings.bands && record.clusters); // under the numbers of clusters
+  drawNames(context, view, sheet, record);
+  if (explained) drawNumbers(context, view, sheet, record, settings);
   drawWords(context, view, sheet, record);
 }

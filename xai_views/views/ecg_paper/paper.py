@@ -23,7 +23,9 @@ SCRIPTS = (
     "shared_js/wire",
     "shared_js/scrub",
     "shared_js/colour",
+    "shared_js/wheel",
     "shared_js/keys",
+    "shared_js/export",
     "ecg_paper/layout",
     "ecg_paper/record",
     "ecg_paper/measure",
@@ -34,6 +36,7 @@ SCRIPTS = (
     "ecg_paper/hand",
     "ecg_paper/keys",
     "ecg_paper/tools",
+    "ecg_paper/ledger",
     "ecg_paper/main",
 )
 
@@ -43,22 +46,24 @@ SETTINGS: dict[str, Any] = {
     "speed": 25.0,  # mm/s
     "gain": 10.0,  # mm/mV
     "rhythm": "II",  # lead of the long strip
-    "px_per_mm": None,  # CSS pixels of 1 mm; None fits the width; "true" = as this screen was calibrated
-    "explain": True,  # show what is explained, on grey paper
-    "bands": True,  # clusters behind the trace
-    "uncertainty": True,  # stripes instead of bands where the assignment is uncertain
+    "px_per_mm": None,  # CSS pixels of 1 mm; None fits the page; "true" = as this screen was calibrated
+    "below": None,  # CSS pixels of the window left free under the sheet when it is fitted; None = fit the width only
+    "explain": True,  # show the explanation
+    "bands": "thin",  # clusters: "thin" = a row above each strip, "full" = behind the trace too, "off"
+    "uncertainty": True,  # stripes where the assignment is uncertain
     "strip": True,  # contributions under the leads
-    "truth": False,  # brackets around known truths
-    "grid": "auto",  # "pink" | "grey" | "auto": pink, and grey when an explanation is shown
-    "opacity": 0.4,  # of the bands
+    "truth": False,  # brackets around the ground truth
+    "grid": "auto",  # "pink" | "grey" | "auto": pink, and grey behind full bands
+    "opacity": 0.4,  # of full bands
     "map": "CET_D1A",  # colours of contributions
     "limit": None,  # a fixed limit of the strips instead of the record's own
     "highlight": None,  # {"cluster": id or None, "interval": {"lead", "start", "stop"} or None}: the rest fades
-    "minimap": True,
+    "minimap": "auto",  # the whole record below: True, False, or "auto" = when the page does not show all of it
+    "stepper": True,  # previous, position, next and slider in the toolbar
     "legend": True,
     "toolbar": True,
     "prefetch": True,  # ask for the neighbours ahead of time
-    "hidden": False,  # hide everything that a model says
+    "hidden": False,  # hide the model's output: clusters, strips, legend, ledger, and what the text says of them
 }
 KEPT = 16  # records whose full traces may be asked for without asking the provider again
 
@@ -92,6 +97,9 @@ class ECGPaper(Canvas):
 
     layout = param.Dict({}, doc="Not used: the layout of the paper is a setting.")
     settings = param.Dict({}, doc="What the browser composes without a round trip (see SETTINGS).")
+    edits = param.Dict(
+        {}, doc="What the ledger's buttons can undo, and a sentence: {'undo', 'reset', 'words'}."
+    )
 
     _esm = f"const ECG_CSS = {style('ecg_paper/paper')};\n" + esm(*SCRIPTS)
 
@@ -148,6 +156,14 @@ class ECGPaper(Canvas):
         """Call ``function(id)`` when a cluster was chosen by click, key or legend; None when it was let go."""
         self._callbacks.setdefault("cluster", []).append(function)
 
+    def on_ledger(self, function: Callable[[str], Any]) -> None:
+        """Call ``function(action)`` for a button of the ledger: "remove" (the highlighted cluster), "undo" or "reset"."""
+        self._callbacks.setdefault("ledger", []).append(function)
+
+    def record(self) -> Record | None:
+        """Return the record in view; None before the browser asked for it."""
+        return self._records.get(f"{self.sample}|{self.context}")
+
     def _handle_msg(self, message: Any) -> None:
         kind = message.get("type") if isinstance(message, Mapping) else None
         if kind == "hover":
@@ -155,6 +171,9 @@ class ECGPaper(Canvas):
         elif kind == "cluster":
             chosen = message.get("id")
             self._call("cluster", None if chosen is None else int(chosen))
+        elif kind == "ledger":
+            if message.get("action") in {"remove", "undo", "reset"}:
+                self._call("ledger", str(message["action"]))
         elif kind == "want" and message.get("detail"):
             key = str(message.get("key") or "")
             start, stop = map(float, message["detail"])

@@ -79,7 +79,7 @@ class EcgRecord {
   clusterName(id) { const name = this.cluster.names[id]; return name ? `${id} ${name}` : `${id}`; }
 
   // [{id, share, runs}] for the text twin, counted by the server.
-  ledger() { return this.cluster.shares.map(([id, share, runs]) => ({id, share, runs})); }
+  stretches() { return this.cluster.shares.map(([id, share, runs]) => ({id, share, runs})); }
 }
 
 // Coarse frames while the hand moves, the full one when it rests; the last 64 records stay.

@@ -67,6 +67,9 @@ class Record:
         Whether "synthetic" is printed on the sheet.
     answer : dict, optional
         For the answer line, see :class:`xai_views.views.answer_line.answer_line.AnswerLine`.
+    ledger : dict, optional
+        Shown beside the paper: ``title``, ``rows`` of ``{"id", "part", "removed"}``, ``sums`` of ``[words, value]``, ``logit``
+        ``[words, value]``, and ``after``, a sentence on the logit before and after an edit ("" for none).
     """
 
     id: str
@@ -94,6 +97,7 @@ class Record:
     text: str = ""
     synthetic: bool = False
     answer: dict[str, Any] | None = None
+    ledger: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the way in for a frozen dataclass

@@ -8,8 +8,10 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from xai_views.errors import XaiViewsError
 from xai_views.views import colour
 from xai_views.views.ecg_paper.layout import (
+    BAND,
     LEFT,
     PAGE,
     PULSE_WIDTH,
@@ -25,11 +27,16 @@ from xai_views.views.ecg_paper.layout import (
 from xai_views.views.ecg_paper.record import Record
 from xai_views.views.ecg_paper.wire import extremes, sentence
 
-#: Fine and bold lines of the grid: pink, and grey where an explanation is shown.
+#: Fine and bold lines of the grid: pink, and grey behind full bands.
 GRIDS = {"pink": ("#fbdcdc", "#efa6a6"), "grey": ("#ebebeb", "#c6c6c6")}
-BAR_Y, BAR_HEIGHT, NUMBER = 3.0, 1.2, 2.6  # mm from the top of a row: numbers, then bars of the clusters
+ROW_Y, ROW_HEIGHT, NUMBER = 0.4, 4.2, 2.6  # mm from the top of a band: the row of clusters, and its numbers
 UNSURE = (1 / 3, 2 / 3)  # entropies from which on a band is broken into stripes
 STRIPES = ((1.0, 1.0), (2.0, 1.0), (2.0, 0.5))  # mm from stripe to stripe, and of each
+ROW_STRIPES = ((1.0, 1.0), (1.4, 0.8), (1.4, 0.4))  # in the row above a strip
+#: How the clusters are drawn: a row above each strip, also behind the trace, or not at all.
+BANDS = ("thin", "full", "off")
+LEGEND = 5.0  # mm below the sheet for the names of the clusters
+LETTER = 0.56  # width of an average letter, in its size
 PER_MM = 40  # points of a trace in a mm, beyond which its extremes are drawn
 HATCHES = {
     "diagonal": "M-1 1 1-1M0 2 2 0M1 3 3 1",
@@ -58,6 +65,7 @@ def plot_ecg(
     truth: bool = False,
     opacity: float = 0.4,
     rhythm: str = "II",
+    bands: str = "thin",
 ) -> SvgText:
     """Draw a record on paper.
 
@@ -72,14 +80,16 @@ def plot_ecg(
     start : float
         First second on the page.
     explain : bool
-        Bands of clusters behind the traces (in stripes where the assignment is uncertain: 1 mm of 2 from an entropy of
-        1/3 on, 0.5 mm from 2/3 on), strips of contributions under the leads, totals; on grey paper.
+        Clusters (striped where the assignment is uncertain: from an entropy of 1/3 on, finer from 2/3 on), strips of
+        contributions under the leads, totals.
     truth : bool
-        Brackets around the known truth.
+        Brackets around the ground truth.
     opacity : float
-        Of the bands.
+        Of full bands.
     rhythm : str
         Lead of the long strip.
+    bands : str
+        "thin" = a row of clusters above each strip, "full" = also behind the traces, on grey paper, "off" = none.
 
     Returns
     -------
@@ -91,16 +101,21 @@ def plot_ecg(
     XaiViewsError
         If the layout or a number is not possible.
     """
+    if bands not in BANDS:
+        raise XaiViewsError(
+            f"bands came as {bands!r} and should be one of {', '.join(BANDS)}; choose one of them."
+        )
+    banded = explain and record.cluster is not None and bands != "off"
     rows = 0 if record.contribution is None or not explain else len(record.contribution)
     strip = "none" if not rows else "last" if rows == 1 else "each"
     totals = rows > 0 and record.totals is not None
     seconds = max(record.seconds - start, 1 / record.rate) if layout == "12x1" else PAGE
-    page = sheet(layout, record.leads, start, seconds, speed, gain, strip, totals, rhythm)
-    explained = explain and (record.cluster is not None or rows > 0)
-    parts = list(_grid(page, GRIDS["grey" if explained else "pink"]))
-    for segment in page.segments if explained else ():
-        if record.cluster is not None:
-            parts += _bands(record, page, segment, opacity)
+    page = sheet(layout, record.leads, start, seconds, speed, gain, strip, totals, rhythm, banded)
+    full = banded and bands == "full"
+    parts = list(_grid(page, GRIDS["grey" if full else "pink"]))
+    for segment in page.segments if banded or rows else ():
+        if banded:
+            parts += _bands(record, page, segment, opacity if full else 0.0)
         if segment.strip is not None:
             parts += _strip(record, page, segment)
     if totals:
@@ -110,13 +125,16 @@ def plot_ecg(
     parts += _pulses(page)
     for segment in page.segments:
         parts += _trace(record, page, segment)
-        low = 7.2 if explained and record.cluster is not None else 3.4
-        parts.append(_text(record.leads[segment.lead], segment.x + 1, segment.y + low, 3.2, weight=600))
-    parts += _words(record, page)
-    if explained and record.cluster is not None:
+        parts.append(_text(record.leads[segment.lead], segment.x + 1, segment.y + 3.4, 3.2, weight=600))
+    if banded:
+        for segment in page.segments:
+            parts += _numbers(record, page, segment)
         parts += _legend(record, page)
-    size = f'width="{_n(page.width)}mm" height="{_n(page.height)}mm" viewBox="0 0 {_n(page.width)} {_n(page.height)}"'
+    parts += _words(record, page)
+    height = page.height + LEGEND * banded
+    size = f'width="{_n(page.width)}mm" height="{_n(height)}mm" viewBox="0 0 {_n(page.width)} {_n(height)}"'
     about = f"<title>{escape(record.name or record.id)}</title><desc>{escape(record.text or sentence(record))}</desc>"
+    parts.insert(0, _rect(0, 0, page.width, height, "#fff"))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" {size}>{about}{_patterns(record)}'
     return SvgText("\n".join((head, *parts, "</svg>")))
 
@@ -127,11 +145,17 @@ def _n(value: float) -> str:
 
 
 def _text(text: str, x: float, y: float, size: float = 3.0, weight: int = 400, anchor: str = "start",
-          fill: str = "#1a1a1a") -> str:  # fmt: skip
+          fill: str = "#1a1a1a", extra: str = "") -> str:  # fmt: skip
     return (
         f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="{fill}">{escape(text)}</text>'
+        f'fill="{fill}"{extra}>{escape(text)}</text>'
     )
+
+
+def _cut(text: str, size: float, room: float) -> str:
+    """Return as much of a text as fits into ``room`` mm, with dots where it was cut."""
+    most = int(room / (LETTER * size))
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…" if most > 1 else ""
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str, extra: str = "") -> str:
@@ -143,7 +167,6 @@ def _path(data: str, stroke: str = "#000", width: float = 0.3, extra: str = "") 
 
 
 def _grid(page: Sheet, colours: tuple[str, str]) -> Iterator[str]:
-    yield _rect(0, 0, page.width, page.height, "#fff")
     for name, stroke, width, wanted in (
         ("mm", colours[0], 0.1, lambda k: k % 5), ("squares", colours[1], 0.2, lambda k: not k % 5)
     ):  # fmt: skip
@@ -211,35 +234,74 @@ def _row(values: np.ndarray | None, lead: int) -> np.ndarray:
     return values[0 if len(values) == 1 else lead]
 
 
+def _clusters(record: Record, segment: Segment) -> Iterator[tuple[int, float, float]]:
+    """Yield ``(cluster, from s, to s)`` of the stretches of a segment."""
+    stop = min(segment.stop, record.seconds)
+    found = _runs(_row(record.cluster, segment.lead), record.step, record.offset, segment.start, stop)
+    return ((id_, a, b) for id_, a, b in found if id_ >= 0)
+
+
 def _bands(record: Record, page: Sheet, segment: Segment, opacity: float) -> Iterator[str]:
-    """Draw the clusters of a segment: number, bar, and the band itself, whole or in stripes."""
-    top, stop = segment.y + BAR_Y + BAR_HEIGHT, min(segment.stop, record.seconds)
-    height = segment.height - BAR_Y - BAR_HEIGHT
+    """Draw the clusters of a segment in the row above it and, with an ``opacity``, behind the trace; whole or in stripes."""
     place = lambda t: segment.x + (t - segment.start) * page.speed  # noqa: E731
-    for id_, a, b in _runs(
-        _row(record.cluster, segment.lead), record.step, record.offset, segment.start, stop
-    ):
-        if id_ < 0:
-            continue
+    assert segment.band is not None
+    for id_, a, b in _clusters(record, segment):
         fill, hatch = colour.category(id_)
         fills = [fill] if hatch == "none" else [fill, f"url(#{hatch})"]
         levels: Iterable[tuple[int, float, float]] = [(0, a, b)]
         if record.entropy is not None:
             levels = _runs(_row(record.entropy, segment.lead), record.step, record.offset, a, b, _doubt)
-        body = ""
-        for level, c, d in levels:
-            pitch, tall = (height, height) if not level else STRIPES[level]
-            x, width = place(c), place(d) - place(c)
-            for k in range(int(np.ceil(height / pitch - 1e-9))):
-                high = min(tall, height - k * pitch)
-                body += f"M{_n(x)} {_n(top + k * pitch)}h{_n(width)}v{_n(high)}h{_n(-width)}z"
+        known = [(level, place(c), place(d) - place(c)) for level, c, d in levels]
+        row = _striped(known, segment.band + ROW_Y, ROW_HEIGHT, ROW_STRIPES)
+        behind = _striped(known, segment.y, segment.height, STRIPES) if opacity else ""
         for paint in fills:
-            yield f'<path d="{body}" fill="{paint}" fill-opacity="{opacity}" class="cluster-{id_}"/>'
-            yield _rect(
-                place(a), segment.y + BAR_Y, place(b) - place(a), BAR_HEIGHT, paint, f' class="cluster-{id_}"'
-            )
-        if (b - a) * page.speed >= len(str(id_)) * NUMBER * 0.62:
-            yield _text(str(id_), place((a + b) / 2), segment.y + BAR_Y - 0.4, NUMBER, 600, "middle")
+            yield f'<path d="{row}" fill="{paint}" class="cluster-{id_}"/>'
+            if behind:
+                yield f'<path d="{behind}" fill="{paint}" fill-opacity="{opacity}" class="behind-{id_}"/>'
+
+
+def _striped(
+    levels: Iterable[tuple[int, float, float]],
+    top: float,
+    height: float,
+    stripes: tuple[tuple[float, float], ...],
+) -> str:
+    """Return the path of a stretch: whole where the assignment is certain, in stripes where it is not."""
+    body = ""
+    for level, x, width in levels:
+        pitch, tall = stripes[level] if level else (height, height)
+        for k in range(int(np.ceil(height / pitch - 1e-9))):
+            high = min(tall, height - k * pitch)
+            body += f"M{_n(x)} {_n(top + k * pitch)}h{_n(width)}v{_n(high)}h{_n(-width)}z"
+    return body
+
+
+def _numbers(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
+    """Write the numbers of the clusters in their row: none that does not fit, and none on a trace that leaves its strip."""
+    assert segment.band is not None
+    for id_, a, b in _clusters(record, segment):
+        half = len(str(id_)) * NUMBER * LETTER / 2
+        middle = segment.x + ((a + b) / 2 - segment.start) * page.speed
+        if (b - a) * page.speed < 2 * half or _crossed(record, page, segment, middle - half, middle + half):
+            continue
+        halo = ' stroke="#fff" stroke-width="0.7" stroke-opacity="0.85" paint-order="stroke" stroke-linejoin="round"'
+        y = segment.band + ROW_Y + ROW_HEIGHT / 2 + 0.95
+        yield _text(str(id_), middle, y, NUMBER, 600, "middle", extra=halo)
+
+
+def _crossed(record: Record, page: Sheet, segment: Segment, left: float, right: float) -> bool:
+    """Whether a trace of this row or of the one above passes through the band of a segment between two mm."""
+    top = segment.band or 0.0
+    for other in page.segments:
+        begin, end = max(left, other.x), min(right, other.x + other.width)
+        if other.row not in (segment.row, segment.row - 1) or end <= begin or record.missing(other.lead):
+            continue
+        first, last = ((other.start + (x - other.x) / page.speed) * record.rate for x in (begin, end))
+        values = record.signal[other.lead, max(0, int(first)) : min(record.steps, int(last) + 2)]
+        y = other.baseline - values.astype(float) * page.gain
+        if len(y) and y.min() < top + BAND and y.max() > top:
+            return True
+    return False
 
 
 def _strip(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
@@ -285,34 +347,40 @@ def _truth(record: Record, page: Sheet, segment: Segment) -> Iterator[str]:
             for x, way in ((left, foot), (right, -foot))
         )
         yield _path(data, "#1a1a1a", 0.4, ' class="truth"')
-        if truth.word:
-            yield _text(truth.word, left + 0.5, bottom - 0.6, 2.4, fill="#444")
+        word = _cut(truth.word, 2.4, segment.x + segment.width - left - 1)
+        if word:
+            yield _text(word, left + 0.5, bottom - 0.6, 2.4, fill="#444")
 
 
 def _words(record: Record, page: Sheet) -> Iterator[str]:
     """Print name, title, quality and warnings above, the setting, the seconds and what colours mean below."""
-    right, below = page.width - RIGHT, page.height - 3
-    yield _text(record.name or record.id, PULSE_X - 2, 6, 3.6, 600)
-    yield _text(record.title, PULSE_X - 2, 11, fill="#444")
+    left, right, below, gap = PULSE_X - 2, page.width - RIGHT, page.height - 1.4, 3.0
     warning = "synthetic · Not for clinical use" if record.synthetic else "Not for clinical use"
-    yield _text(warning, right, 6, weight=600, anchor="end")
-    yield _text(record.flag, right, 11, anchor="end", fill="#444")
-    yield _text(f"{page.speed:g} mm/s  {page.gain:g} mm/mV", PULSE_X - 2, below, weight=600)
+    yield _text(warning, right, 5.4, weight=600, anchor="end")
+    end, x = right - gap - len(warning) * LETTER * 3.2, left
+    for text, size, weight, fill in (
+        (record.name or record.id, 3.6, 600, "#1a1a1a"), (record.title, 3.0, 400, "#444"), (record.flag, 3.0, 400, "#444"),
+    ):  # fmt: skip
+        shown = _cut(text, size, end - x)
+        if shown:
+            yield _text(shown, x, 5.4, size, weight, fill=fill)
+            x += len(shown) * LETTER * size + gap
+    yield _text(f"{page.speed:g} mm/s  {page.gain:g} mm/mV", left, below, weight=600)
     start, stop = page.segments[0].start, min(record.seconds, max(s.stop for s in page.segments))
     yield _text(f"{start:.2f} to {stop:.2f} s", LEFT + 30, below, fill="#444")
     for t in np.arange(3 * np.ceil(start / 3), stop + 1e-9, 3):  # marks of 3 s
         yield _path(f"M{_n(LEFT + (t - start) * page.speed)} {_n(TOP - 2.5)}v2", "#444", 0.2, ' class="mark"')
     if any(s.strip is not None for s in page.segments):
-        text = f"strip: ±{record.bound:.3g} {record.unit}, red for, blue against {record.target}".strip()
-        yield _text(text, LEFT + 62, below, fill="#444")
+        text = f"strip: ±{record.bound:.3g} {record.unit}; red raises, blue lowers {record.target}".strip()
+        yield _text(_cut(text, 3.0, right - LEFT - 62), LEFT + 62, below, fill="#444")
 
 
 def _legend(record: Record, page: Sheet) -> Iterator[str]:
     """Name the clusters below the leads, as many as there is room for."""
-    x, y = PULSE_X - 2, page.height - 9
+    x, y = PULSE_X - 2, page.height + 0.6
     assert record.cluster is not None
     for id_ in (i for i in np.unique(record.cluster).tolist() if i >= 0):
-        name = f"{id_} {record.names[id_]}" if id_ < len(record.names) else str(id_)
+        name = f"{id_} {record.names[id_]}".strip() if id_ < len(record.names) else str(id_)
         wide = 6 + 1.5 * len(name)
         if x + wide > page.width - RIGHT:
             yield _text("…", x, y + 2, 2.6)
@@ -321,7 +389,7 @@ def _legend(record: Record, page: Sheet) -> Iterator[str]:
         yield _rect(x, y, 2.4, 2.4, fill)
         if hatch != "none":
             yield _rect(x, y, 2.4, 2.4, f"url(#{hatch})")
-        yield _text(name.strip(), x + 3.2, y + 2, 2.6, fill="#444")
+        yield _text(name, x + 3.2, y + 2, 2.6, fill="#444")
         x += wide
 
 

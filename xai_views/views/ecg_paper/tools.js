@@ -20,33 +20,41 @@ class PaperTools {
     this.next = icons("next", "Next record (right arrow)", () => host.go(host.scrubber.position + 1, true));
     this.slider = h("input", {type: "range", class: "xv-scrubber", "aria-label": "Record", min: 0, step: 1, value: 0, oninput: () => host.go(+this.slider.value), onpointerup: () => host.root.focus({preventScroll: true})});
     this.stepper = h("div", {class: "xv-cluster"}, this.previous, this.place, this.next, this.slider);
-    this.tools = [["pan", "Move"], ["interval", "Select interval"], ["calipers", "Calipers"]].map(([tool, label]) =>
-      h("button", {type: "button", class: "xe-tool", "data-tool": tool, "aria-pressed": "false", onclick: () => host.setTool(tool)}, label));
+    this.tools = [["pan", "Move", "Move the sheet"], ["interval", "Interval", "Select an interval (Shift + drag)"], ["calipers", "Calipers", "Measure with calipers (c)"]].map(([tool, label, title]) =>
+      h("button", {type: "button", class: "xe-tool", "data-tool": tool, title, "aria-pressed": "false", onclick: () => { host.setTool(tool); if (tool !== "calipers") host.root.focus({preventScroll: true}); }}, label));
     this.rr = h("button", {type: "button", class: "xe-tool", "aria-pressed": "false", onclick: () => host.calipers.takeRr()}, "Use as RR");
-    this.panel = h("div", {class: "xv-panel"}, this.check("explain", "Explanation"), this.check("bands", "Clusters"), this.check("uncertainty", "Stripe uncertain"),
-      this.check("strip", "Contributions"), this.check("truth", "Known truth"), this.check("minimap", "Whole record below"),
-      this.choice("size", "Size", [["fit", "fit to the width"], ["true", "true to size"]]), this.card());
-    this.more = h("details", {class: "xv-more"}, h("summary", {}, "Display"), this.panel);
-    this.element = h("div", {class: "xv-toolbar", role: "toolbar", "aria-label": "Paper"}, this.stepper,
-      h("div", {class: "xv-cluster xv-grow"}, this.choice("layout", "Layout", Object.keys(LAYOUTS).map((name) => [name, name])),
-        this.choice("speed", "Speed", SPEEDS.map((v) => [v, `${v} mm/s`])), this.choice("gain", "Gain", GAINS.map((v) => [v, `${v} mm/mV`]))),
-      h("div", {class: "xv-cluster", role: "group", "aria-label": "Tool"}, ...this.tools, this.rr), this.more,
-      h("div", {class: "xv-cluster xv-zoomers"}, icons("minus", "Zoom out (−)", () => host.zoomBy(1 / 1.5)), icons("plus", "Zoom in (+)", () => host.zoomBy(1.5)),
-        icons("reset", "Whole page (Home)", () => host.reset()), icons("?", "Keys (?)", () => host.showHelp(true))));
+    this.panel = h("div", {class: "xe-panel"}, this.check("explain", "Explanation"), this.check("uncertainty", "Stripe uncertain clusters"),
+      this.check("strip", "Contributions"), this.check("truth", "Ground truth"), this.check("minimap", "Whole record below"),
+      this.choice("size", "Size", [["fit", "fit to the page"], ["true", "true to size"]]), this.card());
+    this.more = h("details", {class: "xv-more xe-menu"}, h("summary", {}, "Display"), this.panel);
+    this.element = h("div", {class: "xv-toolbar xe-toolbar", role: "toolbar", "aria-label": "Paper"}, this.stepper,
+      this.choice("bands", "Clusters", BANDS.map((name) => [name, name])), this.choice("layout", "Layout", Object.keys(LAYOUTS).map((name) => [name, name])),
+      this.choice("speed", "Speed", SPEEDS.map((v) => [v, `${v} mm/s`])), this.choice("gain", "Gain", GAINS.map((v) => [v, `${v} mm/mV`])),
+      h("div", {class: "xv-cluster xe-group", role: "group", "aria-label": "Tool"}, ...this.tools, this.rr), this.more,
+      h("div", {class: "xv-cluster xe-group xv-zoomers"}, icons("minus", "Zoom out (−)", () => host.zoomBy(1 / 1.5)), icons("plus", "Zoom in (+)", () => host.zoomBy(1.5)),
+        icons("reset", "Whole page (Home)", () => host.reset()), icons("?", "Keys (?)", () => host.help.toggle(true))));
+    attachMenu(this.more, this.panel);
   }
 
   check(name, label) {
     const input = h("input", {type: "checkbox", name, onchange: () => this.host.set({[name]: input.checked})});
-    this.inputs[name] = ({[name]: value}) => { input.checked = !!value; };
+    giveBackFocus(input, this.host);
+    this.inputs[name] = ({[name]: value}) => { input.checked = value === "auto" ? !this.host.minimap.canvas.hidden : !!value; };
     return h("label", {class: "xv-field xv-check"}, input, h("span", {}, label));
   }
 
   choice(name, label, options) {
     const numbers = typeof options[0][0] === "number";
-    const select = h("select", {name, "aria-label": label, onchange: () => (name === "size" ? this.resize(select.value) : this.host.set({[name]: numbers ? +select.value : select.value}))},
+    const select = h("select", {name, "aria-label": label, title: label, onchange: () => this.pick(name, numbers ? +select.value : select.value)},
       options.map(([value, text]) => h("option", {value}, text)));
-    this.inputs[name] = (settings) => { select.value = name === "size" ? (settings.px_per_mm === null ? "fit" : "true") : String(settings[name]); };
+    giveBackFocus(select, this.host);
+    this.inputs[name] = (settings) => { select.value = name === "size" ? (settings.px_per_mm === null ? "fit" : "true") : name === "bands" ? bandsOf(settings) : String(settings[name]); };
     return h("label", {class: "xv-field"}, h("span", {}, label), select);
+  }
+
+  pick(name, value) {
+    if (name === "size") this.resize(value);
+    else this.host.set({[name]: value});
   }
 
   // A bar that is dragged to the length of a bank card; after that a millimetre on the paper is one on the screen.
@@ -70,6 +78,8 @@ class PaperTools {
     this.host.set({px_per_mm: "true"});
   }
 
+  panelOf(name) { return this.element.querySelector(`[name=${name}]`).parentElement; }
+
   trueSize() { return this.memory ?? calibrated(); }
 
   resize(size) {
@@ -82,54 +92,72 @@ class PaperTools {
     const {settings, scrubber, tool, calipers} = this.host, count = scrubber.order.length, place = count ? scrubber.position + 1 : 0;
     this.element.hidden = !settings.toolbar;
     for (const show of Object.values(this.inputs)) show(settings);
-    this.stepper.hidden = count < 2;
+    this.stepper.hidden = count < 2 || !settings.stepper;
     setText(this.place, `${place} / ${count}`);
     setAttribute(this.slider, "max", String(Math.max(0, count - 1)));
     if (+this.slider.value !== scrubber.position) this.slider.value = scrubber.position;
     setAttribute(this.slider, "aria-valuetext", `${place} of ${count}`);
     this.previous.disabled = scrubber.position <= 0;
     this.next.disabled = scrubber.position >= count - 1;
+    this.inputs.bands(settings);
+    for (const name of ["bands", "explain", "uncertainty", "strip", "truth"]) this.panelOf(name).hidden = settings.hidden || (name === "bands" && !this.host.record?.clusters);
     for (const button of this.tools) setAttribute(button, "aria-pressed", String(button.dataset.tool === tool));
     this.rr.hidden = tool !== "calipers";
     setAttribute(this.rr, "aria-pressed", String(calipers.rr !== null));
   }
 }
 
-// Clusters as buttons in their colours, what hatching means, and the scale of the strip with its numbers.
+// Clusters as buttons in their colours, what stripes mean, and the scale of the strip with its numbers; one row.
 class PaperLegend {
   constructor(host) {
     this.host = host;
     this.list = h("ul", {class: "xv-swatches"});
-    this.note = h("p", {class: "xe-note"}, "Striped bands: uncertain (entropy from 1/3 on, thinner stripes from 2/3 on).");
+    this.note = h("span", {class: "xe-note", title: "Entropy of the assignment: stripes from 1/3 on, finer stripes from 2/3 on"}, "Striped: uncertain (entropy ≥ 1/3; finer stripes ≥ 2/3)");
     this.bar = h("canvas", {class: "xv-bar", width: 255, height: 1, "aria-hidden": true});
-    this.title = h("div", {class: "xv-bar-title"});
-    this.ticks = ["low", "zero", "high"].map(() => h("span"));
-    this.words = ["against", "for"].map(() => h("span"));
-    this.scale = h("div", {class: "xv-scale"}, this.title, this.bar, h("div", {class: "xv-ticks"}, this.ticks), h("div", {class: "xv-words"}, this.words));
-    this.element = h("div", {class: "xv-legend", role: "group", "aria-label": "Legend"}, h("div", {class: "xe-clusters"}, this.list, this.note), this.scale);
+    this.title = h("span", {class: "xe-note"});
+    this.low = h("span", {class: "xe-low"});
+    this.high = h("span", {class: "xe-high"});
+    this.scale = h("div", {class: "xv-scale xe-scale", role: "group", "aria-label": "Scale of the contributions"}, this.title, this.low, this.bar, this.high);
+    this.element = h("div", {class: "xe-legend", role: "group", "aria-label": "Legend"}, this.list, this.note, this.scale);
   }
 
   update() {
-    const {record, settings} = this.host, shown = settings.legend && settings.explain && record?.explained;
+    const {record, settings} = this.host, shown = settings.legend && explains(settings, record);
     this.element.hidden = !shown;
-    if (!shown) return;
-    this.list.parentElement.hidden = !record.clusters || !settings.bands;
-    this.note.hidden = !record.entropy || !settings.uncertainty;
+    if (!shown) { this.about = null; this.list.replaceChildren(); for (const part of [this.title, this.low, this.high]) setText(part, ""); return; }
+    const banded = record.clusters && bandsOf(settings) !== "off", named = banded && !this.host.sideBySide; // the ledger beside names them
+    this.list.hidden = !named;
+    this.note.hidden = !banded || !record.entropy || !settings.uncertainty;
     this.scale.hidden = !record.strip || !settings.strip;
-    const chosen = settings.highlight?.cluster ?? null, about = `${record.ids.map((id) => record.clusterName(id))}|${chosen}`;
+    const chosen = settings.highlight?.cluster ?? null, ids = named ? record.ids : [], about = `${ids.map((id) => record.clusterName(id))}|${chosen}`;
     if (this.about !== about) {
       this.about = about;
-      this.list.replaceChildren(...record.ids.map((id) => h("li", {}, h("button", {type: "button", class: "xe-swatch", "data-cluster": String(id), "aria-pressed": String(chosen === id), onclick: () => this.host.chooseCluster(id)},
-        paintSwatch(h("canvas", {width: 28, height: 28, "aria-hidden": true}), id), record.clusterName(id)))));
+      this.list.replaceChildren(...ids.map((id) => h("li", {}, h("button", {type: "button", class: "xe-swatch", title: `Cluster ${record.clusterName(id)}`, "data-cluster": String(id), "aria-pressed": String(chosen === id), onclick: () => { this.host.chooseCluster(id); this.host.root.focus({preventScroll: true}); }},
+        paintSwatch(h("canvas", {width: 28, height: 28, "aria-hidden": true}), id), h("span", {}, record.clusterName(id))))));
     }
     if (!this.scale.hidden) this.fillScale(record, settings);
   }
 
+  // The same for a saved picture (see savePicture).
+  entries() {
+    const {record, settings} = this.host, out = [];
+    if (!explains(settings, record)) return out;
+    if (record.clusters && bandsOf(settings) !== "off")
+      out.push({title: "clusters", swatches: record.ids.map((id) => ({canvas: paintSwatch(h("canvas", {width: 28, height: 28}), id), text: record.clusterName(id)}))});
+    if (!record.strip || !settings.strip) return out;
+    const {target, unit} = record.contribution, limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
+    const colours = Array.from({length: 17}, (_, i) => { const at = 3 * Math.round((i / 16) * 254); return `rgb(${table[at]} ${table[at + 1]} ${table[at + 2]})`; });
+    out.push({title: `contribution per step (${unit})`, colours, low: formatNumber(-limit, true), middle: "0", high: formatNumber(limit, true), lower: `lowers ${target}`, raise: `raises ${target}`});
+    return out;
+  }
+
   fillScale(record, settings) {
     const {target, unit} = record.contribution, limit = stripLimit(record, settings), table = TABLES[settings.map] ?? TABLES.CET_D1A;
-    setText(this.title, `contribution per step (${unit})`);
-    ["low", "zero", "high"].forEach((_, i) => setText(this.ticks[i], i === 1 ? "0" : formatNumber((i - 1) * limit, true)));
-    ["against", "for"].forEach((word, i) => setText(this.words[i], `${word}${target ? ` ${target}` : ""}`));
+    const words = `contribution per step (${unit}${target ? `, ${target}` : ""})`;
+    setText(this.title, words);
+    setAttribute(this.scale, "title", words);
+    setText(this.low, `lowers ${formatNumber(-limit, true)}`);
+    setText(this.high, `${formatNumber(limit, true)} raises`);
     setAttribute(this.scale, "data-limit", String(limit));
     const context = this.bar.getContext("2d"), image = context.createImageData(255, 1);
     for (let i = 0; i < 255; i++) image.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255], 4 * i);
@@ -145,9 +173,14 @@ class PaperTwin {
     this.element = h("details", {class: "xe-twin"}, h("summary", {}, "As text"), this.text, this.body);
   }
 
-  update(record, text) {
+  update(record, text, settings) {
+    const shown = explains(settings, record), about = record && `${record.key} ${record.full} ${shown} ${text}`;
+    if (this.about === about) return;
+    this.about = about;
     setText(this.text, text);
-    const rows = record.ledger().map(({id, share, runs}) => [record.clusterName(id), `${(100 * share).toFixed(1)} %`, String(runs)]);
+    this.body.replaceChildren();
+    if (!shown) return;
+    const rows = record.stretches().map(({id, share, runs}) => [record.clusterName(id), `${(100 * share).toFixed(1)} %`, String(runs)]);
     const {totals, unit} = record.contribution;
     this.body.replaceChildren(
       rows.length ? tableOfText("Clusters", ["cluster", "share of time", "stretches"], rows) : "",

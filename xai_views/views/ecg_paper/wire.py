@@ -189,6 +189,7 @@ def _about(record: Record) -> dict[str, Any]:
                          "unit": record.unit, "totals": None if record.totals is None else list(record.totals),
                          "steps": 0 if record.contribution is None else record.contribution.shape[1]},
         "truth": [list(asdict(interval).values()) for interval in record.truth],
+        "ledger": record.ledger,
     }  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,10 +17,14 @@ from PIL import Image
 from xai_views.errors import XaiViewsError
 from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
-from xai_views.views.wire import Frame, as_uint8, stamp
+from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
+#: The folders of a path, in quotation marks or without; its last part stays.
+_FOLDERS = re.compile(
+    r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'"]+[\\/])+"""
+)
 
 
 class Filmstrip(OneWayComponent):
@@ -36,7 +42,11 @@ class Filmstrip(OneWayComponent):
     captions : list of str
         One for each sample of the population; shown when the pointer rests on it and read aloud.
     marks : list of str
-        One for each sample: "" or the word for the mark ("wrong"); drawn as a frame with a symbol.
+        One for each sample: "" or the word for the mark ("wrong"); drawn as a frame with a symbol, "yours" as dashes.
+
+    Notes
+    -----
+    A picture that cannot be read leaves an empty place with its name and the reason; the others come all the same.
     """
 
     sprite = param.Bytes(b"", doc="The newest chunk of thumbnails; set by the filmstrip itself.")
@@ -44,15 +54,38 @@ class Filmstrip(OneWayComponent):
     captions = param.List([], item_type=str, doc="One caption for each sample of the population.")
     marks = param.List([], item_type=str, doc="One mark for each sample: '' or a word.")
     current = param.Integer(-1, doc="Index of the sample in view, -1 = none.")
-    mode = param.Selector(default="strip", objects=["strip", "grid"], doc="One line, or lines that wrap.")
-    size = param.Integer(56, bounds=(16, 256), doc="Side of a thumbnail in CSS pixels.")
-    rows = param.Integer(4, bounds=(1, None), doc="Lines seen at once in grid mode.")
+    mode = param.Selector(
+        default="strip",
+        objects=["strip", "grid", "auto"],
+        doc="One line, or lines that wrap; 'auto' wraps in a narrow column.",
+    )
+    size = param.Integer(56, bounds=(16, 256), doc="Height of a thumbnail in CSS pixels.")
+    aspect = param.Number(1.0, bounds=(0.25, 8), doc="Width of a thumbnail as a multiple of its height.")
+    rows = param.Integer(
+        4, bounds=(0, None), doc="Lines seen at once in grid mode; 0 fills the height that there is."
+    )
+    named = param.Boolean(
+        False, doc="One line for each sample, with the id of its caption beside it; not in one line of all."
+    )
+    hidden = param.Boolean(
+        False, doc="Hide the model's output: no marks, of a caption only the id before ': '."
+    )
+    empty = param.String("No samples to show.", doc="What is said when items is empty.")
+    channel = param.String(
+        "", doc="Channel of a canvas whose order is items: the sample that it shows is the current one."
+    )
     label = param.String("Samples", doc="Name of the list for screen readers.")
     dark = param.Boolean(None, allow_None=True, doc="Dark colours; None follows the page.")
     generation = param.Integer(0, doc="Changes when the pictures themselves do.")
     jump = param.Dict({}, doc="Where code (not the hand) wants to go; set by the filmstrip itself.")
 
-    _esm = esm("shared_js/dom", "shared_js/wire", "filmstrip/filmstrip", css="filmstrip/filmstrip")
+    _esm = esm(
+        "shared_js/dom",
+        "shared_js/channel",
+        "shared_js/wire",
+        "filmstrip/filmstrip",
+        css="filmstrip/filmstrip",
+    )
     _rename = {"current": None}  # it reaches the browser as a jump only, so that no echo moves the hand back
 
     def __init__(self, images: np.ndarray | Callable[[np.ndarray], Any], count: int | None = None, **params):
@@ -87,21 +120,49 @@ class Filmstrip(OneWayComponent):
         params.setdefault("items", list(range(self._count)))
         self.param.update(generation=self.generation + 1, **params)
 
+    def extend(self, count: int, **params) -> None:
+        """Take further samples in at the end; the function of the pictures gives theirs too. ``params`` as in :meth:`replace`."""
+        self._count = count
+        self._chunk.cache_clear()
+        self.param.update(generation=self.generation + 1, **params)
+
     def on_select(self, function: Callable[[int], Any]) -> None:
         """Call ``function(index)`` when a sample was chosen by click or key."""
         self._callbacks.append(function)
 
     def _encode(self, chunk: int) -> bytes:
         indices = np.arange(chunk * CHUNK, min(self._count, (chunk + 1) * CHUNK))
-        pictures = [thumbnail(picture, 2 * self.size) for picture in np.asarray(self._fetch(indices))]
-        frame = Frame(f"chunk {chunk}").photo(pictures, [str(i) for i in indices], quality=80)
-        return frame.header(chunk=chunk, generation=self.generation).to_bytes()
+        pictures, broken = self._read(indices)
+        box = (2 * self.size, round(2 * self.size * self.aspect))
+        small = {i: thumbnail(picture, box) for i, picture in pictures.items()}
+        frame = Frame(f"chunk {chunk}")
+        if small:
+            frame.photo(
+                _even(list(small.values())), [str(i) for i in small], quality=80, lossless=_is_tiny(small)
+            )
+        return frame.header(chunk=chunk, generation=self.generation, broken=broken).to_bytes()
+
+    def _read(self, indices: np.ndarray) -> tuple[dict[int, np.ndarray], dict[str, str]]:
+        """Return the pictures that can be read, and why the others cannot."""
+        try:
+            return {int(i): as_uint8(p) for i, p in zip(indices, self._fetch(indices), strict=True)}, {}
+        except Exception:  # one of them is broken: read them one by one
+            log.info("thumbnails %d to %d are read one by one", indices[0], indices[-1], exc_info=True)
+        pictures: dict[int, np.ndarray] = {}
+        broken: dict[str, str] = {}
+        for i in indices:
+            try:
+                pictures[int(i)] = as_uint8(self._fetch(np.array([i]))[0])
+            except Exception as error:  # whatever a reader raises, the person gets a sentence
+                log.warning("thumbnail %d could not be read", i, exc_info=True)
+                broken[str(i)] = reason(error)
+        return pictures, broken
 
     async def _answer(self, chunk: int) -> None:
         generation, encode = self.generation, self._chunk
         try:
             data = await asyncio.to_thread(encode, chunk)
-        except Exception:  # grey squares stay; a person reads the log, not a traceback on the page
+        except Exception:  # empty places stay; a person reads the log, not a traceback on the page
             log.exception("thumbnails %d could not be made", chunk)
             return
         if generation == self.generation:
@@ -124,23 +185,65 @@ class Filmstrip(OneWayComponent):
                 function(index)
 
 
-def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return a square ``[side, side, c]`` uint8 thumbnail (whole picture, fitted, padded with its mean)."""
+def reason(error: Exception) -> str:
+    """Return why a picture is missing, in words for a page: no folder of the server is in them.
+
+    Parameters
+    ----------
+    error : Exception
+        What its reader raised.
+    """
+    if isinstance(error, XaiViewsError):
+        return " ".join(_FOLDERS.sub("", str(error)).split())
+    return f"this picture could not be read ({type(error).__name__})"
+
+
+def thumbnail(picture: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+    """Return a thumbnail: the whole picture, fitted into a box, padded with its mean to the shape of the box.
+
+    Parameters
+    ----------
+    picture : np.ndarray
+        ``[y, x(, c)]`` uint8, or float in [0, 1].
+    box : tuple of int
+        Largest height and width. A smaller picture is not enlarged.
+
+    Returns
+    -------
+    np.ndarray
+        ``[h, w, c]`` uint8 of the shape of the box, or smaller in the same proportion.
+    """
     picture = as_uint8(picture)
     height, width, channels = picture.shape
-    scale = min(1.0, side / max(height, width))
+    scale = min(1.0, box[0] / height, box[1] / width)
     image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
     if scale < 1:
         image = image.resize(
             (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX
         )
     small = np.asarray(image).reshape(image.height, image.width, channels)
-    square = max(small.shape[:2])
-    out = np.empty((square, square, channels), np.uint8)
-    out[:] = small.reshape(-1, channels).mean(0).astype(np.uint8)
-    top, left = (square - small.shape[0]) // 2, (square - small.shape[1]) // 2
+    tall = max(small.shape[0], math.ceil(small.shape[1] * box[0] / box[1]))
+    return _padded(small, (tall, max(small.shape[1], math.ceil(tall * box[1] / box[0]))))
+
+
+def _padded(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put a picture into the middle of a larger one in its mean colour."""
+    out = np.empty((*shape, small.shape[-1]), np.uint8)
+    out[:] = small.reshape(-1, small.shape[-1]).mean(0).astype(np.uint8)
+    top, left = (shape[0] - small.shape[0]) // 2, (shape[1] - small.shape[1]) // 2
     out[top : top + small.shape[0], left : left + small.shape[1]] = small
     return out
+
+
+def _even(thumbnails: list[np.ndarray]) -> list[np.ndarray]:
+    """Pad thumbnails of pictures of several sizes to one size, as a sprite needs it."""
+    shape = (max(t.shape[0] for t in thumbnails), max(t.shape[1] for t in thumbnails))
+    return [t if t.shape[:2] == shape else _padded(t, shape) for t in thumbnails]
+
+
+def _is_tiny(thumbnails: Mapping[int, np.ndarray]) -> bool:
+    """Whether they cost next to nothing without loss."""
+    return max(max(t.shape[:2]) for t in thumbnails.values()) <= TINY
 
 
 def marks_of(labels: Sequence[int], predictions: Sequence[int], word: str = "wrong") -> list[str]:

@@ -8,7 +8,8 @@ class TableView {
     this.more = h("button", {type: "button", class: "xl-more", onclick: () => { this.shown += model.page; this.update(); }});
     this.table = h("table", {}, this.caption, this.head, this.body);
     this.scroll = h("div", {class: "xl-scroll", tabindex: "0", role: "region", "aria-label": model.label}, this.table);
-    this.root = h("div", {class: "xl"}, h("style", {}, CSS), this.scroll, this.more);
+    this.root = h("div", {class: "xl"}, h("style", {}, CSS), h("div", {class: "xl-frame"}, this.scroll), this.more);
+    this.edges = watchEdges(this.scroll, {inset: () => [this.head.offsetHeight, 0]});
     this.themes = watchTheme(this.root, model);
     this.body.addEventListener("click", (event) => { const row = event.target.closest("tr"); if (row) this.choose(row.dataset.id); });
     this.scroll.addEventListener("keydown", (event) => this.key(event));
@@ -29,7 +30,7 @@ class TableView {
     this.ids = rows.slice(0, this.shown).map((row) => String(row.id));
     this.body.replaceChildren(...rows.slice(0, this.shown).map((row) => h("tr", {"data-id": String(row.id)}, columns.map((column) => this.cell(column, row[column.key])))));
     this.more.hidden = rows.length <= this.shown;
-    setText(this.more, `Show more (${rows.length - this.shown} of ${rows.length} are not shown)`);
+    setText(this.more, `Show more (${rows.length - this.shown} of ${rows.length} hidden)`);
     this.mark(false);
   }
 

@@ -12,7 +12,7 @@ from xai_views.views.scripts import esm
 
 
 class Listing(OneWayComponent):
-    """Rows of figures, names and small pictures; sorted in the browser, chosen by click or key.
+    """Rows of numbers, names and small pictures; sorted in the browser, chosen by click or key.
 
     Parameters
     ----------

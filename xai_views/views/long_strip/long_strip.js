@@ -24,7 +24,7 @@ class LongStripView {
     Object.assign(this, {model, start: 0, seconds: model.duration, seq: 0});
     const button = (text, label, action) => h("button", {type: "button", "aria-label": label, title: label, onclick: action}, text);
     this.tools = h("div", {class: "ll-tools", role: "toolbar", "aria-label": "Window"},
-      button("‹", "Back (left arrow)", () => this.pan(-0.5)), button("›", "On (right arrow)", () => this.pan(0.5)), button("−", "Wider (−)", () => this.zoom(2)), button("+", "Narrower (+)", () => this.zoom(0.5)),
+      button("‹", "Back (left arrow)", () => this.pan(-0.5)), button("›", "Forward (right arrow)", () => this.pan(0.5)), button("−", "Wider (−)", () => this.zoom(2)), button("+", "Narrower (+)", () => this.zoom(0.5)),
       button("All", "Whole record (Home)", () => this.go(0, model.duration)), this.said = h("output", {class: "ll-said", "aria-live": "polite"}));
     this.wide = h("canvas", {class: "ll-wide", role: "img"});
     this.near = h("canvas", {class: "ll-near", role: "img"});
@@ -36,7 +36,7 @@ class LongStripView {
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.drags(this.wide, (event) => this.centre(this.timeOver(event)));
     this.drags(this.near, (event, from) => this.go(from.start - ((event.clientX - from.x) / this.plot) * from.seconds, from.seconds));
-    this.near.addEventListener("wheel", (event) => { if (!event.ctrlKey && !event.shiftKey) return; event.preventDefault(); if (event.ctrlKey) this.zoom(event.deltaY > 0 ? 1.25 : 0.8); else this.pan(event.deltaY > 0 ? 0.1 : -0.1); }, {passive: false});
+    this.near.addEventListener("wheel", (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) return; event.preventDefault(); if (event.ctrlKey || event.metaKey) this.zoom(event.deltaY > 0 ? 1.25 : 0.8); else this.pan(event.deltaY > 0 ? 0.1 : -0.1); }, {passive: false});
     model.on("overview", () => { this.whole = decodeWindow(model.overview); this.draw(); });
     model.on("frame", () => { this.got = decodeWindow(model.frame); this.root.dataset.state = "idle"; this.draw(); });
     model.on("jump", () => this.go(model.jump.start, model.jump.seconds, false));
@@ -141,7 +141,7 @@ class LongStripView {
     }
     wide.fillStyle = soft;
     wide.font = "12px sans-serif";
-    if (!this.whole) wide.fillText("reading the whole record once …", LEFT + 8, high / 2 + 4);
+    if (!this.whole) wide.fillText("Reading the whole record …", LEFT + 8, high / 2 + 4);
     leads.forEach((lead, k) => wide.fillText(lead, 4, (k + 0.5) * lane + 4, LEFT - 8));
     wide.strokeStyle = accent;
     wide.lineWidth = 2;

@@ -96,14 +96,19 @@ function drawHatching(context, map, source, width, height) {
   }
 }
 
-// Draw one tile. view = {k, x, y}: zoom and the shown corner, as shares of the picture.
-function composeTile(context, width, height, {view, photo, maps, frame, settings, ratio}) {
-  const {k, x, y} = view;
+const PIXELS_SHOWN = 256; // pictures up to this many pixels a side are drawn pixel by pixel unless "smooth" is chosen
+
+// Whether a picture of [height, width] pixels is drawn smoothly where it is enlarged.
+const isSmooth = (settings, size) => settings.smooth ?? Math.max(...size) > PIXELS_SHOWN;
+
+// Draw one tile. view = {k, x, y}: zoom and the shown corner, as shares of the picture; size = [height, width] of the picture.
+function composeTile(context, width, height, {view, photo, maps, frame, settings, ratio, size}) {
+  const {k, x, y} = view, smooth = isSmooth(settings, size);
   context.globalCompositeOperation = "source-over";
   context.clearRect(0, 0, width, height);
   if (photo) {
     const [left, top, w, tall] = photo.rect;
-    context.imageSmoothingEnabled = width * k < 12 * w;
+    context.imageSmoothingEnabled = smooth || width * k < w;
     context.imageSmoothingQuality = width * k < 0.6 * w ? "high" : "medium";
     context.drawImage(photo.bitmap, left + x * w, top + y * tall, w / k, tall / k, 0, 0, width, height);
     if (settings.grey && settings.overlay && maps.length) {
@@ -117,7 +122,7 @@ function composeTile(context, width, height, {view, photo, maps, frame, settings
   maps.forEach((map, i) => {
     const source = [x * map.columns, y * map.rows, map.columns / k, map.rows / k];
     const limit = map.kind === "label" ? 1 : limitOf(frame, map, settings);
-    context.imageSmoothingEnabled = settings.smooth && map.kind !== "label";
+    context.imageSmoothingEnabled = smooth && map.kind !== "label";
     context.imageSmoothingQuality = "low";
     context.drawImage(overlayOf(map, limit, settings, !photo && i === 0), ...source, 0, 0, width, height);
     if (map.kind === "label" && !settings.focus?.[map.layer]?.length) drawHatching(context, map, source, width, height);

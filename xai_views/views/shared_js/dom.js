@@ -5,7 +5,7 @@ function h(tag, attributes = {}, ...children) {
     if (value === false || value == null) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class") element.className = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value !== true ? value : name.startsWith("aria-") ? "true" : "");
   }
   element.append(...children.flat().filter((child) => child != null && child !== false));
   return element;
@@ -65,4 +65,78 @@ function watchTheme(element, model) {
   for (const node of [document.documentElement, document.body]) observer.observe(node, {attributes: true});
   update();
   return {update, disconnect: () => observer.disconnect()};
+}
+
+// Show at the edges of a scrolled box that there is more, and let keys scroll it (only then does it take the focus, under
+// `name`). `inset` gives the px of a head and a foot that stay in view. Returns what updates it when the content changes.
+function watchEdges(box, {name = "", inset = () => [0, 0]} = {}) {
+  const veil = h("div", {class: "edges", "aria-hidden": "true"}), shade = "color-mix(in srgb, currentColor 26%, transparent)";
+  box.after(veil); // the parent must be a positioned element
+  const fade = (side, to) => `linear-gradient(to ${to}, ${shade}, transparent) ${side} / `;
+  const update = () => {
+    const {scrollTop, scrollLeft, clientHeight, clientWidth, scrollHeight, scrollWidth} = box, [head, foot] = inset();
+    const more = [
+      ["up", scrollTop > 1, fade("top", "bottom"), "100% 14px"], ["down", scrollTop + clientHeight < scrollHeight - 1, fade("bottom", "top"), "100% 14px"],
+      ["left", scrollLeft > 1, fade("left", "right"), "14px 100%"], ["right", scrollLeft + clientWidth < scrollWidth - 1, fade("right", "left"), "14px 100%"],
+    ].filter(([, open]) => open);
+    setAttribute(box, "data-more", more.map(([side]) => side).join(" "));
+    setAttribute(veil, "style", `position: absolute; z-index: 3; pointer-events: none; left: ${box.offsetLeft + box.clientLeft}px; top: ${box.offsetTop + box.clientTop + head}px; `
+      + `width: ${clientWidth}px; height: ${Math.max(0, clientHeight - head - foot)}px; background: ${more.map(([, , picture, size]) => `${picture}${size} no-repeat`).join(", ") || "none"}`);
+    if (!name) return;
+    const scrolls = scrollHeight > clientHeight + 1 || scrollWidth > clientWidth + 1;
+    for (const [attribute, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", name]]) {
+      if (scrolls) setAttribute(box, attribute, value);
+      else box.removeAttribute(attribute);
+    }
+  };
+  const watch = new ResizeObserver(update);
+  watch.observe(box);
+  if (box.firstElementChild) watch.observe(box.firstElementChild);
+  box.addEventListener("scroll", update, {passive: true});
+  return update;
+}
+
+// A menu (a details element and what it holds) that lies over everything and stays inside the window at any width.
+function attachMenu(details, panel) {
+  const summary = details.querySelector("summary"), popover = typeof panel.showPopover === "function";
+  const place = () => {
+    const box = summary.getBoundingClientRect(), wide = document.documentElement.clientWidth, tall = window.innerHeight;
+    panel.style.maxHeight = `${tall - 16}px`;
+    const {width, height} = panel.getBoundingClientRect();
+    panel.style.left = `${clamp(box.left, 8, Math.max(8, wide - width - 8))}px`;
+    panel.style.top = `${clamp(box.bottom + 4, 8, Math.max(8, tall - height - 8))}px`;
+  };
+  const outside = (event) => { if (!event.composedPath().includes(details)) details.open = false; };
+  if (popover) panel.setAttribute("popover", "manual");
+  details.addEventListener("toggle", () => {
+    const act = details.open ? "addEventListener" : "removeEventListener";
+    document[act]("pointerdown", outside, true);
+    if (!popover) return;
+    window[act]("resize", place);
+    window[act]("scroll", place, true);
+    if (!details.open) panel.hidePopover();
+    else if (details.isConnected) { panel.showPopover(); place(); }
+  });
+  details.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !details.open) return;
+    event.preventDefault();
+    event.stopPropagation();
+    details.open = false;
+    summary.focus({preventScroll: true});
+  });
+}
+
+// After a control was used the arrow keys belong to `host.root` again: on each change by the pointer, and on Enter or Escape.
+function giveBackFocus(control, host) {
+  const back = () => host.root.focus({preventScroll: true});
+  let stepping = false; // by keys, value after value: the control keeps the focus meanwhile
+  control.addEventListener("pointerdown", () => { stepping = false; });
+  control.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") { stepping = event.key !== " "; return; }
+    stepping = false;
+    event.preventDefault();
+    if (event.key === "Enter") event.stopPropagation();
+    back();
+  });
+  control.addEventListener("change", () => { if (!stepping) back(); });
 }

@@ -33,7 +33,7 @@ async function decodeFrame(raw) {
     key: header.key, seq: header.seq, final: header.final !== false, error: header.error || "", header,
     photos: new Map(), maps: new Map(), limits: new Map(), bytes: 2048,
   };
-  const sheets = header.photos.map((entry) => createImageBitmap(new Blob([blob(entry.blob)], {type: entry.type})));
+  const sheets = header.photos.map((entry) => createImageBitmap(new Blob([blob(entry.blob)], {type: entry.type})).catch(() => null)); // one that cannot be read takes no other with it
   const maps = await Promise.all(header.maps.map((entry) => decodeMap(entry, blob(entry.blob))));
   for (const map of maps) {
     if (!frame.maps.has(map.tile)) frame.maps.set(map.tile, []);
@@ -42,10 +42,11 @@ async function decodeFrame(raw) {
   }
   const bitmaps = await Promise.all(sheets);
   header.photos.forEach((entry, i) => {
+    if (!bitmaps[i]) { entry.tiles.forEach((tile) => { (header.tiles[tile] ??= {}).reason ??= "This picture could not be decoded."; }); return; }
     frame.bytes += bitmaps[i].width * bitmaps[i].height * 4;
     entry.tiles.forEach((tile, j) => frame.photos.set(tile, {bitmap: bitmaps[i], rect: entry.rects[j]}));
   });
-  frame.close = () => bitmaps.forEach((bitmap) => bitmap.close());
+  frame.close = () => bitmaps.forEach((bitmap) => bitmap?.close());
   return frame;
 }
 
@@ -75,10 +76,14 @@ function percentileOf(map, percentile) {
   return map.percentiles.get(percentile);
 }
 
-// The limit of one map under the settings: fixed, shared by all maps of a layer, or its own.
+const isLocked = (map, settings) => settings.locked?.[map.layer] > 0;
+const hasOwnLimit = (map, settings) => settings.limits === "per panel" && !isLocked(map, settings) && !(settings.limit > 0);
+
+// The limit of one map under the settings: locked, fixed, its own, or shared by all maps of a layer.
 function limitOf(frame, map, settings) {
+  if (isLocked(map, settings)) return settings.locked[map.layer];
   if (settings.limit > 0) return settings.limit;
-  if (settings.limits === "per panel") return percentileOf(map, settings.percentile) || 1;
+  if (hasOwnLimit(map, settings)) return percentileOf(map, settings.percentile) || 1;
   const name = `${map.layer} ${settings.percentile}`;
   if (!frame.limits.has(name)) {
     let limit = 0;

@@ -1,0 +1,1 @@
+"""Search, filters, order and confusion matrix of a set of samples."""

@@ -1,0 +1,1 @@
+"""The buttons that copy a link, and save and open what a page shows."""
