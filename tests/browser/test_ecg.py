@@ -1,4 +1,4 @@
-"""The ECG explorer in a real browser: every pair of linked views, the address, and what goes wrong."""
+"""The ECG app in a real browser: every pair of linked views, the address, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ECG paper in a real Chromium: what the hand and the keys do, what is said, and what is sent when."""
+"""ECG paper in a real Chromium: gestures, keys, texts, and the order of messages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The ECG explorer in a real browser: codebook, two records, uploads, the address, narrow pages, and what is always said."""
+"""The ECG app in a real browser: codebook, two records, uploads, the address, narrow pages, and permanent notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ECG paper in a real Chromium: grid, pulse, traces and what is explained, measured in pixels."""
+"""ECG paper in a real Chromium: grid, pulse, traces and explanations, measured in pixels."""
 
 import json
 import re

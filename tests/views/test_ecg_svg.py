@@ -1,4 +1,4 @@
-"""The static twin: measured in its own mm."""
+"""The static version, measured in mm."""
 
 from __future__ import annotations
 

@@ -211,7 +211,8 @@ class PinnedPanel(Panel):
             session.model.name if chosen_model else "",
             registry.plain(key).title if key != app.method else "",
         ]
-        side.words = ", ".join(filter(None, ["pinned", *parts]))
+        original = sample == wish.sample and key == app.method and self._edits(wish.ask) is not None
+        side.words = ", ".join(filter(None, ["pinned", "original" if original else "", *parts]))
 
     async def _explain(self, side: Side, session: Any, sample: int, ask: Ask) -> None:
         result = await session.explain(sample, ask, priority=1)
@@ -227,15 +228,9 @@ class PinnedPanel(Panel):
 
     def _ask(self, session: Any, key: str, sample: int, wish: Any) -> Ask:
         """What is asked of the pinned side: the same as of the sample in view as far as it can be."""
-        app, state = self.app, self.app.state
-        ask = wish.ask
+        app, ask = self.app, wish.ask
         if key == app.method:
-            own = {
-                n: state.plain[state.HELD_AS.get(n, n)]
-                for n in app.main_method().declared()
-                if state.HELD_AS.get(n, n) in state.OF_SAMPLE
-            }
-            if sample != wish.sample and own:  # edits stay with their sample
+            if (own := self._edits(ask)) is not None:
                 ask = ask.replace(**own)
             if session is app.session:
                 return session.asked_of(sample, type(wish)(ask, wish.drawn, wish.sample, wish.alone))
@@ -248,6 +243,19 @@ class PinnedPanel(Panel):
             else {}
         )
         return method.ask(**targets)
+
+    def _edits(self, ask: Ask) -> dict[str, Any] | None:
+        """Return the parameters that belong to the sample in view alone, without edits; None where there are no edits.
+
+        Edits stay with their sample and with the side in view: a sample that is pinned itself is compared with its original.
+        """
+        app, state = self.app, self.app.state
+        own = {}
+        for name in app.main_method().declared():
+            held = state.HELD_AS.get(name, name)
+            if held in state.OF_SAMPLE and ask.values.get(name):
+                own[name] = state.plain[held]
+        return own or None
 
     async def _session(self, name: str) -> Any:
         """Return the samples of this page for a model, which the worker opens once for all visitors."""
@@ -517,6 +525,9 @@ def record(n: int, side: Side, session: Any, found: Map | None, limit: float | N
         "signal": side.values,
         "text": f"{side.name}, {side.words}.",
     }
+    population, names = session.population, session.names
+    synthetic = bool(population.samples.attrs.get("synthetic"))
+    about["synthetic"] = synthetic and side.name in names[: population.n]
     labels = side.labels
     if labels is not None:
         about |= {"cluster": labels.values, "step": seconds / labels.values.shape[-1]}

@@ -1,4 +1,4 @@
-"""The ECG explorer without a browser: sums, edits, the address, what is hidden, and what is refused."""
+"""The ECG app without a browser: sums, edits, the address, hidden output, and refused input."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def app(opened):
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 
@@ -145,7 +145,7 @@ EDITS = [
 
 
 def again(app, sample, result):
-    """Explain again what a result says that it is."""
+    """Explain again with the stored parameters of a result."""
     return explain(app.model, sample, result.attrs["method"], **json.loads(result.attrs["parameters"]))
 
 
@@ -404,16 +404,19 @@ def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
     assert (found.predicted == found.label).mean() > 0.9
 
 
-def test_the_table_of_records_filters_and_leaves_the_record_in_view(app):
+def test_the_table_orders_records_and_leaves_the_arrow_keys_alone(app):
     app.state.sample = 4
     app.state.edit(edits_made=EDITS[:1])
-    panel = panel_of(app, RecordsPanel)
+    panel, order = panel_of(app, RecordsPanel), list(app.canvas.order)
     panel.write(asyncio.run(panel.compute()))
+    assert [r["id"] for r in panel.listing.rows] == app.session.population.names
     panel.filter.value = "most uncertain tenth"
     shown = [r["entropy"] for r in panel.listing.rows]
     assert shown == sorted(shown, reverse=True)
-    panel.filter.value = "all records"
-    assert [r["id"] for r in panel.listing.rows] == app.session.names
+    panel.filter.value = "label-quality queue"
+    disagreements = [r["queue"] for r in panel.listing.rows]
+    assert disagreements == sorted(disagreements, reverse=True)
+    assert app.canvas.order == order
     assert app.state.edits_made == EDITS[:1], "the record in view stays as it is"
 
 

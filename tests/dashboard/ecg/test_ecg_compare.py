@@ -1,4 +1,4 @@
-"""One record as two models read it: also a record of one's own."""
+"""One record in two models, uploads included."""
 
 from __future__ import annotations
 

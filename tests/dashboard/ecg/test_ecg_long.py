@@ -1,4 +1,4 @@
-"""A day of ECG in the explorer: opened without being read, panned from disk, explained one window at a time."""
+"""A day of ECG in the app: opened without reading it, panned from disk, explained one window at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads: explained like any sample, or refused in one sentence with everything else as it was."""
+"""Uploads: explained like any sample, or refused with one sentence and no other change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trouble(app) -> str:
 
 
 async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> None:
-    """What the browser does: pieces, then the end."""
+    """Send a file as the browser does: pieces, then the end."""
     parts = [data[i : i + chunk] for i in range(0, len(data), chunk)]
     for k, part in enumerate(parts):
         panel(app).input._handle_msg(

@@ -158,7 +158,7 @@ def _cell(value: Any) -> str:
         return "" if np.isnan(value) else repr(float(value))
     text = str(value)
     # A spreadsheet runs what begins like a formula; an apostrophe keeps it text.
-    return f"'{text}" if text[:1] in "=+-@\t" and not _is_number(text) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

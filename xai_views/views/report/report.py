@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -209,12 +210,10 @@ def _own(words: Words) -> str:
 def _readable(lines: Mapping[str, str]) -> dict[str, str]:
     """Provenance for people: one parameter after the other."""
     out = dict(lines)
-    try:
+    with suppress(KeyError, ValueError, AttributeError):
         out["parameters"] = ", ".join(
             f"{k} = {json.dumps(v)}" for k, v in json.loads(lines["parameters"]).items()
         )
-    except (KeyError, ValueError, AttributeError):
-        pass
     return {n.replace("_", " "): v for n, v in out.items()}
 
 

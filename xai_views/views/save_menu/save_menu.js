@@ -1,4 +1,7 @@
 // "Copy link" and "Save": a menu for the keyboard, downloads, and a file that is chosen.
+// Colours are those of the canvas; the class is another, so that nobody takes the menu for a canvas.
+const SHARED_CSS = CSS.replace(/\.xv(?=[\s[:{])/g, ".xs");
+
 class SaveMenu {
   constructor(model) {
     this.model = model;
@@ -8,7 +11,7 @@ class SaveMenu {
     this.chooser = h("input", {type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Case file", onchange: () => this.read()});
     this.toast = h("div", {class: "xs-toast", hidden: true});
     this.status = h("div", {class: "xs-status", role: "status"}, this.toast);
-    this.root = h("div", {class: "xv xs"}, h("style", {}, CSS), h("style", {}, MENU_CSS), this.copy, this.button, this.menu, this.chooser, this.status);
+    this.root = h("div", {class: "xs"}, h("style", {}, SHARED_CSS), h("style", {}, MENU_CSS), this.copy, this.button, this.menu, this.chooser, this.status);
     this.themes = watchTheme(this.root, model);
     this.outside = (event) => { if (this.open && !event.composedPath().includes(this.root)) this.toggle(false); };
     document.addEventListener("pointerdown", this.outside, true);
@@ -85,10 +88,11 @@ class SaveMenu {
     this.chooser.value = "";  // the same file can be chosen again
   }
 
-  download() {
-    const {name, kind, data} = this.model.file;
+  async download() {
+    const {name, kind, data, drawn} = this.model.file;
     if (!data) return;
-    const address = URL.createObjectURL(new Blob([bytesOfBase64(data)], {type: kind}));
+    const blob = drawn ? await drawnSvg(data) : new Blob([bytesOfBase64(data)], {type: kind});
+    const address = URL.createObjectURL(blob);
     h("a", {href: address, download: name}).click();
     setTimeout(() => URL.revokeObjectURL(address), 60000);
   }
@@ -124,9 +128,28 @@ function within(root, css) {
   return null;
 }
 
+// Scroll to an element, and again while what it holds arrives, until a hand takes over.
 function reveal(css) {
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  within(document, css)?.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
+  const element = within(document, css);
+  if (!element) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches, hands = ["wheel", "pointerdown", "touchstart"];
+  const watcher = new ResizeObserver(() => element.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"}));
+  const stop = () => { watcher.disconnect(); for (const name of hands) removeEventListener(name, stop, true); };
+  for (const name of hands) addEventListener(name, stop, true);
+  watcher.observe(element);
+  setTimeout(stop, 3000);
+}
+
+// SVG (base64) as a PNG of twice its size on the screen.
+async function drawnSvg(data) {
+  const picture = new Image();
+  picture.src = `data:image/svg+xml;base64,${data}`;
+  await picture.decode();
+  const canvas = h("canvas", {width: 2 * picture.naturalWidth, height: 2 * picture.naturalHeight}), draw = canvas.getContext("2d");
+  draw.fillStyle = "#fff";
+  draw.fillRect(0, 0, canvas.width, canvas.height);
+  draw.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
 // The clipboard is there on https and localhost alone; elsewhere the old way.

@@ -44,7 +44,7 @@ class SaveMenu(OneWayComponent):
     def __init__(self, **params: Any) -> None:
         self._chosen: list[Callable[[str], Any]] = []
         self._opened: list[Callable[[str], Any]] = []
-        super().__init__(**params)
+        super().__init__(**{"margin": 0, "align": "center", **params})
 
     def on_choose(self, function: Callable[[str], Any]) -> None:
         """Call ``function(id)`` when an entry of the menu is chosen; one that is disabled never is."""
@@ -54,7 +54,7 @@ class SaveMenu(OneWayComponent):
         """Call ``function(text)`` with the text of a file that was chosen."""
         self._opened.append(function)
 
-    def save(self, name: str, data: str | bytes, kind: str) -> None:
+    def save(self, name: str, data: str | bytes, kind: str, drawn: bool = False) -> None:
         """Let the browser save a file.
 
         Parameters
@@ -65,12 +65,15 @@ class SaveMenu(OneWayComponent):
             What it holds.
         kind : str
             Its media type.
+        drawn : bool
+            Whether ``data`` is SVG that the browser draws at twice its size and saves as PNG.
         """
         raw = data.encode() if isinstance(data, str) else data
         self.file = {
             "n": self.file.get("n", 0) + 1,
             "name": name,
             "kind": kind,
+            "drawn": drawn,
             "data": base64.b64encode(raw).decode(),
         }
 

@@ -67,8 +67,10 @@ async def shown(app: Any) -> Shown:
     name = app.session.names[sample]
     made = await app.answer(f"{name}|{app.context()}", priority=1)
     if isinstance(made, Record):
-        svg = await asyncio.to_thread(plot_ecg, made, **{n: look[n] for n in PAPER if n in look})
-        return Shown(name, [Figure(made.name or name, made.text, svg=str(svg))], [], made.answer or {})
+        svg = await asyncio.to_thread(app.svg) if hasattr(app, "svg") else ""
+        if not svg:
+            svg = str(await asyncio.to_thread(plot_ecg, made, **{n: look[n] for n in PAPER if n in look}))
+        return Shown(name, [Figure(made.name or name, made.text, svg=svg)], [], made.answer or {})
     layout = app.canvas.layout
     photo = await asyncio.to_thread(app.session.image, sample)
 
@@ -89,13 +91,33 @@ async def report_of(app: Any, case: Case) -> str:
     return await asyncio.to_thread(report, ds, seen.figures, words(app, seen, case), 0, seen.rows)
 
 
-async def picture_of(app: Any, kind: str) -> bytes:
-    """Return the pictures of the sample in view as one file, ``kind`` "svg" or "png"."""
+async def picture_of(app: Any, kind: str) -> tuple[bytes, bool]:
+    """Return the pictures of the sample in view as one file, and whether the browser has to draw it.
+
+    Parameters
+    ----------
+    app : App
+        The page.
+    kind : {"svg", "png"}
+        What is wanted; a sheet that is SVG by itself is returned as SVG and drawn by the browser.
+    """
     seen = await shown(app)
     title = f"{seen.name}: {answer_line(seen.answer)}".strip(": ")
-    if kind == "svg":
-        return (await asyncio.to_thread(sheet.svg, title, seen.figures, app.words)).encode()
-    return await asyncio.to_thread(sheet.raster, title, seen.figures, app.words)
+    drawn_itself = any(f.svg for f in seen.figures)
+    if kind == "svg" or drawn_itself:
+        made = await asyncio.to_thread(sheet.svg, title, seen.figures, under(app))
+        return made.encode(), kind == "png"
+    return await asyncio.to_thread(sheet.raster, title, seen.figures, under(app)), False
+
+
+def under(app: Any) -> str:
+    """Return the line under a saved picture: what it shows and does not, and what kind of data it is."""
+    said = [
+        app.words,
+        *(["Synthetic data."] if synthetic(app) else []),
+        *(["Not for clinical use."] if medical(app) else []),
+    ]
+    return " ".join(filter(None, said))
 
 
 async def table_of(app: Any) -> str:
@@ -121,7 +143,8 @@ def open_table_of(app: Any) -> str:
     found, model = listing_of(app), app.session.model
     about = {
         "table": found.label, "app": app.title, "model": model.name, "model_sha256": model.sha256,
-        "samples": app.session.population.title, "sample": app.session.names[app.state.sample], **marks(app), "link": address(app),
+        "samples": app.session.population.title, "sample": app.session.names[app.state.sample], **marks(app),
+        "link": address(app),
     }  # fmt: skip
     return ledgers.table_csv(found.columns, found.rows, about)
 
@@ -136,7 +159,8 @@ def notes(app: Any) -> list[str]:
         app.session.model.card.get("note", ""),
         app.always,
     ]
-    return list(dict.fromkeys(str(s) for s in said if s))
+    found = list(dict.fromkeys(str(s) for s in said if s))
+    return [s for s in found if not any(s in other for other in found if other is not s)]
 
 
 def medical(app: Any) -> bool:
@@ -163,7 +187,8 @@ def answer_line(answer: Mapping[str, Any]) -> str:
     parts = [f"{answer['predicted']}, probability {answer['probability']:.2f} ({answer['calibration']})"]
     if answer.get("runner_up"):
         parts.append(f"next: {answer['runner_up']} {answer['runner_up_probability']:.2f}")
-    verdict = {True: " (correct)", False: " (wrong)"}.get(answer.get("correct"), "")  # type: ignore[call-overload]
+    correct = answer.get("correct")
+    verdict = "" if correct is None else " (correct)" if correct else " (wrong)"
     parts.append(f"label {answer['label'] or 'unknown'}{verdict}")
     return " · ".join([*parts, *([answer["note"]] if answer.get("note") else [])])
 

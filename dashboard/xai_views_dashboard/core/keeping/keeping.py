@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -65,7 +65,9 @@ class Keeping:
         self.app = app
         self.notebook = Notebook()
         self.heard: list[Callable[[], Any]] = []
-        self.menu = SaveMenu(entries=self.entries(), fixed=exports.fixed(app))
+        self.menu = SaveMenu(
+            entries=self.entries(), fixed=exports.fixed(app), styles={"align-self": "center"}
+        )
         self.menu.on_choose(lambda entry: start(self.chosen(entry)))
         self.menu.on_open(self.opened)
         app.state.param.watch(self.refresh, ["hidden", "sample", "tab"])
@@ -108,12 +110,14 @@ class Keeping:
             self.save_case()
             return
         if entry in {"png", "svg"} and hasattr(self.app.canvas, "save"):
-            self.app.canvas.save(entry, self.name(entry))
+            self.app.canvas.caption = exports.under(self.app)
+            self.app.canvas.save(entry, self.name(entry).rpartition(".")[0])
+            self.menu.say(f"Saving {self.name(entry)}.")
             return
         on_page(lambda: self.menu.say("Making the file …", lasting=True))
         hidden_before = self.app.state.hidden
         try:
-            name, made = self.name(entry), await self.made(entry)
+            name, (made, by_browser) = self.name(entry), await self.made(entry)
         except asyncio.CancelledError:
             return
         except XaiViewsError as error:
@@ -123,27 +127,24 @@ class Keeping:
         if self.app.state.hidden != hidden_before:  # hidden while it was made
             on_page(lambda: self.menu.say(HIDDEN))
             return
-        on_page(lambda: self.deliver(name, made, KINDS[entry]))
+        on_page(lambda: self.deliver(name, made, KINDS[entry], by_browser))
 
-    def made(self, entry: str) -> Awaitable[str | bytes]:
-        """Return what a file will hold."""
+    async def made(self, entry: str) -> tuple[str | bytes, bool]:
+        """Return what a file will hold, and whether the browser has to draw it."""
         app = self.app
         if entry == "report":
-            return exports.report_of(app, self.notebook.of(self.sample))
+            return await exports.report_of(app, self.notebook.of(self.sample)), False
         if entry == "csv":
-            return exports.table_of(app)
-        if entry == "tab":
-            return self._open_table()
-        return exports.picture_of(app, entry)
-
-    async def _open_table(self) -> str:
-        if exports.listing_of(self.app) is None:
+            return await exports.table_of(app), False
+        if entry != "tab":
+            return await exports.picture_of(app, entry)
+        if exports.listing_of(app) is None:
             raise XaiViewsError("The table of the open tab has no rows yet; fill it first.")
-        return exports.open_table_of(self.app)
+        return exports.open_table_of(app), False
 
-    def deliver(self, name: str, data: str | bytes, kind: str) -> None:
+    def deliver(self, name: str, data: str | bytes, kind: str, drawn: bool = False) -> None:
         """Let the browser save a file, and say so."""
-        self.menu.save(name, data, kind)
+        self.menu.save(name, data, kind, drawn)
         self.menu.say(f"Saved {name}.")
 
     @property
