@@ -66,7 +66,7 @@ def tab(page, name: str) -> None:
     if not wanted.count():
         for question in page.get_by_role("tab", name=QUESTIONS).all():
             question.click()
-            if until_soon(page, lambda: wanted.count()):
+            if until_soon(page, wanted.count):
                 break
     wanted.last.click()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -34,6 +35,9 @@ from xai_views_dashboard.core.workbench import brief, under, workbench
 OF_PAGE = ("hidden", "stepper")
 #: Keys of every app, with the words for the help.
 KEYS = {"h": "hide or show the model's output", "p": "pin or unpin this sample"}
+
+#: What is said first, whoever says it.
+CLINICAL = "Not for clinical use."
 
 #: The tab in which a pinned sample stands beside the one in view.
 PINNED = "Pinned"
@@ -310,9 +314,11 @@ class App(pn.viewable.Viewer):
         """What the samples and the model want said, and the place for problems."""
         words = [self.session.population.samples.attrs.get("note", ""), self.model.card.get("note", "")]
         text = " ".join(dict.fromkeys(w for w in words if w))
-        if self.always:
-            text = f"{' '.join(text.replace(self.always, '').split())} {self.always}".strip()
-        said = [brief(text)] if text else []
+        always = self.always or (CLINICAL if CLINICAL in text else "")
+        if always:  # first, since the line is cut where there is no room
+            text = " ".join(text.replace(always, "").split())
+        first, *rest = re.split(r"(?<=[.!?]) (?=[A-Z])", text, maxsplit=1)
+        said = [brief(f"{always} {first}".strip(), *rest)] if always or text else []
         place = pn.Column(sizing_mode="stretch_width")
 
         def show(*_: Any) -> None:

@@ -15,6 +15,14 @@ from xai_views_dashboard.core.page import page
 
 _served: set[str] = set()
 
+# Panel's colour of code in a line cannot be read on a light ground; its button to copy has no name and comes at a hover alone.
+_CSS = """
+:host { max-width: 80ch; overflow-wrap: anywhere; }
+:is(p, li, td, th, h2, h3) code { color: inherit; background: none; padding: 0; }
+.copybtn { display: none; }
+.codehilite pre { margin-top: 0; }
+"""
+
 
 def folder() -> Path:
     """Return the folder of the pages: the wheel's own, or the checkout's ``docs/methods``."""
@@ -39,7 +47,8 @@ def method_page(file: Path) -> Any:
     title = text.partition("\n")[0].lstrip("# ")
     return page(
         title,
-        [pn.pane.Markdown(text, margin=(8, 24), styles={"max-width": "80ch", "overflow-wrap": "anywhere"})],
+        [pn.pane.Markdown(text, margin=(8, 24), stylesheets=[_CSS])],
+        heading=not text.startswith("# "),
     )
 
 

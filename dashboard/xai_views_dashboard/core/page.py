@@ -76,6 +76,8 @@ _SX = {
         "boxShadow": "inset 0 -1px 0 var(--mui-palette-divider)",
     },
     ".MuiAppBar-root .MuiToolbar-root > .MuiBox-root": {"minWidth": 0, "gap": "2px"},
+    # Panel's own sign of a busy server, which has no name; the status line says what runs.
+    ".MuiAppBar-root .MuiLinearProgress-root": {"display": "none"},
     ".MuiAppBar-root .MuiIconButton-root": {"width": 34, "height": 34, "padding": "6px"},
     ".main": {
         "bgcolor": "background.default",

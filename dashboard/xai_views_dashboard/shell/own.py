@@ -118,9 +118,7 @@ def ways(shelf: Shelf, name: str) -> str:
     return f'<div class="ways" role="status">{head}<p>Open with: {" · ".join(links) or "no model here takes them."}</p></div>'
 
 
-_RUN = (
-    "Run this in a terminal: a function that returns a PyTorch model, and a folder of images or ECG records."
-)
+_RUN = "Run this in a terminal, with a function that returns your PyTorch model."
 _UPLOAD = "Images, a .zip or .npz of images, or an ECG; at most 10 MB."
 
 

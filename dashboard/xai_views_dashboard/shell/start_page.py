@@ -71,8 +71,7 @@ def start_page(shelf: Shelf | None = None) -> Any:
 
 _HERO = (
     '<header class="hero"><h1>Look inside a trained model, and check what you see.</h1>'
-    "<p>Step through samples; see the training examples behind each answer and the pixels that drove it. "
-    "You can check every sum yourself, and every view states its limits.</p></header>"
+    "<p>Step through samples; see the training examples behind each answer and the pixels that drove it.</p></header>"
 )
 _NONE = '<p class="quiet">No model is shipped here yet.</p>'
 
