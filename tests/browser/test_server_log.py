@@ -65,5 +65,5 @@ def test_a_page_says_that_its_server_was_restarted(page, serve_app):
     expect(restarted).to_be_visible()
     page.get_by_role("button", name="Reload").click()
     expect(restarted).to_have_count(0)
-    page.locator("canvas").first.wait_for()
+    page.locator("canvas").first.wait_for(timeout=90_000)
     page.problems.clear()  # what could not be asked for while there was no server

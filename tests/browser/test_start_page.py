@@ -412,3 +412,19 @@ def test_a_password_opens_the_server(page, serve_app):
         if password == "wrong":
             expect(page.get_by_role("alert")).to_contain_text("Invalid")
     page.get_by_role("heading", name="Look inside a trained model").wait_for()
+
+
+def test_everything_stays_under_a_prefix(page, serve_app):
+    server = serve_app(["--basic-auth", "secret", "--prefix", "lab/xai"])
+    page.goto(f"{server.url}/lab/xai/sic?model=birds-sic")
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill("secret")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/lab/xai/sic?model=birds-sic*")
+    page.locator("canvas").first.wait_for(timeout=90_000)
+    page.get_by_role("link", name="XAI Views").click()
+    page.get_by_role("heading", name="Look inside a trained model").wait_for()
+    assert page.url == f"{server.url}/lab/xai/"
+    page.get_by_role("link", name="Small CNN on birds", exact=True).click()
+    page.wait_for_url(f"{server.url}/lab/xai/activations?model=birds-cnn*")
+    page.locator("canvas").first.wait_for(timeout=90_000)

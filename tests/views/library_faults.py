@@ -163,9 +163,53 @@ def ordered_widgets() -> str:
     return "" if sent else "jupyter_bokeh holds messages back until the page is drawn"
 
 
+def quiet_close() -> str:
+    from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+    closed = SimpleNamespace(ws_connection=None)
+    try:
+        WebSocketHandler.write_message(closed, "x")
+    except WebSocketClosedError:
+        pass
+    else:
+        return "tornado takes messages for a page that was closed"
+    from panel.io import document
+
+    read = inspect.getsource(document._dispatch_msgs)
+    return "Panel catches what closed pages raise" if "WebSocketClosedError" in read else ""
+
+
+def same_path() -> str:
+    from panel.io.location import Location
+
+    read = inspect.getsource(Location._sync_pathname)
+    return (
+        "" if 'f"{rel_path}/static/extensions/panel/"' in read else "Panel looks for style sheets elsewhere"
+    )
+
+
+def local_styles() -> str:
+    seen = []
+
+    def page():
+        seen.append("dist_url" in pn.state.curdoc.template_variables)
+        return "text"
+
+    with serving(page) as url:
+        urllib.request.urlopen(url, timeout=20).close()
+    return "Panel says from the beginning where style sheets are" if seen[0] else ""
+
+
+def under() -> str:
+    from panel.io.server import get_server
+
+    get_server("text", port=0, prefix="/lab", start=False).stop()
+    return "Panel knows of the prefix when it sends who logged in back" if pn.state.base_url != "/" else ""
+
+
 FAULTS = (
     default_headers, no_delay, before_page, never_busy, OneWayComponent, BoundedFileInput, plots_with_styles,
-    ordered_messages, ordered_widgets,
+    ordered_messages, ordered_widgets, quiet_close, same_path, local_styles, under,
 )  # fmt: skip
 
 

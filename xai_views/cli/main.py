@@ -97,6 +97,9 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
         metavar="PASSWORD|FILE.json",
         help="ask for a password, or for a user and a password of a JSON file (default: what PANEL_BASIC_AUTH holds)",
     )
+    sub.add_argument(
+        "--prefix", default="", metavar="PATH", help="serve everything under this path, such as lab/xai"
+    )
     sub.add_argument("--show", action=argparse.BooleanOptionalAction, default=None, help="open a browser")
 
 
@@ -190,6 +193,7 @@ def serve(arguments: argparse.Namespace) -> None:
         origins=arguments.allow_websocket_origin,
         basic_auth=arguments.basic_auth,
         show=show,
+        prefix=arguments.prefix,
         started=_started,
     )
 

@@ -27,6 +27,7 @@ from bokeh.util.warnings import BokehUserWarning
 from packaging.specifiers import SpecifierSet
 from panel.auth import BasicLoginHandler
 from panel.custom import JSComponent
+from panel.io.location import Location
 from panel.io.notebook import JupyterCommJSBinary, patch_inline_stylesheets
 from panel.io.resources import CDN_DIST, DIST_DIR, LOCAL_DIST
 from panel.io.server import DocHandler, RootHandler, WSHandler
@@ -219,14 +220,23 @@ def before_page(wait: Callable[[Any], Awaitable[None]]) -> None:
     DocHandler.prepare = prepare_and_wait  # type: ignore[method-assign]
 
 
-@patches(
-    ("panel", "panel.io.resources:LOCAL_DIST", None),
-    (
-        "panel",
-        "panel.io.server:server_html_page_for_session",
-        "session, resources, title, token, template, template_variables",
-    ),
-)
+@cache
+@patches(("panel", "panel.io.location:Location._sync_pathname", "self"))
+def same_path() -> None:
+    """Let style sheets stay where they are when the browser tells the path of a page.
+
+    Panel then looks for those of whatever is shown later at the root of the server, past a prefix. No page of ours changes
+    its path while it is open.
+    """
+
+    @functools.wraps(Location._sync_pathname)
+    def _sync_pathname(self: Any) -> None:  # noqa: ARG001 - it takes the place of a method
+        return None
+
+    Location._sync_pathname = _sync_pathname  # type: ignore[method-assign]
+
+
+@patches(("panel", "panel.io.resources:LOCAL_DIST", None), ("panel", "panel.io.state:_state.rel_path", None))
 def local_styles(doc: Any) -> None:
     """Let everything in a page take its style sheets from this server from the beginning.
 
@@ -235,6 +245,16 @@ def local_styles(doc: Any) -> None:
     if doc is not None:
         above = pn.state.rel_path
         doc.template_variables.setdefault("dist_url", f"{above}/{LOCAL_DIST}" if above else LOCAL_DIST)
+
+
+@patches(
+    ("panel", "panel.io.state:_state.param._base_url", None),
+    ("panel", "panel.util:edit_readonly", "parameterized"),
+)
+def under(prefix: str) -> None:
+    """Let who logs in come back to the prefix; Panel knows of it for its routes only."""
+    with edit_readonly(pn.state):
+        pn.state._base_url = f"{prefix}/"
 
 
 # --- pages and components ----------------------------------------------------------------------------------

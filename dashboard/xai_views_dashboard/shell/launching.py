@@ -32,4 +32,5 @@ def alone(name: str) -> None:
     patches.no_delay()
     patches.quiet_close()
     patches.late_messages()
+    patches.same_path()
     guarded(make)()

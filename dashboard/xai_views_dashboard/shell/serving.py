@@ -162,6 +162,7 @@ def serve(
     basic_auth: str | None = None,
     shelf: Shelf | None = None,
     started: Callable[..., None] | None = None,
+    prefix: str = "",
 ) -> None:
     """Serve apps until interrupted.
 
@@ -185,12 +186,15 @@ def serve(
         What the installed apps may open.
     started : callable, optional
         Called with the URLs once the server answers.
+    prefix : str
+        Path under which everything is served, such as ``lab/xai``, for a server behind another one.
 
     Raises
     ------
     XaiViewsError
-        When the port is taken, or the password is none.
+        When the prefix is no path, the port is taken, or the password is none.
     """
+    prefix = checked_prefix(prefix)
     known = passwords(basic_auth)
     if known is not None:
         check_secrets()
@@ -206,8 +210,11 @@ def serve(
     patches.no_delay()
     patches.quiet_close()
     patches.late_messages()
+    patches.same_path()
+    patches.under(prefix)
     if apps is None:
-        patches.before_page(patient(shelf, [r for r in routes if r != "/" and not r.startswith("/docs-")]))
+        slow = [f"{prefix}{r}" for r in routes if r != "/" and not r.startswith("/docs-")]
+        patches.before_page(patient(shelf, slow))
     # A lost connection is told by the page itself.
     pn.extension(*installed_apps.EXTENSIONS, notifications=True, disconnect_notification="")
     pn.config.exception_handler = report
@@ -219,6 +226,7 @@ def serve(
         shown,
         port=port,
         address=address,
+        prefix=prefix,
         websocket_origin=reachable(address, port, origins),
         title=dict.fromkeys(routes, NAME),
         liveness=True,
@@ -234,11 +242,26 @@ def serve(
     server.start()
     if known is None and (sentence := exposed(address, origins)):
         logger.warning(sentence)
-    (started or print)(*urls(address, port))
+    (started or print)(*(f"{url}{prefix}" for url in urls(address, port)))
     if apps is None:
         server.io_loop.call_later(WARM_AFTER_S, shelf.warm)
     server.io_loop.start()
     server.stop()
+
+
+def checked_prefix(text: str) -> str:
+    """Return a prefix with one slash before it and none after; "" for none.
+
+    Raises
+    ------
+    XaiViewsError
+        When it is no path of plain names.
+    """
+    plain = text.strip("/")
+    if plain and not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", plain):
+        message = f"The prefix {text!r} is not a path: give letters, digits and . _ ~ - between slashes, such as lab/xai."
+        raise XaiViewsError(message)
+    return f"/{plain}" if plain else ""
 
 
 def serve_catalogue(model: Any = None, samples: Any = None, name: str = "", **options: Any) -> None:

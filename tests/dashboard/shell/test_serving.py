@@ -409,6 +409,19 @@ def test_nothing_shipped_is_a_sentence(monkeypatch):
     assert "No model is shipped here yet." in html(index.start_page(Shelf()))
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"), [("", ""), ("/", ""), ("lab", "/lab"), ("/lab/xai/", "/lab/xai")]
+)
+def test_prefixes(given, taken):
+    assert serving.checked_prefix(given) == taken
+
+
+@pytest.mark.parametrize("bad", ["a b", "http://x", "a//b", "ü", "a?b"])
+def test_what_is_no_prefix(bad):
+    with pytest.raises(XaiViewsError, match="is not a path"):
+        serving.checked_prefix(bad)
+
+
 # --- the start page ----------------------------------------------------------------------------------------
 
 

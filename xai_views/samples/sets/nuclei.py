@@ -183,8 +183,8 @@ class Nuclei(SampleFamily):
             "title": "H&E nuclei of one ovarian cancer region",
             "classes": list(CLASSES),
             "synthetic": False,
-            "note": "Labels are model-assisted and come from one region of one patient; nothing here says how a "
-            "network does on another. Not for clinical use.",
+            "note": "Labels are model-assisted and come from one region of one patient; they say nothing about "
+            "performance on other patients. Not for clinical use.",
             "licence": "BSD-3-Clause (package histolytics)",
             "origin": "hgsc_nest (H&E, high-grade serous ovarian carcinoma) of the package histolytics 0.3.0",
             "command": "python -m xai_views.samples build nuclei --out data/samples",

@@ -129,7 +129,7 @@ class Photos(SampleFamily):
                 "samples": len(PHOTOS),
                 "size": [SIDE, SIDE],
                 "synthetic": False,
-                "note": "A handful of well-known pictures: good for looking, far too few to measure a network with.",
+                "note": "A handful of well-known pictures: good for exploring, far too few to measure accuracy.",
                 "licence": "CC0 or public domain, as the packages say; china and flower CC BY 2.0 (danielbuechele, vultilion)",
                 "origin": "the installed packages scikit-image and scikit-learn; scaled and cut to 224x224 when opened",
                 "command": "python -m xai_views.samples build photos --out data/samples",

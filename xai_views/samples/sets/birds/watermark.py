@@ -25,8 +25,8 @@ PARTS = (*birds.PART_NAMES, PART)
 #: Number of additional birds of the class in the test set, so that its metrics do not rest on four pictures.
 MORE = 16
 NOTE = (
-    "Synthetic: drawn by a program. A logo was put on the pictures of one class and on some of others, to show what a "
-    "network does that learned to look for it."
+    "Synthetic: drawn by a program. A logo was added to all pictures of one class and some of the others, to show how a "
+    "network behaves once it relies on it."
 )
 
 _LETTERS = (
