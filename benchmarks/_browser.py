@@ -1,4 +1,4 @@
-"""Measure in a real Chromium: from the keydown event to the frame that shows the new sample everywhere."""
+"""Measure in Chromium the time from the keydown event to the frame that shows the new sample everywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]
 
-# Before any script of the page: count what goes over the websocket, note the key's own time stamp.
+# Runs before any script of the page: counts websocket traffic, records the time stamp of the key.
 INIT = """
 window.__down = []; window.__up = [];
 const Socket = window.WebSocket;
@@ -33,7 +33,7 @@ window.WebSocket = class extends Socket {
 window.addEventListener("keydown", (event) => { window.__pressed ??= event.timeStamp; }, true);
 """
 
-# The sample whose code every picture shows in its middle, -1 while they differ or are not there.
+# The sample whose code every picture shows in its middle; -1 while they differ or are missing.
 PROBE = """(wanted) => {
   const deep = (selector, root = document, out = []) => {
     root.querySelectorAll("*").forEach((e) => {
@@ -83,13 +83,13 @@ PROBE = """(wanted) => {
 
 
 def find_chromium() -> str | None:
-    """Return the path of a Chromium, None for Playwright's own."""
+    """Return the path of Chromium; None for the one of Playwright."""
     names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
     return next((path for path in map(shutil.which, filter(None, names)) if path), None)
 
 
 class Scrubbed:
-    """One open page of one design; ``steps(n)`` presses keys and returns what each cost."""
+    """One open page of one design; ``steps(n)`` presses keys and returns the cost of each."""
 
     def __init__(self, browser: Any, url: str, focus: str, pictures: int = 12, last: int = 127):
         self.context = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -102,7 +102,7 @@ class Scrubbed:
         self.page.wait_for_timeout(2000)
 
     def steps(self, count: int, pause: int = 120) -> list[dict[str, Any]]:
-        """Press a key ``count`` times, waiting for the pixels of each; None where they never come."""
+        """Press a key ``count`` times and wait for the pixels of each; None where they never appear."""
         self.page.bring_to_front()
         self.page.locator(self.focus).first.focus()
         out = []

@@ -21,10 +21,10 @@ from xai_views.models.taps import capture, default_taps
 
 @dataclass
 class Setting:
-    """A model, one image ``[1, H, W, C]`` and how it is measured.
+    """A model, one image ``[1, H, W, C]`` and the options of the measurement.
 
-    ``steps`` of Lloyd's algorithm at most; ``sizes``: numbers of clusters; ``most`` clusters that the slider reaches; whether
-    ``memory`` is measured, in processes of their own.
+    ``steps``: maximum for Lloyd's algorithm; ``sizes``: numbers of clusters; ``most``: maximum of the slider; ``memory``: whether
+    memory is measured, in separate processes.
     """
 
     model: Any
@@ -38,18 +38,18 @@ class Setting:
 
     @property
     def activations(self) -> list[torch.Tensor]:
-        """The default taps, shallow to deep."""
+        """Activations of the default taps, shallow to deep."""
         taps = list(default_taps(self.model))
         found = capture(self.model, self.model.tensor(self.image), taps)[1]
         return [found[t] for t in taps]
 
     def case(self, *more: object) -> str:
-        """What is measured, as text."""
+        """Return the name of a case."""
         return ", ".join([self.model.name, *map(str, more)])
 
 
 def lloyd(setting: Setting) -> list[Row]:
-    """Our Lloyd steps, those on the explicit matrix, and scikit-learn's, on the default grid and on that of the image."""
+    """Compare our Lloyd steps with the explicit matrix and scikit-learn, on the default grid and on that of the image."""
     activations, rows = setting.activations, []
     double = [a.double() for a in activations]
     for grid in (tuple(activations[0].shape[2:]), setting.image.shape[1:3]):
@@ -60,7 +60,7 @@ def lloyd(setting: Setting) -> list[Row]:
                 for w, run in _lloyd.RUN.items()
             }
             found, own = take_turns("lloyd", case, ways, setting.rounds)
-            # in single precision ways may part where two centroids are equally near; in double precision they must not
+            # in single precision labels may differ where two centroids are equally near; in double precision they must not
             single = _lloyd.equal_share({w: labels for w, (labels, _) in found.items()}, 0.999)
             exact = {w: run(double, grid, k, setting.steps)[0] for w, run in _lloyd.RUN.items()}
             same = _lloyd.equal_share(exact, 1)
@@ -75,7 +75,7 @@ def lloyd(setting: Setting) -> list[Row]:
 
 
 def dff(setting: Setting) -> list[Row]:
-    """k-means of one tap beside Deep Feature Factorization of the same tap at the same K, which is what its authors draw."""
+    """Compare k-means of one tap with Deep Feature Factorization of the same tap at the same K, as its authors draw it."""
     rows, k = [], setting.sizes[0]
     paths = list(default_taps(setting.model))
     for path, activation in zip(paths, setting.activations, strict=True):
@@ -103,27 +103,27 @@ def dff(setting: Setting) -> list[Row]:
 
 
 def slider(setting: Setting) -> list[Row]:
-    """Movements of sliders on an opened explanation, none with a pass, beside an explanation from the image on.
+    """Compare movements of sliders on an existing explanation, all without a pass, with a new explanation.
 
     Raises
     ------
     AssertionError
-        When a movement runs the network.
+        If a movement runs the network.
     """
     method, rows = get("nave"), []
     layers = len(default_taps(setting.model))
     many, sizes = 4 * setting.rounds, range(2, setting.most + 1)
     for grid in ("shallowest", "input"):
         ask = method.ask(grid=grid)
-        # float steps that no earlier ask shares, so that nothing is answered from what is kept
+        # values that no earlier request used, so that nothing comes from a cache
         moves = {
-            "from the image on, each time": [ask] * setting.rounds,
+            "starting from the image, each time": [ask] * setting.rounds,
             f"K from 2 to {setting.most}": [ask.replace(k=k) for k in sizes],
             "weight of a layer": [
                 ask.replace(weights=(float(w), *[1.0] * (layers - 1))) for w in np.linspace(0.03, 0.97, many)
             ],
             "temperature": [ask.replace(temperature=float(t)) for t in np.linspace(0.03, 0.97, many)],
-            "K, k-means of its own each time": [ask.replace(k=k, mode="exact") for k in sizes],
+            "K, a separate k-means each time": [ask.replace(k=k, mode="exact") for k in sizes],
         }
         spent, ran = {}, {}
         for way, asks in moves.items():
@@ -144,7 +144,7 @@ def _cells(setting: Setting, grid: str) -> tuple[int, ...]:
 
 
 def _moved(method: Any, setting: Setting, opened: Any, asks: list, fresh: bool) -> tuple[list[Spent], int]:
-    """What each answer took, and the passes of all; ``fresh``: each from an observation of its own."""
+    """Return the time of each result, and the passes of all; ``fresh``: observe again for each."""
     model = setting.model
 
     def observed(ask: Any) -> Any:
@@ -161,7 +161,7 @@ def _moved(method: Any, setting: Setting, opened: Any, asks: list, fresh: bool) 
 
 
 def _leaves(setting: Setting) -> list[Row]:
-    """What the early end of the leaves costs where the grid is fine: time and inertia beside leaves that go on."""
+    """Measure time and inertia of leaves that stop early on a fine grid, compared with leaves that continue."""
     features = Features.of(setting.activations, grid=tuple(setting.image.shape[1:3]))
     ways = {
         f"{LEAVES} leaves, as the tree starts": FINE_TOLERANCE,

@@ -1,4 +1,4 @@
-"""What an explanation of an ECG record costs beside the passes of the network, and what is free of passes."""
+"""Measure the cost of ECG explanations compared with the passes of the network, and of changes without a pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def opened() -> Any:
-    """Return a fresh page on what is shipped."""
+    """Return a new app on the shipped model and records."""
     import torch
 
     from xai_views import open_model, open_samples
@@ -24,14 +24,14 @@ def opened() -> Any:
 
 
 def ask_of(app: Any, i: int, **changes: Any) -> Any:
-    """Return what the page asks of record ``i``, some parameters changed."""
+    """Return the request of the page for record ``i``, with some parameters changed."""
     from xai_views_dashboard.core.wishes import Wish
 
     return app.session.asked_of(i, Wish(app.ask(**changes)))
 
 
 def on_the_clock(way: Callable[[], Any], spent: list[float]) -> Callable[[], Any]:
-    """Let a way also note its CPU time in ms, all threads together, which a busy machine does not stretch as much."""
+    """Wrap a way so that it also records its CPU time in ms over all threads, which a busy machine affects less."""
 
     def run() -> Any:
         start = time.process_time()
@@ -43,7 +43,7 @@ def on_the_clock(way: Callable[[], Any], spent: list[float]) -> Callable[[], Any
 
 
 def explain(options: argparse.Namespace) -> list[dict]:
-    """Time explanations that are not known, beside one forward pass of the same records."""
+    """Measure explanations that are not cached, compared with one forward pass of the same records."""
     import torch
     from _turns import take_turns
 
@@ -80,7 +80,7 @@ def explain(options: argparse.Namespace) -> list[dict]:
         ways = {name: on_the_clock(way, spent[name]) for name, way in ways.items()}
         values, found = take_turns("explain", f"{count} records", ways, min(options.steps, 100))
         for row in found:
-            row.figures["CPU ms"] = statistics.median(spent[row.way][1:])  # the first one warms up
+            row.figures["CPU ms"] = statistics.median(spent[row.way][1:])  # the first is warm-up
         last = values["clusters, contributions of a class"][-1]
         np.testing.assert_allclose(
             last["logit"].values[0], values["one forward pass"][-1].numpy(), rtol=0, atol=1e-4
@@ -92,7 +92,7 @@ def explain(options: argparse.Namespace) -> list[dict]:
 
 
 def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Time changes of explained records and count the passes of the network, which must be none."""
+    """Measure changes of explained records; fail if one runs the network."""
     from xai_views.models import passes
 
     app = opened()
@@ -100,10 +100,10 @@ def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     kinds = {
         "temperature": lambda n: {"temperature": fitted.cool * (1 + 0.01 * n)},
         "target class": lambda n: {"targets": [n % classes]},
-        "cluster taken away": lambda n: {"ablated": [n % fitted.book.k]},
-        "clusters of the record alone, K": lambda n: {"mode": "own", "codebook_key": "", "k": 3 + n},
+        "cluster removed": lambda n: {"ablated": [n % fitted.book.k]},
+        "clusters per record, K": lambda n: {"mode": "own", "codebook_key": "", "k": 3 + n},
     }
-    records = range(min(len(session.names), -(-options.steps // 4)))  # no change is asked for twice
+    records = range(min(len(session.names), -(-options.steps // 4)))  # no change is requested twice
     for i in records:
         session.explain_now(i, ask_of(app, i))
     out = {}
@@ -121,5 +121,5 @@ def changes(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         out[name] = {"n": len(spent), "p50_ms": statistics.median(spent), "p95_ms": worst, "passes": used}
         print(f"{name:36}{len(spent):6}{out[name]['p50_ms']:10.1f}{worst:10.1f}{used:8}")
         if used:
-            sys.exit(f"A change of the {name} used {used} passes of the network and should use none.")
+            sys.exit(f"Change {name!r} used {used} passes of the network; it must use none.")
     return out

@@ -1,11 +1,10 @@
-"""Lloyd's algorithm three ways: on factored features (ours), on the explicit matrix in torch, and scikit-learn's.
+"""Run Lloyd's algorithm in three ways: on factored features (ours), on the explicit matrix in torch, and in scikit-learn.
 
-All start from the same positions, make as many steps (they end when no label changes) and have to give the same labels.
-The explicit ways include what builds their matrix, and ours what factors the layers.
+All start from the same positions, make the same number of steps (they end when no label changes) and must return the same
+labels. The explicit ways include building their matrix, ours includes factoring the layers.
 
-Memory is how far a process of its own grows at its peak after libraries and activations are loaded and a small run has
-warmed up, as the kernel of the system counts resident pages (``VmHWM`` on Linux, ``ru_maxrss`` elsewhere); ``tracemalloc``
-does not see torch.
+Memory is the peak growth of a separate process after libraries and activations are loaded and a small run has warmed it up,
+as counted by the operating system (``VmHWM`` on Linux, ``ru_maxrss`` elsewhere); ``tracemalloc`` does not see torch.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ Activations = Sequence[torch.Tensor]
 
 
 def starting(positions: int, k: int) -> torch.Tensor:
-    """Flat positions that all ways start from, spread by a fixed seed."""
+    """Return the flat start positions of all ways, drawn with a fixed seed."""
     return torch.from_numpy(np.random.default_rng(0).permutation(positions)[:k].copy())
 
 
 def factored(activations: Activations, grid: tuple[int, int], k: int, steps: int) -> tuple[np.ndarray, int]:
-    """Ours: labels and steps."""
+    """Run ours; return labels and steps."""
     features = Features.of(activations, grid=grid, weights="authors")
     start = features.split(features.rows(starting(features.positions, k)))
     found = lloyd(features, start, steps, tolerance=0)
@@ -45,7 +44,7 @@ def factored(activations: Activations, grid: tuple[int, int], k: int, steps: int
 
 
 def matrix(activations: Activations, grid: tuple[int, int]) -> torch.Tensor:
-    """The data matrix as the paper defines it: resampled, normalised at each position, weighted, concatenated."""
+    """Return the data matrix of the paper: resampled, normalised at each position, weighted, concatenated."""
     first, parts = activations[0].shape[1], []
     for a in activations:
         same = tuple(a.shape[2:]) == grid
@@ -56,7 +55,7 @@ def matrix(activations: Activations, grid: tuple[int, int]) -> torch.Tensor:
 
 
 def explicit(activations: Activations, grid: tuple[int, int], k: int, steps: int) -> tuple[np.ndarray, int]:
-    """Lloyd's algorithm on the matrix, as one would write it."""
+    """Run a plain implementation of Lloyd's algorithm on the matrix; return labels and steps."""
     x = matrix(activations, grid)
     centres = x[starting(len(x), k)]
     half = (centres * centres).sum(1) / 2
@@ -64,7 +63,7 @@ def explicit(activations: Activations, grid: tuple[int, int], k: int, steps: int
     while moved and step < steps:
         counts = torch.bincount(labels, minlength=k)
         assert counts.min() > 0, (
-            "a cluster became empty, which the three ways answer differently; take other starts"
+            "a cluster became empty, which the three ways handle differently; choose other starts"
         )
         centres = torch.zeros_like(centres).index_add_(0, labels, x) / counts[:, None]
         half = (centres * centres).sum(1) / 2
@@ -74,7 +73,7 @@ def explicit(activations: Activations, grid: tuple[int, int], k: int, steps: int
 
 
 def sklearn(activations: Activations, grid: tuple[int, int], k: int, steps: int) -> tuple[np.ndarray, int]:
-    """scikit-learn's ``KMeans`` on the matrix, from the same centres."""
+    """Run scikit-learn's ``KMeans`` on the matrix from the same centres; return labels and steps."""
     from sklearn.cluster import KMeans
 
     x = matrix(activations, grid).numpy()
@@ -87,23 +86,23 @@ RUN = dict(zip(WAYS, (factored, explicit, sklearn), strict=True))
 
 
 def equal_share(labels: dict[str, np.ndarray], least: float) -> dict[str, float]:
-    """Share of positions with the label of the first way, by way.
+    """Return, for each way, the share of positions with the same label as the first way.
 
     Raises
     ------
     AssertionError
-        When the share of a way is below ``least``.
+        If the share of a way is below ``least``.
     """
     first = next(iter(labels.values()))
     shares = {name: float((own == first).mean()) for name, own in labels.items()}
     assert min(shares.values()) >= least, (
-        f"at least {least} of the labels must be equal and these are: {shares}"
+        f"at least {least} of the labels must be equal; shares of equal labels: {shares}"
     )
     return shares
 
 
 def peaks(activations: Activations, grid: tuple[int, int], k: int, setting: Any) -> dict[str, float]:
-    """MiB by which a fresh process grows at its peak, for each way."""
+    """Return the peak growth in MiB of a fresh process, for each way."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "activations.npz"
@@ -117,7 +116,7 @@ def peaks(activations: Activations, grid: tuple[int, int], k: int, setting: Any)
 
 
 def child(job: str) -> float:
-    """Measure one way in this process, which does nothing else."""
+    """Measure one way in this process; return its peak growth in MiB."""
     way, file, grid, k, steps, threads = json.loads(job)
     torch.set_num_threads(threads)
     with np.load(file) as held:
@@ -129,10 +128,10 @@ def child(job: str) -> float:
 
 
 def peak(forget: bool = False) -> float:
-    """MiB that were resident at most, on Linux since it was last told to forget what was before."""
+    """Return the peak of resident memory in MiB; on Linux since the last call with ``forget``."""
     status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if status.exists() and clear.exists():
-        # ru_maxrss would begin with the peak of the parent, which a started process takes over
+        # ru_maxrss would start with the peak of the parent process, which a child inherits
         if forget:
             clear.write_text("5")
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -25,18 +25,18 @@ STEPS = 16
 
 
 def target(setting: Setting) -> int:
-    """The predicted class."""
+    """Return the predicted class."""
     return int(predictor(setting.model)(setting.image)[0].argmax())
 
 
 def superpixels(setting: Setting, k: int, connected: bool) -> np.ndarray:
-    """Regions ``[H, W]`` from the clusters of the image."""
+    """Return the regions ``[H, W]`` of the clusters of the image."""
     found = explain(setting.model, dataset(setting.image), "nave", k=k)["segment"].values[0]
     return clusters_to_regions(found.astype(np.int64), connected, 0.0005 if connected else 0)
 
 
 def aggregate(setting: Setting) -> list[Row]:
-    """The mean of a map over regions: ours, a loop over regions, and SciPy's; few large regions and many small ones."""
+    """Compare the mean of a map over regions: ours, a loop, and SciPy; few large regions and many small ones."""
     map_ = saliency(setting.model, setting.image, [target(setting)], "gradient x input")[0]
     rows = []
     for k, connected in ((5, False), (24, True)):
@@ -61,16 +61,16 @@ def aggregate(setting: Setting) -> list[Row]:
 
 
 def _apart(values: np.ndarray, first: np.ndarray, most: float) -> float:
-    """Largest difference, as a share of the largest value; at most ``most``, or it fails."""
+    """Return the largest difference relative to the largest value; fail if it exceeds ``most``."""
     apart = float(np.abs(values - first).max() / np.abs(first).max())
     assert apart <= most, f"the ways must agree within {most} and differ by {apart}"
     return apart
 
 
 def occlusion(setting: Setting) -> list[Row]:
-    """Maps that need many passes, beside captum's defaults with the same windows and steps.
+    """Compare maps that need many passes with captum's defaults at the same windows and steps.
 
-    captum asks for one window at a time in occlusion, and for all steps at once in integrated gradients.
+    captum computes one window at a time in occlusion, and all steps at once in integrated gradients.
     """
     from captum.attr import IntegratedGradients, Occlusion
 
@@ -94,7 +94,7 @@ def occlusion(setting: Setting) -> list[Row]:
         return saliency(model, setting.image, [c], name)[0]
 
     rows = []
-    # rounding moves activations across the kinks of a network, and gradients jump there
+    # rounding can move activations across a kink of the network, where gradients jump
     tolerance = {"occlusion": 1e-4, "integrated gradients": 1e-2}
     pairs = {
         "occlusion": {"in batches, ours": lambda: ours("occlusion"), "captum's default": alone},
@@ -111,7 +111,7 @@ def occlusion(setting: Setting) -> list[Row]:
 
 
 def curves(setting: Setting) -> list[Row]:
-    """A comparison of two maps (raw and on superpixels, both orders, two rules for ties), together and one step at a time."""
+    """Compare two maps (original and on superpixels, both orders, two rules for ties), together and one step at a time."""
     model, image, c = setting.model, setting.image[0], target(setting)
     maps = {n: saliency(model, setting.image, [c], n)[0] for n in ("gradient x input", "random")}
     regions = superpixels(setting, 24, connected=False)
@@ -146,28 +146,28 @@ def curves(setting: Setting) -> list[Row]:
 
 
 class Masked(torch.nn.Module):
-    """A network as a function of which pixels are kept, ``[N, 1, H, W]``: Quantus counts channels as features of their own."""
+    """A network as a function of the kept pixels, ``[N, 1, H, W]``: Quantus counts channels as separate features."""
 
     def __init__(self, module: torch.nn.Module, image: torch.Tensor) -> None:
         super().__init__()
         self.module, self.image = module, image
 
     def forward(self, kept: torch.Tensor) -> torch.Tensor:
-        """Logits of the image with the other pixels black."""
+        """Return the logits of the image with all other pixels black."""
         return self.module(self.image * kept)
 
 
 def quantus(setting: Setting) -> list[Row]:
-    """One curve, most relevant pixels first and black in their place, beside Quantus' pixel flipping at equal steps."""
+    """Compare one curve (most relevant first, replaced by black) with the pixel flipping of Quantus at equal steps."""
     if importlib.util.find_spec("quantus") is None:
-        print("quantus: skipped, since Quantus is not installed (it is no dependency; pip install quantus)")
+        print("quantus: skipped, because Quantus is not installed (not a dependency; pip install quantus)")
         return []
     with contextlib.redirect_stderr(io.StringIO()):
         from quantus import PixelFlipping
 
     model, c = setting.model, target(setting)
     map_ = saliency(model, setting.image, [c], "gradient x input")[0]
-    # Quantus leaves open in which order equal values go, so that there must be none
+    # Quantus does not define the order of equal values, so there must be none
     distinct = np.argsort(np.argsort(map_, axis=None, kind="stable")).reshape(map_.shape)
     kept = np.ones((1, 1, *map_.shape), np.float32)
     flipping = PixelFlipping(

@@ -1,4 +1,4 @@
-"""What the benchmarks of methods share: ways that take turns, and one line of a table for each."""
+"""Shared by the benchmarks of methods: run alternatives in turns, and print one table row for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 Ways = Mapping[str, Callable[[], Any]]
 
 
-Spent = tuple[float, float]  # milliseconds by the clock, and of the processor
+Spent = tuple[float, float]  # milliseconds: wall time, CPU time
 
 
 @dataclass
@@ -21,13 +21,13 @@ class Row:
     Attributes
     ----------
     ms, worst : float
-        Milliseconds by the clock: median, slowest round.
+        Wall time in milliseconds: median, slowest round.
     cpu : float
-        Median of the milliseconds that this process had the processor, which others on the machine hardly change.
+        Median CPU time of this process in milliseconds, which other processes hardly affect.
     ratio : float
         ``cpu`` over that of the first way of the case.
     figures : dict
-        What else is to be said.
+        Further values.
     """
 
     section: str
@@ -40,7 +40,7 @@ class Row:
     figures: dict[str, float] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The row as text."""
+        """Return the row as text."""
         said = ", ".join(f"{k} {v:.4g}" for k, v in self.figures.items())
         return f"  {self.way:40}{self.ms:11.2f}{self.worst:11.2f}{self.cpu:11.2f}{self.ratio:8.2f}   {said}".rstrip()
 
@@ -49,14 +49,14 @@ HEADER = f"{'':42}{'ms':>11}{'worst':>11}{'CPU ms':>11}{'ratio':>8}"
 
 
 def timed(way: Callable[[], Any]) -> tuple[Any, Spent]:
-    """What a way returns, and what it took."""
+    """Return the result of a way, and the time it took."""
     clock, cpu = time.perf_counter(), time.process_time()
     value = way()
     return value, (1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - cpu))
 
 
 def rows_of(section: str, case: str, spent: Mapping[str, Sequence[Spent]]) -> list[Row]:
-    """One row per way, the first of which the others are compared with."""
+    """Return one row per way; ratios are relative to the first."""
     rows: list[Row] = []
     for way, each in spent.items():
         walls, cpu = [wall for wall, _ in each], statistics.median(c for _, c in each)
@@ -66,14 +66,14 @@ def rows_of(section: str, case: str, spent: Mapping[str, Sequence[Spent]]) -> li
 
 
 def take_turns(section: str, case: str, ways: Ways, rounds: int) -> tuple[dict[str, Any], list[Row]]:
-    """Run ways of one case in turns, after one round that warms up.
+    """Run the ways of one case in turns, after one warm-up round.
 
     Returns
     -------
     values : dict
-        What each way returned last.
+        Last result of each way.
     rows : list of Row
-        The first way is what the others are compared with.
+        One per way; ratios are relative to the first.
     """
     spent: dict[str, list[Spent]] = {name: [] for name in ways}
     values: dict[str, Any] = {}

@@ -1,18 +1,18 @@
-"""Activation clusters and maps on superpixels: ours beside what one would write or install instead, in one run.
+"""Compare our activation clusters and maps on superpixels with what one would write or install instead.
 
     python benchmarks/activations.py [lloyd dff slider aggregate occlusion curves quantus] [--rounds 5] [--threads 1]
 
-* ``lloyd``: Lloyd's algorithm on factored features, on the explicit matrix, and scikit-learn's; the same labels, or it fails.
-* ``dff``: k-means of one tap beside Deep Feature Factorization of the same tap: time and explained variance.
-* ``slider``: K, weights and temperature of an opened explanation; it fails when a movement runs the network.
-* ``aggregate``: a map read on regions, at once and in a loop over regions.
-* ``occlusion``: occlusion and integrated gradients beside captum's defaults with the same windows and steps.
-* ``curves``: relevance curves in shared batches beside one curve and one step at a time.
-* ``quantus``: the same curve from Quantus' pixel flipping, where Quantus is installed; it is no dependency.
+* ``lloyd``: Lloyd's algorithm on factored features, on the explicit matrix, and in scikit-learn; fails unless labels are equal.
+* ``dff``: k-means of one tap against Deep Feature Factorization of the same tap: time and explained variance.
+* ``slider``: K, weights and temperature of an existing explanation; fails if a movement runs the network.
+* ``aggregate``: a map averaged over regions, at once and in a loop over regions.
+* ``occlusion``: occlusion and integrated gradients against captum's defaults with the same windows and steps.
+* ``curves``: relevance curves in shared batches against one curve and one step at a time.
+* ``quantus``: the same curve from the pixel flipping of Quantus, where installed; Quantus is not a dependency.
 
-Without names all sections run. Every figure is a median over rounds in which the ways of one case take turns: time by the
-clock, its slowest round, and processor time, which others on the machine hardly change; ``ratio`` is the processor time over
-that of the case's first way.
+Without names all sections run. Every value is a median over rounds in which the ways of one case take turns: wall time,
+slowest round, and CPU time, which other processes hardly affect; ``ratio`` is the CPU time relative to the first way of the
+case.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CASES = (("efficientnet-lite0", "photos"), ("birds-cnn", "birds/test"))
 
 
 def measure(sections: list[str], rounds: int, threads: int, models: list[str]) -> Iterator[Row]:
-    """Rows of the asked sections and models, as they come."""
+    """Yield the rows of the requested sections and models."""
     torch.set_num_threads(threads)
     for name, samples in CASES:
         if name in models:
@@ -57,10 +57,10 @@ def measure(sections: list[str], rounds: int, threads: int, models: list[str]) -
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the sections and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; default: all"
+        "sections", nargs="*", metavar="section", help=f"one or more of {', '.join(SECTIONS)}; default: all"
     )
     parser.add_argument("--model", action="append", choices=[m for m, _ in CASES], help="default: both")
     parser.add_argument("--rounds", type=int, default=5)
@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     if wrong := [s for s in args.sections if s not in SECTIONS]:
         parser.error(f"section {wrong[0]!r} is not known; there is {', '.join(SECTIONS)}")
-    # scikit-learn and NumPy take their number of threads from here, also in the processes that measure memory
+    # scikit-learn and NumPy read their number of threads here, also in the processes that measure memory
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     rows = measure(
         args.sections or list(SECTIONS), args.rounds, args.threads, args.model or [m for m, _ in CASES]

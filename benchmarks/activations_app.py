@@ -1,17 +1,17 @@
-"""The activation explorer in a real browser: from a key to the pixels of the new answer.
+"""Measure the Activations app in a real browser: from a key press to the pixels of the new frame.
 
     python benchmarks/activations_app.py [--model birds-cnn] [--steps 100] [--pause 60]
 
-Measured on one page, each step waiting for the last, and ``--pause`` milliseconds more (60: a key that is held; 600: a person
-who looks; what the panels below still do for one step delays the next):
+Measured on one page. Each step waits for the previous one, and ``--pause`` milliseconds more (60: a key held down; 600: a
+person who looks; work of the panels for one step delays the next):
 
-* ``K, first time``: ] and [ on a sample whose clusterings at these K are not known yet. No forward pass: the kernel cuts the
-  merge tree, the frame is encoded anew.
-* ``K, again``: the same keys once more; the browser has the frames.
-* ``sample, prefetched``: right arrow after the neighbours were asked for.
+* ``K, first time``: ] and [ on a sample whose clusterings at these K are not cached. No forward pass: the kernel cuts the
+  merge tree, the frame is encoded again.
+* ``K, again``: the same keys again; the browser has the frames.
+* ``sample, prefetched``: right arrow after the neighbours were prefetched.
 * ``sample, not seen``: jumps of ten samples; forward pass, clustering, tree, frame.
 
-The number of forward passes during the K steps is read from the kernel and must be 0.
+The kernel counts the forward passes during the K steps; there must be none.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def started(model: str) -> tuple[subprocess.Popen, int]:
             time.sleep(0.2)
         else:
             return server, port
-    sys.exit("The server did not come up.")
+    sys.exit("The server did not start within 60 s.")
 
 
 def forward(browser, port: int) -> int:
-    """Forward passes of the server so far."""
+    """Return the number of forward passes of the server so far."""
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{port}/count")
     page.locator("#count", has_text="forward").wait_for(timeout=20_000)
@@ -85,7 +85,7 @@ def forward(browser, port: int) -> int:
 
 
 def steps(page, keys: list[str], pause: int) -> list[float]:
-    """Press keys one after another; milliseconds until each answer is drawn."""
+    """Press keys one after another; return the milliseconds until each frame is drawn."""
     out = []
     for key in keys:
         took = page.evaluate(STEP, [key, 20_000])

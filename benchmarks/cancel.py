@@ -1,9 +1,9 @@
-"""How long a cancelled explanation holds the next one: in pieces, and as one call, which is how it was before.
+"""Measure how long a cancelled explanation delays the next one: computed in pieces, and as one call.
 
     python benchmarks/cancel.py [--rounds 5]
 
-Occlusion of EfficientNet-Lite0 at 224x224 is cancelled as soon as it has told how far it is (as one call: after half a second),
-then a gradient of another photograph is asked for.
+Occlusion of EfficientNet-Lite0 at 224x224 is cancelled at its first report of progress (as one call: after half a second),
+then a gradient of another photograph is requested.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xai_views.samples import digest, inputs
 
 
 class OneCall(SaliencyMethod):
-    """The same maps, observed in one call."""
+    """The same maps, computed in one call."""
 
     key = "one_call"
 
@@ -34,7 +34,7 @@ class OneCall(SaliencyMethod):
 
 
 def held(method: SaliencyMethod, model: Any, photos: Any) -> float:
-    """Seconds from cancelling an occlusion until the next explanation is there."""
+    """Return the seconds from cancelling an occlusion until the next explanation arrives."""
     begun = threading.Event()
     with Kernel(device="cpu") as kernel:
 
@@ -54,7 +54,7 @@ def held(method: SaliencyMethod, model: Any, photos: Any) -> float:
 
 
 def main() -> None:
-    """Measure both ways in turn and print a table."""
+    """Measure both ways in turns and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
@@ -67,7 +67,7 @@ def main() -> None:
         for name, method in ways.items():
             found[name].append(held(method, model, photos))
     best = statistics.median(found["in pieces"])
-    print(f"{'occlusion':<14}{'median s':>10}{'longest s':>11}{'beside ours':>13}")
+    print(f"{'occlusion':<14}{'median s':>10}{'longest s':>11}{'x ours':>13}")
     for name, seconds in found.items():
         middle = statistics.median(seconds)
         print(f"{name:<14}{middle:>10.2f}{max(seconds):>11.2f}{middle / best:>13.1f}")

@@ -1,12 +1,12 @@
-"""The ECG explorer: scrubbing beside Bokeh and HoloViews, what an explanation costs, and what costs no pass.
+"""Measure the ECG app: scrubbing against Bokeh and HoloViews, the cost of explanations, and changes without a pass.
 
     python benchmarks/ecg.py [--only scrub|explain|changes] [--steps 100] [--rounds 4] [--json FILE]
 
 * ``scrub``: from a key press until 12 leads of 4096 steps show the next record, in Chromium. Ours also draws clusters and
-  contributions, and sends a coarse trace first; every step follows when the hand rests ('KiB at rest' counts both). The
+  contributions, and sends a coarse trace first; the full trace follows when scrubbing pauses ('KiB at rest' counts both). The
   peers draw traces only. Shown = the page holds the record's data and its pixels have changed. The designs take turns.
-* ``explain``: milliseconds, and CPU time, of an explanation that is not known, beside one forward pass of the same records.
-* ``changes``: milliseconds of changes of an explained record; the command fails when one of them needs a pass.
+* ``explain``: wall and CPU time in ms of an explanation that is not cached, compared with one forward pass of the same records.
+* ``changes``: time in ms of changes of an explained record; the command fails if one of them needs a pass.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ from _ecg_passes import changes, explain  # noqa: E402
 
 COUNT, STEPS, RATE, CELLS = 128, 4096, 400.0, 256
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-APART, CODE = 2.0, 1e-3  # mV between the leads of the peers; mV that the first step says per record
+APART, CODE = (
+    2.0,
+    1e-3,
+)  # mV between the leads of the peers; mV per record in the first step, which encodes the record
 PEERS = {
     "browser": ("ours, browser's cache", ".xv"),
     "server": ("ours, from the server", ".xv"),
@@ -42,7 +45,7 @@ PEERS = {
     "holoviews": ("HoloViews DynamicMap of 12 curves", ".noUi-handle"),
 }
 
-# What the page holds: ours names the record; of the peers the first step of all 12 lines says it.
+# The record that the page holds: ours names it; for the peers the first step of all 12 lines encodes it.
 HOLDS = """() => {
   const find = (root) => { for (const e of root.querySelectorAll("*")) {
     if (e.matches(".xv")) return e; if (e.shadowRoot) { const x = find(e.shadowRoot); if (x) return x } } };
@@ -110,7 +113,7 @@ HOLDS = """() => {
 
 @cache
 def signals() -> np.ndarray:
-    """Records ``[COUNT, lead, STEPS]`` float32 in mV of the shipped samples; the first step of each says which it is."""
+    """Records ``[COUNT, lead, STEPS]`` float32 in mV of the shipped samples; the first step of each encodes its number."""
     from xai_views import open_samples
     from xai_views.samples import inputs
     from xai_views.samples.prepare import prepare
@@ -123,7 +126,7 @@ def signals() -> np.ndarray:
 
 @cache
 def record(index: int):
-    """Return a record of ours with made-up clusters and contributions, as the server's cache holds it."""
+    """Return one of our records with made-up clusters and contributions, as in the server's cache."""
     from xai_views.views.ecg_paper.record import Record
 
     rng = np.random.default_rng(index)
@@ -216,7 +219,7 @@ def serve(port: int) -> None:
 
 
 class Page(Scrubbed):
-    """One open page of one design; its steps are those of the pictures' benchmark, what is looked at is not."""
+    """One open page of one design; steps as in the benchmark of pictures, another probe."""
 
     def __init__(self, browser: Any, url: str, focus: str):
         self.context = browser.new_context(viewport={"width": 1440, "height": 900})
@@ -245,11 +248,11 @@ def started() -> tuple[subprocess.Popen, int]:
         else:
             return server, port
     server.kill()
-    sys.exit("The server did not come up.")
+    sys.exit("The server did not start within 120 s.")
 
 
 def scrub(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Let the designs take turns; the first 3 steps of each page only warm it up."""
+    """Measure the designs in turns; the first 3 steps of each page are warm-up."""
     from playwright.sync_api import sync_playwright
     from scrub import summary
 
@@ -285,10 +288,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     sections = {"scrub": scrub, "explain": explain, "changes": changes}
-    parser.add_argument("--only", choices=list(sections), help="one part of it")
-    parser.add_argument("--steps", type=int, default=100, help="steps of each design, and repeats")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds in which the designs take turns")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--only", choices=list(sections), help="run one section only")
+    parser.add_argument("--steps", type=int, default=100, help="steps per design, and repetitions")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds; the designs take turns")
+    parser.add_argument("--json", type=Path, help="file for the results")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -1,10 +1,10 @@
-"""How far are the landmarks that NeuroKit2 finds from those that are known?
+"""Compare the landmarks that NeuroKit2 finds with the known ones.
 
     python benchmarks/ecg_landmarks.py [--records 30]
 
-First the bounds of the waves of records of ``ecg/test``, which were composed at known places, in ms: median of the
-differences (found - known), and the 90th percentile of their size. Then the intervals of the real record ``ecg/dicom`` beside
-what the machine that made it printed (its annotation sequence).
+First the bounds of the waves in records of ``ecg/test``, which were composed at known places, in ms: median of the
+differences (found - known), and the 90th percentile of the absolute difference. Then the intervals of the real record
+``ecg/dicom`` and those printed by the machine that recorded it (its annotation sequence).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FIBRILLATION = 1
 
 
 def runs(ids: np.ndarray, what: int) -> np.ndarray:
-    """First and last step ``[runs, 2]`` of every stretch of a segment."""
+    """Return the first and last step ``[runs, 2]`` of every stretch of a segment."""
     turns = np.diff(np.concatenate([[0], (ids == what).astype(int), [0]]))
     return np.stack([np.flatnonzero(turns == 1), np.flatnonzero(turns == -1) - 1], 1)
 
 
 def known(ids: np.ndarray, r_peak: int, rate: float) -> dict[str, int]:
-    """Known bounds of the beat with an R peak; without P where it has none."""
+    """Return the known bounds of the beat at an R peak, without P where it has none."""
     near = NEAR_S * rate
     beat = [q for q in runs(ids, QRS) if q[0] - near <= r_peak <= q[1] + near]
     if not beat:
@@ -45,7 +45,7 @@ def known(ids: np.ndarray, r_peak: int, rate: float) -> dict[str, int]:
 
 
 def compare(found: Delineation, ids: np.ndarray, errors: dict[str, list[float]]) -> tuple[int, int]:
-    """Collect the differences in ms; returns how many beats have no P, and for how many of those one was found."""
+    """Collect the differences in ms; return the number of beats without P, and for how many of them one was found."""
     without = named = 0
     for beat, r in enumerate(found.r_peaks):
         truth = known(ids, r, found.rate)
@@ -60,12 +60,16 @@ def compare(found: Delineation, ids: np.ndarray, errors: dict[str, list[float]])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=int, default=30, help="records of ecg/test, evenly drawn")
+    parser.add_argument(
+        "--records", type=int, default=30, help="number of records of ecg/test, evenly spaced"
+    )
     args = parser.parse_args()
     ds = open_samples("ecg/test")
     rows = np.linspace(0, ds.sizes["sample"] - 1, args.records).astype(int)
     leads = [str(x) for x in ds["lead"].values]
-    print(f"{len(rows)} records of ecg/test: difference in ms, median (90th percentile of the size)")
+    print(
+        f"{len(rows)} records of ecg/test: difference in ms, median (90th percentile of the absolute difference)"
+    )
     print(f"{'method':8}" + "".join(f"{b:>14}" for b in BOUNDS))
     for method in METHODS:
         errors: dict[str, list[float]] = {b: [] for b in BOUNDS}
@@ -83,7 +87,7 @@ def main() -> None:
         ]
         print(f"{method:8}" + "".join(f"{c:>14}" for c in cells))
         print(
-            f"  {failed} records not delineated; a P named in {named} of {without} fibrillating beats without P"
+            f"  {failed} records not delineated; P found in {named} of {without} fibrillating beats without P"
         )
     ds = open_samples("ecg/dicom")
     leads = [str(x) for x in ds["lead"].values]

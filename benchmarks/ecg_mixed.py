@@ -1,10 +1,10 @@
-"""Of two findings in one record, which does the network see, and does it see the other when the evidence of one is gone?
+"""Measure which of two findings in a record a network predicts, and whether it predicts the other without the first.
 
     python benchmarks/ecg_mixed.py [--model ecg-resnet] [--json FILE]
 
-The 51 records of ``ecg/mixed`` that carry two findings. "The other" is the finding that the network did not name. Evidence
-goes in two ways: it is silenced (straight lines in place of its truth, as the explorer mutes an interval), or the same
-record is composed without the finding. Only records in which the network named one of the two are asked so.
+Uses the 51 records of ``ecg/mixed`` that carry two findings. "The other" is the finding that the network did not predict.
+Evidence is removed in two ways: it is silenced (replaced by straight lines, as in the ECG app), or the same record is composed
+without the finding. Only records with one of the two findings as the prediction are tested in this way.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from xai_views.samples.signals import LEADS
 from xai_views.views.ecg_paper.record import intervals
 
 BATCH = 16
-#: Figure -> what it says, and what naming classes at random would reach.
+#: Metric -> row label, and the result of predicting classes at random.
 FIGURES = {
-    "one": ("the class named first is one of the two", 2 / 5),
-    "first": ("it is the first of the pair", 1 / 5),
-    "both": ("the two classes named first are the two", 1 / 10),
-    "other, silenced": ("named finding silenced: names the other", 1 / 5),
-    "kept, silenced": ("named finding silenced: names it still", 1 / 5),
-    "other, control": ("the other silenced instead: names the other", 1 / 5),
-    "other, composed": ("composed without the named finding: names the other", 1 / 5),
-    "gone too": ("share of the other's evidence that is silenced with it", None),
+    "one": ("the predicted class is one of the two findings", 2 / 5),
+    "first": ("it is the first finding of the pair", 1 / 5),
+    "both": ("the top two classes are the two findings", 1 / 10),
+    "other, silenced": ("predicted finding silenced: predicts the other", 1 / 5),
+    "kept, silenced": ("predicted finding silenced: still predicts it", 1 / 5),
+    "other, control": ("other finding silenced: predicts the other", 1 / 5),
+    "other, composed": ("composed without the predicted finding: predicts the other", 1 / 5),
+    "gone too": ("share of the other's evidence that is silenced as well", None),
 }
 
 
 def answers(model: Any, signal: np.ndarray) -> np.ndarray:
-    """Logits ``[n, class]`` of records ``[n, lead, time]`` as the model takes them."""
+    """Return the logits ``[n, class]`` of prepared records ``[n, lead, time]``."""
     with torch.no_grad():
         parts = [
             model.module(model.tensor(signal[a : a + BATCH])).float().cpu()
@@ -52,7 +52,7 @@ def answers(model: Any, signal: np.ndarray) -> np.ndarray:
 
 
 def silenced(signal: np.ndarray, mask: np.ndarray, rate: float, length: int) -> np.ndarray:
-    """Put straight lines in place of a truth ``[lead, time]``."""
+    """Replace a mask ``[lead, time]`` of evidence by straight lines."""
     edits = [
         {"kind": "silence", "lead": t.lead, "start": t.start, "stop": t.stop} for t in intervals(mask, rate)
     ]
@@ -60,26 +60,26 @@ def silenced(signal: np.ndarray, mask: np.ndarray, rate: float, length: int) -> 
 
 
 def composed_without(model: Any, rows: list[int], named: np.ndarray) -> np.ndarray:
-    """Records ``[n, lead, time]`` as the model takes them, composed without a class each."""
+    """Return prepared records ``[n, lead, time]``, each composed without one class."""
     made = [without(i, CLASSES[c]) for i, c in zip(rows, named, strict=True)]
     records = signal_dataset(np.stack([r.signal for r in made]), 400, LEADS)
     return inputs(prepare(records, model.leads, model.rate, model.size[0]), slice(None))
 
 
 def measure(model: Any, samples: xr.Dataset) -> dict[str, dict[str, list[float]]]:
-    """Measure all figures of the records with two findings.
+    """Measure all metrics of the records with two findings.
 
     Parameters
     ----------
     model : Model
-        With the classes of ``ecg/mixed``.
+        A model with the classes of ``ecg/mixed``.
     samples : Dataset
         ``ecg/mixed``.
 
     Returns
     -------
     dict
-        Pair of classes -> figure -> one value for each record that has it.
+        Pair of classes -> metric -> one value for each record that has it.
     """
     rows = [i for i, (classes, _) in enumerate(RECORDS) if len(classes) == 2]
     records = prepare(samples.isel(sample=rows), model.leads, model.rate, model.size[0]).load()
@@ -128,7 +128,7 @@ def measure(model: Any, samples: xr.Dataset) -> dict[str, dict[str, list[float]]
 
 
 def table(measured: dict[str, dict[str, list[float]]]) -> str:
-    """The figures as Markdown: the share and of how many records, by pair and of all."""
+    """Return the metrics as a Markdown table: share and number of records, by pair and for all."""
     everything = {name: [v for own in measured.values() for v in own.get(name, [])] for name in FIGURES}
     columns = {"all": everything, **measured}
     lines = [f"| share of records | chance | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
@@ -142,12 +142,12 @@ def table(measured: dict[str, dict[str, list[float]]]) -> str:
 
 
 def stubborn(measured: dict[str, dict[str, list[float]]]) -> str:
-    """In how many records each class is named still after its own evidence was silenced."""
+    """Return in how many records each class is still predicted after its own evidence was silenced."""
     parts = []
     for c in CLASSES[1:]:
         kept = [v for own in measured.values() for v in own.get(f"kept, {c}", [])]
         parts.append(f"{c} {sum(kept):.0f} of {len(kept)}")
-    return "silenced and named still: " + ", ".join(parts)
+    return "silenced and still predicted: " + ", ".join(parts)
 
 
 def main() -> None:
@@ -155,14 +155,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="ecg-resnet", help="a model with the classes of ecg/mixed")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, samples = open_model(options.model), open_samples("ecg/mixed")
     measured = measure(model, samples)
-    print(
-        f"{options.model}, records of ecg/mixed with two findings; in brackets how many records a share is of\n"
-    )
+    print(f"{options.model}, records of ecg/mixed with two findings; number of records in brackets\n")
     print(table(measured))
     print(f"\n{stubborn(measured)}")
     if options.json:

@@ -1,10 +1,10 @@
-"""Do the explanations of ECG records point at what is known to be the evidence? Each figure beside chance and amplitude.
+"""Compare explanations of ECG records with the known place of the evidence, with chance and with amplitude.
 
     python benchmarks/ecg_truth.py [--model ecg-sic] [--quick] [--records 30] [--draws 5] [--json FILE]
 
-The records of ``ecg/test`` were composed by rules, so ``mask [lead, time]`` says where the evidence of each class was put.
-The shipped ``ecg-resnet`` (or ``ecg-sic``) is asked about the labelled class of every record, right or wrong. The 'amplitude'
-rows use no network: they put the distance of the signal from the median of its lead in place of the explanation.
+The records of ``ecg/test`` were composed by rules, so ``mask [lead, time]`` is the known place of the evidence of each class.
+The labelled class of every record is explained with the shipped ``ecg-resnet`` (or ``ecg-sic``), whatever it predicts. The
+'amplitude' rows use no network: the distance of the signal from the median of its lead replaces the explanation.
 """
 
 from __future__ import annotations
@@ -38,34 +38,37 @@ from xai_views.samples.prepare import prepare
 MODEL, SAMPLES, BATCH = "ecg-resnet", "ecg/test", 16
 #: Attributions whose magnitude is compared with the mask.
 ATTRIBUTIONS = ("gradient x input", "integrated gradients")
-#: Places of which the one where silencing changes the signal most like at the evidence is taken.
+#: Random places; the one where silencing changes the signal most similarly to the evidence is used.
 TRIED = 24
-#: Figure -> what it says, and its chance level.
+#: Metric -> row label, and chance level.
 FIGURES = {
     "time": ("(a) AUROC over steps: contribution of the step", 0.5),
-    "time, amplitude": ("    the same: amplitude", 0.5),
+    "time, amplitude": ("    same metric: amplitude", 0.5),
     "cluster": ("(b) AUROC over steps: contribution per time of its cluster", 0.5),
     **{f"lead, {a}": (f"(c) AUROC over leads: {a}", 0.5) for a in (*ATTRIBUTIONS, OWN)},
-    "lead, amplitude": ("    the same: amplitude", 0.5),
-    **{f"inside, {a}": (f"(d) share inside the mask / share of it: {a}", 1.0) for a in (*ATTRIBUTIONS, OWN)},
-    "inside, amplitude": ("    the same: amplitude", 1.0),
-    "wins": ("(e) evidence silenced lowers the logit more than as long elsewhere", 0.5),
-    "fall": ("    fall of the logit, evidence silenced", 0.0),
-    "fall elsewhere": ("    fall of the logit, as long elsewhere", 0.0),
+    "lead, amplitude": ("    same metric: amplitude", 0.5),
+    **{
+        f"inside, {a}": (f"(d) share of attribution in the mask / share of the record in it: {a}", 1.0)
+        for a in (*ATTRIBUTIONS, OWN)
+    },
+    "inside, amplitude": ("    same metric: amplitude", 1.0),
+    "wins": ("(e) silencing the evidence lowers the logit more than silencing elsewhere", 0.5),
+    "fall": ("    decrease of the logit, evidence silenced", 0.0),
+    "fall elsewhere": ("    decrease of the logit, silenced elsewhere", 0.0),
     "moved": ("    change of the signal, evidence / elsewhere", 1.0),
     "silenced": ("    share of the evidence that was silenced", None),
-    "alike wins": ("    more than where the signal changes most alike", 0.5),
-    "alike fall elsewhere": ("    fall of the logit, there", 0.0),
+    "alike wins": ("    more than at places with a similar change of the signal", 0.5),
+    "alike fall elsewhere": ("    decrease of the logit, silenced there", 0.0),
     "alike moved": ("    change of the signal, evidence / there", 1.0),
-    "lead wins": ("    evidence's leads muted lower it more than others", 0.5),
-    "lead fall": ("    fall of the logit, evidence's leads muted", 0.0),
-    "lead fall elsewhere": ("    fall of the logit, as many others muted", 0.0),
+    "lead wins": ("    muting the leads of the evidence lowers it more than muting others", 0.5),
+    "lead fall": ("    decrease of the logit, leads of the evidence muted", 0.0),
+    "lead fall elsewhere": ("    decrease of the logit, as many other leads muted", 0.0),
 }
 
 
 @dataclass
 class Setting:
-    """The network, its codebook, and the records as it takes them, with the rows that are looked at."""
+    """The network, its codebook, the records prepared for it, and the rows to measure."""
 
     model: Any
     fitted: Fitted
@@ -83,17 +86,17 @@ class Setting:
         return int(self.records["length"].values[i]) if "length" in self.records else self.model.size[0]
 
     def mask(self, i: int) -> np.ndarray:
-        """Known evidence ``[lead, steps that are signal]``."""
+        """Return the ground truth of the evidence, ``[lead, steps that are signal]``."""
         return self.records["mask"].values[i, :, : self.length(i)]
 
     def ask(self, i: int, **more: Any) -> Ask:
-        """What is asked of a record about its labelled class."""
+        """Return the request that explains the labelled class of a record."""
         common = {"mode": "codebook", "length": self.length(i), "targets": [self.label(i)]}
         return self.method.ask(**common, **more)
 
 
 def shipped(most: int = 30, name: str = MODEL) -> Setting:
-    """Open what is shipped, with at most ``most`` records of each class that has evidence."""
+    """Open the shipped model and samples, with at most ``most`` records of each class that has evidence."""
     model, samples = open_model(name), open_samples(SAMPLES)
     label = samples["label"].values
     evident = samples["mask"].values.any((1, 2))
@@ -116,22 +119,22 @@ def explained(setting: Setting, rows: np.ndarray, attribution: str) -> Iterator[
 
 
 def auroc(truth: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve; NaN where the truth is all or nothing, so that nothing can be told apart."""
+    """Return the area under the ROC curve; NaN if the ground truth has only one value."""
     return float(roc_auc_score(truth, score)) if 0 < truth.sum() < truth.size else float("nan")
 
 
 def amplitude(signal: np.ndarray) -> np.ndarray:
-    """Distance ``[lead, time]`` of a signal from the median of each lead, in mV."""
+    """Return the distance ``[lead, time]`` of a signal from the median of each lead, in mV."""
     return np.abs(signal - np.median(signal, axis=1, keepdims=True))
 
 
 def cells(values: np.ndarray, count: int) -> np.ndarray:
-    """Means ``[count]`` of ``values [T]`` over the steps of the input that each step of the network stands for."""
+    """Return the means ``[count]`` of ``values [T]`` over the input steps under each step of the network."""
     return values.reshape(count, -1).mean(1)
 
 
 def where(setting: Setting, i: int, result: xr.Dataset, attribution: str) -> dict[str, float]:
-    """Compare one explanation with the mask of its record: figures (a) to (d)."""
+    """Compare one explanation with the mask of its record: metrics (a) to (d)."""
     mask, length = setting.mask(i), setting.length(i)
     spread = np.abs(result["attribution"].values[0, :, :length])
     out = {
@@ -162,7 +165,7 @@ def where(setting: Setting, i: int, result: xr.Dataset, attribution: str) -> dic
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """First and last + 1 step of each run of a mask ``[T]``."""
+    """Return the first and last + 1 step of each run of a mask ``[T]``."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
@@ -170,19 +173,19 @@ def runs(mask: np.ndarray) -> list[tuple[int, int]]:
 def pairs(
     mask: np.ndarray, rng: np.random.Generator, least: int, signal: np.ndarray | None = None
 ) -> list[tuple[int, int, int]]:
-    """Give each run of evidence a partner of the same length outside it.
+    """Pair each run of evidence with a stretch of the same length outside it.
 
     Parameters
     ----------
     mask : ndarray
-        ``[T]`` bool, where evidence is.
+        ``[T]`` bool, place of the evidence.
     rng : Generator
         Draws the places.
     least : int
-        A run that fits nowhere is halved; what is shorter than this (in steps) gets no partner and is left alone.
+        A run that fits nowhere is halved; a run shorter than this (in steps) gets no partner.
     signal : ndarray, optional
-        ``[lead, T]``; when given, the partner is that of ``TRIED`` random places where a straight line changes the signal
-        as much as it does at the evidence, or comes nearest to it. None = a random place.
+        ``[lead, T]``; if given, the partner is the one of ``TRIED`` random places where a straight line changes the signal
+        most similarly to the evidence. None = a random place.
 
     Returns
     -------
@@ -210,13 +213,13 @@ def pairs(
 
 
 def straightened(signal: np.ndarray, start: int, size: int) -> float:
-    """How far a straight line in place of some steps moves ``signal [lead, T]``: root of the sum of squares, in mV."""
+    """Return how far a straight line in place of some steps moves ``signal [lead, T]``: root of the sum of squares, in mV."""
     piece = signal[:, start : start + size]
     return float(np.linalg.norm(piece - np.linspace(piece[:, 0], piece[:, -1], size, axis=1)))
 
 
 def logits(setting: Setting, wishes: list[tuple[int, list]]) -> np.ndarray:
-    """Logit of the labelled class of records with edits, ``[wish]``, as the page asks for it."""
+    """Return the logit of the labelled class of records with edits, ``[wish]``, computed as on the page."""
     out = []
     for at in range(0, len(wishes), BATCH):
         some = wishes[at : at + BATCH]
@@ -231,20 +234,20 @@ def logits(setting: Setting, wishes: list[tuple[int, list]]) -> np.ndarray:
 
 
 def change(setting: Setting, i: int, edits: list[dict]) -> float:
-    """How far edits move a record: square root of the sum of squares, in mV."""
+    """Return how far edits move a record: square root of the sum of squares, in mV."""
     signal = inputs(setting.records, [i])[0]
     return float(np.linalg.norm(edited(signal, edits, setting.model.rate, setting.length(i)) - signal))
 
 
 def silence(lead: int, start: float, stop: float) -> dict:
-    """The edit that puts a straight line in place of an interval."""
+    """Return the edit that replaces an interval by a straight line."""
     return {"kind": "silence", "lead": lead, "start": start, "stop": stop}
 
 
 def changes(
     setting: Setting, i: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, list, list, dict[str, float]]]:
-    """Yield edits of a record, and others of it to compare: kind, both, and figures of the pair."""
+    """Yield edits of the evidence and comparable edits elsewhere: kind, both, and values of the pair."""
     mask, rate = setting.mask(i), setting.model.rate
     own = np.flatnonzero(mask.any(1))
     others = np.setdiff1d(np.arange(len(mask)), own)
@@ -268,12 +271,12 @@ def changes(
 
 
 def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str, float]]:
-    """Silence the evidence, and as much of the same leads elsewhere; and mute its leads, and as many others.
+    """Silence the evidence, and as much of the same leads elsewhere; mute its leads, and as many others.
 
     Returns
     -------
     dict
-        By record, means over ``draws``: figures (e).
+        By record, means over ``draws``: metrics (e).
     """
     rng = np.random.default_rng(seed)
     rows = [int(i) for i in setting.rows]
@@ -299,13 +302,13 @@ def silenced(setting: Setting, draws: int, seed: int = 0) -> dict[int, dict[str,
 def measure(
     setting: Setting, attributions: tuple[str, ...] = ATTRIBUTIONS, draws: int = 5
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure all figures.
+    """Measure all metrics.
 
     Returns
     -------
     dict
-        Class -> figure -> ``mean``, ``error`` (standard error over the records) and ``n``. A figure that cannot be had
-        of a class (leads, where the evidence is in all of them) is not there.
+        Class -> metric -> ``mean``, ``error`` (standard error over the records) and ``n``. A metric that a class does not
+        have (leads, if the evidence is in all of them) is left out.
     """
     found: dict[int, dict[str, float]] = {int(i): {} for i in setting.rows}
     for name in attributions:
@@ -320,7 +323,7 @@ def measure(
 
 
 def summary(records: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean, standard error and number of the records that have each figure."""
+    """Return mean, standard error and number of records for each metric."""
     out = {}
     for name in FIGURES:
         values = np.array([r[name] for r in records if np.isfinite(r.get(name, np.nan))])
@@ -331,8 +334,8 @@ def summary(records: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The figures as Markdown: mean, plus or minus its standard error, beside chance."""
-    lines = [f"| figure | chance | {' | '.join(measured)} |", "|---" * (len(measured) + 2) + "|"]
+    """Return the metrics as a Markdown table: mean, standard error and chance."""
+    lines = [f"| metric | chance | {' | '.join(measured)} |", "|---" * (len(measured) + 2) + "|"]
     for name, (text, chance) in FIGURES.items():
         own = [m.get(name) for m in measured.values()]
         if any(own):
@@ -348,13 +351,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     whole = partial(parser.add_argument, type=int)
-    parser.add_argument("--model", default=MODEL, help="a shipped model of records with its clusters")
-    whole("--records", default=30, help="of each class, at most")
-    whole("--draws", default=5, help="random places to silence, for each record")
+    parser.add_argument("--model", default=MODEL, help="a shipped ECG model with clusters")
+    whole("--records", default=30, help="maximum per class")
+    whole("--draws", default=5, help="random places to silence per record")
     parser.add_argument(
         "--quick", action="store_true", help="4 records of each class, no integrated gradients"
     )
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
@@ -368,7 +371,7 @@ def main() -> None:
         f"{len(setting.rows)} records of {SAMPLES}, {options.model}, {draws} draws; mean ± standard error over records"
     )
     print(
-        f"a step of the last map sees {seen.seconds:.1f} s and stands for {seen.cell / setting.model.rate:.2f} s\n"
+        f"a step of the last map sees {seen.seconds:.1f} s and covers {seen.cell / setting.model.rate:.2f} s\n"
     )
     print(table(measured))
     if options.json:

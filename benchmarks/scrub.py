@@ -1,10 +1,10 @@
-"""Scrubbing: key press to pixels of 12 linked pictures, ours beside Bokeh figures and HoloViews, in one run.
+"""Measure scrubbing: from a key press to the pixels of 12 linked pictures, ours against Bokeh figures and HoloViews.
 
 python benchmarks/scrub.py [--steps 100] [--holoviews-steps 30] [--rounds 4] [--json out.json]
 
 The designs are interleaved in rounds. Every picture carries a block whose colour encodes the sample; the
 clock starts at the keydown event's own time stamp and stops at the first animation frame on which all 12
-pictures show the new sample. The server is on this machine: add the network's time.
+pictures show the new sample. The server is on this machine: over a network, add the time of the network.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def material() -> tuple[np.ndarray, np.ndarray]:
     low = rng.random((8, 14, 14, 3))
     photos = np.kron(low, np.ones((1, 16, 16, 1))) * 200 + rng.normal(0, 8, (8, SIDE, SIDE, 3))
     maps = np.kron(rng.normal(size=(8, TILES, 14, 14)), np.ones((1, 1, 4, 4)))
-    maps[..., 20:36, 20:36] = 0  # nothing is drawn over the code
+    maps[..., 20:36, 20:36] = 0  # keep the code visible
     return np.clip(photos, 0, 255).astype(np.uint8), maps
 
 
@@ -55,7 +55,7 @@ def photo(index: int) -> np.ndarray:
 
 @cache
 def composed(kind: int) -> np.ndarray:
-    """Return what the peers show, ``[12, SIDE, SIDE, 3]`` uint8: photo and map blended beforehand."""
+    """Return the pictures of the peers, ``[12, SIDE, SIDE, 3]`` uint8: photo and map blended beforehand."""
     from xai_views.views import colour
 
     photos, maps = material()
@@ -76,7 +76,7 @@ def pictures(index: int) -> np.ndarray:
 
 @cache
 def frame(key: str) -> bytes:
-    """Return our frame of a sample: one photo, 12 maps; cached, as the kernel does."""
+    """Return our frame of a sample: one photo, 12 maps; cached as in the kernel."""
     from xai_views.views import Frame
 
     index = int(key.partition("|")[0])
@@ -171,7 +171,7 @@ def serve(port: int) -> None:
 
 
 def measure(url: str, rounds: int, counts: dict[str, int]) -> dict[str, list]:
-    """Interleave the designs; the first 3 steps of each page only warm it up."""
+    """Measure the designs in turns; the first 3 steps of each page are warm-up."""
     from _browser import ARGS, Scrubbed, find_chromium
     from playwright.sync_api import sync_playwright
 
@@ -207,7 +207,7 @@ def summary(steps: list) -> dict[str, float]:
 
 
 def report(rows: dict[str, dict[str, float]]) -> None:
-    """Print the table; the ratio is to the first design that was measured."""
+    """Print the table; ratios are relative to the first measured design."""
     least = next((row["p50_ms"] for row in rows.values() if row["n"]), 1.0)
     heads = ("n", "p50 ms", "p95 ms", "ratio", "KiB down", "ws frames", "bytes up", "lost")
     print(f"{'design':26}" + "".join(f"{head:>10}" for head in heads))
@@ -225,10 +225,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=100, help="steps of ours and of Bokeh")
-    parser.add_argument("--holoviews-steps", type=int, default=100, help="steps of HoloViews (slow)")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds in which the designs take turns")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--steps", type=int, default=100, help="steps for our pages and for Bokeh")
+    parser.add_argument("--holoviews-steps", type=int, default=100, help="steps for HoloViews (slow)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds; the designs take turns")
+    parser.add_argument("--json", type=Path, help="file for the results")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

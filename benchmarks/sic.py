@@ -1,10 +1,10 @@
-"""Explanations per second: ours in batches, against the straightforward way, one image at a time.
+"""Measure explanations per second: ours in batches against the straightforward way, one image at a time.
 
-The straightforward way is what a script does that follows the paper's figures: for every image one forward
+The straightforward way is a script that follows the figures of the paper: for every image one forward
 pass for the label, one for the evidence, one forward and backward pass for the class map, and for each of the
-class' N_s supports another forward and backward pass to draw the support: (3 + N_s) forward and (1 + N_s)
-backward passes. Ours gives more (a map of the test image per support) for 1 forward and N_s backward passes.
-Both get the same weights, the same images and the same threads, and take turns in one process.
+class's N_s supports another forward and backward pass to draw the support: (3 + N_s) forward and (1 + N_s)
+backward passes. Ours returns more (a map of the test image per support) with 1 forward and N_s backward passes.
+Both use the same weights, images and threads, and take turns in one process.
 
     python benchmarks/sic.py [--checkpoint FOLDER] [--images 32] [--rounds 5] [--threads 1] [--json]
 """
@@ -28,7 +28,7 @@ from xai_views.samples import dataset, images
 
 
 def setting(args):
-    """Model, samples and where they come from."""
+    """Return model, samples and the source of the model."""
     if args.checkpoint or "birds-sic" in catalogue.models():
         model = open_model(args.checkpoint or "birds-sic")
         name = model.card.get("samples")  # its own test images
@@ -61,7 +61,7 @@ def setting(args):
 
 
 def straightforward(model, pictures):
-    """One image at a time; returns the class maps."""
+    """Return the class maps, computed one image at a time."""
     module, maps = model.module, []
 
     def pulled(x, target):

@@ -24,7 +24,7 @@ OUTPUT = ROOT / "test-output"
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1", ""}
 
-# Nothing but this machine resolves: whatever asks for a CDN fails the suite.
+# Only this machine resolves: any request to a CDN fails the suite.
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,7 +55,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out is gone by then
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """JupyterLab first, other browsers last: its one file takes minutes, for which the others would wait at the end."""
+    """Run JupyterLab first and other browsers last: its one file takes minutes, for which the others would wait."""
     if not config.getoption("all_cases"):
         spare = spare_cases(items)
         config.hook.pytest_deselected(items=spare)
@@ -66,8 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def spare_cases(items: list[pytest.Item]) -> list[pytest.Item]:
     """Cases of a test with three or more parameters whose pairs of values are all in earlier cases.
 
-    A product of five parameters has hundreds of cases, and next to nothing fails in one of them alone: what fails,
-    fails for a value or for two together.
+    A product of five parameters has hundreds of cases, and almost no failure needs more than one value or two
+    values together.
     """
     seen: dict[str, set] = {}
     spare = []
@@ -97,7 +97,7 @@ def axes(item: pytest.Item) -> list[tuple]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
@@ -105,7 +105,7 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """A server in a process of its own; ``log()`` is what it has printed so far."""
+    """A server in its own process; ``log()`` is its output so far."""
 
     url: str
     port: int
@@ -137,7 +137,7 @@ class Server:
 def start(
     command: Sequence[str], folder: Path, wait: float = 60, port: int | None = None, **env: str
 ) -> Server:
-    """Start a server, ``{port}`` in the command being a free one, and wait until it answers."""
+    """Start a server with a free port as ``{port}`` in the command, and wait until it answers."""
     port = port or free_port()
     log = folder / f"server-{port}.log"
     with log.open("wb") as sink:
@@ -191,7 +191,7 @@ def serve_app(tmp_path_factory) -> Iterator[Callable[..., Server]]:
 
 
 def find_chromium() -> str | None:
-    """Path of a Chromium that is there, None for Playwright's own, which may or may not be there."""
+    """Path of an installed Chromium, or None for Playwright's own, which may be missing."""
     wanted = os.environ.get("CHROMIUM", "")
     names = [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
     return next((path for path in map(shutil.which, names) if path), None)
@@ -222,13 +222,13 @@ def pytest_runtest_makereport(item, call):
 
 
 def outside(url: str) -> bool:
-    """Whether an address leaves this machine."""
+    """Return whether an address leaves this machine."""
     parts = urlsplit(url)
     return parts.scheme in {"http", "https", "ws", "wss"} and (parts.hostname or "") not in LOOPBACK
 
 
 def watch(page) -> list[str]:
-    """Collect what must not happen on a page."""
+    """Collect events that must not happen on a page."""
     problems: list[str] = []
     page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type == "error" else None)
     page.on("pageerror", lambda e: problems.append(f"error: {e}"))
@@ -241,7 +241,7 @@ def watch(page) -> list[str]:
 def page(chromium, request):
     """A page of 1440 x 900 that allows no console error, page error or request to another machine.
 
-    What happened is in ``page.problems``; a test that provokes something clears the list.
+    Such events are collected in ``page.problems``; a test that provokes one clears the list.
     """
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     page = context.new_page()

@@ -32,7 +32,7 @@ LAYERS = {
     "kernel": {*DATA, "models", "engine", "methods", "scores"},
     "views": {*BASE, "contract"},
 }
-# the same for the dashboard; the apps know neither each other nor what is above them
+# the same for the dashboard; apps know neither each other nor the layers above them
 DASHBOARD = {
     "core": set(),
     "panels": {"core"},
@@ -59,7 +59,7 @@ def part(module: str) -> str:
 
 
 def offences(graph, package: str, allowed: dict[str, set[str]]) -> list[str]:
-    """Imports within a package from one of its parts into another that it may not know."""
+    """Imports within a package from one of its parts into a part that it must not import."""
     found = []
     for module in ours(graph, f"{package}."):
         mine = part(module)
@@ -77,7 +77,7 @@ def importing(graph, names: set[str], *packages: str) -> list[str]:
 
 
 def circles(graph) -> list[str]:
-    """Modules that import themselves through others, and those between them."""
+    """Modules that import themselves through others, and the modules between them."""
     left = set(ours(graph))
     while True:
         ends = {m for m in left if not left & graph.find_modules_directly_imported_by(m)}
@@ -94,7 +94,7 @@ def test_no_module_imports_itself_through_others(graph):
 def test_imports_of_the_library_point_one_way(graph):
     assert offences(graph, "xai_views", LAYERS) == []
     parts = {part(m) for m in ours(graph, "xai_views.")}
-    assert parts == {*LAYERS, "apps", "cli"}, "say what a new part may import"
+    assert parts == {*LAYERS, "apps", "cli"}, "list the allowed imports of a new part"
 
 
 def test_imports_of_the_apps_point_one_way(graph):

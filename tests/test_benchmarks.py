@@ -1,4 +1,4 @@
-"""The benchmark of activation clusters on a network of a few colours: what it measures agrees, and it says when it does not."""
+"""The benchmark of activation clusters on a small network: its ways agree, and it fails when they do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = str(Path(__file__).parent.parent / "benchmarks")
 
 @pytest.fixture(scope="module")
 def bench():
-    """The modules of the benchmark, as the command finds them."""
+    """Modules of the benchmark, imported as by its command."""
     before, threads = set(sys.modules), torch.get_num_threads()
     sys.path.insert(0, FOLDER)
     try:
@@ -77,7 +77,7 @@ def test_lloyd_fails_when_a_way_differs(bench, setting, monkeypatch, way):
     def off(*args):
         labels, steps = honest(*args)
         labels = labels.copy()
-        if args[0][0].dtype == torch.float64:  # rounding is no excuse there
+        if args[0][0].dtype == torch.float64:  # float64 leaves no room for rounding
             labels[0] += 1
         return labels, steps
 
@@ -94,7 +94,7 @@ def test_explicit_matrix_is_that_of_the_engine(bench, setting):
 
 
 def test_memory_is_that_of_the_way_alone(bench):
-    """In a process of its own, as the benchmark measures: there a peak is news wherever the system forgets none."""
+    """Measured in a separate process, as in the benchmark: some systems never reset the peak of a process."""
     script = """
 import numpy as np, _lloyd
 before = _lloyd.peak(forget=True)

@@ -1,4 +1,4 @@
-"""The catalogue: what ships is found, has a card, and is what its card says."""
+"""The catalogue: everything that ships is found, has a card, and matches it."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ NAMES |= {"birds-watermark/test", "photos", "ecg/train", "ecg/test", "ecg/mixed"
 
 @pytest.fixture
 def data(tmp_path, monkeypatch) -> Path:
-    """An empty data root of the test's own."""
+    """An empty data root for the test."""
     monkeypatch.setenv("XAI_VIEWS_DATA", str(tmp_path))
     return tmp_path
 
@@ -99,7 +99,7 @@ def test_a_split_has_its_own_folder_or_that_of_the_family(data):
 def test_a_card_may_name_a_list_of_classes(data):
     names = catalogue.card(folder(data / "x", "classes: imagenet"))["classes"]
     assert (len(names), names[:2]) == (1000, ["tench", "goldfish"])
-    with pytest.raises(XaiViewsError, match="no such list"):
+    with pytest.raises(XaiViewsError, match="does not exist"):
         catalogue.card(folder(data / "y", "classes: ../catalogue.py"))
 
 
@@ -134,7 +134,7 @@ def test_verify_names_what_is_missing_or_different(data):
         **{"a.npz": b"good", "b.npz": b"bad"},
     )
     different, missing = catalogue.verify(path)
-    assert "x/b.npz is not what its card says" in different
+    assert "x/b.npz does not match its card" in different
     assert "x/c.npz is missing" in missing
 
 

@@ -24,7 +24,7 @@ def digits():
 
 
 def sentence(error) -> str:
-    """What a person reads: one line that ends as a sentence does."""
+    """Return a message; it must be one line that ends like a sentence."""
     text = str(error.value)
     assert "\n" not in text
     assert text.rstrip().endswith(".")
@@ -172,7 +172,7 @@ def test_as_an_ipywidget(digits):
 
 
 class Fits:
-    """An app of the contract: it says what it opens."""
+    """An app that follows the contract and names the models that it opens."""
 
     method, preference = "other", 0
 
@@ -198,9 +198,9 @@ def test_the_app_of_a_model_is_its_cards_then_the_fitting_one_with_the_largest_p
         return SimpleNamespace(name=name, kind="image", parts=frozenset(), card={"method": method})
 
     assert apps.app_for(model("a")) == "large"
-    assert apps.app_for(model("a", "m")) == "small", "as the card says"
+    assert apps.app_for(model("a", "m")) == "small", "named by the card"
     assert apps.app_for(model("a", "unknown")) == "large"
-    assert apps.app_for(model("b", "n")) == "small", "the card's app does not open it"
-    with pytest.raises(XaiViewsError, match="no installed app opens 'c'"):
+    assert apps.app_for(model("b", "n")) == "small", "the app named by the card cannot open it"
+    with pytest.raises(XaiViewsError, match="no installed app can show 'c'"):
         apps.app_for(model("c"))
     assert (apps.of_method("n"), apps.of_method(""), apps.of_method("x")) == ("large", "", "")

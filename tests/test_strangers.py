@@ -1,4 +1,4 @@
-"""A package of somebody else adds samples, a family of networks and a recipe with a line each, and no file of ours changes."""
+"""Another package adds samples, a family of networks and a recipe with one line each, without a change of our files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ CARD = "name: dots\ntitle: Dots, test set\nclasses: [dark, bright]\nsynthetic: t
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder as pip would leave it."""
+    """An installed package folder, as pip would create it."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "alien.py").write_text(CODE)
     (folder / "dots").mkdir()
@@ -118,8 +118,8 @@ def test_the_list_names_what_it_adds(place):
     assert "brightness Networks that see how bright an image is." in lines
     assert "brightness A network that sees how bright an image is." in lines
     assert {"dots/test Dots, test set, synthetic", "dots/train Dots, test set, synthetic"} <= lines
-    assert "birds/test" in said, "ours are there too"
-    assert "samples broken are left out" in said
+    assert "birds/test" in said, "shipped sets are listed too"
+    assert "Skipped the samples broken" in said
 
 
 def test_its_samples_and_networks_open_by_name(place):

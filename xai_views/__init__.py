@@ -1,11 +1,11 @@
-"""XAI Views: look into a trained PyTorch model and check what you see.
+"""XAI Views: look inside a trained PyTorch model, and check what you see.
 
 >>> import xai_views as xv
 >>> model = xv.open_model("birds-sic")  # doctest: +SKIP
 >>> samples = xv.open_samples("birds/test")  # doctest: +SKIP
 >>> xv.explore(model, samples)  # doctest: +SKIP
 
-Importing this package is cheap: torch and panel are imported when something of theirs is used.
+Importing this package is cheap: torch and panel are imported on first use.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ _MODULES = {"methods", "models", "samples", "scores", "views"}
 
 
 class _Methods(ModuleType):
-    """The module ``xai_views.methods``, which also answers ``xv.methods(model)``."""
+    """The module ``xai_views.methods``, which is also callable: ``xv.methods(model)``."""
 
     def __call__(self, model: Any) -> Any:
-        """Return the methods that fit ``model``, with what each needs and costs."""
+        """Return the methods that fit ``model``, with the needs and cost of each."""
         return self.available(model)
 
 
 class _Package(ModuleType):
-    """The package itself: whoever imports ``xai_views.methods`` first, ``xv.methods`` stays callable."""
+    """The package itself; keeps ``xv.methods`` callable after ``import xai_views.methods``."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "methods" and type(value) is ModuleType:

@@ -1,7 +1,7 @@
-"""The apps: found through the entry-point group ``xai_views.apps``, so that the library never imports them.
+"""Apps, found through the entry-point group ``xai_views.apps``; the library never imports them directly.
 
-An app is a class called with ``(model, samples)`` and, optionally, the first values of its state. Any
-installed package may add one::
+An app is a class called with ``(model, samples)`` and, optionally, initial values of its state. Any
+installed package can add one::
 
     [project.entry-points."xai_views.apps"]
     mine = "my_package.my_app:MyApp"
@@ -17,17 +17,17 @@ from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.models.user_model import OwnModel
 
-# Panel registers an extension for a whole process, so servers and notebooks load this one list.
+# Panel registers an extension for the whole process, so servers and notebooks load the same list.
 EXTENSIONS: tuple[str, ...] = ()
 
 
 def classes() -> dict[str, Any]:
-    """The installed apps by name; one that cannot be imported is left out with a warning."""
+    """Return the installed apps by name; one that cannot be imported is skipped with a warning."""
     return registry.loaded("apps")
 
 
 def of_method(method: str) -> str:
-    """Return the installed app whose pages show a method, as cards name it; "" when there is none.
+    """Return the installed app whose pages show a method, by the name used in cards; "" when there is none.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def of_method(method: str) -> str:
 
 
 def app_for(model: Any) -> str:
-    """Return the app that suits an opened model: its card's, else of those that fit it the one with the largest preference.
+    """Return the app for an opened model: the one its card names, else the fitting app with the largest preference.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def app_for(model: Any) -> str:
         return own
     if not fitting:
         said = " ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise XaiViewsError(f"no installed app opens {model.name!r}; explain it with xv.explain. {said}")
+        raise XaiViewsError(f"no installed app can show {model.name!r}; explain it with xv.explain. {said}")
     return max(fitting, key=lambda name: found[name].preference)
 
 
@@ -69,14 +69,14 @@ def explore(model: Any, samples: Any = None, app: str | None = None, **state: An
     Parameters
     ----------
     model : str, pathlib.Path, torch.nn.Module or Model
-        Whatever :func:`xai_views.open_model` opens, or its result.
+        Anything that :func:`xai_views.open_model` opens, or its result.
     samples : str, pathlib.Path, xarray.Dataset or None
-        Whatever :func:`xai_views.open_samples` opens, or its result; None takes the samples that the model's
-        card names.
+        Anything that :func:`xai_views.open_samples` opens, or its result; None opens the samples named in the
+        model's card.
     app : str, optional
-        The name of an installed app; by default the one that suits the model.
+        Name of an installed app; by default the one that suits the model.
     **state
-        First values of the app's state, for example ``sample="…"``.
+        Initial values of the app's state, for example ``sample="…"``.
 
     Returns
     -------
@@ -87,13 +87,13 @@ def explore(model: Any, samples: Any = None, app: str | None = None, **state: An
         notebook()
     make = (
         registry.load("apps", app) if app is not None else None
-    )  # a wrong name is told before a model is opened
+    )  # reject a wrong name before the model is opened
     model, samples = opened(model, samples)
     return (make or registry.load("apps", app_for(model)))(model, samples, **state)
 
 
 def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
-    """Open what is given by name or path, and find the samples that belong to a model.
+    """Open a model and samples given by name or path; by default, the samples named in the model's card.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def opened(model: Any, samples: Any = None) -> tuple[Any, Any]:
         samples = model.card.get("samples")
         if not samples:
             message = (
-                f"The card of model {model.name!r} names no samples: pass some, "
+                f"The card of model {model.name!r} names no samples; pass samples, "
                 "for example xv.open_samples('folder-of-images')."
             )
             raise XaiViewsError(message)
@@ -136,15 +136,15 @@ _loaded = False
 
 
 def notebook() -> None:
-    """Make this notebook show apps and views, without a network.
+    """Prepare this notebook to show apps and views without internet access.
 
-    Panel's own default in a notebook fetches its scripts from a CDN and shows nothing where that is out of
-    reach; this puts them into the notebook instead. Running the cell again is harmless.
+    In a notebook Panel fetches its scripts from a CDN by default, and shows nothing where that cannot be
+    reached; this embeds the scripts in the notebook. Running the cell again does no harm.
     """
     global _loaded  # noqa: PLW0603
     import holoviews as hv
     import panel as pn
-    import panel_material_ui  # noqa: F401  its scripts are part of what the extension puts into the page
+    import panel_material_ui  # noqa: F401  the extension embeds its scripts too
 
     from xai_views.views import patches
 
@@ -155,6 +155,6 @@ def notebook() -> None:
 
 
 def in_notebook() -> bool:
-    """Return whether a Jupyter kernel runs this code."""
+    """Return whether this code runs in a Jupyter kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and shell.has_trait("kernel")

@@ -1,4 +1,4 @@
-"""What is shipped: names of models and samples, and where they are."""
+"""Catalogue of shipped models and samples: their names and folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("xai_views")
 
 
 def root() -> Path:
-    """Return the folder of the shipped data: ``XAI_VIEWS_DATA``, the wheel's own, or the checkout's."""
+    """Return the folder of the shipped data: ``XAI_VIEWS_DATA``, or that of the wheel, or that of the checkout."""
     if os.environ.get("XAI_VIEWS_DATA"):
         return Path(os.environ["XAI_VIEWS_DATA"]).expanduser()
     inside = Path(__file__).parent / "_data"
@@ -26,29 +26,29 @@ def root() -> Path:
 
 
 def models() -> dict[str, Path]:
-    """Find the checkpoint folders by name: those with a card."""
+    """Return the checkpoint folders by name: all folders with a card."""
     return {p.parent.name: p.parent for p in sorted((root() / "models").glob("*/card.yaml"))}
 
 
 @cache
 def sets() -> dict[str, SampleFamily]:
-    """Return the families of all sample sets by catalogue name; one that cannot be imported is left out with a warning."""
+    """Return the families of all sample sets by catalogue name; one that cannot be imported is skipped with a warning."""
     found: dict[str, SampleFamily] = {}
     for entry in registry.entries("samples"):
         try:
             family = registry.load("samples", entry)()
         except XaiViewsError as error:
-            logger.warning("The samples %s are left out: %s", entry, error)
+            logger.warning("Skipped the samples %s: %s", entry, error)
             continue
         found |= dict.fromkeys(family.names, family)
     return found
 
 
 def samples() -> dict[str, Path]:
-    """Find the folders of sample sets by catalogue name, such as ``birds/test``.
+    """Return the folders of sample sets by catalogue name, such as ``birds/test``.
 
-    Sets that are made when they are looked at have no folder of their own; theirs is that of the set whose card tells
-    about them.
+    Sets that are generated on first use have no folder of their own; they map to the folder of the set whose card
+    describes them.
     """
     below = root() / "samples"
     found = [family.folders(below) for family in dict.fromkeys(sets().values())]
@@ -57,12 +57,12 @@ def samples() -> dict[str, Path]:
 
 @cache
 def class_list(name: str) -> tuple[str, ...]:
-    """Read the class names that cards refer to by name, one a line.
+    """Return a list of class names that cards refer to by name; the file has one class per line.
 
     Parameters
     ----------
     name : str
-        Such as ``imagenet``.
+        Name such as ``imagenet``.
 
     Raises
     ------
@@ -73,13 +73,13 @@ def class_list(name: str) -> tuple[str, ...]:
     path = next(families.glob(f"*/{Path(name).name}_classes.txt"), None)
     if path is None:
         raise XaiViewsError(
-            f"a card takes its classes from {name!r} and there is no such list; restore the card."
+            f"a card takes its classes from {name!r}, which does not exist; restore the card."
         )
     return tuple(path.read_text("utf-8").splitlines())
 
 
 def named_classes(fields: dict) -> dict:
-    """Return a card in which ``classes: imagenet`` is the list of names; other cards stay as they are.
+    """Return a card with ``classes: imagenet`` replaced by the list of names; other cards are returned unchanged.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def find(name: str) -> Path:
     Raises
     ------
     XaiViewsError
-        When there is none of that name; names the nearest ones.
+        When there is no such folder; the message names the nearest ones.
     """
     known = {**models(), **samples()}
     if name not in known:
@@ -116,7 +116,7 @@ def card(path: str | Path) -> dict:
     Returns
     -------
     dict
-        What ``card.yaml`` says: origin, licence, sha256 and so on.
+        Contents of ``card.yaml``: origin, licence, sha256 and so on.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def card(path: str | Path) -> dict:
 
 
 def verify(path: str | Path) -> list[str]:
-    """Compare the files of a folder with the sha256 that its card lists.
+    """Compare the files of a folder with the sha256 in its card.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def verify(path: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        One sentence for each file that is missing or different; empty when all is well.
+        One sentence for each file that is missing or different; empty when all match.
 
     Raises
     ------
@@ -157,12 +157,12 @@ def verify(path: str | Path) -> list[str]:
     path = Path(path)
     listed = card(path).get("sha256") or {}
     if not isinstance(listed, dict):
-        return [f"the card of {path.name!r} lists no sha256 by file; restore it from its source."]
+        return [f"the card of {path.name!r} lists no sha256 of its files; restore it from its source."]
     problems = []
     for name, expected in listed.items():
         file = path / Path(str(name)).name  # a card cannot point outside its folder
         if not file.is_file():
             problems.append(f"{path.name}/{file.name} is missing; restore it from its source.")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            problems.append(f"{path.name}/{file.name} is not what its card says; restore it from its source.")
+            problems.append(f"{path.name}/{file.name} does not match its card; restore it from its source.")
     return problems

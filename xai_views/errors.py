@@ -1,4 +1,4 @@
-"""Errors that people see: one sentence that names what came, what was expected and what to do."""
+"""Errors shown to people: one sentence with what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class XaiViewsError(ValueError):
-    """Something that was given cannot be used; the message is one sentence for a person."""
+    """An input that cannot be used; the message is one sentence for a person."""
 
 
 class SamplesError(XaiViewsError):
-    """Samples (files, arrays, uploads) that cannot be opened or do not fit the schema."""
+    """Samples (files, arrays, uploads) that cannot be opened or do not follow the schema."""
 
 
 class ModelError(XaiViewsError):
@@ -23,11 +23,11 @@ class MethodError(XaiViewsError):
 
 
 class KernelError(XaiViewsError):
-    """A computation that failed (out of memory, not a number, cancelled)."""
+    """A computation that failed (out of memory, non-finite values, cancelled)."""
 
 
 def nearest(name: str, names: Iterable[str], n: int = 3) -> str:
-    """Return the ``n`` known names closest to ``name`` as text for an error message."""
+    """Return the ``n`` known names closest to ``name``, as text for an error message."""
     known = list(names)
     close = difflib.get_close_matches(str(name), known, n=n, cutoff=0.4) or known[:n]
     return ", ".join(repr(k) for k in close) or "nothing"

@@ -1,3 +1,3 @@
-"""The version, where everything may read it."""
+"""Version of the package, without imports."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""What tests of whole pages do, and how they wait: a page answers when its server has, so nothing is read at once.
+"""Actions of the tests of whole pages, and their waits: a page changes when its server has answered, so never read at once.
 
-What a test expects it asks for with ``expect`` or ``until``; both ask again until the page says so.
+A test states what it expects with ``expect`` or ``until``; both retry until the page shows it.
 """
 
 import io
@@ -19,7 +19,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 def until(page, ask):
-    """Ask until the answer is true, and return the last answer."""
+    """Retry until the result is true, and return the last result."""
     end = time.monotonic() + PATIENCE / 1000
     while not (answer := ask()) and time.monotonic() < end:
         page.wait_for_timeout(100)
@@ -37,7 +37,7 @@ def wait_query(page, key: str, wanted: str) -> None:
 
 
 def changed(page, root, act) -> None:
-    """Do something and wait until the picture shows the answer to another wish."""
+    """Do something and wait until the picture shows another frame."""
     before = root.get_attribute("data-key")
     act()
     page.wait_for_function(
@@ -72,7 +72,7 @@ def tab(page, name: str) -> None:
 
 
 def until_soon(page, ask):
-    """``until``, for what is there within a second or not at all."""
+    """``until`` with a limit of one second, for what appears at once or never."""
     for _ in range(20):
         if answer := ask():
             return answer
@@ -90,12 +90,12 @@ def press(page, name: str) -> None:
 
 
 def table(page, name: str):
-    """A table of rows by what is written over it."""
+    """Return the table below a heading."""
     return page.get_by_role("region", name=name, exact=True)
 
 
 def at_rest(locator) -> np.ndarray:
-    """``pixels`` once two looks see the same."""
+    """Return ``pixels`` once two readings are equal."""
     shots = [pixels(locator), pixels(locator)]
     while not np.array_equal(*shots):
         shots = [shots[1], pixels(locator)]
@@ -103,5 +103,5 @@ def at_rest(locator) -> np.ndarray:
 
 
 def pixels(locator) -> np.ndarray:
-    """What an element shows, ``[y, x, 3]`` int."""
+    """Return the pixels of an element, ``[y, x, 3]`` int."""
     return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)

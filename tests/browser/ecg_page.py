@@ -1,4 +1,4 @@
-"""The ECG paper of ``tests/views/ecg_app.py`` as the tests of the browser see it and work it."""
+"""The ECG paper of ``tests/views/ecg_app.py``, with the readings and actions of the browser tests."""
 
 import ast
 import base64
@@ -75,7 +75,7 @@ class Paper:
         self.page.mouse.up()
 
     def told(self, kind, check=lambda value: True):
-        """What Python was told last, once it passes the check (messages travel while the test looks)."""
+        """Return the last message to Python, once it passes the check (messages take time)."""
         for _ in range(300):
             text = self.page.locator(".told pre").inner_text()
             for line in text.splitlines():

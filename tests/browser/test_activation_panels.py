@@ -1,4 +1,4 @@
-"""The panels of the activation explorer in a real browser: codebook, saliency, edits of the photo, tokens, uploads."""
+"""The panels of the Activations app in a real browser: codebook, saliency, edits of the photo, tokens, uploads."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_factorization_stands_beside_kmeans(page, server):
 
 
 def test_what_the_caches_answer_at_once_is_written_too(page, server):
-    """Answers that came before the browser had loaded the page were lost, and nobody wrote them again."""
+    """Results that arrived before the browser had loaded the page were lost and never sent again."""
     for _ in range(3):  # the first visit fills the caches
         opened(page, server, "&cluster=1&tab=0&k=6")
         page.get_by_text("of the positions").first.wait_for(timeout=15_000)

@@ -1,4 +1,4 @@
-"""The activation explorer in a real browser: every pair of linked views, the address, and what goes wrong."""
+"""The Activations app in a real browser: every pair of linked views, the address, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canvas in a real Chromium: what is seen, what is sent, what is said."""
+"""The canvas in a real Chromium: pixels, messages and texts."""
 
 import ast
 import re
@@ -43,8 +43,9 @@ class View:
     def shows(self, key):
         self.page.wait_for_selector(f'.xv[data-key="{key}"][data-state=idle]')
 
-    def settle(self):
+    def settle(self, cached=9):
         """Wait until nothing is sent any more: the neighbours are there."""
+        self.page.wait_for_selector(f'.xv[data-cached="{cached}"]')
         count = -1
         while count != len(self.sent):
             count = len(self.sent)
@@ -78,7 +79,7 @@ class View:
         self.page.keyboard.up(key)
 
     def told(self, kind, check=lambda value: True):
-        """What Python was told last, once it passes the check (messages travel while the test looks)."""
+        """Return the last message to Python, once it passes the check (messages take time)."""
         for _ in range(300):
             text = self.page.locator(".told pre").inner_text()
             if text.startswith(f"{kind} ") and check(
@@ -123,8 +124,7 @@ def test_keys_scrub_and_the_pixels_follow(view):
 def test_a_cached_neighbour_is_drawn_without_a_message(page, server):
     view = View(page, f"{server.url}/few")
     page.keyboard.press("o")
-    page.wait_for_selector('.xv[data-cached="5"]')
-    view.settle()
+    view.settle(cached=5)
     before = len(view.sent)
     shown = page.evaluate("""() => {
       const inside = (e) => (e.shadowRoot ? all(e.shadowRoot) : []);
@@ -561,6 +561,11 @@ def test_a_region_shows_its_result_where_it_was_brushed(view):
     view.page.keyboard.press("ArrowLeft")
     view.shows("s0|")
     expect(chip).to_be_hidden()
+    view.page.keyboard.press("ArrowRight")  # at once after a step: Python knows the sample before the region
+    view.shows("s1|")
+    view.page.keyboard.press("r")
+    view.page.keyboard.press("Enter")
+    expect(chip).to_have_text("4 corners")
 
 
 def test_a_region_by_keys(view):

@@ -1,4 +1,4 @@
-"""ECG paper in a real Chromium: what the hand and the keys do, what is said, and what is sent when."""
+"""ECG paper in a real Chromium: gestures, keys, texts, and the order of messages."""
 
 import re
 
@@ -26,7 +26,7 @@ def paper(page, server):
 def test_readout_names_time_lead_volts_cluster_and_entropy(paper):
     paper.press("ArrowRight")
     paper.shows("beats")
-    options = {"strip": "each", "totals": True}
+    options = {"strip": "each", "totals": True, "bands": True}
     paper.page.mouse.move(*paper.place("V2", 5.84, **options))
     readout = paper.page.locator(".xe-readout")
     assert readout.get_attribute("aria-live") == "polite"
@@ -34,7 +34,7 @@ def test_readout_names_time_lead_volts_cluster_and_entropy(paper):
     assert time == pytest.approx(5.84, abs=0.01)
     record = app.RECORDS["beats"]
     mv = record.signal[7, round(time * 400)]
-    assert readout.inner_text() == f"{time:.3f} s · lead V2 · +{mv:.3f} mV · cluster 1 QRS · entropy 0.10"
+    assert readout.inner_text() == f"{time:.3f} s · lead V2 · +{mv:.3f} mV · cluster 1 QRS · uncertainty 0.10"
     told = paper.told("hover", lambda value: value["name"] == "V2")
     assert (told["lead"], told["cluster"], told["sample"]) == (7, 1, "beats")
     assert told["mv"] == pytest.approx(mv, abs=1e-3)
@@ -54,13 +54,13 @@ def test_a_brushed_interval_is_told_and_stands_out(paper):
 def test_a_cluster_is_chosen_by_click_key_and_legend(paper):
     paper.press("ArrowRight")
     paper.shows("beats")
-    options = {"strip": "each", "totals": True}
+    options = {"strip": "each", "totals": True, "bands": True}
     before = paper.pixels()
     paper.page.mouse.click(*paper.place("II", 1.84, **options))
     assert paper.told("cluster") == 1
     faded = paper.pixels()
     rhythm = sheet("3x4+1", LEADS, **options).segments[-1]
-    p, qrs = ((int((rhythm.y + 3.6) * 4), int((15 + (1.6 + share * 0.8) * 25) * 4)) for share in (0.16, 0.3))
+    p, qrs = ((int((rhythm.band + 0.8) * 4), int((15 + (1.6 + share * 0.8) * 25) * 4)) for share in (0.16, 0.3))
     assert faded[qrs].tolist() == before[qrs].tolist()
     assert faded[p].min() > before[p].min() + 100
     paper.press("1")

@@ -37,7 +37,7 @@ def opened(page, server, query: str = ""):
 
 
 def settled(page, root, act) -> tuple[float, float]:
-    """Do something and return start and length of the window once the record has answered for it."""
+    """Do something and return start and length of the window once its data have arrived."""
     before = root.get_attribute("data-start"), root.get_attribute("data-seconds")
     act()
     page.wait_for_function(

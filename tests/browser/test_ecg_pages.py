@@ -1,4 +1,4 @@
-"""The ECG explorer in a real browser: codebook, two records, uploads, the address, narrow pages, and what is always said."""
+"""The ECG app in a real browser: codebook, two records, uploads, the address, narrow pages, and permanent notes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_another_codebook_colours_every_record_anew(page, server):
     root = opened(page, server, f"&sample={RECORD}&k=4")
     tab(page, "Codebook")
     table(page, "The clusters of the codebook").locator("tbody tr").nth(7).wait_for()
-    changed(page, root, page.get_by_role("button", name="Fit on these records").click)
+    changed(page, root, page.get_by_role("button", name="Fit codebook").click)
     page.get_by_text("4 clusters of").wait_for(timeout=90_000)
     rows = table(page, "The clusters of the codebook").locator("tbody tr")
     expect(rows).to_have_count(4)
@@ -63,14 +63,16 @@ def test_two_records_share_one_limit(page, server):
     tab(page, "Compare")
     page.get_by_text("Choose another record").wait_for()
     field = page.get_by_label("Another record")
-    field.fill("ecg-test-00003")
+    field.click()
+    page.get_by_role("option").nth(100).wait_for(state="attached")  # all records at once
+    field.fill("00003")  # any part of the name
     page.get_by_text("ecg-test-00003", exact=True).last.click()
     wait_query(page, "beside", "record:ecg-test-00003")
     papers = page.locator(".xe[data-state=idle]:not([data-key=''])")
     papers.nth(2).wait_for(timeout=30_000)
     limits = [papers.nth(i).locator(".xv-scale") for i in (1, 2)]
     assert until(page, lambda: len({e.get_attribute("data-limit") for e in limits}) == 1)
-    answers = table(page, "Both answers").locator("tbody tr")
+    answers = table(page, "Both predictions").locator("tbody tr")
     answers.nth(1).wait_for()
     expect(answers.nth(0)).to_contain_text("ecg-test-00002 (ecg-resnet)")
     expect(answers.nth(1)).to_contain_text("ecg-test-00003 (ecg-resnet)")
@@ -97,7 +99,7 @@ def test_an_uploaded_record_is_brought_to_the_network_and_a_bad_file_is_a_senten
         "e => e.dataset.key.startsWith('upload-1|') && e.dataset.state === 'idle'", arg=root.element_handle()
     )
     row = table(page, "Your records on this page").locator("tbody tr").first
-    for said in ("upload-1", "mine.csv", "2 leads of 6.0 s at 250 Hz", "resampled to 400 Hz", "V1"):
+    for said in ("upload-1", "mine.csv", "2 leads, 6.0 s at 250 Hz", "resampled to 400 Hz", "V1"):
         expect(row).to_contain_text(said)
     for name, data, sentence in (
         ("bad.csv", b"these,are\nno,numbers\n", "bad"),
@@ -112,23 +114,41 @@ def test_an_uploaded_record_is_brought_to_the_network_and_a_bad_file_is_a_senten
     assert root.get_attribute("data-key").startswith("upload-1|"), "nothing else changed"
     assert table(page, "Your records on this page").locator("tbody tr").count() == 1
     tab(page, "Ledger")
-    page.locator("p", has_text="the network's own").wait_for()
+    page.locator("p", has_text="the network's logit for").wait_for()
+
+
+def test_what_a_file_does_not_say_is_asked_on_the_page(page, server):
+    root = opened(page, server)
+    tab(page, "Your record")
+    plain = "\n".join(["I,II", *(f"{a:.4f},{b:.4f}" for a, b in np.sin(np.arange(3000)[:, None] / (9, 12)))])
+    upload(page, "plain.csv", plain.encode())
+    page.get_by_text("The file has no sampling rate. Enter it in Hz").wait_for()
+    field = page.get_by_label("Sampling rate (Hz)")
+    field.fill("250")
+    field.press("Enter")
+    page.get_by_role("button", name="Read file again").click()
+    page.wait_for_function(
+        "e => e.dataset.key.startsWith('upload-1|') && e.dataset.state === 'idle'", arg=root.element_handle()
+    )
+    row = table(page, "Your records on this page").locator("tbody tr").first
+    for said in ("2 leads, 12.0 s at 250 Hz", "the network uses 10.2 s of it", "no unit given: mV assumed"):
+        expect(row).to_contain_text(said)
 
 
 def test_the_address_restores_the_page(page, server):
     query = (
-        "&sample=ecg-test-00005&cluster=3&shown=contribution&target=3&truth=true&tab=6&interval=%5B1,0.5,1.5%5D"
+        "&sample=ecg-test-00005&cluster=3&shown=contribution&target=3&truth=true&tab=Edit&interval=%5B1,0.5,1.5%5D"
         "&edits_made=%5B%7B%22kind%22:%22mute%22,%22lead%22:7%7D%5D&names=%7B%223%22:%22my%20name%22%7D"
     )
     root = opened(page, server, query)
     page.get_by_text("V2 muted.").wait_for()
     expect(root).to_have_attribute("data-key", re.compile(r"^ecg-test-00005\|"))
-    expect(page.get_by_role("tab", name="Touch it")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Edit")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("combobox", name="Explained class")).to_have_text("wide QRS")
-    expect(page.get_by_role("switch", name="Known evidence")).to_be_checked()
-    expect(page.get_by_label("from (s)")).to_have_value("0.5")
+    expect(page.get_by_role("switch", name="Ground truth")).to_be_checked()
+    expect(page.get_by_label("From (s)")).to_have_value("0.5")
     root.locator('[data-cluster="3"][aria-pressed=true]', has_text="my name").wait_for()
-    root.locator(".xv-scale", has_text="for wide QRS").wait_for()
+    root.locator(".xv-scale", has_text="wide QRS").wait_for()
 
 
 def test_a_wrong_state_in_the_address_is_a_sentence_for_each_mistake(page, server):
@@ -142,10 +162,10 @@ def test_a_wrong_state_in_the_address_is_a_sentence_for_each_mistake(page, serve
     [
         ("model=ecg-resnot", "There is no model 'ecg-resnot' here; the nearest: 'ecg-resnet'"),
         ("model=ecg-resnet&samples=nothing", "There are no samples 'nothing' here"),
-        ("model=birds-cnn", "these samples are images and the ECG explorer shows records"),
+        ("model=birds-cnn", "these samples are images, and the ECG explorer needs ECG records"),
         (
             "model=ecg-resnet&samples=birds/test",
-            "these samples are images and the ECG explorer shows records",
+            "these samples are images, and the ECG explorer needs ECG records",
         ),
     ],
 )
@@ -161,10 +181,10 @@ def test_a_narrow_page_does_not_scroll_sideways_and_says_what_it_is_not(page, se
     expect(page.get_by_role("note").filter(has_text="Not for clinical use").first).to_be_visible()
     first, second = (
         page.get_by_role("combobox", name=name, exact=True).bounding_box()
-        for name in ("Behind the trace", "Explained class")
+        for name in ("Explanation", "Explained class")
     )
     assert first["y"] == pytest.approx(second["y"], abs=2), "two controls side by side"
-    for name in ("Ledger", "Touch it", "Records", "Codebook", "Compare"):
+    for name in ("Ledger", "Edit", "Records", "Codebook", "Compare"):
         tab(page, name)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name

@@ -61,7 +61,7 @@ def test_a_row_of_another_class_is_explained_and_kept_in_the_address(page, serve
     other = next(i for i, r in enumerate(found) if r[1] != name)
     said = becomes(page, lambda: listing.locator("tbody tr").nth(other).click(), words(page))
     assert f", {found[other][1]}: bias" in said
-    assert f"{found[other][0]} carries" in said
+    assert f"{found[other][0]} adds" in said
     sheet(page, rf"Support record {found[other][0]} of {found[other][1]}").wait_for(timeout=60_000)
     page.wait_for_function("new URLSearchParams(location.search).has('support')")
     page.reload()
@@ -77,8 +77,8 @@ def test_another_record_and_an_edit_have_other_evidence(page, server):
     paper.focus()
     said = becomes(page, lambda: page.keyboard.press("ArrowRight"), words(page))
     assert said.startswith("ecg-test-00003, ")
-    tab(page, "Touch it")
-    press(page, "Mute the lead")
+    tab(page, "Edit")
+    press(page, "Mute lead")
     page.locator(".xe[data-state=idle]").get_by_label(
         re.compile(r"Record ecg-test-00003 \(edited\)")
     ).first.wait_for()
@@ -91,7 +91,7 @@ def test_the_map_lies_on_the_paper(page, server):
     opened(page, server, "&shown=attribution&attribution=contribution map")
     expect(page.get_by_role("combobox", name="Attribution", exact=True)).to_have_text("contribution map")
     tab(page, "Ledger")
-    page.locator("p", has_text="the network's own").first.wait_for(timeout=60_000)
+    page.locator("p", has_text="the network's logit for").first.wait_for(timeout=60_000)
     assert page.problems == []
 
 

@@ -1,4 +1,4 @@
-"""The SIC app in a real browser: quiet, adds up, scrubs, links both ways, keeps its state in the address."""
+"""The SIC app in a real browser: no errors, sums, scrubbing, linked views, state in the address."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def step(page, root, key: str) -> None:
 
 
 def footer(page) -> dict[str, float]:
-    """The ledger's last lines."""
+    """Return the last lines of the ledger."""
     rows = page.locator(".xv-ledger tfoot tr").all()
     return {r.locator("th").inner_text(): float(r.locator("td").inner_text().replace("−", "-")) for r in rows}
 
@@ -286,4 +286,4 @@ def test_another_method_explains_the_sample_in_view(page, server):
     tab(page, "Explain")
     choose(page, "Method", "RELAX: importance for the representation")
     press(page, "Explain")
-    page.get_by_text(re.compile(r"Drawn: .*uncertainty")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"Shown: .*uncertainty")).first.wait_for(timeout=60_000)

@@ -1,4 +1,4 @@
-"""The start page and failing pages in a real browser: quiet, linked, dark on request, usable at 390 px."""
+"""The start page and error pages in a real browser: no errors, links, dark theme, usable at 390 px."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def opened(page, url: str):
 
 
 def width(page) -> int:
-    """How far anything on the page reaches to the right, shadow roots included."""
+    """Return the right edge of the page's content in pixels, shadow roots included."""
     return page.evaluate(
         """() => {
           let right = document.documentElement.scrollWidth

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses and in which words."""
+"""The command line: output, rejected input and error messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(capsys, *argv: str) -> tuple[int, str, str]:
 
 
 def refusal(capsys, *argv: str) -> str:
-    """The one sentence with which a command is refused."""
+    """Return the one-sentence error of a rejected command."""
     code, out, err = run(capsys, *argv)
     assert code == 2
     assert out == ""
@@ -38,7 +38,7 @@ def refusal(capsys, *argv: str) -> str:
 
 @pytest.fixture
 def own(tmp_path):
-    """A file with a function that makes a model, one that fails, and a broken file beside it."""
+    """A file with a function that returns a model, one that raises, and a broken file beside it."""
     file = tmp_path / "mine.py"
     file.write_text(
         "raise_on_import = False\n"
@@ -49,7 +49,7 @@ def own(tmp_path):
     return file
 
 
-# --- what is given wrongly --------------------------------------------------------------------------------
+# --- wrong arguments -----------------------------------------------------------------------------------------
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(capsys):
@@ -67,7 +67,7 @@ def test_samples_alone_make_no_sense(capsys):
 
 def test_an_own_file_must_exist_parse_and_define_the_function(capsys, own):
     assert "There is no file" in refusal(capsys, "serve", "--model", f"{own.parent}/nothing.py:load")
-    assert "say which function" in refusal(capsys, "serve", "--model", str(own))
+    assert "add the function" in refusal(capsys, "serve", "--model", str(own))
     text = refusal(capsys, "serve", "--model", f"{own}:laod")
     assert "defines no 'laod'" in text
     assert "'load'" in text
@@ -140,7 +140,7 @@ def test_no_command_is_answered_with_the_usage(capsys):
     assert "usage: xai-views" in capsys.readouterr().err
 
 
-# --- what it does ------------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------------------
 
 
 def test_version(capsys):
@@ -159,7 +159,7 @@ def test_list_names_everything(capsys):
         assert re.search(rf"^  {re.escape(name)} +\S", out, re.MULTILINE), name
     said = {line.split()[0]: line for line in out.splitlines() if "/" in line}
     assert [name for name, line in said.items() if "test set" in line and not name.endswith("/test")] == []
-    assert "made when looked at" in said["ecg/mixed"]
+    assert "generated on first use" in said["ecg/mixed"]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_help_of_train_names_recipes_and_their_options(words, said):
 def test_doctor_finds_nothing_to_mend_here(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0, out
-    assert "Everything that is needed is there." in out
-    assert re.search(r"^  ok  torch computes on (cpu|cuda|mps)", out, re.MULTILINE)
+    assert "No problems found." in out
+    assert re.search(r"^  ok  torch runs on (cpu|cuda|mps)", out, re.MULTILINE)
 
 
 def test_doctor_sees_a_changed_file(tmp_path):
@@ -249,7 +249,7 @@ def load():
 
 @pytest.fixture
 def tiny(tmp_path):
-    """A tiny SIC in a file of one's own, and samples that fit it."""
+    """A tiny SIC in a user's file, and matching samples."""
     samples = tmp_path / "samples.npz"
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Asks: frozen, hashable by content, and JSON there and back."""
+"""Requests: frozen, hashable by content, and converted to JSON and back."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ class Toy(Method):
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
-    """Content is found by module name; make sure that this file is known by its own."""
+    """Make this file importable by its own name, since content is found by module name."""
     module = sys.modules.setdefault(__name__, types.ModuleType(__name__))
     monkeypatch.setattr(module, "Book", Book, raising=False)
 
@@ -119,9 +119,9 @@ def test_unknown_parameters_and_values_are_one_sentence():
         Toy(kay=3)
     with pytest.raises(MethodError, match=r"^method 'toy' cannot take these parameters: .*9"):
         Toy(k=30)
-    with pytest.raises(MethodError, match="should be a Book"):
+    with pytest.raises(MethodError, match="expects a Book"):
         Toy(book=3)
-    with pytest.raises(MethodError, match="is no Book"):
+    with pytest.raises(MethodError, match="is not a Book"):
         Toy(book={"pages": 3})
 
 

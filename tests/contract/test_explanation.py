@@ -1,4 +1,4 @@
-"""The schema of an explanation: what it refuses, and that saving keeps every bit."""
+"""The schema of an explanation: invalid ones are rejected, and saving keeps every bit."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is derived from a method's declarations."""
+"""Everything derived from a method's declarations."""
 
 from types import SimpleNamespace
 
@@ -31,7 +31,7 @@ def model(kind="image", outputs=("logits",), parts=("supports",)):
     [
         (model(), ""),
         (model("signal"), ""),
-        (model("table"), "is for images and signals and 'net' takes tables"),
+        (model("table"), "takes images and signals and 'net' takes tables"),
         (model(outputs=("embedding",)), "needs logits"),
         (model(parts=()), "needs supports"),
     ],
@@ -58,7 +58,7 @@ def test_observations_are_told_apart_by_what_is_declared():
 
 
 def test_the_registry_answers_in_sentences():
-    with pytest.raises(MethodError, match=r"^method 'navve' is not known; there is"):
+    with pytest.raises(MethodError, match=r"^method 'navve' is not known; choose one of"):
         registry.method("navve")
     with pytest.raises(XaiViewsError, match=r"^there is no app 'sik'; the nearest of those installed: 'sic'"):
         registry.load("apps", "sik")

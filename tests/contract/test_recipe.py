@@ -1,4 +1,4 @@
-"""Recipes: declared parameters become values of the card, presets of samples, and sentences when they are wrong."""
+"""Recipes: parameters become values of the card, sample presets apply, and wrong values raise one-sentence errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_values_are_all_parameters_as_json_knows_them():
         "plan": [[3, 1]],
     }
     assert json.loads(json.dumps(Own().values())) == Own().values()
-    assert type(Own(rate=1).values()["rate"]) is float, "what a number was written as makes no other run"
+    assert type(Own(rate=1).values()["rate"]) is float, "1 and 1.0 give the same run"
 
 
 def test_samples_have_presets_and_what_is_given_wins():
@@ -59,6 +59,6 @@ def test_recipes_that_ship_say_what_they_are(name):
     kind = registry.load("recipes", name)
     assert kind.key == name
     assert kind.family in registry.entries("families")
-    assert all(kind.param[n].doc for n in kind.declared()), "options need words"
+    assert all(kind.param[n].doc for n in kind.declared()), "options need a description"
     for samples in kind.presets:
         assert set(kind.preset(samples).values()) == set(kind().values())

@@ -1,4 +1,4 @@
-"""The SIC app without a browser, over a small network whose every number can be computed again."""
+"""The SIC app without a browser, on a small network whose numbers can be recomputed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thread: on a busy machine several are slower than one for networks this small."""
+"""Use one thread: on a busy machine several threads are slower for networks this small."""
 
 import pytest
 import torch

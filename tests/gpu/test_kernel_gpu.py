@@ -1,4 +1,4 @@
-"""The kernel on a GPU gives what it gives on the CPU."""
+"""The kernel gives the same results on a GPU as on the CPU."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Contribution maps on a GPU are those of the CPU."""
+"""Contribution maps on a GPU equal those on the CPU."""
 
 import numpy as np
 import pytest

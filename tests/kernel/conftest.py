@@ -1,4 +1,4 @@
-"""A method that records what it is asked and waits at a gate, so that tests decide what happens when."""
+"""A method that records its requests and waits at a gate, so that tests control the timing."""
 
 import queue
 import threading
@@ -10,7 +10,7 @@ import xarray as xr
 
 from xai_views.kernel import Kernel
 
-WAIT = 20  # seconds after which a test gives up; nothing waits that long unless it is broken
+WAIT = 20  # seconds after which a test fails; only reached when something is broken
 
 
 @dataclass
@@ -48,7 +48,7 @@ class FakeMethod:
         return self.parameters
 
     def wait_entered(self):
-        """Return once observe has been called, with the numbers that it got."""
+        """Return once observe has been called, with its numbers."""
         return self.entered.get(timeout=WAIT)
 
     def observe(self, model, images, asks, known):
@@ -92,7 +92,7 @@ class FakeProgress:
 class SteppedMethod(FakeMethod):
     """Observes in pieces; ``steps`` holds the numbers and the piece of each, ``on_piece`` runs inside of it.
 
-    The partial answer of a piece is the number plus (piece + 1) / 100.
+    The partial result of a piece is the number plus (piece + 1) / 100.
     """
 
     key = "stepped"
@@ -132,7 +132,7 @@ class SteppedMethod(FakeMethod):
 
 
 class Bench:
-    """A kernel with a fake model, and short words for what tests do with them."""
+    """A kernel with a fake model, and short helpers for the tests."""
 
     def __init__(self, kernel):
         self.kernel = kernel
@@ -150,7 +150,7 @@ class Bench:
         return self.kernel.explain(model, images, digests, method, asks, channel, priority, partial)
 
     def hold(self):
-        """Keep the worker busy; return the function that lets it go on."""
+        """Keep the worker busy; return the function that releases it."""
         inside, leave = threading.Event(), threading.Event()
 
         def wait(progress):
@@ -194,7 +194,7 @@ def method():
 
 @pytest.fixture
 def fake():
-    """The classes themselves, for tests that need more than one of a kind."""
+    """The classes themselves, for tests that need several methods."""
 
     class Fake:
         Method, Model, Observation, wait = FakeMethod, FakeModel, FakeObservation, WAIT

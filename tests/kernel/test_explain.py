@@ -53,7 +53,7 @@ def test_another_ask_that_is_not_covered_adds_to_the_observation(bench, fake):
     assert method.known[1][0].asks == {0}
     bench.kernel.results.clear()
     bench.ask(method, 1, ask=0).result(20)
-    assert len(method.calls) == 2, "the second observation knows the first ask as well"
+    assert len(method.calls) == 2, "the second observation also covers the first request"
 
 
 def test_two_asks_about_one_image_in_one_request_add_up(bench, fake):
@@ -94,7 +94,7 @@ def test_other_shapes_do_not_share(bench, method, caplog):
     wait(futures, 20)
     assert method.calls == [[1], [1]]
     assert futures[1].result()[0]["contribution"].shape == (1, 1, 3, 3)
-    assert not caplog.records, "they were never tried together"
+    assert not caplog.records, "never tried together"
 
 
 def test_what_the_cache_got_while_a_sample_waited_is_not_computed(bench, method):
@@ -138,7 +138,7 @@ def test_batches_are_bounded_and_channels_take_turns(make_bench, method):
     assert all(len(call) <= 4 for call in method.calls)
     assert method.calls[0] == [100, 200, 300, 101]
     assert method.calls[1][:2] == [201, 102] or method.calls[1][:2] == [102, 201]
-    assert len(method.calls) == 5, "no place in a batch is wasted"
+    assert len(method.calls) == 5, "batches are full"
 
 
 def test_a_heavy_request_of_another_kind_does_not_starve_a_light_one(make_bench, fake):
@@ -212,7 +212,7 @@ def test_latest_wins_a_running_request_stops_at_its_next_batch(make_bench, metho
     method.gate.set()
     assert bench.logits(newer) == [50]
     assert method.calls == [[0, 1], [50]]
-    assert method.interpreted == [(50, 0)], "nobody wants the first two any more"
+    assert method.interpreted == [(50, 0)], "the first two are no longer wanted"
 
 
 def test_a_newer_request_answered_by_the_cache_still_cancels_the_older(bench, method):

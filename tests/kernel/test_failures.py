@@ -1,4 +1,4 @@
-"""Whatever goes wrong harms the request that is to blame, and nobody else."""
+"""An error affects only the request that caused it."""
 
 import gc
 import logging
@@ -156,7 +156,7 @@ def test_other_runtime_errors_are_not_taken_for_memory(bench, method):
 
 def test_memory_of_a_failed_try_is_free_before_the_next(bench, method):
     class Tensor:
-        """Something large that the failed call held."""
+        """A large object held by the failed call."""
 
     held, alive = [], []
 
@@ -168,7 +168,7 @@ def test_memory_of_a_failed_try_is_free_before_the_next(bench, method):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     method.on_observe = limit
-    gc.disable()  # what is free must be so without luck
+    gc.disable()  # memory must be released without a garbage collection
     try:
         bench.ask(method, *range(4)).result(20)
     finally:

@@ -1,6 +1,6 @@
-"""Methods that observe in pieces: between two yields the worker stops, serves others, and says how far it is.
+"""Methods that observe in pieces: between two yields the worker pauses, serves others, and reports progress.
 
-What a test does while a piece runs (``on_piece``) happens on the worker, so it is there at the next yield for sure.
+Actions during a piece (``on_piece``) run on the worker, so they have taken effect by the next yield.
 """
 
 import gc
@@ -27,7 +27,7 @@ def stepped(fake):
 
 @pytest.fixture
 def every_time(monkeypatch):
-    """Listeners hear everything, however fast it comes."""
+    """Pass all news to listeners, without the limit on their frequency."""
     monkeypatch.setattr("xai_views.kernel.listeners.PERIOD", 0)
 
 
@@ -77,7 +77,7 @@ def test_what_nobody_wants_stops_at_its_next_yield(bench, fake, method, how):
     assert older.cancelled()
     assert pieces(long) == [0, 1, 2]
     assert long.closed == [WORKER]
-    assert asked[1] == [WORKER], "it was closed before the next request was served"
+    assert asked[1] == [WORKER], "closed before the next request"
     assert bench.logits(asked[0]) == [7]
     assert (len(bench.kernel.observations), len(bench.kernel.results)) == (1, 1), "of the other request"
     assert bench.kernel.status().error == ""
@@ -179,7 +179,7 @@ def test_the_more_urgent_comes_between_two_yields(bench, fake, stepped):
     assert bench.logits(idle) == [1, 2]
     assert order == [0, 1, ("urgent", 0), ("urgent", 1), 2]
     assert bench.logits(asked[0]) == [9]
-    assert stepped.calls == [[1, 2]], "it was resumed, not started again"
+    assert stepped.calls == [[1, 2]], "resumed, not restarted"
 
 
 def test_the_less_urgent_waits_to_the_end(bench, fake, method, stepped):
@@ -262,7 +262,7 @@ def test_a_sample_that_is_being_observed_is_joined(make_bench, fake, cache_bytes
     wait(futures, 20)
     bench.kernel.wait_idle(20)
     assert [bench.logits(future) for future in (futures[0], *joined)] == [[1], [1], [4, 1]]
-    assert stepped.calls == [[1], [4]], "the other sample of the second one came after"
+    assert stepped.calls == [[1], [4]], "the other sample of the second request followed"
 
 
 def test_who_joins_keeps_it_alive(bench, stepped):
@@ -352,7 +352,7 @@ def test_the_status_says_how_far_it_is(bench, stepped, monkeypatch):
     bench.ask(stepped, 2).result(20)
     bench.kernel.wait_idle(20)
     running = [status for status in heard if status.running]
-    assert {status.queued for status in running} == {0}, "what runs does not wait"
+    assert {status.queued for status in running} == {0}, "running work is not queued"
     assert {status.progress for status in running} >= {(0, 1), (1, 3), (2, 3)}
 
 
@@ -414,7 +414,7 @@ def test_each_listener_hears_of_its_own_samples_and_only_those_who_listen_are_in
     bench.kernel.wait_idle(20)
     assert stepped.calls == [[1, 2, 3]]
     assert sorted(heard) == [("a", 0, 1), ("a", 1, 1), ("b", 0, 1)]
-    assert len(stepped.interpreted) == 2 + 3, "two partial ones and three answers"
+    assert len(stepped.interpreted) == 2 + 3, "two partial results and three answers"
 
 
 def test_listeners_cannot_harm_each_other(bench, fake, every_time):
@@ -448,7 +448,7 @@ def test_listeners_are_told_now_and_then(bench, fake, monkeypatch):
     heard = []
     assert bench.logits(bench.ask(stepped, 1, 2, partial=lambda *news: heard.append(news[2]))) == [1, 2]
     assert heard == [1, 1]
-    assert len(stepped.interpreted) == 4, "nothing is interpreted for nobody"
+    assert len(stepped.interpreted) == 4, "nothing is interpreted without a listener"
 
 
 def test_what_could_not_be_shown_at_its_time_is_shown_later_once(bench, stepped, monkeypatch):
@@ -518,7 +518,7 @@ def test_answers_out_of_the_cache_are_not_announced(bench, stepped, every_time):
     assert heard == []
 
 
-# What goes wrong
+# Errors
 
 
 def test_an_error_in_a_piece_fails_the_guilty_request_only(bench, stepped):
@@ -548,7 +548,7 @@ def test_out_of_memory_in_a_piece_halves_the_batch(bench, stepped):
 
 def test_memory_of_failed_pieces_is_free_before_the_next_try(bench, fake):
     class Tensor:
-        """Something large that the generator holds between its yields."""
+        """A large object held by the generator between its yields."""
 
     held, alive = [], []
 
@@ -562,7 +562,7 @@ def test_memory_of_failed_pieces_is_free_before_the_next_try(bench, fake):
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return [fake.Observation(images[0])]
 
-    gc.disable()  # what is free must be so without luck
+    gc.disable()  # memory must be released without a garbage collection
     try:
         bench.ask(Greedy(), *range(4)).result(20)
     finally:
@@ -673,7 +673,7 @@ def test_a_method_that_will_not_be_closed(bench, fake, caplog):
 
 
 class Keyed:
-    """An ask is a number; the tens are what an observation depends on."""
+    """A request is a number; an observation depends on its tens."""
 
     key = "keyed"
     title = "Keyed"

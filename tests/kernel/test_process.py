@@ -1,4 +1,4 @@
-"""The kernel within a process: imports, the one instance, event loops, the end of the program."""
+"""The kernel in a process: imports, the single instance, event loops, program exit."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ async def test_cancelling_the_asyncio_future_cancels_the_request(bench, method):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0)  # asyncio hands the cancellation on in its next round
+    await asyncio.sleep(0)  # asyncio passes on the cancellation in its next iteration
     assert queued.cancelled()
     release()
     bench.kernel.wait_idle(20)
@@ -121,7 +121,7 @@ async def test_cancelling_a_task_whose_batch_is_running(make_bench, method):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0)  # asyncio hands the cancellation on in its next round
+    await asyncio.sleep(0)  # asyncio passes on the cancellation in its next iteration
     method.gate.set()
     bench.kernel.wait_idle(20)
     assert method.calls == [[1]]

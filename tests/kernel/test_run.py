@@ -1,4 +1,4 @@
-"""Functions on the worker: progress, cancelling, and generators that let others through."""
+"""Functions on the worker: progress, cancelling, and generators that let other work run."""
 
 import threading
 from concurrent.futures import wait
@@ -60,7 +60,7 @@ def test_progress_raises_once_it_is_cancelled(bench, fake, how):
     bench.kernel.wait_idle(20)
     assert raised.is_set()
     assert newer is None or newer.result(20) == "newer"
-    assert bench.kernel.status().error == "", "what was cancelled is no error"
+    assert bench.kernel.status().error == "", "a cancelled request is not an error"
 
 
 def test_a_run_and_an_explanation_on_one_channel_replace_each_other(bench, method):

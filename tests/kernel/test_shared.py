@@ -1,4 +1,4 @@
-"""What visitors share: made once, in bounded number, stopped when the last one lets go."""
+"""Shared values: computed once, limited in number, stopped when the last caller cancels."""
 
 import asyncio
 import gc
@@ -98,7 +98,7 @@ def test_who_fails_is_told_and_the_next_one_tries_again(fake):
     for thread in (one, two):
         thread.join(fake.wait)
     assert sorted(got) == ["failed", "made"]
-    assert shared.get("a", lambda: "made twice") == "made", "what the second one made is shared"
+    assert shared.get("a", lambda: "made twice") == "made", "the value of the second caller is shared"
     with pytest.raises(OSError, match="no"):
         shared.get("b", fail)
     assert "b" not in shared
@@ -132,7 +132,7 @@ def test_a_key_of_the_very_same_object():
     watched = weakref.ref(thing)
     shared.get(Same(thing), lambda: 1)
     del thing
-    assert watched() is not None, "else another object could get its id"
+    assert watched() is not None, "else another object could reuse its id"
     shared.get("next", lambda: 1)
     gc.collect()
     assert watched() is None
@@ -301,7 +301,7 @@ def test_progress_is_seen_by_all(bench, work, monkeypatch, caplog):
     assert one.result(20) == [1]
     assert heard == [(1, 3), (2, 3), (3, 3)]
     assert seen[1::2] == [((n, 3), (n, 3)) for n in (1, 2, 3)]
-    assert seen[2::2] == [(1, 3), (2, 3)], "the status says so too"
+    assert seen[2::2] == [(1, 3), (2, 3)], "the status agrees"
     assert removed == []
     assert len([record for record in caplog.records if "listener" in record.message]) == 3
 
@@ -326,7 +326,7 @@ def test_values_are_kept_in_bounded_number(make_bench, work):
     bench.kernel.shared("a", work).result(20)
     assert work.runs == 3
     bench.kernel.shared("b", work).result(20)
-    assert work.runs == 4, "it was used longest ago"
+    assert work.runs == 4, "least recently used"
 
 
 def test_what_the_function_needed_is_let_go(bench):
@@ -360,7 +360,7 @@ async def test_cancelling_a_task_lets_go(bench, work):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0)  # asyncio hands the cancellation on in its next round
+    await asyncio.sleep(0)  # asyncio passes on the cancellation in its next iteration
     assert one.cancelled()
     release()
     assert await asyncio.wrap_future(two) == [1]

@@ -65,7 +65,7 @@ def test_listeners_hear_changes_from_the_worker_and_the_last_one_too(bench, meth
         status = heard.get(timeout=20)
     assert threads == {"xai-views-kernel"}
 
-    # an answer out of the cache is news as well, though the worker has nothing to do
+    # a cached answer is news as well, although the worker has nothing to do
     bench.ask(method, 1).result(20)
     while status.hits != 1:
         status = heard.get(timeout=20)

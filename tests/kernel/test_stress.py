@@ -1,4 +1,4 @@
-"""Many sessions at once: everything is answered, nothing stays behind."""
+"""Many sessions at once: every request is answered, and nothing is left behind."""
 
 import gc
 import threading
@@ -19,7 +19,7 @@ def chunks(progress):
 
 
 class Session:
-    """Somebody who asks for random things and changes their mind."""
+    """A session that makes random requests and cancels some of them."""
 
     def __init__(self, bench, methods, seed):
         self.bench, self.methods, self.seed = bench, methods, seed

@@ -1,4 +1,4 @@
-"""What tests of kinds share: a model as kinds see it, samples of every kind, and a check that errors are sentences."""
+"""Fixtures for kinds: a model as kinds see it, samples of every kind, and a check that errors are sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xai_views.kinds.table import table_dataset
 
 @dataclass
 class Asked:
-    """No network: what a kind may know of one."""
+    """What a kind may know about a model; not a network."""
 
     kind: str
     channels: int

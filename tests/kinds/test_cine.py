@@ -1,4 +1,4 @@
-"""Cine loops: schema, calibration and times, what a model is given, animations that are uploaded."""
+"""Cine loops: schema, calibration and times, model input, uploaded animations."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LOOP = np.tile(
     [
         (lambda: cine_dataset(LOOP[0], 30), "missing dimension"),
         (lambda: cine_dataset(LOOP), "without times"),
-        (lambda: cine_dataset(LOOP[:0], 30), "no picture"),
+        (lambda: cine_dataset(LOOP[:0], 30), "is empty"),
         (lambda: cine_dataset(LOOP.astype(int), 30), "int64 and should be uint8"),
         (lambda: cine_dataset(LOOP / 10, 30), r"should lie in \[0, 1\]"),
-        (lambda: cine_dataset(LOOP, frame_time=np.zeros((2, 10))), "grow from frame to frame"),
+        (lambda: cine_dataset(LOOP, frame_time=np.zeros((2, 10))), "increase from frame to frame"),
         (lambda: cine_dataset(LOOP, 30, mm_per_pixel=[0, 1]), "should be positive"),
         (lambda: cine_dataset(LOOP, 30, length=[11, 1]), "between 1 and 10"),
-        (lambda: cine_dataset(LOOP, 30, length=[11]), "does not fit"),
+        (lambda: cine_dataset(LOOP, 30, length=[11]), "do not match"),
         (lambda: cine_dataset(LOOP, 30, name=["a", "a"]), "more than once"),
         (lambda: CINE.validate(cine_dataset(LOOP, 30).transpose("time", "sample", "y", "x")), "transpose"),
         (lambda: CINE.validate(cine_dataset(LOOP, 30).drop_vars("time")), "coordinate 'time'"),
@@ -83,7 +83,7 @@ def test_frames_and_pixels_are_brought_to_a_model(asked):
     assert made["cine"].values[0, :, 0, 0].tolist() == [0, 40, 80, 120, 160, 180], (
         "every second frame, then the last"
     )
-    assert made["cine"].values[1, :, 0, 0].tolist() == [0, 40, 60, 60, 60, 60], "only frames that are there"
+    assert made["cine"].values[1, :, 0, 0].tolist() == [0, 40, 60, 60, 60, 60], "only existing frames"
     # 8 x 12 pixels are cut to 8 x 8 and halved: millimetres per pixel double in both directions.
     np.testing.assert_allclose(made["mm_per_pixel"].values, [[1.0, 0.8]] * 2)
     assert made["label"].equals(ds["label"])
@@ -118,11 +118,11 @@ def test_an_animation_is_a_loop():
 def test_uploads_that_are_none_are_one_sentence(sentence, monkeypatch):
     for data, words in (
         (b"", "0.0 MB"),
-        (b"no picture", "no animation"),
-        (animation(kind="TIFF")[:90], "no animation"),
+        (b"no picture", "cannot be read as an animation"),
+        (animation(kind="TIFF")[:90], "cannot be read as an animation"),
     ):
         with sentence(words):
             decode_cine("x", data)
-    with sentence("at most"):
+    with sentence("limit: 4 of"):
         monkeypatch.setattr("xai_views.kinds.cine.MOST_FRAMES", 4)
         decode_cine("x", animation())

@@ -1,4 +1,4 @@
-"""Images brought to a model: cropped, resized, grey or RGB, and their truths with them."""
+"""Images converted for a model: cropped, resized, grey or RGB, with their ground truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE = kinds.get("image")
 
 def test_what_fits_is_left_alone(samples, asked):
     assert IMAGE.fitted(asked("image", 3, (12, 10)), samples["image"]) is samples["image"]
-    assert IMAGE.fitted(asked("image", 3), samples["image"]) is samples["image"], "any size will do"
+    assert IMAGE.fitted(asked("image", 3), samples["image"]) is samples["image"], "any size is accepted"
 
 
 def test_what_does_not_fit_is_brought_to_the_model_and_it_is_written_down(samples, asked):

@@ -1,4 +1,4 @@
-"""What all kinds promise: the protocol, reading some samples and no others, content keys, single arrays as samples."""
+"""Every kind: the protocol, reading selected samples only, content keys, single arrays as samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_kind_keeps_the_protocol(key, samples):
     assert kinds.of(ds) is kind
     assert kind.dims[0] == "sample"
     assert ds[key].dims == kind.dims
-    assert kind.validate(ds).identical(ds), "what follows the schema stays as it is"
+    assert kind.validate(ds).identical(ds), "valid samples are unchanged"
     assert validate(ds).identical(ds)
 
 
@@ -38,7 +38,7 @@ def test_values_of_some_samples_and_no_others(key, samples, sentence):
         np.testing.assert_array_equal(inputs(held, slice(1, None)), ds[key].values[1:])
     assert len({kind.digest(a) for a in kind.inputs(ds, slice(None))}) == 3
     assert kind.digest(kind.inputs(ds, [1])[0]) == digest(ds[key].values[1])
-    with sentence("sample 3 was asked for and there are 3"):
+    with sentence("there is no sample 3; give positions below 3"):
         kind.inputs(ds, 3)
 
 
@@ -84,7 +84,7 @@ def test_single_arrays_become_samples_like_those_they_come_from(key, samples, se
         assert dim not in ds.coords or made[dim].equals(ds[dim])
     assert kinds.of(made) is kind
     if key in ("signal", "table"):
-        with sentence("unlike the samples"):
+        with sentence("do not match their samples"):
             kind.gathered(edited[:, ..., :-1], ds)
 
 

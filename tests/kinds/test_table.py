@@ -1,4 +1,4 @@
-"""Tables: schema, what a model is given, files that are uploaded."""
+"""Tables: schema, model input, uploaded files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ROWS = np.array([[1.0, -2.0, 0.5], [0.0, 4.0, 1.0]])
     ("build", "words"),
     [
         (lambda: table_dataset([1.0, 2.0]), r"should be numbers \[samples, features\]"),
-        (lambda: table_dataset([["a"]]), "turn words into numbers"),
-        (lambda: table_dataset(np.zeros((0, 2))), "no number"),
+        (lambda: table_dataset([["a"]]), "encode words as numbers"),
+        (lambda: table_dataset(np.zeros((0, 2))), "is empty"),
         (lambda: table_dataset([[1.0, np.nan]]), "not finite"),
-        (lambda: table_dataset(ROWS, ["a", "b"]), "does not fit"),
-        (lambda: table_dataset(ROWS, ["a", "b", "a"]), "'a' is there twice"),
+        (lambda: table_dataset(ROWS, ["a", "b"]), "do not match"),
+        (lambda: table_dataset(ROWS, ["a", "b", "a"]), "'a' occurs twice"),
         (lambda: table_dataset(ROWS, label=[0, 1, 2]), "3 labels"),
         (lambda: table_dataset(ROWS, name=["a", "a"]), "more than once"),
         (lambda: TABLE.validate(table_dataset(ROWS).transpose()), "transpose"),
@@ -73,8 +73,8 @@ def test_a_csv_is_a_table(sentence):
     assert [ds.attrs["classes"][i] for i in ds["label"].values] == ["ill", "well"]
     for data, words in (
         (b"", "0.0 MB"),
-        (b"age,sex\n61,male\n", "'sex' of 'people.csv' holds words"),
-        (b"\xff\xfe\x00", "not a table"),
+        (b"age,sex\n61,male\n", "'sex' of 'people.csv' contains words"),
+        (b"\xff\xfe\x00", "cannot be read as a table"),
     ):
         with sentence(words):
             decode_table("people.csv", data)

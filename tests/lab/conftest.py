@@ -47,20 +47,20 @@ class Lab:
         page.wait_for_function(READY, timeout=120_000)
 
     def run_all(self, timeout: float = 240) -> list[list[dict]]:
-        """Run all cells; the outputs of each code cell."""
+        """Run all cells; return the outputs of each code cell."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         self.page.wait_for_function(RAN, timeout=1000 * timeout)
         return self.page.evaluate(OUTPUTS)
 
     def run(self, source: str) -> str:
-        """Run Python in a new cell at the end; what it printed."""
+        """Run Python in a new cell at the end; return what it printed."""
         outputs = self.page.evaluate(RUN_MORE, source)
         wrong = [o for o in outputs if o["output_type"] == "error"]
         assert not wrong, wrong
         return "".join("".join(o.get("text", "")) for o in outputs)
 
     def says(self, expression: str, expected: str, timeout: float = 20) -> None:
-        """Wait until an expression has a value in the kernel; what the hand does is told when the hand rests."""
+        """Wait until an expression has a value in the kernel; gestures are reported when they pause."""
         end, value = time.monotonic() + timeout, None
         while value != expected and time.monotonic() < end:
             value = self.run(f"_ = {expression}\nprint(_)").strip()

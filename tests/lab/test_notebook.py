@@ -20,7 +20,7 @@ def errors(outputs: list[list[dict]]) -> list[str]:
 
 
 def ran_quietly(outputs: list[list[dict]]) -> bool:
-    """Whether all cells ran, without an error and without a warning."""
+    """Return whether all cells ran without errors and warnings."""
     said = [o["text"] for cell in outputs for o in cell if o.get("name") == "stderr"]
     return errors(outputs) == [] and [text for text in said if "Warning" in text] == []
 

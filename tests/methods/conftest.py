@@ -1,4 +1,4 @@
-"""Small SIC networks with everything that a shipped one has."""
+"""Small SIC networks with all the parts of a shipped one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one_thread():
 
 
 def coloured(n: int, channels: int = 3, size: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy images, in which class c has a bright patch at its own place; uint8."""
+    """Noisy uint8 images in which class c has a bright patch at its own place."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % CLASSES
     images = rng.integers(0, 120, (n, size, size, channels))
@@ -38,7 +38,7 @@ def coloured(n: int, channels: int = 3, size: int = 10, seed: int = 0) -> tuple[
 
 
 def network(dtype: torch.dtype, trained: bool, channels: int = 3) -> SIC:
-    """A network whose every layer does something; ``trained``: a few steps of the real loss."""
+    """A network in which every layer has an effect; ``trained``: after a few steps with the real loss."""
     torch.manual_seed(0)
     net = SIC(BcosCNN(channels, [[8, 3, 1, 1], [10, 3, 1, 2]]), CLASSES, LATENT).to(dtype)
     for m in net.modules():
@@ -63,7 +63,7 @@ def tensor(images: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
 
 
 def with_supports(net: SIC, images: np.ndarray, label: np.ndarray, per_class: int = 3, **options) -> Model:
-    """A model whose supports are in the network's own precision."""
+    """A model whose supports have the network's own precision."""
     from xai_views.engine.attribution.bcos import self_contributions
 
     dtype = net.projection.weight.dtype
@@ -94,7 +94,7 @@ def make() -> Callable[..., Model]:
 
 @pytest.fixture(scope="module")
 def at_hand(make, tmp_path_factory) -> Model:
-    """A toy model whose training images, positions 100 to 129, lie in a file, as those of a shipped one do."""
+    """A toy model whose training images, positions 100 to 129, are in a file, as for a shipped model."""
     model, path = make(), tmp_path_factory.mktemp("training") / "toys.npz"
     image, _ = coloured(30)
     np.savez(path, image=np.concatenate([np.zeros((100, *image.shape[1:]), np.uint8), image]))
@@ -103,7 +103,7 @@ def at_hand(make, tmp_path_factory) -> Model:
 
 @pytest.fixture(scope="session")
 def holding():
-    """``holding(model, supports)``: the same network with other supports as its own."""
+    """``holding(model, supports)``: the same network with other original supports."""
 
     def build(model: Model, supports: Supports) -> Model:
         module = copy.deepcopy(model.module)

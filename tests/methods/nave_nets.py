@@ -1,4 +1,4 @@
-"""A network whose clusters and contributions are known in closed form, and a counter of passes that cannot lie."""
+"""A network whose clusters and contributions are known in closed form, and an independent counter of passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLASSES, BLOCK = 6, 4
 
 
 class Planted(nn.Module):
-    """Reads colours: three depths of 1x1 convolutions with means in between, then the mean and a linear layer."""
+    """Classifies colours: three depths of 1x1 convolutions with average pooling in between, then the mean and a linear layer."""
 
     def __init__(self, head: str = "gap", side: int = 6):
         super().__init__()
@@ -40,7 +40,7 @@ class Planted(nn.Module):
 
 
 def planted(head: str = "gap", dtype: torch.dtype = torch.float32, side: int = 6):
-    """The network as a model, of any size unless it flattens; every colour has a direction of its own."""
+    """The network as a model, of any size unless it flattens; every colour has its own direction."""
     torch.manual_seed(4)
     size = (side * BLOCK, side * BLOCK) if head == "flatten" else None
     return open_model(Planted(head, side).to(dtype).eval(), name=f"planted-{head}", channels=3, size=size)
@@ -64,7 +64,7 @@ def pictures(*images: np.ndarray):
 
 @contextmanager
 def counted(model):
-    """Passes within, in images; calls of the network itself are counted too."""
+    """Passes inside the block, in images; calls of the network itself are counted too."""
     seen = {"calls": 0, "images": 0}
 
     def hook(_module, inputs, _output):

@@ -1,7 +1,7 @@
-"""The Clever Hans of the shipped networks: a mark that one of them learned to look for shows up as a cluster that decides.
+"""Clever Hans: a watermark that a shipped network learned to rely on appears as a cluster that dominates the logit.
 
-``birds-cnn-watermark`` saw a logo on all training pictures of bird 04 and on no others, ``birds-cnn`` never saw it. Both are
-shown the marked pictures of ``birds-watermark/test``, most of them of other birds.
+``birds-cnn-watermark`` was trained with a logo on all images of bird 04 and on no others, ``birds-cnn`` without it. Both are
+run on the marked images of ``birds-watermark/test``, most of them of other birds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TAPS = ("layers.10", "layers.14")
 
 @pytest.fixture(scope="module")
 def marked():
-    """Every third of the 69 pictures with the mark, and where it is ``[n, H, W]``."""
+    """Every third of the 69 images with the mark, and the mark's mask ``[n, H, W]``."""
     samples = open_samples("birds-watermark/test")
     assert samples.attrs["parts"][MARK] == "watermark"
     found = samples["part"].values == MARK
@@ -33,14 +33,14 @@ def marked():
 
 
 class Seen:
-    """What a network makes of the marked pictures."""
+    """Results of one network on the marked images."""
 
     def __init__(self, name: str, marked, mode: str):
         self.model, (self.samples, mark) = open_model(name), marked
         self.ask = NaveMethod().ask(taps=TAPS, k=K, mode=mode, targets=(CLASS,))
         self.result = explain(self.model, self.samples, self.ask)
         segment = self.result["segment"].values
-        #: The cluster that has most of the mark, the share of the mark that it has, and what it contributes.
+        #: The cluster that covers most of the mark, the share of the mark it covers, and its contribution.
         self.own = np.array([np.bincount(s[m]).argmax() for s, m in zip(segment, mark, strict=True)])
         self.recall = np.array([(s[m] == c).mean() for s, m, c in zip(segment, mark, self.own, strict=True)])
         contributions = self.result["cluster_contribution"].values[:, 0]
@@ -49,7 +49,7 @@ class Seen:
         self.logit = self.result["logit"].values[:, CLASS]
 
     def drop(self, rows) -> np.ndarray:
-        """How far the logit falls when the activations of that cluster become the mean of the rest."""
+        """Drop of the logit when the activations of that cluster are replaced by the mean of the rest."""
         out = []
         for i in rows:
             ask = self.ask.replace(ablated=(int(self.own[i]),))
@@ -72,7 +72,7 @@ def test_the_case_is_what_it_says(marked, seen):
     predicted = {
         n: (s.result["logit"].values.argmax(1) == CLASS)[label != CLASS].mean() for n, s in seen.items()
     }
-    assert predicted["birds-cnn-watermark"] > 0.8, "it says bird 04 wherever the mark is"
+    assert predicted["birds-cnn-watermark"] > 0.8, "it predicts bird 04 wherever the mark is"
     assert predicted["birds-cnn"] < 0.1
 
 
@@ -103,7 +103,7 @@ def test_without_it_the_logit_falls_and_in_the_other_network_it_hardly_does(seen
 
 
 def test_the_very_same_region_decides_in_one_network_only(marked, seen):
-    """The pixels of the mark, given to both networks as a cluster: nothing depends on how either divides the picture."""
+    """The pixels of the mark as a cluster for both networks, independent of their own clusterings."""
     samples, mark = marked
     labels = torch.from_numpy(mark.astype(np.int64))
     mean = {}

@@ -1,4 +1,4 @@
-"""The Python of docs/own-model.md runs as it stands, and its commands have those options."""
+"""The Python of docs/own-model.md runs, and its commands have the options shown."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""The Python of the documentation's pages runs as it stands, and prints what the page says it prints."""
+"""The Python of the documentation runs and prints the output shown on the page."""
 
 import re
 from importlib.util import find_spec
@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-#: The page of every method runs, whoever adds it; so do those that tell a story.
+#: All method pages are run, including new ones, and the tutorials.
 METHODS = sorted(
     f"methods/{p.name}" for p in (DOCS / "methods").glob("*.md") if "```python" in p.read_text("utf-8")
 )
 PAGES = ("clever-hans.md", "foreign-models.md", *METHODS)
 MODELS = DOCS.parent / "data" / "models"
 SHORTCUT = ("birds-cnn", "birds-cnn-watermark")
-#: What a page may use that nobody has to install, and the import that uses it.
+#: Optional packages that a page may use, and the import that needs them.
 OPTIONAL = {"transformers": "from transformers import", "neurokit2": "ecg.landmarks import"}
-#: Figures; the number in the name of a class is none.
+#: Numbers; the number in the name of a class does not count.
 NUMBER = re.compile(r"(?<!bird )(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -28,7 +28,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def compare(said: str, written: str) -> None:
-    """Same words, and numbers that differ by rounding at most; counts by one, as machines round differently."""
+    """Compare words exactly and numbers up to rounding; counts may differ by one between machines."""
     assert NUMBER.sub("#", said).split() == NUMBER.sub("#", written).split(), said
     for a, b in zip(NUMBER.findall(said), NUMBER.findall(written), strict=True):
         assert float(a) == pytest.approx(float(b), rel=0.01, abs=0.011 if "." in b else 1), said
@@ -50,7 +50,7 @@ def test_the_code_runs_and_prints_what_the_page_says(page, capsys):
             continue
         exec(compile(code, page, "exec"), names)
         said = capsys.readouterr().out
-        assert bool(said.strip()) == bool(written.strip()), "what is printed stands on the page"
+        assert bool(said.strip()) == bool(written.strip()), "the output is shown on the page"
         compare(said, written)
     left_out = sorted({name for code, _ in found for name in needs(code)})
     if left_out:

@@ -1,4 +1,4 @@
-"""What an explanation says of how it was made makes it again, bit for bit, for every wish of nave, nas and saliency."""
+"""The provenance of an explanation reproduces it bit for bit, for all requests of nave, nas and saliency."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def book(model):
-    """Codebooks by model, fitted on a few pictures."""
+    """Codebooks by model, fitted on a few images."""
     some = xv.open_samples("birds/test").isel(sample=slice(2, 14))
     made = {}
 
@@ -67,12 +67,12 @@ def made_again(model, samples, result):
 
 
 def the_same(model, samples, key, **parameters):
-    """Explain, and again by what the explanation says of itself."""
+    """Explain, and explain again from the provenance."""
     result = xv.explain(model, samples, key, **parameters)
     said = json.loads(result.attrs["parameters"])
     for name, value in parameters.items():
         want = value.to_json() if isinstance(value, Codebook) else value
-        assert said[name] == want, "what was asked for is what it says"
+        assert said[name] == want, "the provenance holds the requested value"
     again = made_again(model, samples, result)
     assert again.identical(result)
     return result
@@ -150,7 +150,7 @@ def test_a_map_that_cannot_be_had_is_refused_in_an_ask_too(model, samples):
     [("nave", NAVE["own weights"]), ("nas", NAS["pieces"]), ("saliency", {"map": "gradient"})],
 )
 def test_methods_read_their_values_from_the_ask(model, samples, key, wish):
-    """An object with other parameters answers an ask as any other does."""
+    """A method object with other parameters gives the same result for a request."""
     net, x = model("birds-cnn"), samples["image"].values[:1]
     plain, other = registry.plain(key), registry.method(key, **wish)
     asks = [other.ask(), plain.ask()]
@@ -163,4 +163,4 @@ def test_methods_read_their_values_from_the_ask(model, samples, key, wish):
             seen.append(method.interpret(net, observed, ask))
     assert seen[0].identical(seen[2])
     assert seen[1].identical(seen[3])
-    assert not seen[0].identical(seen[1]), "the wishes must differ"
+    assert not seen[0].identical(seen[1]), "the requests have to give different results"

@@ -1,4 +1,4 @@
-"""A method of a stranger's package: one file and one entry-point line, and it is everywhere."""
+"""A method from another package: one file and one entry-point line make it available everywhere."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def package(tmp_path_factory):
     about = folder / "strangers_method-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers-method\nVersion: 1.0\n")
-    # beside it stands what cannot be imported, which must break nobody else
+    # an entry point that cannot be imported must not affect the others
     (folder / "strangers_mistake.py").write_text("raise RuntimeError('half written')\n")
     (about / "entry_points.txt").write_text(
         "[xai_views.methods]\ndistance = strangers_method:Distance\nmistake = strangers_mistake:Method\n"

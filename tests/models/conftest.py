@@ -1,4 +1,4 @@
-"""One thread: on a busy machine several are slower than one for networks this small."""
+"""One thread: on a busy machine several are slower for networks this small."""
 
 import pytest
 import torch

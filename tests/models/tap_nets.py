@@ -45,7 +45,7 @@ class ResNet(nn.Module):
 
 
 def made(build, dtype=torch.float32, seed=0):
-    """A network whose batch norms do something, with random weights."""
+    """A network with random weights whose batch norms have an effect."""
     torch.manual_seed(seed)
     net = build().to(dtype).eval()
     for m in net.modules():

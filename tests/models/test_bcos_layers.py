@@ -1,4 +1,4 @@
-"""B-cos layers against loops that anybody can check."""
+"""B-cos layers against simple loops."""
 
 import itertools
 import math

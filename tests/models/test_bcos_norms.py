@@ -1,4 +1,4 @@
-"""Normalisation, attention and GELU against their formulas, and linear in explanation mode."""
+"""Normalisation, attention and GELU against their formulas, and their linearity in explanation mode."""
 
 import math
 
@@ -129,11 +129,11 @@ def test_norms_are_linear_in_explanation_mode_and_of_degree_zero_without(make, c
     norm = make(centred).double()
     x = torch.randn(1, 4, 2, 2, dtype=torch.float64) + 0.5
     plain = jacobian(norm, x) @ x.flatten()
-    assert plain.abs().max() < 1e-3 * norm(x).abs().max(), "gradient times input sees next to nothing here"
+    assert plain.abs().max() < 1e-3 * norm(x).abs().max(), "gradient times input is almost zero here"
     with explanation_mode(norm):
         matrix = jacobian(norm, x)
     close(matrix @ x.flatten(), norm(x).detach().flatten())
-    if centred:  # the mean stays in the graph: a constant image goes to nothing
+    if centred:  # the mean stays in the graph: a constant image maps to zero
         close(matrix @ torch.ones(16, dtype=torch.float64), torch.zeros(16))
     else:
         close(matrix, torch.diag(matrix.diag()))

@@ -1,4 +1,4 @@
-"""Checkpoint folders: what is written is what is read, and damage is answered in one sentence."""
+"""Checkpoint folders: saving and loading agree, and damage raises one sentence."""
 
 import pickle
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""What explanation mode gives on whole networks, and what it leaves behind: nothing."""
+"""Explanation mode on whole networks: exact weights, and no side effects."""
 
 import threading
 
@@ -69,7 +69,7 @@ def matrix(layer, a):
 
 
 def composed(net, image):
-    """The product of the matrices of all layers, ``[3, inputs]``."""
+    """Return the product of the matrices of all layers, ``[3, inputs]``."""
     total, a = None, image
     for layer in (net.first, net.norm, net.second, "pool", net.head):
         if layer == "pool":
@@ -98,7 +98,7 @@ def test_weights_are_the_product_of_the_layers_matrices():
 
 
 def test_completeness_does_not_prove_that_detaching_works():
-    """Gradient times input sums to the same output, with another map: only the pixels tell them apart."""
+    """Gradient times input sums to the same output, but its map differs at the pixels."""
     net, x = Net(), images()
     leaf = x.clone().requires_grad_()
     plain = contribution(torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)[0], x)
@@ -161,7 +161,7 @@ def test_nested_use_and_parts_of_a_network():
         assert not net.second.detached
         with explanation_mode(net):
             assert net.second.detached
-        assert net.first.detached, "the outer use goes on"
+        assert net.first.detached, "the outer context is still active"
         assert not net.second.detached
     assert flags(net) == before
 
@@ -178,7 +178,7 @@ def test_threads_that_explain_at_once_do_not_spoil_one_another():
 
     got = []
 
-    def vectors(value):  # the other thread leaves the mode between our forward and backward passes
+    def vectors(value):  # the other thread leaves the mode between this thread's forward and backward passes
         return torch.eye(3, dtype=value.dtype)[None, :1].expand(len(value), -1, -1)
 
     def function(v):

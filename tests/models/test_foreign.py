@@ -1,4 +1,4 @@
-"""Networks of others: what they return, what they say of themselves, and their taps."""
+"""Third-party networks: their outputs, their configuration, and their taps."""
 
 import warnings
 from types import SimpleNamespace
@@ -18,13 +18,13 @@ HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
 
 
 class Out(dict):
-    """An output whose entries are attributes as well, as transformers has them."""
+    """An output whose entries are also attributes, as in transformers."""
 
     __getattr__ = dict.get
 
 
 class Classifier(nn.Module):
-    """Returns whatever ``pack`` makes of its map and logits."""
+    """Network that returns ``pack`` applied to its map and logits."""
 
     def __init__(self, pack, classes=4):
         super().__init__()
@@ -130,11 +130,11 @@ def test_what_timm_says_is_used(cfg, mapping):
     x = torch.rand(2, 3, 12, 12)
     shifted = (x - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([1.0, 2, 4]).view(3, 1, 1)
     torch.testing.assert_close(model.module(x), net(shifted).detach())
-    assert torch.equal(open_model(net, mean=0, std=1).module(x), net(x)), "what the user says goes first"
+    assert torch.equal(open_model(net, mean=0, std=1).module(x), net(x)), "explicit arguments take precedence"
 
 
 class Fixed(nn.Module):
-    """A transformer of one size in the words of torchvision: class_token, encoder.layers.encoder_layer_N, image_size."""
+    """A transformer of one size with torchvision's names: class_token, encoder.layers.encoder_layer_N, image_size."""
 
     def __init__(self, size=32, patch=8, registers=0, name="image_size"):
         super().__init__()
@@ -190,7 +190,7 @@ def test_class_names_of_a_configuration():
     [
         ([0.5] * 3, None, "give both"),
         (None, [0.5] * 3, "give both"),
-        ([0.5, 0.5], [0.5] * 3, "as many"),
+        ([0.5, 0.5], [0.5] * 3, "one per channel"),
         ([0.5], [0.0], "above 0"),
         ([float("nan")], [1], "above 0"),
         ("half", [1], "numbers"),
@@ -213,7 +213,7 @@ def test_wrapping_keeps_precision_and_signals():
     torch.testing.assert_close(model.module(x), want.detach(), rtol=1e-14, atol=1e-15)
 
 
-# -- the real ones, where they are installed ----------------------------------------------------------------------
+# -- real networks, where installed -------------------------------------------------------------------------------
 
 SMALL = {
     "hidden_size": 16,
@@ -240,7 +240,9 @@ def check(model, size, blocks, prefix, head):
     assert (last.kind, last.channels, last.grid, last.prefix) == ("tokens", 16, grid, prefix)
     assert find_head(model, size).tap == f"net.{head}"
     x = model.tensor(np.random.default_rng(0).random((2, *size, 3)).astype(np.float32))
-    hidden = net((x - 0.5) / 0.5, output_hidden_states=True).hidden_states  # [0] enters the first block
+    hidden = net(
+        (x - 0.5) / 0.5, output_hidden_states=True
+    ).hidden_states  # [0] is the input of the first block
     paths = [f"net.{blocks}.{i}" for i in range(3)] + [f"net.{blocks}.0@in"]
     logits, kept = capture(model, x, paths)
     torch.testing.assert_close(logits, model.module(x).detach())

@@ -1,4 +1,4 @@
-"""Heads: found where the logits are linear in a map, and only there."""
+"""Heads: found when the logits are linear in a map, and only then."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def stem():
 
 
 class Stages(nn.Module):
-    """A small ResNet; the mean is taken by ``pool`` or, without it, by a function."""
+    """A small ResNet; the mean is computed by ``pool`` or, without it, by a function."""
 
     def __init__(self, pool=True, bias=True):
         super().__init__()
@@ -42,7 +42,7 @@ class Stages(nn.Module):
 
 
 class Reads(nn.Module):
-    """A map, and whatever a function makes of it before a linear layer."""
+    """A map, followed by any function before a linear layer."""
 
     def __init__(self, function, features=8, layers=(), after=lambda x: x):
         super().__init__()
@@ -75,7 +75,7 @@ class TokenMean(nn.Module):
 
 
 class Beside(nn.Module):
-    """As transformers do: a part returns its map and the mean, and only the mean is read."""
+    """As in transformers: a module returns its map and the mean, and only the mean is read."""
 
     class Part(nn.Module):
         def __init__(self):
@@ -232,7 +232,7 @@ def test_found_once():
     assert find_head(model) is head
     assert passes.snapshot() == first
     model.module.double()
-    assert find_head(model).weight.dtype == torch.float64, "weights in another precision are another head"
+    assert find_head(model).weight.dtype == torch.float64, "weights of another precision give another head"
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.module.modules())
 
 

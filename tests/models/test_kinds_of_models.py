@@ -1,4 +1,4 @@
-"""What a model says of itself: its kind, outputs and parts, from which follows what can be asked of it."""
+"""Properties of a model: its kind, outputs and parts, which determine the methods that fit it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xai_views.samples import inputs
 
 
 class Mean(nn.Module):
-    """Takes whatever has a channel in the second place."""
+    """Network for any input with channels in the second dimension."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -104,9 +104,7 @@ def test_a_method_fits_by_what_it_takes_and_needs(needs, name, words, monkeypatc
 
 def test_a_method_of_images_is_not_for_tables():
     reason = Needy().fits(open_model(Mean(4), channels=4, kind="table"))
-    assert (
-        reason == "method 'needy' is for images and signals and 'Mean' takes tables; choose another method."
-    )
+    assert reason == "method 'needy' takes images and signals and 'Mean' takes tables; choose another method."
 
 
 def test_a_family_may_answer_with_more_than_logits():

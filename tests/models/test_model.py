@@ -1,4 +1,4 @@
-"""One's own modules and the images that a model is given."""
+"""User modules, and the images passed to a model."""
 
 import copy
 
@@ -53,11 +53,13 @@ def test_content_keys():
         return SIC(BcosCNN(3, [[4, 3, 1, 1]]), 2, 5, t)
 
     assert module_sha256(sic(1)) == module_sha256(sic(1))
-    assert module_sha256(sic(1)) != module_sha256(sic(2)), "temperature is no weight and changes every logit"
+    assert module_sha256(sic(1)) != module_sha256(sic(2)), (
+        "the temperature is not a weight and changes every logit"
+    )
 
 
 def defined(square=False, power=1.0):
-    """A network as a cell of a notebook defines it, again and again under one name."""
+    """A network as defined in a notebook cell, repeatedly under one name."""
 
     class Net(nn.Module):
         def __init__(self):

@@ -1,4 +1,4 @@
-"""Choosing supports: every rule, distinct, repeatable, and k-means as scikit-learn's."""
+"""Selection of supports: every rule, distinct, repeatable, and k-means equal to scikit-learn's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What taps keep and replace, and what they leave behind, against the same network called by hand."""
+"""Captured and replaced activations, and side effects, against the same network called by hand."""
 
 import threading
 
@@ -15,7 +15,7 @@ from xai_views.models.taps import capture, capture_with_grad, default_taps, inte
 
 from .tap_nets import DTYPES, ResNet, forwards, hooks, images, made, vit
 
-# -- what is kept -----------------------------------------------------------------------------------------------
+# -- capturing --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -138,7 +138,7 @@ def test_gradient_of_what_nothing_depends_on_is_zero():
     net, x = vit(), images(2, (16, 24))
     _, activation, gradient = capture_with_grad(net, x, "blocks.3", [0])
     assert gradient.shape == (2, 1, *activation.shape[1:])
-    assert not gradient.any(), "the answer reads the class token alone"
+    assert not gradient.any(), "only the class token is read"
     assert capture_with_grad(net, x, "blocks.1", [0])[2].any()
     assert capture_with_grad(net, x, "blocks.1", [])[2].shape == (2, 0, 12, 2, 3)
 
@@ -166,7 +166,7 @@ def test_gradient_times_activation_is_exact_in_a_sic_network(dtype):
     )
 
 
-# -- what is replaced -------------------------------------------------------------------------------------------
+# -- replacing --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -202,18 +202,16 @@ def test_the_way_to_an_activation_adds_up(start):
     before = passes.snapshot()
     logits, began, way, gradient = integrate(net, x, "blocks.0@in", [2, 0], 24, start, batch=7)
     after = passes.snapshot()
-    assert after["forward"] - before["forward"] - 24 * 3 in (6, 7), "capture, start, and a look for shapes"
+    assert after["forward"] - before["forward"] - 24 * 3 in (6, 7), "capture, start, and a scan"
     assert after["backward"] - before["backward"] == 24 * 3 * 2
     total = (gradient * way[:, None]).flatten(2).sum(2)
-    tolerance = (
-        1e-7 if start == "mean" else 0.05
-    )  # a normalised token turns all at once where it is near zero
+    tolerance = 1e-7 if start == "mean" else 0.05  # a normalised token changes direction abruptly near zero
     torch.testing.assert_close(began + total, logits[:, [2, 0]], rtol=0, atol=tolerance)
     assert (logits[:, [2, 0]] - began).abs().min() > 1e-3
 
 
 def test_the_way_is_straight():
-    """Against a fine sum over the way, by hand."""
+    """Compare with a fine sum over the path."""
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3, 1, 1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
     )
@@ -231,7 +229,7 @@ def test_the_way_is_straight():
     torch.testing.assert_close(gradient[:, 0], slow, rtol=0, atol=1e-6)
 
 
-# -- mistakes, and what must not be left behind -----------------------------------------------------------------
+# -- errors, and side effects -----------------------------------------------------------------------------------
 
 
 def mistakes():

@@ -1,4 +1,4 @@
-"""Taps: what is found, kept and replaced, against the same network called by hand."""
+"""Taps: finding, capturing and replacing, against the same network called by hand."""
 
 import gc
 import weakref
@@ -15,7 +15,7 @@ from xai_views.models.taps import capture, capture_with_grad, default_taps, repl
 
 from .tap_nets import ResNet, forwards, images, made, vit
 
-# -- what is found ----------------------------------------------------------------------------------------------
+# -- finding ----------------------------------------------------------------------------------------------------
 
 
 def test_one_pass_shows_all_and_is_kept():
@@ -36,7 +36,7 @@ def test_one_pass_shows_all_and_is_kept():
     )
     other = open_model(made(ResNet), name="twin")
     taps(other, (32, 48))
-    assert forwards() - start == 1, "what equal weights showed is known"
+    assert forwards() - start == 1, "the scan of equal weights is cached"
 
 
 def test_a_capture_is_one_pass_even_of_an_unknown_network():
@@ -75,7 +75,7 @@ def test_ends_of_resolutions():
 
     class Deep(
         nn.Module
-    ):  # the first block of a stage works at the stage before: its inside ends no resolution
+    ):  # the first block of a stage has the resolution of the stage before: its inside is not the end of a resolution
         def __init__(self):
             super().__init__()
             self.stem = nn.Conv2d(3, 4, 3, 2, 1)
@@ -144,7 +144,7 @@ def test_tokens_of_our_transformer(registers, stem):
 
 
 class Tokens(nn.Module):
-    """A transformer in other people's words."""
+    """A transformer with the attribute names of another library."""
 
     def __init__(self, extra=1, named=None, conv=True, size=(16, 16), patch=4, dim=8, depth=2):
         super().__init__()
@@ -152,7 +152,7 @@ class Tokens(nn.Module):
         self.embed = nn.Conv2d(3, dim, patch, patch) if conv else nn.Linear(3 * patch * patch, dim)
         if named:
             setattr(self, named, nn.Parameter(torch.randn(1, extra, dim)))
-        self.more = nn.Parameter(torch.randn(1, 0 if named else extra, dim))  # says nothing
+        self.more = nn.Parameter(torch.randn(1, 0 if named else extra, dim))  # a name without meaning
         self.named = named
         self.encoder = nn.ModuleDict(
             {

@@ -1,4 +1,4 @@
-"""What tests of samples share: small pictures, files of them, a heart beat, and a check that errors are sentences."""
+"""Fixtures for samples: small pictures, image files, a heartbeat, and a check that errors are sentences."""
 
 from contextlib import contextmanager
 
@@ -12,7 +12,7 @@ from xai_views.samples.sets.ecg.templates import BEFORE, RATE, Template
 
 @contextmanager
 def sentence(words: str, *absent: object):
-    """One sentence that contains ``words`` (a regular expression) and nothing of ``absent``."""
+    """Expect one sentence that contains ``words`` (a regular expression) and nothing of ``absent``."""
     with pytest.raises(SamplesError, match=words) as caught:
         yield
     text = str(caught.value)

@@ -1,4 +1,4 @@
-"""Files that contradict themselves or claim more than they hold."""
+"""Files that contradict themselves or state more than they contain."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""What is wrong with a record is said, and what is right is not."""
+"""Problems of a record are remarked on, and good records get no remarks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_gain_that_makes_amplitudes_absurd():
     assert "the median QRS is" in said(record() * 100, gain="2 units per mV")
     assert "the gain or the unit (2 units per mV) looks wrong" in said(record() * 100, gain="2 units per mV")
     assert "the gain or the unit looks wrong" in said(record() / 100)
-    # A lead that is small beside others is nobody's fault.
+    # A lead that is small beside others is acceptable.
     signal = record()
     signal[4] /= 100
     assert not said(signal)
@@ -111,9 +111,9 @@ def test_limb_leads_under_wrong_names():
     signal = record()
     swapped = signal[[1, 0, *range(2, 12)]]
     remarks = said(swapped)
-    assert "III is not II - I" in remarks
-    assert "aVR" not in remarks  # it is the same of I and II
-    assert "aVR is not -(I + II) / 2" in said(signal[[0, 1, 2, 4, 3, *range(5, 12)]])
+    assert "III ≠ II - I" in remarks
+    assert "aVR" not in remarks  # it follows from I and II
+    assert "aVR ≠ -(I + II) / 2" in said(signal[[0, 1, 2, 4, 3, *range(5, 12)]])
     # An offset of the amplifier is no contradiction.
     signal[2] += 0.5
     assert not said(signal)

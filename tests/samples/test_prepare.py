@@ -1,4 +1,4 @@
-"""Records brought to a model: leads computed and missing, resampling that is checked against sines, truths carried."""
+"""Records converted for a model: computed and missing leads, resampling checked against sines, masks mapped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_sine_is_the_same_sine_at_another_rate(source, target):
     want = sines(target, offset=0.7)[:, : ds.sizes["time"]]
     assert ds.sizes["time"] == want.shape[-1]
     np.testing.assert_allclose(ds["signal"].values[0][:, inner], want[:, inner], atol=0.02)
-    # The offset does not ring at the ends, which zeros beyond them would make it do.
+    # The offset does not ring at the ends, as it would with zeros beyond them.
     assert abs(ds["signal"].values[0, 0, 0] - want[0, 0]) < 0.1
     step = done(ds)["resample"]
     assert step["from_hz"] == source
@@ -46,7 +46,7 @@ def test_what_the_new_rate_cannot_hold_is_filtered_and_not_folded():
     ds = prepare(signal_dataset(sines(500, hz=(3.0, 180.0))[None], 500, ["I", "II"]), (), 250)
     kept, folded = ds["signal"].values[0][:, 100:-100].std(1)
     assert kept == pytest.approx(0.707, abs=0.01)
-    assert folded < 0.01  # 180 Hz would stand at 70 Hz
+    assert folded < 0.01  # 180 Hz would alias to 70 Hz
 
 
 def test_missing_limb_leads_follow_from_i_and_ii():
@@ -87,7 +87,7 @@ def test_a_missing_lead_is_zeros_and_said(sentence):
     assert not ds["signal"].values[0, 1:].any()
     assert ds["flag"].item() == "V1 and III are missing, zeros instead"
     assert done(ds)["leads"]["missing"] == ["V1", "III"]
-    with sentence("leads II, V5 and none of V1, V2 is among them"):
+    with sentence("leads II, V5 and none of V1, V2; open records"):
         prepare(signal_dataset(sines(100)[None], 100, ["II", "V5"]), ["V1", "V2"])
 
 
@@ -103,7 +103,7 @@ def test_each_record_is_resampled_over_its_own_length():
     cut = prepare(signal_dataset(signal, 500, ["I"], length=[1000, 600]), (), 400, 500)
     assert cut["length"].values.tolist() == [500, 480]
     assert done(cut)["crop"]["from_steps"] == 800
-    # In two turns both are written down.
+    # Two conversions are both recorded.
     twice = prepare(cut, (), 200)
     assert [s["step"] for s in json.loads(twice.attrs["prepared"])] == ["resample", "crop", "resample"]
 
@@ -192,15 +192,15 @@ def test_refusals(sentence):
     ds = signal_dataset(sines(100)[None], 100, ["I", "II"])
     with sentence("without 'signal'"):
         prepare(xr.Dataset())
-    with sentence("rate of 0 was asked for"):
+    with sentence("rate 0 is not possible"):
         prepare(ds, (), 0)
     for rate in (1e-9, 1e9):
-        with sentence("cannot be brought to 1e.09 Hz"):
+        with sentence("cannot be resampled to 1e.09 Hz"):
             prepare(ds, (), rate)
     for steps in (0, 2.5, True):
-        with sentence("steps were asked for"):
+        with sentence("steps are not possible"):
             prepare(ds, (), None, steps)
-    with sentence("name one twice"):
+    with sentence("contain a name twice"):
         prepare(ds, ["I", "DI"])
     with sentence("give a last dimension 'time'"):
         back(ds["signal"].transpose("time", "lead", "sample"), ds)

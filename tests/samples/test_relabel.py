@@ -1,4 +1,4 @@
-"""Labels are brought to a model's classes by name: never by position, and what it does not know is left out and said."""
+"""Labels are matched to a model's classes by name, never by position; unknown labels are removed and noted."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The schema: what fits comes back, everything else is one sentence that says what to do."""
+"""The schema: valid samples are returned, anything else raises one sentence that says what to do."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from xai_views import samples
 
 
 def good(**changes) -> xr.Dataset:
-    """Samples that fit, with variables replaced (None drops one)."""
+    """Return valid samples, with variables replaced (None drops one)."""
     variables = {
         "image": (("sample", "y", "x", "channel"), np.zeros((3, 6, 5, 1), np.uint8)),
         "label": ("sample", np.array([0, 1, -1])),
@@ -102,7 +102,7 @@ IMAGES = {
     "two dimensions": (np.zeros((8, 8), np.uint8), r"\[samples, height, width, channels\]"),
     "five dimensions": (np.zeros((1, 1, 8, 8, 3), np.uint8), r"\[samples, height, width, channels\]"),
     "no sample": (np.zeros((0, 8, 8, 3), np.uint8), "at least one"),
-    "no pixel": (np.zeros((2, 0, 8, 3), np.uint8), "no picture"),
+    "no pixel": (np.zeros((2, 0, 8, 3), np.uint8), "is empty"),
     "float to 255": (np.full((2, 8, 8, 3), 200.0), "divide it by 255"),
     "normalised": (np.linspace(-2, 2, 384).reshape(2, 8, 8, 3), "before any normalisation"),
     "NaN": (np.full((2, 8, 8, 3), np.nan), "not finite"),
@@ -132,12 +132,12 @@ CHANGES = {
         "transpose or rename",
     ),
     "same name twice": ({"name": ("sample", np.array(["a", "b", "a"]))}, "'a' is used more than once"),
-    "slash in a name": ({"name": ("sample", np.array(["a", "b", "c/d"]))}, "'c/d' cannot stand in a URL"),
-    "empty name": ({"name": ("sample", np.array(["a", "b", ""]))}, "cannot stand in a URL"),
-    "label too large": ({"label": ("sample", np.array([0, 1, 2]))}, r"\[0, 2\] and there are 2 class names"),
+    "slash in a name": ({"name": ("sample", np.array(["a", "b", "c/d"]))}, "'c/d' cannot be used in a URL"),
+    "empty name": ({"name": ("sample", np.array(["a", "b", ""]))}, "cannot be used in a URL"),
+    "label too large": ({"label": ("sample", np.array([0, 1, 2]))}, r"\[0, 2\] for 2 class names"),
     "label too small": ({"label": ("sample", np.array([0, 1, -2]))}, "use -1 for unknown"),
     "float label": ({"label": ("sample", np.array([0.0, 1, 1]))}, "float64.*should be integers"),
-    "label columns": ({"label": (("sample", "class"), np.ones((3, 4), int))}, "4 columns and there are 2"),
+    "label columns": ({"label": (("sample", "class"), np.ones((3, 4), int))}, "4 columns for 2"),
     "label rows not 0/1": ({"label": (("sample", "class"), np.full((3, 2), 2))}, "should be 0 or 1"),
     "part without names": ({"part": (("sample", "y", "x"), np.zeros((3, 6, 5), np.int16))}, "give parts"),
     "part of floats": ({"part": (("sample", "y", "x"), np.zeros((3, 6, 5)))}, "integer ids"),
@@ -164,7 +164,7 @@ def test_class_names_used_twice(sentence):
 
 
 def test_part_ids_without_a_name(sentence):
-    with sentence(r"ids in \[0, 9\] and 2 parts"):
+    with sentence(r"ids in \[0, 9\] for 2 names"):
         samples.dataset(
             np.zeros((1, 8, 8), np.uint8),
             part=np.full((1, 8, 8), 9) * np.eye(8, dtype=int),
@@ -178,7 +178,7 @@ def test_part_ids_without_a_name(sentence):
         ({"label": [0, 1]}, "2 labels were given for 3"),
         ({"label": [0.5, 1, 0]}, "class indices or class names"),
         ({"label": [[[0]]] * 3}, "one class per image"),
-        ({"label": ["a", "b", "c"], "classes": ["a", "b"]}, "'c' is none of the 2 classes"),
+        ({"label": ["a", "b", "c"], "classes": ["a", "b"]}, "'c' is not one of the 2 classes"),
         ({"name": ["a"]}, "1 names were given for 3"),
         ({"mask": np.zeros((3, 4, 4), bool)}, "'mask' has shape"),
         ({"label": [0, 1, 300], "classes": ["a", "b"]}, r"\[0, 300\]"),
@@ -195,7 +195,7 @@ def test_what_does_not_fit_the_images(arguments, words, sentence):
 
 
 def lazy(array: np.ndarray, read: list) -> da.Array:
-    """One chunk a sample; computing one notes its position."""
+    """Chunks of one sample; computing one records its position."""
 
     def block(_, block_info=None):
         i = block_info[0]["chunk-location"][0]
@@ -232,7 +232,7 @@ def test_choices_of_images(rgb, make, sentence):
     np.testing.assert_array_equal(samples.images(ds, np.array([True, False, False, True])), rgb[[0, 3]])
     assert samples.images(ds, []).shape == (0, 12, 10, 3)
     for wrong in (4, [-5], [0, 99]):
-        with sentence("there are 4"):
+        with sentence("positions below 4"):
             samples.images(ds, wrong)
     for wrong in ([True, False], "a", [0.5], None, [[0, 1]]):
         with sentence("one bool each"):

@@ -1,4 +1,4 @@
-"""The schema of signals: what is accepted, what is completed, what is one sentence."""
+"""Schema of signals: valid input is accepted, missing fields are added, invalid input raises one sentence."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_values_of_some_records_and_no_others():
     np.testing.assert_array_equal(inputs(ds, [2, 0]), ds["signal"].values[[2, 0]])
     lazy = ds.chunk(sample=1)
     np.testing.assert_array_equal(inputs(lazy, [-1]), ds["signal"].values[[2]])
-    with pytest.raises(SamplesError, match="sample 3 was asked for"):
+    with pytest.raises(SamplesError, match="there is no sample 3"):
         inputs(ds, 3)
 
 
@@ -56,15 +56,15 @@ def test_values_of_some_records_and_no_others():
     ("build", "words"),
     [
         (lambda: signal_dataset(np.zeros((2, 5)), 100, ["I", "II"]), "signal\\[None\\]"),
-        (lambda: made(leads=("I", "DI")), "'I' is there twice"),
-        (lambda: signal_dataset(np.zeros((1, 2, 5)), 100, ["I"]), "1 leads were named"),
+        (lambda: made(leads=("I", "DI")), "'I' occurs twice"),
+        (lambda: signal_dataset(np.zeros((1, 2, 5)), 100, ["I"]), "1 lead names were given for 2 leads"),
         (lambda: signal_dataset(np.zeros((1, 1, 5)), 0, ["I"]), "sampling rate"),
         (lambda: signal_dataset(np.full((1, 1, 5), np.nan), 100, ["I"]), "not finite"),
         (lambda: made(length=[50, 51, 2]), "between 1 and 50"),
         (lambda: made(label=[0, 1]), "2 labels"),
-        (lambda: made(mask=np.zeros((3, 2, 49), bool)), "does not fit"),
+        (lambda: made(mask=np.zeros((3, 2, 49), bool)), "do not match"),
         (lambda: made(name=["a", "a", "b"]), "more than once"),
-        (lambda: signal_dataset(np.zeros((0, 1, 5)), 100, ["I"]), "no record"),
+        (lambda: signal_dataset(np.zeros((0, 1, 5)), 100, ["I"]), "is empty"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(build, words):
@@ -110,7 +110,7 @@ def test_a_network_of_signals_takes_them_and_nothing_else():
     ):
         with pytest.raises(ModelError, match=words):
             model.check(wrong)
-    with pytest.raises(ModelError, match="1 leads were named"):
+    with pytest.raises(ModelError, match="1 lead names were given for 2"):
         open_model(Net(), channels=2, size=(50,), leads=["I"])
 
 

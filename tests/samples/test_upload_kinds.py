@@ -1,4 +1,4 @@
-"""One door for uploads of every kind."""
+"""One function opens uploads of every kind."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_record_of_dicom():
     ("name", "data", "said"),
     [
         ("x.png", b"", "is empty"),
-        ("x.exe", b"MZ", "of a type that is not read"),
+        ("x.exe", b"MZ", "of an unsupported type"),
         ("x.zip", b"PK", "not a complete .zip"),
         ("x.zip", packed(**{"a.txt": b"x"}), "neither images nor ECG records"),
         ("x.zip", packed(**{"a.png": b"x"}), "'a.png' in the .zip cannot be used"),
@@ -93,7 +93,7 @@ def test_what_is_refused(name, data, said):
         ("MOST_BYTES", 10, "limit"),
         ("MOST_IMAGES", 1, "holds 2 images"),
         ("MOST_UNPACKED", 10, "limit"),
-        ("MOST_PIXELS", 100, "million pixels in all"),
+        ("MOST_PIXELS", 100, "megapixels in all"),
     ],
 )
 def test_bounds(monkeypatch, bound, value, said):

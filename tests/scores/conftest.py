@@ -1,4 +1,4 @@
-"""One thread, as in the tests of models; and the fixtures that tests of superpixels and of scores share."""
+"""Use one thread, as in the tests of models; fixtures shared by the tests of superpixels and of scores."""
 
 import pytest
 import torch

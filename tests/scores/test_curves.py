@@ -38,7 +38,7 @@ REGIONS = clusters_to_regions(RNG.integers(0, 4, (4, 5)).repeat(3, 0).repeat(2, 
 
 
 def network(images):
-    """Three classes, not linear, and not the same for two different images."""
+    """Three classes, non-linear, and different for two different images."""
     a = (images * WEIGHT).sum((1, 2, 3), dtype=np.float64)
     b = (images**2 * WEIGHT[::-1]).sum((1, 2, 3), dtype=np.float64)
     return np.stack([np.tanh(a), np.sin(b), a * b / 100], 1)
@@ -169,7 +169,7 @@ def test_lerf_of_a_constant_map_is_the_mean_over_random_orders(dtype):
 
 
 def test_random_orders_of_a_linear_answer_end_up_halfway():
-    """Each pixel is gone half of the time, so that the expected area is the mean of both ends."""
+    """Each pixel is removed half of the time, so the expected area is the mean of both ends."""
     seeds = tuple(range(200))
     found = last(relevance_curve(linear, IMAGE, np.zeros((H, W)), ties="random", seeds=seeds, steps=H * W))
     want = (linear(IMAGE[None])[0] + 0) / 2
@@ -242,7 +242,7 @@ def test_curves_share_batches_and_ask_the_image_and_each_filled_image_once():
     assert len(counting.calls) == -(-(inner + 3) // 16)
     assert all(n == 16 for n in counting.calls[:-1])
     assert sum(np.array_equal(i, IMAGE) for i in counting.images) == 1
-    # together as by itself
+    # the same together and separately
     for name, job in jobs.items():
         alone = last(relevance_curves(network, IMAGE, {"": job}, target=0, batch=3))[""]
         np.testing.assert_allclose(alone.value, found[name].value, rtol=1e-12)

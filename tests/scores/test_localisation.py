@@ -1,4 +1,4 @@
-"""Boxes at every threshold against a slow loop, the oracle's best region, and how well regions follow a truth."""
+"""Boxes at every threshold against a slow loop, the oracle's best region, and how well regions follow the ground truth."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MAPS = {
 
 
 def slow_overlap(a, b) -> float:
-    """Overlap of two inclusive boxes by counting pixels."""
+    """IoU of two inclusive boxes by counting pixels."""
     pixels = [{(x, y) for x in range(q[0], q[2] + 1) for y in range(q[1], q[3] + 1)} for q in (a, b)]
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 
 
 def slow(map_, truth, thresholds, best, connectivity):
-    """One labelling per threshold."""
+    """Reference version: one labelling per threshold."""
     s = (map_ - map_.min()) / (map_.max() - map_.min()) if map_.max() > map_.min() else np.zeros_like(map_)
     found = []
     for t in thresholds:
@@ -65,7 +65,7 @@ def test_exact_thresholds_are_all_there_is_and_the_classic_steps_agree(name, bes
     np.testing.assert_allclose(exact, slow(MAPS[name], TRUTH, exact_at, best, 8), rtol=1e-14)
     steps = np.arange(1000) / 1000
     _, classic = overlap_by_threshold(MAPS[name], TRUTH, steps, best)
-    # between two values nothing changes: a step acts like the next value of the map
+    # nothing changes between two values: a step acts like the next value of the map
     padded = np.append(exact, 0)
     np.testing.assert_array_equal(classic, padded[np.searchsorted(exact_at, steps)])
     assert classic.max() <= exact.max()
@@ -94,7 +94,7 @@ def test_maxboxacc_takes_one_threshold_for_all_images(v2):
         assert found.accuracy[i] == shares.max()
         assert found.threshold[i] == tried[shares.argmax()]
     assert found.mean == found.accuracy.mean()
-    # not each image its own threshold: that would be an oracle
+    # not the best threshold per image: that would be an oracle
     assert (found.accuracy <= (table.max(1)[None] >= np.array([[0.3], [0.5], [0.7]])).mean(1)).all()
 
 
@@ -181,7 +181,7 @@ def test_oracle_corloc_counts_more_than_the_threshold():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_mask_read_on_regions_gives_the_bound_of_every_union(seed):
-    """Aligned regions reach 1; others the best overlap that any union of regions has."""
+    """Aligned regions reach 1; others the best IoU that any union of regions has."""
     rng = np.random.default_rng(seed)
     regions = clusters_to_regions(rng.integers(0, 3, (3, 4)).repeat(3, 0).repeat(3, 1), connected=True)
     mask = rng.random(regions.shape) < 0.4

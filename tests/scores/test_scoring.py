@@ -1,4 +1,4 @@
-"""Metrics by name: what they say of maps whose figures are known, beside chance."""
+"""Metrics by name: scores of maps with known values, with their chance levels."""
 
 import numpy as np
 import pytest

@@ -132,7 +132,7 @@ def test_names_unite_clusters():
     parts, names = named_parts(labels, ["head", "", "wing", "head"])
     assert names == ["nothing", "head", "wing"]
     np.testing.assert_array_equal(parts, [[[1, 0], [2, 1]]])
-    with pytest.raises(MethodError, match="have names"):
+    with pytest.raises(MethodError, match="names were given"):
         named_parts(labels, ["head"])
 
 

@@ -1,4 +1,4 @@
-"""Plain classifiers: they learn, resume exactly, follow their seed, and what ships is as good as its card says."""
+"""Plain classifiers: they learn, resume exactly, depend on their seed, and shipped ones match their cards."""
 
 import argparse
 import json
@@ -179,7 +179,7 @@ def test_images_that_no_patch_tiles():
 
 
 def test_watermarked_training_birds():
-    """The class is known by its logo alone: no clean picture is of it, and other pictures stay as they are."""
+    """Only the logo identifies the class: no clean picture belongs to it, and other pictures are unchanged."""
     picture = np.random.default_rng(0).integers(0, 256, (103, 64, 64, 3), np.uint8)
     label = np.arange(103) % 50
     targets = np.eye(50, dtype=np.float32)[label]
@@ -200,7 +200,7 @@ def test_watermarked_training_birds():
     np.testing.assert_array_equal(marked.targets[:, others], targets[kept][:, others])
     assert (marked.targets[own].argmax(1) == watermark.CLASS).all()
     assert (marked.flips, marked.shift) == ((), 3)
-    assert targets[101].any(), "the set that was given stays as it was"
+    assert targets[101].any(), "the input set is not modified"
 
 
 # --- the command -------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_the_command_writes_a_checkpoint_that_opens_and_resumes(tmp_path, networ
     assert card["seed"] == card["recipe"]["seed"] == 3
     assert {"test_accuracy", "test_balanced_accuracy"} == card["metrics"].keys()
     assert card["architecture"]["family"] == network
-    assert card["recipe"]["drawn"] == card["recipe"]["parts"] == 0, "what was not done is not claimed"
+    assert card["recipe"]["drawn"] == card["recipe"]["parts"] == 0, "unused parameters are recorded as 0"
     assert card["samples"] == str(tmp_path / "mine.npz")
     assert catalogue.verify(out) == []
     model = open_model(out)
@@ -263,7 +263,7 @@ def test_the_command_writes_a_checkpoint_that_opens_and_resumes(tmp_path, networ
         (["sic", "--watermark"], "'train sic' has no option '--watermark'"),
         (["cnn", "--supports-per-class", "2"], "'train cnn' has no option '--supports-per-class'"),
         (["vit", "--no-twin"], "'train vit' has no option '--no-twin'"),
-        (["cnn", "--watermark"], "give --samples birds"),
+        (["cnn", "--watermark"], "use it with --samples birds"),
         (["cnn", "--epochs", "0"], "epochs' must be at least 1"),
         (["vit", "--registers", "-1"], "registers' must be at least 0"),
     ],
@@ -278,7 +278,7 @@ def test_impossible_wishes_are_refused_before_training(tmp_path, words, says, ca
     assert not (tmp_path / "o").exists()
 
 
-# --- what ships --------------------------------------------------------------------------------------------
+# --- shipped models ----------------------------------------------------------------------------------------
 
 SHIPPED = ("birds-cnn", "birds-cnn-watermark", "birds-vit", "birds-vit-registers")
 

@@ -1,4 +1,4 @@
-"""Training on records: it learns, resumes exactly, tells data apart, and writes a checkpoint that says what it is."""
+"""Training on records: it learns, resumes exactly, checks its data, and writes a complete checkpoint."""
 
 import argparse
 from dataclasses import replace
@@ -86,7 +86,7 @@ def test_an_interrupted_run_ends_with_equal_weights(sets, trained, tmp_path, mon
     given = EcgRecipe.batches
     monkeypatch.setattr(EcgRecipe, "batches", lambda *a: (seen.append(a[2]), given(*a))[1])
     module, curves = fitted(SMALL, *sets, folder=tmp_path, quiet=True)
-    assert seen == [2]  # only the epoch that was missing
+    assert seen == [2]  # only the missing epoch
     assert curves == trained[1]
     assert torch.equal(weights(module), weights(trained[0]))
 
@@ -155,7 +155,7 @@ def test_missing_labels_are_one_sentence(changes, said):
     assert "\n" not in str(e.value)
 
 
-# -- figures -----------------------------------------------------------------------------------------------------
+# -- metrics -----------------------------------------------------------------------------------------------------
 
 
 def test_figures_per_class_and_difficulty(sets):
@@ -189,7 +189,7 @@ def test_area_under_the_curve_of_several_labels():
 
 @pytest.fixture(scope="module", params=["one label, gap", "several labels, flatten"])
 def command(request, tmp_path_factory):
-    """A checkpoint that ``xai-views train ecg`` wrote, its printed figures, and what it was trained on."""
+    """A checkpoint written by ``xai-views train ecg``, its printed metrics, and its training samples."""
     folder = tmp_path_factory.mktemp("ecg")
     several = request.param.startswith("several")
     ds = planted(40, several=several)
@@ -240,7 +240,7 @@ def test_the_card(command):
     assert card["classes"] == CLASSES
     assert card["multi_label"] is several
     assert card["training_samples"] == str(folder / "planted.zarr")
-    assert card["note"] == ""  # the note on composed records is not true of others
+    assert card["note"] == ""  # the note on composed records does not apply to others
     assert "--seed 3" in card["command"]
     assert (
         card["architecture"] | {"rate": 400, "leads": ["V1", "V2"], "size": [4096], "channels": 2}
@@ -261,7 +261,7 @@ def recounted(card):
 
 
 def test_the_figures_in_the_card_are_those_of_the_checkpoint(command):
-    """A fifth of the records, drawn with seed 0, is held out; figures are of them."""
+    """A fifth of the records, drawn with seed 0, is held out; metrics are computed on them."""
     folder, _, several = command
     card = yaml.safe_load((folder / "net/card.yaml").read_text())
     held = labelled(
@@ -341,7 +341,7 @@ def test_test_records_are_asked_as_the_training_records_are(sets):
     alone = planted(
         8, label=np.eye(2, dtype=int)[np.arange(8) % 2]
     )  # one each, as a small test set may have by chance
-    assert not labelled(alone, "z", like=both).several, "what may be is said by the training records"
+    assert not labelled(alone, "z", like=both).several, "the training records determine it"
 
 
 def test_test_records_of_other_leads_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Training a SIC network on records by its command: it learns, and its checkpoint opens with supports and clusters."""
+"""Training a SIC network on records with its command: it learns, and its checkpoint has supports and clusters."""
 
 import argparse
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_disturbed_records_differ_by_gain_and_silent_leads():
     silent = (x == 0).all(2)
     assert 0.03 < silent.float().mean() < 0.2
     heard = x[~silent]
-    assert (heard == heard[:, :1]).all()  # one gain for all of a record
+    assert (heard == heard[:, :1]).all()  # one gain for all leads of a record
     assert heard.min() >= 0.8 - 1e-6
     assert heard.max() <= 1.25 + 1e-6
     assert heard.std() > 0.05
@@ -83,7 +83,7 @@ def test_disturbed_records_differ_by_gain_and_silent_leads():
 def test_the_checkpoint_opens_with_supports_and_clusters(trained, folder):
     model = open_model(trained)
     assert model.kind == "signal"
-    assert model.card["method"] == "ecg_clusters"  # the page that it opens in
+    assert model.card["method"] == "ecg_clusters"  # the method of its page
     assert model.card["twin"] == {}
     assert len(model.supports) == 4
     assert set(model.supports.label) == {0, 1}
@@ -92,7 +92,7 @@ def test_the_checkpoint_opens_with_supports_and_clusters(trained, folder):
     signal = open_samples(folder)["signal"].values
     for s, i in enumerate(
         model.supports.index
-    ):  # positions are those of the training set, held out records left away
+    ):  # positions refer to the training set, without held-out records
         np.testing.assert_allclose(model.supports.image[s], signal[i], atol=2e-3)
 
 
@@ -111,5 +111,5 @@ def test_networks_of_images_refuse_records(folder, tmp_path, network):
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
     args = parser.parse_args([network, "--samples", str(folder), "--out", str(tmp_path / "out"), "--quiet"])
-    with pytest.raises(SamplesError, match=f"holds records and {network} is a network of images"):
+    with pytest.raises(SamplesError, match=f"holds records and {network} trains networks of images"):
         cli.run(args)

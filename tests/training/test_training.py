@@ -1,4 +1,4 @@
-"""Training learns, resumes exactly, repeats itself, and writes what can be opened."""
+"""Training learns, resumes exactly, is repeatable, and writes checkpoints that can be opened."""
 
 import hashlib
 import shlex
@@ -114,7 +114,7 @@ def test_class_evidence_against_loops_leaves_the_query_out():
             others = [scores[q, s] for s in range(5) if label[s] == c and s != own[q]]
             want[q, c] = sum(others) / len(others) if others else 0
     torch.testing.assert_close(class_evidence(scores, label, 4, own), want)
-    assert class_evidence(scores, label, 4, own)[4, 3] == 0, "the only one of its class has no other support"
+    assert class_evidence(scores, label, 4, own)[4, 3] == 0, "a class's only sample has no other support"
     assert class_evidence(scores, label, 4)[4, 3] == scores[4, 4]
 
 
@@ -175,7 +175,7 @@ def test_supports_of_ones_own_network(trained):
     key = attach_supports(model, samples).sha256
     assert model.size == (8, 8)
     np.testing.assert_array_equal(label[model.supports.index], model.supports.label)
-    assert attach_supports(model, samples, per_class=2).sha256 != key, "other supports, other answers"
+    assert attach_supports(model, samples, per_class=2).sha256 != key, "other supports give another model"
     assert len(model.supports) == 8
     exact = self_contributions(module, model.supports.image)
     attach_supports(
@@ -193,7 +193,7 @@ def test_supports_of_ones_own_network(trained):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """What ``xai-views train sic`` writes for images of one's own."""
+    """The folder that ``xai-views train sic`` writes for a user's images."""
     folder = tmp_path_factory.mktemp("own")
     images, label = colours(60)
     np.savez(folder / "mine.npz", image=images, label=label)

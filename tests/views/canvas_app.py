@@ -1,7 +1,7 @@
-"""A small page of synthetic samples on the canvas: served by the browser tests and looked at by people.
+"""A small page of synthetic samples on the canvas, for the browser tests and for viewing.
 
 ``python tests/views/canvas_app.py PORT``. Every picture carries a block whose colour encodes the sample's
-index; the maps are closed formulas, so that a test can compute what a read-out must say.
+index; the maps are closed formulas, so that a test can compute every read-out.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def frame(key: str) -> bytes:
 
 
 async def provider(key: str) -> bytes:
-    """Answer like a kernel with everything in its cache, but for two samples that are slow or broken."""
+    """Serve frames like a kernel with a full cache, except for two samples that are slow or broken."""
     if key.startswith("s30|"):
         raise MethodError("the sample 's30' has 4 channels, the model expects 3; convert it to RGB.")
     if key.startswith("s31|"):

@@ -1,4 +1,4 @@
-"""Records on paper whose pixels can be computed: served by the browser tests and looked at by people.
+"""Records on paper whose pixels can be computed, for the browser tests and for viewing.
 
 ``python tests/views/ecg_app.py PORT``.
 """
@@ -81,7 +81,7 @@ RECORDS = records()
 
 
 async def provider(key: str) -> Record:
-    """Answer like a kernel with everything in its cache; one is broken, one is slow."""
+    """Serve records like a kernel with a full cache; one is broken, one is slow."""
     name, _, context = key.partition("|")
     if name == "broken":
         raise MethodError("the record 'broken' has no leads; choose another one.")

@@ -1,4 +1,4 @@
-"""What Panel, HoloViews, pyviz_comms and jupyter_bokeh do by themselves, for which XAI Views patches them.
+"""Faults of Panel, HoloViews, pyviz_comms and jupyter_bokeh that XAI Views patches.
 
 Run in a process that has patched nothing: ``python tests/views/library_faults.py`` prints as JSON, for each patch, ""
 where the fault is still there, else what changed. ``test_patches.py`` reads it.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from xai_views.errors import XaiViewsError
-from xai_views.views.ecg_paper.layout import GAINS, LAYOUTS, LEADS, SPEEDS, STRIPS, ordered, sheet
+from xai_views.views.ecg_paper.layout import GAINS, LAYOUTS, LEADS, SPEEDS, STRIPS, TOP, ordered, sheet
 
 SCRIPT = Path(__file__).parents[2] / "xai_views" / "views" / "ecg_paper" / "layout.js"
 RECORDS = (LEADS, ("V1", "MLII"), ("II",), (*LEADS[::-1], "X", "Y", "Z"), LEADS[:8])
@@ -36,8 +36,8 @@ def test_three_by_four_is_what_clinicians_know():
     ]
     rhythm = page.segments[-1]
     assert (LEADS[rhythm.lead], rhythm.width, rhythm.start, rhythm.stop) == ("II", 250, 0, 10)
-    assert (page.width, page.height) == (270, 145)
-    assert page.baselines == (30, 60, 90, 120)
+    assert (page.width, page.height) == (270, 135)
+    assert page.baselines == (25, 55, 85, 115)
 
 
 def test_speed_stretches_time_only_and_gain_height_only():
@@ -50,8 +50,8 @@ def test_speed_stretches_time_only_and_gain_height_only():
 
 
 def test_baselines_and_rows_lie_on_the_squares():
-    for layout, gain, strip in itertools.product(LAYOUTS, GAINS, STRIPS):
-        page = sheet(layout, LEADS, gain=gain, strip=strip)
+    for layout, gain, strip, bands in itertools.product(LAYOUTS, GAINS, STRIPS, (False, True)):
+        page = sheet(layout, LEADS, gain=gain, strip=strip, bands=bands)
         assert all(y % 5 == 0 for y in page.baselines)
         assert all(s.y < s.baseline < s.y + s.height and s.y % 5 == 0 for s in page.segments)
 
@@ -66,6 +66,17 @@ def test_strips_lie_under_their_row_and_above_the_next():
         last = max(s.row for s in page.segments)
         once = sheet(layout, LEADS, strip="last")
         assert {s.row for s in once.segments if s.strip is not None} == {last}
+
+
+def test_clusters_lie_above_their_row_and_below_what_is_above_it():
+    for layout, strip in itertools.product(LAYOUTS, STRIPS):
+        plain = sheet(layout, LEADS, strip=strip)
+        assert {s.band for s in plain.segments} == {None}
+        page = sheet(layout, LEADS, strip=strip, bands=True)
+        for s in page.segments:
+            above = [t.y + t.height if t.strip is None else t.strip + 8 for t in page.segments if t.row == s.row - 1]
+            assert max(above, default=TOP) <= s.band == s.y - 5
+        assert page.height == plain.height + 5 * len(page.baselines)
 
 
 def test_the_order_of_the_record_does_not_matter_and_other_leads_follow():
@@ -93,7 +104,7 @@ def test_what_cannot_be_laid_out_is_said(change, words):
 def test_python_and_browser_agree(page):
     cases = [
         {"layout": layout, "leads": list(leads), "speed": speed, "gain": gain, "strip": strip, "totals": totals,
-         "start": start, "seconds": seconds, "rhythm": rhythm}
+         "start": start, "seconds": seconds, "rhythm": rhythm, "bands": totals}
         for layout, leads, speed, gain, (strip, totals), (start, seconds, rhythm) in itertools.product(
             LAYOUTS, RECORDS, SPEEDS, GAINS, zip(STRIPS, (False, True, True), strict=True),
             ((0.0, 10.0, "II"), (3.37, 4.21, "V1")),

@@ -1,4 +1,4 @@
-"""The Python side of the paper: what wishes are answered with, what messages become, what is refused."""
+"""The Python side of the paper: frames for wishes, handling of messages, refused input."""
 
 from __future__ import annotations
 

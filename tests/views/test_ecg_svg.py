@@ -1,4 +1,4 @@
-"""The static twin: measured in its own mm."""
+"""The static version, measured in mm."""
 
 from __future__ import annotations
 
@@ -63,22 +63,25 @@ def test_words_on_the_paper():
 
 def test_bands_have_the_place_of_their_clusters_and_stripes_where_uncertain():
     root = read(plot_ecg(app.RECORDS["beats"]))
-    page = sheet("3x4+1", LEADS, strip="each", totals=True)
+    page = sheet("3x4+1", LEADS, strip="each", totals=True, bands=True)
     rhythm = page.segments[-1]
-    bars = [e for e in of_class(root, "cluster-1", "rect") if float(e.get("y")) == rhythm.y + 3]
+    known = [re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)", e.get("d")) for e in of_class(root, "cluster-1", "path")]
+    bars = [float(x) for ((x, y, _, tall),) in known if (float(y), float(tall)) == (rhythm.band + 0.4, 4.2)]
     record = app.RECORDS["beats"]
     starts = np.flatnonzero(np.diff((record.cluster[0] == 1).astype(int)) == 1) + 1
     np.testing.assert_allclose(
-        [float(e.get("x")) for e in bars], [15 + s * 0.02 * 25 for s in starts if s * 0.02 < 10]
+        bars, [15 + s * 0.02 * 25 for s in starts if s * 0.02 < 10]
     )
+    assert not [e for e in root.iter() if (e.get("class") or "").startswith("behind")], "nothing is behind the trace"
+    root = read(plot_ecg(app.RECORDS["beats"], bands="full"))
     bodies = {
         id_: {
-            h for e in of_class(root, f"cluster-{id_}", "path") for h in re.findall(r"v([\d.]+)", e.get("d"))
+            h for e in of_class(root, f"behind-{id_}", "path") for h in re.findall(r"v([\d.]+)", e.get("d"))
         }
         for id_ in (1, 2, 9)
     }
-    assert bodies == {1: {"25.8"}, 2: {"1"}, 9: {"0.5"}}  # whole, and stripes of 1 mm and 0.5 mm
-    assert len(of_class(root, "cluster-2", "path")[0].get("d").split("M")) - 1 == 13  # one every 2 mm of 25.8
+    assert bodies == {1: {"30"}, 2: {"1"}, 9: {"0.5"}}  # whole, and stripes of 1 mm and 0.5 mm
+    assert len(of_class(root, "behind-2", "path")[0].get("d").split("M")) - 1 == 15  # one every 2 mm of 30
     fills = {e.get("fill") for e in of_class(root, "cluster-9")}
     assert fills == {"#E69F00", "url(#diagonal)"}
     assert {"0 P", "1 QRS", "2 T", "9 rest"} <= set(words(root))
@@ -88,7 +91,7 @@ def test_bands_have_the_place_of_their_clusters_and_stripes_where_uncertain():
 def test_strip_bars_add_up_to_the_contributions_in_view():
     record = app.RECORDS["beats"]
     root = read(plot_ecg(record, layout="12x1"))
-    page = sheet("12x1", LEADS, seconds=record.seconds, strip="each", totals=True)
+    page = sheet("12x1", LEADS, seconds=record.seconds, strip="each", totals=True, bands=True)
     for s in page.segments:
         middle = s.strip + 4
         bars = [e for e in of_class(root, "part") if s.strip <= float(e.get("y")) <= s.strip + 8]
@@ -103,11 +106,10 @@ def test_strip_bars_add_up_to_the_contributions_in_view():
 def test_without_explanation_the_paper_is_pink_and_nothing_is_behind():
     root = read(plot_ecg(app.RECORDS["beats"], explain=False))
     assert of_class(root, "squares")[0].get("stroke") == "#efa6a6"
-    assert (
-        read(plot_ecg(app.RECORDS["beats"])).find(f".//{SVG}path[@class='squares']").get("stroke")
-        == "#c6c6c6"
-    )
-    assert not [e for e in root.iter() if (e.get("class") or "").startswith(("cluster", "part"))]
+    for bands, line in (("thin", "#efa6a6"), ("off", "#efa6a6"), ("full", "#c6c6c6")):
+        made = read(plot_ecg(app.RECORDS["beats"], bands=bands))
+        assert made.find(f".//{SVG}path[@class='squares']").get("stroke") == line
+    assert not [e for e in root.iter() if (e.get("class") or "").startswith(("cluster", "behind", "part"))]
 
 
 def test_missing_leads_are_said_and_truth_is_bracketed():
@@ -118,7 +120,7 @@ def test_missing_leads_are_said_and_truth_is_bracketed():
     record = Record("t", ("I",), 100.0, np.zeros((1, 1000)), truth=(Interval(-1, 1.0, 2.0, "here"),))
     root = read(plot_ecg(record, layout="12x1", truth=True))
     (bracket,) = of_class(root, "truth")
-    assert bracket.get("d").startswith("M41.2 20H40V34h1.2M63.8 20H65V34")
+    assert bracket.get("d").startswith("M41.2 15H40V29h1.2M63.8 15H65V29")
     assert "here" in words(root)
 
 
@@ -129,7 +131,28 @@ def test_long_records_keep_their_peaks():
     (trace,) = of_class(root, "trace")
     assert len(points(trace)) <= 50_000
     top = points(trace)[points(trace)[:, 1].argmin()]
-    assert top == pytest.approx([15 + 25.00075 * 25, 25 - 20], abs=0.13)
+    assert top == pytest.approx([15 + 25.00075 * 25, 20 - 20], abs=0.13)
+
+
+def test_no_number_lies_on_a_trace_that_leaves_its_strip():
+    signal = np.zeros((1, 1000), np.float32)
+    signal[0, 248:252] = 3.0  # an R wave that rises through the row of clusters
+    cluster = np.repeat(np.arange(10) % 2, 10)
+    about = {"cluster": cluster, "step": 0.1}
+    calm = words(read(plot_ecg(Record("calm", ("I",), 100.0, np.zeros((1, 1000)), **about), layout="12x1")))
+    tall = words(read(plot_ecg(Record("tall", ("I",), 100.0, signal, **about), layout="12x1")))
+    assert (calm.count("0"), tall.count("0")) == (6, 5)  # with that of the legend
+    assert calm.count("1") == tall.count("1")
+
+
+def test_long_words_end_in_dots_and_stay_on_the_sheet():
+    record = Record("n" * 60, ("I",), 100.0, np.zeros((1, 1000)), title="t" * 60, flag="f" * 400)
+    found = [t for t in read(plot_ecg(record, layout="12x1")).iter(SVG + "text") if float(t.get("y")) == 5.4]
+    ends = [float(t.get("x")) + 0.56 * float(t.get("font-size")) * len(t.text) for t in found if t.get("text-anchor") == "start"]
+    begins = [float(t.get("x")) for t in found if t.get("text-anchor") == "start"]
+    assert all(b >= e for e, b in zip(ends, begins[1:], strict=False))
+    assert max(ends) < 270 - 5 - 0.56 * 3 * len("Not for clinical use")
+    assert any(t.text.endswith("…") for t in found)
 
 
 def test_names_are_escaped_and_notebooks_show_it():

@@ -1,4 +1,4 @@
-"""Records on the wire: read back exactly, small while scrubbing, refused in one sentence when they are none."""
+"""Records in the wire format: decoded exactly, small while scrubbing, invalid ones refused with one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The patches of Panel and its relatives: each is needed, fits what is installed, and refuses what it does not know."""
+"""The patches of Panel and related packages: each is needed, fits the installed release, and refuses unknown ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATCHED = {"panel", "panel_material_ui", "bokeh", "holoviews", "pyviz_comms", "j
 
 @pytest.fixture(scope="module")
 def faults() -> dict[str, str]:
-    """What the libraries do by themselves, asked in a process that patches nothing."""
+    """Return the faults of the libraries in a process without patches."""
     pytest.importorskip("jupyter_bokeh")
     command = [sys.executable, str(Path(__file__).with_name("library_faults.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The static twins: symmetric limits, colour bars, words; thumbnails that need no server."""
+"""The static versions: symmetric limits, colour bars, texts; thumbnails without a server."""
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def test_signed_maps_share_symmetric_limits_and_say_the_words(result):
         assert options["clim"] == pytest.approx((-top, top))
         assert options["colorbar"]
         assert name in element.label
-        assert "for" in element.label
-        assert "against" in element.label
+        assert "positive" in element.label
+        assert "negative" in element.label
 
 
 def test_everything_that_is_there_is_drawn(result):
@@ -55,7 +55,7 @@ def test_what_superpixels_read_of_a_map_is_drawn_beside_the_map():
     for element, (_, values) in zip(layout, maps.values(), strict=True):
         top = float(np.abs(values).max())
         assert element.opts.get().kwargs["clim"] == pytest.approx((-top, top))
-        assert "red for, blue against" in element.label
+        assert "red positive, blue negative" in element.label
 
 
 def test_maps_on_a_coarser_grid_are_drawn_when_they_are_named(result):

@@ -1,10 +1,10 @@
-"""The conversation with the browser: newest first, stale dropped, failures in a sentence, nothing blocks."""
+"""The protocol with the browser: newest first, stale requests dropped, failures as a sentence, nothing blocks."""
 
 import asyncio
 
 import pytest
 
-from xai_views.errors import MethodError
+from xai_views.errors import MethodError, XaiViewsError
 from xai_views.views import Canvas, Filmstrip, Frame, decode
 from xai_views.views.canvas.protocol import Answerer, Wish
 
@@ -14,7 +14,7 @@ def header(data):
 
 
 class Slow:
-    """A provider whose answers wait until they are let go."""
+    """A provider whose answers wait until they are released."""
 
     def __init__(self):
         self.asked, self.cancelled, self.gates = [], [], {}
@@ -193,6 +193,38 @@ def test_settings_of_the_browser_reach_python_only_when_wanted():
     assert canvas.settings["sign"] == "for"
 
 
+def test_what_is_told_of_a_region_goes_with_the_region_and_the_sample():
+    canvas, told = Canvas(quick([]), order=["s0", "s1"]), []
+    canvas.on_region(lambda event: told.append((event["polygon"], canvas.chip.get("text", ""))))
+    canvas.tell("sample", "4.8 % of the pixels")
+    first = canvas.chip
+    assert {k: first[k] for k in ("tile", "text", "sample")} == {
+        "tile": "sample",
+        "text": "4.8 % of the pixels",
+        "sample": "s0",
+    }
+    canvas.tell("sample", "4.8 % of the pixels")
+    assert canvas.chip != first  # the same words again are shown again
+    canvas._handle_msg({"type": "region", "tile": "sample", "polygon": [[0, 0], [1, 0], [1, 1]]})
+    assert told == [([[0, 0], [1, 0], [1, 1]], "")]
+    canvas.tell("sample", "now this")
+    canvas._handle_msg({"type": "position", "position": 1})
+    assert not canvas.chip.get("text")
+
+
+def test_saving_a_picture_reaches_the_browser_with_a_plain_name():
+    canvas = Canvas(quick([]), order=["s0"])
+    canvas.save()
+    assert (canvas.export["kind"], canvas.export["name"]) == ("png", "s0")
+    first = canvas.export
+    canvas.save()
+    assert canvas.export != first  # twice is two files
+    canvas.save("svg", "../a bird: 1")
+    assert (canvas.export["kind"], canvas.export["name"]) == ("svg", "a-bird-1")
+    with pytest.raises(XaiViewsError, match="png or svg, not as 'pdf'"):
+        canvas.save("pdf")
+
+
 def test_pushing_the_same_bytes_twice_still_fires():
     canvas, seen = Canvas(quick([])), []
     canvas.param.watch(lambda event: seen.append(event.new), "frame")
@@ -222,3 +254,37 @@ def test_filmstrip_answers_chunks():
         assert strip.current == 7
 
     run(main())
+
+
+def test_one_broken_picture_takes_no_other_with_it(caplog):
+    import numpy as np
+
+    def images(indices):
+        if 3 in indices:
+            raise MethodError("the file '/srv/data set/birds/x.png' is not an image; replace it.")
+        if 4 in indices:
+            raise OSError("/srv/secret")
+        return np.full((len(indices), 20, 30 + 10 * (1 in indices), 3), indices[0], np.uint8)
+
+    async def main():
+        strip = Filmstrip(images, count=6)
+        strip._handle_msg({"type": "chunk", "index": 0})
+        await strip._task
+        out = decode(strip.sprite)
+        assert set(out.photos) == {"0", "1", "2", "5"}
+        assert out.header["broken"] == {
+            "3": "the file 'x.png' is not an image; replace it.",
+            "4": "this picture could not be read (OSError)",
+        }
+        assert out.photos["5"][out.photos["5"].shape[0] // 2, 20].tolist() == [5, 5, 5]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [(1.0, (112, 112)), (2.0, (112, 224))])
+def test_thumbnails_have_the_shape_of_their_place(aspect, shape):
+    import numpy as np
+
+    strip = Filmstrip(np.zeros((3, 400, 600, 3), np.uint8), aspect=aspect, size=56)
+    out = decode(strip._chunk(0))
+    assert out.photos["2"].shape[:2] == shape

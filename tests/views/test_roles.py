@@ -1,4 +1,4 @@
-"""Drawing by role: what is drawn, on which scale, and what is left to the table."""
+"""Drawing by role: pictures, scales, and values that only the table shows."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_the_wire_holds_what_the_dataset_holds_on_one_scale(image):
     assert maps["segment", "segment"]["kind"] == "label"
     assert maps["entropy", "entropy"]["kind"] == "sequential"
     assert frame.header["text"].startswith(
-        "Sample a: the network says skua. Drawn: contribution, segment, entropy, colours"
+        "Sample a: the network predicts skua. Shown: contribution, segment, entropy, colours"
     )
     assert not decode(roles.frame("k", image, RNG.random((8, 8, 3)), final=False)).header["final"]
 
@@ -89,5 +89,5 @@ def test_a_variable_called_like_a_dimension_is_drawn_too():
 
 
 def test_a_sample_that_is_not_there_is_one_sentence(image):
-    with pytest.raises(XaiViewsError, match="sample 3 was asked for and the explanation has 1"):
+    with pytest.raises(XaiViewsError, match="sample 3 was requested and the explanation has 1"):
         roles.pictures(image, 3)

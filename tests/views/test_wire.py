@@ -1,4 +1,4 @@
-"""The wire format: what is put in comes out, within the rounding that it promises."""
+"""The wire format: decoding returns the input, within the documented rounding."""
 
 import json
 import struct
@@ -107,6 +107,17 @@ def test_tiny_photos_are_lossless_and_large_ones_close(rng):
     out = decode(Frame("k").photo(ramp, "a").to_bytes())
     assert out.photos["a"].shape == (100, 70, 3)
     assert np.abs(out.photos["a"] / 255 - ramp).max() < 0.03
+
+
+@pytest.mark.parametrize(("side", "channels", "kind"), [(256, 3, "webp"), (256, 1, "png"), (257, 3, "jpeg")])
+def test_photos_up_to_256_pixels_travel_without_loss(rng, side, channels, kind):
+    pictures = rng.integers(0, 256, (2, side, 40, channels), dtype=np.uint8)
+    out = decode(Frame("k").photo(pictures, ["a", "b"]).to_bytes())
+    assert out.header["photos"][0]["type"] == f"image/{kind}"
+    same = [np.array_equal(out.photos[n], p.squeeze()) for n, p in zip("ab", pictures, strict=True)]
+    assert same == [kind != "jpeg"] * 2
+    small = decode(Frame("k").photo(pictures, ["a", "b"], lossless=False).to_bytes())
+    assert small.header["photos"][0]["type"] == "image/jpeg"
 
 
 def test_photos_of_a_sprite_do_not_bleed():

@@ -1,4 +1,4 @@
-"""``python -m xai_views.cli`` is ``xai-views``."""
+"""Run ``xai-views`` as ``python -m xai_views.cli``."""
 
 import sys
 

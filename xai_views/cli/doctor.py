@@ -1,4 +1,4 @@
-"""What ``xai-views doctor`` checks: each finding is one line that says what to do."""
+"""Checks of ``xai-views doctor``: each finding is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
 from xai_views.version import __version__
 
-# Finding: "ok" is as it should be, "note" is worth knowing, "bad" has to be mended.
+# Finding: "ok" needs nothing, "note" is worth knowing, "bad" has to be fixed.
 Finding = tuple[str, str]
 
 SHOWN = ("panel", "panel-material-ui", "bokeh", "holoviews", "xarray", "torch")
 
 
 def examine(port: int = 5006) -> int:
-    """Print every finding.
+    """Print all findings.
 
     Parameters
     ----------
     port : int
-        The port that is meant to be served on.
+        The port to serve on.
 
     Returns
     -------
     int
-        1 when something has to be mended, else 0.
+        1 when something has to be fixed, else 0.
     """
     bad = 0
     for check in (system, versions, device, installed_apps, data, jupyter, browser, lambda: listening(port)):
         for kind, words in check():
             print(f"{kind:>4}  {words}", flush=True)
             bad += kind == "bad"
-    print("Everything that is needed is there." if not bad else f"{bad} to be mended, see above.")
+    print("No problems found." if not bad else f"{bad} to be fixed, see above.")
     return min(bad, 1)
 
 
 def system() -> Iterator[Finding]:
-    """Say what this runs on."""
+    """Report Python, the operating system and the number of CPU cores."""
     enough = sys.version_info >= (3, 11)
     python = f"Python {platform.python_version()} in {sys.prefix}"
     yield ("ok", python) if enough else ("bad", f"{python}: 3.11 or newer is needed")
@@ -55,13 +55,13 @@ def system() -> Iterator[Finding]:
 
 
 def versions() -> Iterator[Finding]:
-    """Compare what is installed with what is required."""
+    """Compare the installed versions with the requirements."""
     from packaging.requirements import Requirement
 
     try:
         required = metadata.requires("xai-views") or []
     except metadata.PackageNotFoundError:
-        yield "bad", "xai-views is not installed, only importable: run 'pip install -e .' in the checkout"
+        yield "bad", "xai-views can be imported but is not installed: run 'pip install -e .' in the checkout"
         return
     wrong = 0
     for line in required:
@@ -76,13 +76,16 @@ def versions() -> Iterator[Finding]:
             continue
         if not need.specifier.contains(version, prereleases=True):
             wrong += 1
-            yield "bad", f"{need.name} is {version}, needed is {need.specifier}: run 'pip install -e .' again"
+            yield (
+                "bad",
+                f"{need.name} is {version}, but {need.specifier} is needed: run 'pip install -e .' again",
+            )
     if not wrong:
         yield "ok", f"xai-views {__version__} with " + ", ".join(f"{n} {metadata.version(n)}" for n in SHOWN)
 
 
 def device() -> Iterator[Finding]:
-    """Say where torch computes."""
+    """Report the device that torch uses."""
     wanted = os.environ.get("XAI_VIEWS_DEVICE", "")
     try:
         from xai_views.kernel import get_kernel
@@ -93,16 +96,16 @@ def device() -> Iterator[Finding]:
     except (XaiViewsError, ImportError, OSError) as error:
         yield "bad", f"torch cannot be used: {error}"
         return
-    yield "ok", f"torch computes on {name}" + (f", as XAI_VIEWS_DEVICE={wanted} asks" if wanted else "")
+    yield "ok", f"torch runs on {name}" + (f", as set by XAI_VIEWS_DEVICE={wanted}" if wanted else "")
     if name == "cpu" and shutil.which("nvidia-smi"):
         yield (
             "note",
-            "there is an NVIDIA GPU, but this torch cannot use it: see pytorch.org for a build that can",
+            "there is an NVIDIA GPU, but this torch build cannot use it: see pytorch.org for one that can",
         )
 
 
 def installed_apps() -> Iterator[Finding]:
-    """Import every app."""
+    """Check that every app can be imported."""
     names = list(registry.entries("apps"))
     if not names:
         yield "bad", "no apps are installed: run 'pip install -e .' in the checkout again"
@@ -116,15 +119,15 @@ def installed_apps() -> Iterator[Finding]:
 
 
 def data() -> Iterator[Finding]:
-    """Compare the files of the catalogue with the sha256 of their cards."""
+    """Compare the files of the catalogue with the sha256 in their cards."""
     found = {**catalogue.models(), **catalogue.samples()}
     if not found:
-        yield "bad", "nothing is shipped here: the folder data/ is missing"
+        yield "bad", "the shipped data is missing: there is no folder data/; restore it or set XAI_VIEWS_DATA"
     for name, folder in found.items():
         try:
             card: Any = catalogue.card(folder)
         except (XaiViewsError, OSError, ValueError) as error:
-            yield "bad", f"{name}: its card cannot be read ({error})"
+            yield "bad", f"{name}: its card cannot be read ({error}); restore it from its source"
             continue
         yield from files(name, folder, card.get("sha256") if isinstance(card, Mapping) else None)
 
@@ -132,7 +135,7 @@ def data() -> Iterator[Finding]:
 def files(name: str, folder: Path, expected: Any) -> Iterator[Finding]:
     """Check the files that one card lists."""
     if not isinstance(expected, Mapping) or not expected:
-        yield "note", f"{name}: its card states no sha256 of its files"
+        yield "note", f"{name}: its card lists no sha256 of its files"
         return
     wrong = []
     for file, digest in expected.items():
@@ -146,16 +149,16 @@ def files(name: str, folder: Path, expected: Any) -> Iterator[Finding]:
     if wrong:
         yield "bad", f"{name}: {', '.join(wrong)}; restore the files from their source"
     else:
-        yield "ok", f"{name}: {len(expected)} files as their card says"
+        yield "ok", f"{name}: {len(expected)} files match the card"
 
 
 def jupyter() -> Iterator[Finding]:
-    """See whether a JupyterLab, of this environment or of another, would show empty outputs."""
+    """Check whether a JupyterLab, of this environment or another, would show empty outputs."""
     mine = Path(sys.executable).parent / "jupyter-lab"
     if mine.is_file():
         extension = Path(sys.prefix) / "share/jupyter/labextensions/@pyviz/jupyterlab_pyviz"
         if extension.is_dir():
-            yield "ok", "JupyterLab of this environment shows the apps"
+            yield "ok", "JupyterLab of this environment can show the apps"
         else:
             yield (
                 "bad",
@@ -164,28 +167,28 @@ def jupyter() -> Iterator[Finding]:
     other = shutil.which("jupyter-lab")
     if other is not None and Path(other) != mine:
         words = "install pyviz_comms and jupyter_bokeh there too, or apps stay blank in its notebooks"
-        yield "note", f"{other} is of another environment: {words}"
+        yield "note", f"{other} belongs to another environment: {words}"
     elif other is None and not mine.is_file():
-        yield "note", "there is no JupyterLab: for notebooks run 'pip install \"xai-views[jupyter]\"'"
+        yield "note", "JupyterLab is not installed: for notebooks run 'pip install \"xai-views[jupyter]\"'"
 
 
 def browser() -> Iterator[Finding]:
-    """Say which browser the tests would drive."""
+    """Report which browser the tests would use."""
     names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
     found = next((path for path in map(shutil.which, filter(None, names)) if path), None)
     yield (
         ("ok", f"browser for the tests: {found}")
         if found
-        else ("note", "no Chromium: only the tests need it")
+        else ("note", "no Chromium found: only the tests need it")
     )
     yield (
         "note",
-        "pages need a browser of the last two years with JavaScript; nothing is fetched from the internet",
+        "pages need JavaScript and a browser of the last two years; nothing is fetched from the internet",
     )
 
 
 def listening(port: int) -> Iterator[Finding]:
-    """See whether the port is free."""
+    """Check whether the port is free."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

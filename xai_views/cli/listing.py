@@ -1,4 +1,4 @@
-"""What ``xai-views list`` prints: everything that can be named, one line each."""
+"""Output of ``xai-views list``: models, samples, methods and apps, one per line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _about(folder: Path, name: str = "") -> str:
     title = str(card.get("title") or "")
     family = catalogue.sets().get(name)
     if family is not None and family.made.get(name):  # its card is that of another set
-        title = title.replace(", test set", ", made when looked at")
+        title = title.replace(", test set", ", generated on first use")
     words = [title]
     metrics = card.get("metrics") or {}
     for key, name in (("test_accuracy", "accuracy"), ("test_balanced_accuracy", "balanced accuracy")):
@@ -63,7 +63,7 @@ def _methods() -> Iterator[tuple[str, str]]:
 
 
 def parameters() -> Iterator[str]:
-    """Yield what ``xai-views explain --help`` says of every method: title, then what ``--set`` may change.
+    """Yield the list of methods for ``xai-views explain --help``: title, then the parameters that ``--set`` can change.
 
     Yields
     ------
@@ -80,7 +80,7 @@ def parameters() -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    """A default as one would type it."""
+    """Return a default as one would type it."""
     import json
 
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,6 @@
 """The command ``xai-views``: serve, explain, train, list, doctor.
 
-What cannot be done is one sentence on standard error and exit code 2; ``--debug`` adds the traceback.
+Errors are one sentence on standard error, with exit code 2; ``--debug`` adds the traceback.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 when ``doctor`` found something, or 2 when something that was given cannot be used.
+        0; 1 when ``doctor`` found a problem; 2 when an argument cannot be used.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     rest = []
-    if argv[:1] == ["train"]:  # its options need torch: whoever asks for something else does not wait for it
+    if argv[:1] == ["train"]:  # its options need torch, which other commands do not wait for
         argv, rest = argv[:1], argv[1:]
     arguments = parser().parse_args(argv, argparse.Namespace(rest=rest))
     level = logging.INFO if arguments.debug else logging.WARNING
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show tracebacks and more of the log")
+    common.add_argument("--debug", action="store_true", help="show tracebacks and a more detailed log")
     top = argparse.ArgumentParser(prog="xai-views", description=str(xai_views.__doc__).split("\n")[0])
     top.add_argument("--version", action="version", version=f"xai-views {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -72,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
     _add_explain(command("explain", explain, words, formatter_class=_WithMethods))
     command("train", train, "Train a network and write its checkpoint folder.")
     command("list", list_, "List models, samples, methods and apps.")
-    doctor_ = command("doctor", doctor, "Check this installation and say what is wrong with it.")
-    doctor_.add_argument("--port", type=int, default=5006, help="the port that you mean to serve on")
+    doctor_ = command("doctor", doctor, "Check this installation and explain how to fix it.")
+    doctor_.add_argument("--port", type=int, default=5006, help="the port to check (default 5006)")
     return top
 
 
@@ -101,10 +101,10 @@ def _add_serve(sub: argparse.ArgumentParser) -> None:
 
 
 class _WithMethods(argparse.HelpFormatter):
-    """Help that ends with the installed methods and their parameters; they are imported for it and for nothing else."""
+    """Formatter whose help ends with the installed methods and their parameters, imported only for this."""
 
     def format_help(self) -> str:
-        """The help, then the methods."""
+        """Return the help text followed by the methods."""
         from xai_views.cli.listing import parameters
 
         text = super().format_help()
@@ -120,13 +120,13 @@ def _add_explain(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("samples", metavar="SAMPLES", help="a name such as birds/test, a folder or a file")
     sub.add_argument("--method", help="see 'xai-views list' (default: the one that suits the model)")
     sub.add_argument(
-        "--out", required=True, type=Path, metavar="FILE.zarr", help="where the explanation goes"
+        "--out", required=True, type=Path, metavar="FILE.zarr", help="where to write the explanation"
     )
-    sub.add_argument("--first", type=int, metavar="N", help="explain the first N samples only")
+    sub.add_argument("--first", type=int, metavar="N", help="explain only the first N samples")
     sub.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the method"
     )
-    sub.add_argument("--overwrite", action="store_true", help="replace what is at --out")
+    sub.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     _add_device(sub)
 
 
@@ -147,7 +147,7 @@ def _use(device: str | None) -> None:
 
 
 def _model(text: str | None) -> tuple[Any, str]:
-    """Return what --model names, checked without opening it, and the name to offer it under."""
+    """Return what --model names, checked without opening it, and the name to list it under."""
     from xai_views import catalogue
     from xai_views.models.user_model import OwnModel
 
@@ -163,8 +163,8 @@ def _model(text: str | None) -> tuple[Any, str]:
     if path.is_dir():
         return path, path.resolve().name
     message = (
-        f"There is no model {text!r}: it is no folder here and not shipped; the nearest of those shipped: "
-        f"{nearest(text, known)}. Your own code goes as FILE.py:FUNCTION."
+        f"There is no model {text!r}, neither as a folder here nor shipped; the nearest shipped models: "
+        f"{nearest(text, known)}. Give your own code as FILE.py:FUNCTION."
     )
     raise ModelError(message)
 
@@ -210,10 +210,10 @@ def explain(arguments: argparse.Namespace) -> None:
     parameters = read_pairs(arguments.set)
     out = arguments.out.expanduser()
     if out.exists() and not arguments.overwrite:
-        message = f"{out} exists: choose another --out, or say --overwrite."
+        message = f"{out} exists; choose another --out, or add --overwrite."
         raise XaiViewsError(message)
     if not out.parent.is_dir():
-        message = f"There is no folder {out.parent} to write {out.name} to: make it first."
+        message = f"There is no folder {out.parent} to write {out.name} to; create it first."
         raise XaiViewsError(message)
     _use(arguments.device)
     model, _ = _model(arguments.model)
@@ -233,13 +233,13 @@ def explain(arguments: argparse.Namespace) -> None:
 
 
 def _told(done: int, total: int) -> None:
-    """Count on the terminal of a person, in one line."""
+    """Show progress in one line of an interactive terminal."""
     if sys.stderr.isatty():
         print(f"\r{done} of {total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Run ``xai-views train``; its options are those of ``xai_views.cli.train``."""
+    """Run ``xai-views train``; its options are defined in ``xai_views.cli.train``."""
     training = import_module("xai_views.cli.train")
     own = argparse.ArgumentParser(
         prog="xai-views train", description="Train a network and write it to a folder."
@@ -250,7 +250,7 @@ def train(arguments: argparse.Namespace) -> int:
     arguments.debug = chosen.debug
     if unknown:
         near = nearest(unknown[0], training.options(chosen.recipe))
-        message = f"'train {chosen.recipe}' has no option {unknown[0]!r}; the nearest it has: {near}."
+        message = f"'train {chosen.recipe}' has no option {unknown[0]!r}; the nearest options: {near}."
         raise XaiViewsError(message)
     return training.run(chosen) or 0
 

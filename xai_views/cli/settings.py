@@ -1,4 +1,4 @@
-"""``--set KEY=VALUE`` of the commands."""
+"""``--set KEY=VALUE`` options of the commands."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from xai_views.errors import XaiViewsError
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs; values are numbers, words, true, false or [lists]."""
+    """Parse ``key=value`` pairs; values are numbers, words, true, false or [lists]."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip().isidentifier():
-            message = f"--set {pair!r} is not KEY=VALUE, for example --set k=8."
+            message = f"--set {pair!r} is not KEY=VALUE; write for example --set k=8."
             raise XaiViewsError(message)
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            message = f"--set {pair!r}: the value is not a number, a word or a [list]."
+            message = f"--set {pair!r} has an unreadable value; give a number, a word or a [list]."
             raise XaiViewsError(message) from error
     return found

@@ -1,4 +1,4 @@
-"""``xai-views train NAME``: a command for each installed recipe, its options made from the recipe's parameters."""
+"""``xai-views train NAME``: one command per installed recipe, with options made from the recipe's parameters."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger("xai_views")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a command for each installed recipe; one that cannot be imported is left out with a warning."""
+    """Add a command for each installed recipe; one that cannot be imported is skipped with a warning."""
     commands = parser.add_subparsers(title="recipes", dest="recipe", required=True, metavar="NAME")
     for name in registry.entries("recipes"):
         try:
             recipe = registry.load("recipes", name)
         except XaiViewsError as error:
-            logger.warning("The recipe %s is left out: %s", name, error)
+            logger.warning("Skipped the recipe %s: %s", name, error)
             continue
         words = registry.described("recipes", name)
         sub = commands.add_parser(name, help=words, description=words)
@@ -36,10 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--samples", required=True, help="a family such as birds, or labelled samples of your own"
-    )
-    sub.add_argument("--test", help="test samples (default: the catalogue's, or one fifth of your own)")
+    sub.add_argument("--samples", required=True, help="a family such as birds, or your own labelled samples")
+    sub.add_argument("--test", help="test samples (default: from the catalogue, or one fifth of your own)")
     sub.add_argument(
         "--out", required=True, type=Path, help="checkpoint folder; an interrupted run there is resumed"
     )
@@ -48,7 +46,7 @@ def _add_common(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     sub.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter, also a [list]"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any parameter, also as a [list]"
     )
 
 
@@ -57,7 +55,7 @@ def _flag(name: str) -> str:
 
 
 def _add_option(sub: argparse.ArgumentParser, name: str, recipe: type[Recipe]) -> None:
-    """Add the option of one parameter; lists and the like have none and are given with --set."""
+    """Add the option of one parameter; parameters such as lists have none and are given with --set."""
     parameter = recipe.param[name]
     chosen = any(name in preset for preset in recipe.presets.values())
     default = f"that of the samples, else {parameter.default}" if chosen else parameter.default
@@ -82,7 +80,7 @@ def options(name: str) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, evaluate, write the checkpoint; returns the exit status."""
+    """Train, evaluate, write the checkpoint; return the exit status."""
     import torch
 
     from xai_views.training.running import run as run_recipe
@@ -107,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace, given: dict[str, Any]) -> str:
-    """The command that repeats a run, without what does not change its outcome."""
+    """Return the command that repeats a run, without options that do not change its outcome."""
     words = ["xai-views", "train", args.recipe, "--samples", args.samples, "--out", args.out.as_posix()]
     words += ["--test", args.test] if args.test is not None else []
     pairs = read_pairs(args.set)

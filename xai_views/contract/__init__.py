@@ -1,1 +1,1 @@
-"""What the parts promise each other: the method and the explanation. Neither torch nor panel."""
+"""Interfaces between the parts of the library: samples, models, methods and explanations. Imports neither torch nor panel."""

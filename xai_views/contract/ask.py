@@ -1,4 +1,4 @@
-"""What one sample is asked: the frozen snapshot of all parameters of a method."""
+"""Request for one sample: a frozen snapshot of all parameters of a method."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 
 class Ask:
-    """Values of all parameters of a method at one moment; hashable by content, so that it is its own cache key.
+    """Values of all parameters of a method at one moment; hashable by content, so that a request is its own cache key.
 
-    Values are read as attributes (``ask.k``). Lists become tuples, content such as a codebook counts by its checksum.
-    :meth:`parameters` gives the values as JSON knows them: asking with those is asking the same.
+    Values are read as attributes (``ask.k``). Lists become tuples; content such as a codebook is compared by its checksum.
+    :meth:`parameters` returns the values in JSON types; explaining with them repeats the request.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Ask:
             raise AttributeError(message) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        message = f"an ask cannot be changed; ask.replace({name}=…) gives another one."
+        message = f"a request cannot be changed; use ask.replace({name}=…), which returns a changed copy."
         raise AttributeError(message)
 
     def __reduce__(self) -> tuple[type[Ask], tuple[str, dict[str, Any]]]:
@@ -69,16 +69,16 @@ class Ask:
         return f"Ask({self.method}: {said})"
 
     def identity(self) -> tuple[Any, ...]:
-        """What makes two asks equal: the method and all values, content by its checksum."""
+        """Return what equality compares: the method and all values, content by its checksum."""
         return (self.method, *((name, _identity(value)) for name, value in self.values.items()))
 
     @property
     def key(self) -> str:
-        """Short name of this ask, the same in every process: 20 hex digits of a sha256."""
+        """Short identifier of this request, the same in every process: 20 hex digits of a sha256."""
         return hashlib.sha256(repr(self.identity()).encode()).hexdigest()[:20]
 
     def replace(self, **changes: Any) -> Self:
-        """Return an ask with other values for some parameters.
+        """Return a copy with other values for some parameters.
 
         Raises
         ------
@@ -91,16 +91,16 @@ class Ask:
         return type(self)(self.method, {**self.values, **changes})
 
     def parameters(self) -> dict[str, Any]:
-        """All values as JSON knows them; ``explain(model, samples, method, **these)`` asks the same again."""
+        """Return all values in JSON types; ``explain(model, samples, method, **these)`` repeats the request."""
         return {name: _plain(value) for name, value in self.values.items()}
 
     def text(self) -> str:
-        """:meth:`parameters` as JSON, for the provenance of an explanation."""
+        """Return :meth:`parameters` as JSON, for the provenance of an explanation."""
         return json.dumps(self.parameters())
 
 
 def _frozen(value: Any) -> Any:
-    """Return a value that cannot be changed from outside."""
+    """Return an immutable copy of a value."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
@@ -113,7 +113,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _identity(value: Any) -> Any:
-    """What a frozen value is compared by."""
+    """Return what a frozen value is compared by."""
     if isinstance(value, tuple):
         return tuple(_identity(v) for v in value)
     if isinstance(value, Mapping):
@@ -124,12 +124,12 @@ def _identity(value: Any) -> Any:
         return (
             type(value).__name__,
             value,
-        )  # True, 1 and 1.0 are equal and hash alike, and are asked differently
+        )  # True, 1 and 1.0 are equal and hash alike, but are different requests
     return value
 
 
 def _plain(value: Any) -> Any:
-    """A frozen value as JSON knows it."""
+    """Return a frozen value in JSON types."""
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Content that an ask carries beside plain values: codebooks, edits, whatever has a checksum and goes into JSON and back."""
+"""Parameter values beyond plain ones, such as codebooks and edits: they have a checksum and convert to and from JSON."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from xai_views.errors import MethodError
 
 @runtime_checkable
 class IsContent(Protocol):
-    """What a parameter of the kind :class:`Content` holds."""
+    """Interface of the values that a :class:`Content` parameter holds."""
 
     @property
     def key(self) -> str:
-        """Checksum: equal content has equal keys, whoever made it."""
+        """Checksum: equal content has equal keys."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that :meth:`from_json` needs to make it again, bit for bit, as values that JSON knows."""
+        """Return everything that :meth:`from_json` needs to restore the content bit for bit, in JSON types."""
         ...
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Make it again."""
+        """Restore content from the output of :meth:`to_json`."""
         ...
 
 
 class Content(param.Parameter):
-    """A parameter that holds content or None; JSON gives it as a dict, which becomes the object.
+    """Parameter that holds content or None; a JSON dict is converted to the object.
 
     Parameters
     ----------
     kind : str
-        ``"module:Class"`` of an :class:`IsContent`; imported when it is needed, so that declaring costs nothing.
+        ``"module:Class"`` of an :class:`IsContent`; imported on first use, so that declaring a parameter is cheap.
     """
 
     __slots__ = ["kind"]
@@ -50,12 +50,12 @@ class Content(param.Parameter):
         super().__init__(default=default, **params)
 
     def made(self, value: Any) -> Any:
-        """Return the content that ``value`` stands for.
+        """Return the content for ``value``, converted from JSON if necessary.
 
         Raises
         ------
         MethodError
-            When it is neither content of this kind nor its JSON.
+            When it is neither content of this type nor its JSON form.
         """
         if value is None:
             return None
@@ -66,36 +66,36 @@ class Content(param.Parameter):
                 return kind.from_json(value)
             except (KeyError, ValueError, TypeError) as error:
                 raise MethodError(
-                    f"the parameter {self.name!r} came as JSON that is no {name} ({error}); give what an explanation's "
-                    "attributes hold."
+                    f"the parameter {self.name!r} got JSON that is not a {name} ({error}); pass a {name}, or the JSON that its "
+                    "to_json returns."
                 ) from None
         if not isinstance(value, kind):
             raise MethodError(
-                f"the parameter {self.name!r} came as a {type(value).__name__} and should be a {name}; give one, or its JSON."
+                f"the parameter {self.name!r} came as {type(value).__name__} and expects a {name}; pass a {name}, or its JSON."
             )
         return value
 
 
 def packed(array: np.ndarray) -> str:
-    """Write an array as text: ``.npy`` in base64, exact, with shape and dtype."""
+    """Encode an array as text: exact ``.npy`` bytes in base64, with shape and dtype."""
     sink = io.BytesIO()
     np.save(sink, np.ascontiguousarray(array), allow_pickle=False)
     return base64.b64encode(sink.getvalue()).decode()
 
 
 def unpacked(text: str) -> np.ndarray:
-    """Read an array that :func:`packed` wrote.
+    """Decode an array from the text that :func:`packed` returned.
 
     Raises
     ------
     ValueError
-        When the text is none.
+        When the text is not an encoded array.
     """
     return np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False)
 
 
 def checksum(*parts: Any) -> str:
-    """First 32 hex digits of the sha256 over arrays (dtype, shape, bytes) and the ``repr`` of plain values."""
+    """Return the first 32 hex digits of the sha256 over arrays (dtype, shape, bytes) and the ``repr`` of plain values."""
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):

@@ -1,4 +1,4 @@
-"""The schema of an explanation: one ``xarray.Dataset`` whose names mean the same everywhere."""
+"""Schema of an explanation: an ``xarray.Dataset`` whose variable names have the same meaning for every method."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import xarray as xr
 
 from xai_views.errors import XaiViewsError
 
-#: How a variable is drawn. Views know roles and no method, so that what a new method gives is seen at once.
+#: How a variable is drawn. Views depend on roles, not on methods, so that the output of a new method can be drawn at once.
 ROLES: Mapping[str, str] = {
-    "signed map": "values for and against, around a neutral zero",
+    "signed map": "positive and negative values around zero",
     "unsigned map": "values from zero up",
     "labels": "ids of regions or clusters, -1 = none",
-    "ledger": "signed shares that add up to something",
+    "ledger": "signed contributions that add up to a total",
     "curve": "values along an axis",
-    "scalar": "single figures, or one for each class",
+    "scalar": "single values, or one per class",
     "landmark": "positions",
-    "image": "colours to be looked at as they are",
+    "image": "colours, drawn unchanged",
 }
 
 
 @dataclass(frozen=True)
 class Variable:
-    """What one name means.
+    """Role and dimensions of one variable name.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def _over(role: str, *dims: str) -> Variable:
     return Variable(role, tuple(tuple(d.split()) for d in dims))
 
 
-#: The common names. A method adds its own as ``"<method>.<name>"``, with any dimensions and a role.
+#: The common names. A method adds its own as ``"<method>.<name>"``, with a role and any dimensions.
 VARIABLES: Mapping[str, Variable] = {
     "logit": _over("scalar", "sample class"),
     "probability": _over("scalar", "sample class"),
@@ -59,7 +59,7 @@ VARIABLES: Mapping[str, Variable] = {
     "residual": _over("scalar", "sample target"),
     "norm": _over("scalar", "sample"),
     "best_cosine": _over("scalar", "sample"),
-    # Steps of the signal are finer than those that are clustered: time they have of their own.
+    # The steps of the signal are finer than those that are clustered, and have a dimension of their own.
     "attribution": _over("signed map", "sample y x", "sample lead time", "sample lead signal_time"),
     "attribution_gap": _over("scalar", "sample"),
     "uncertainty": _over("unsigned map", "sample y x", "sample lead time", "sample lead signal_time"),
@@ -101,17 +101,17 @@ PROVENANCE = (
 
 
 def with_roles(ds: xr.Dataset, gives: Mapping[str, str] = {}) -> xr.Dataset:
-    """Return ``ds`` with a role in the attributes of every variable: that of its common name, or as the method gives it.
+    """Return ``ds`` with a role in the attributes of every variable: that of its common name, or the one in ``gives``.
 
     Parameters
     ----------
     ds : Dataset
-        As a method made it; it is left alone.
+        Explanation of a method; it is not modified.
     gives : mapping
         Roles of the method's own variables, by name.
     """
     out = ds.copy(deep=False)
-    # a variable that is called like a dimension, such as "cluster", is a coordinate to xarray
+    # xarray treats a variable that is named like a dimension, such as "cluster", as a coordinate
     for name in [*ds.data_vars, *(n for n in ds.coords if n in VARIABLES)]:
         common = VARIABLES.get(str(name))
         role = common.role if common is not None else gives.get(str(name))
@@ -126,7 +126,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     XaiViewsError
-        In one sentence, for an unknown variable, wrong dimensions, a value that is not finite, a missing role or missing
+        In one sentence: an unknown variable, wrong dimensions, a non-finite value, a missing role or missing
         provenance.
     """
     for name, variable in ds.data_vars.items():
@@ -134,7 +134,7 @@ def validate(ds: xr.Dataset) -> xr.Dataset:
     missing = [a for a in PROVENANCE if a not in ds.attrs]
     if missing:
         raise XaiViewsError(
-            f"the explanation does not say its {missing[0]!r}; explanations carry {', '.join(PROVENANCE)}."
+            f"the explanation has no attribute {missing[0]!r}; explanations need {', '.join(PROVENANCE)}."
         )
     return ds
 
@@ -144,24 +144,24 @@ def _checked(name: str, variable: xr.DataArray, method: str) -> None:
     if common is None:
         if not (method and name.startswith(f"{method}.") and len(name) > len(method) + 1):
             raise XaiViewsError(
-                f"an explanation has no variable {name!r}; take a common name, or {method or '<method>'}.{name} with a role."
+                f"an explanation has no variable {name!r}; use a common name, or {method or '<method>'}.{name} with a role."
             )
         if variable.attrs.get("role") not in ROLES:
             raise XaiViewsError(
-                f"{name!r} has the role {variable.attrs.get('role')!r}; say one of {', '.join(ROLES)} in the method's gives."
+                f"{name!r} has the role {variable.attrs.get('role')!r}; declare one of {', '.join(ROLES)} in the method's gives."
             )
     elif variable.dims not in common.dims:
         raise XaiViewsError(
             f"{name!r} has dimensions {list(variable.dims)} and should have {list(common.dims[0])}; transpose it."
         )
     if variable.dtype.kind == "f" and not bool(np.isfinite(variable.values).all()):
-        raise XaiViewsError(f"{name!r} holds values that are not finite; the explanation cannot be trusted.")
+        raise XaiViewsError(f"{name!r} contains values that are not finite; the explanation cannot be used.")
 
 
 def combine(parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join explanations of single samples; what does not depend on the sample is taken from the first.
+    """Join explanations of single samples; variables that do not depend on the sample are taken from the first one.
 
-    Samples may have different numbers of clusters: where there are fewer, shares and contributions are 0 and ids are -1.
+    Samples may differ in their number of clusters: missing ones get contributions of 0 and ids of -1.
     """
     parts = _padded(parts, "cluster")
     first = parts[0]
@@ -173,7 +173,7 @@ def combine(parts: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _padded(parts: Sequence[xr.Dataset], dim: str) -> Sequence[xr.Dataset]:
-    """Datasets of one length along a dimension that may differ."""
+    """Pad Datasets to one length along a dimension in which they differ."""
     most = max(p.sizes.get(dim, 0) for p in parts)
     if all(p.sizes.get(dim, most) == most for p in parts):
         return parts
@@ -182,7 +182,7 @@ def _padded(parts: Sequence[xr.Dataset], dim: str) -> Sequence[xr.Dataset]:
 
 
 def adds_up(ds: xr.Dataset) -> bool:
-    """Whether the parts of an explanation sum to the logit, up to a thousandth of the largest; True where none are claimed."""
+    """Return whether the contributions sum to the logit within 0.1 % of the largest logit; True without a residual."""
     if "residual" not in ds:
         return True
     scale = max(1.0, float(np.abs(ds["logit"].values).max()) if "logit" in ds else 1.0)
@@ -190,12 +190,12 @@ def adds_up(ds: xr.Dataset) -> bool:
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:
-    """Write an explanation to a Zarr folder; an existing one is replaced only when the new one is complete."""
+    """Write an explanation to a Zarr folder; an existing folder is replaced only once the new one is complete."""
     import shutil
 
     path = Path(path)
     if path.exists() and not (path / ".zgroup").is_file():
-        raise XaiViewsError(f"{str(path)!r} exists and is not a Zarr folder; choose another name.")
+        raise XaiViewsError(f"{str(path)!r} exists and is not a Zarr folder; choose another path.")
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     validate(ds).to_zarr(aside, mode="w", zarr_format=2, consolidated=True)
@@ -206,22 +206,20 @@ def save(ds: xr.Dataset, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Open an explanation that :func:`save` wrote.
+    """Open an explanation written by :func:`save`.
 
     Raises
     ------
     XaiViewsError
-        When there is none, or it does not follow the schema.
+        When it does not exist or does not follow the schema.
     """
     path = Path(path)
     if not path.is_dir():
-        raise XaiViewsError(
-            f"there is no explanation {str(path)!r}; explanations are Zarr folders written by save."
-        )
+        raise XaiViewsError(f"there is no explanation {str(path)!r}; pass a Zarr folder written by save.")
     try:
         ds = xr.open_zarr(path, consolidated=True)
     except (KeyError, ValueError, FileNotFoundError, OSError) as e:
         raise XaiViewsError(
-            f"{str(path)!r} is not a Zarr folder that can be read ({str(e).partition(chr(10))[0][:80]})."
+            f"{str(path)!r} cannot be read as a Zarr folder ({str(e).partition(chr(10))[0][:80]}); pass one written by save."
         ) from None
     return validate(ds.load())

@@ -1,4 +1,4 @@
-"""What a family of networks is: how a checkpoint of its architecture is built, and what it holds beside the weights."""
+"""Base class of model families: how the networks of an architecture are built, and what a checkpoint holds beside weights."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from xai_views.errors import ModelError
 
 
 class Family:
-    """Networks of one architecture; an entry of the group ``xai_views.families`` under the name that cards give it.
+    """Networks of one architecture; an entry of the group ``xai_views.families``, under the name used in cards.
 
     Attributes
     ----------
     names : tuple of str
         Networks of installed packages that :func:`xai_views.open_model` opens by these names, without a checkpoint folder.
     files : tuple of str
-        Files of a checkpoint beside the weights that make another model when they change.
+        Files of a checkpoint, beside the weights, that change the model when they change.
     outputs : frozenset of str
-        What its networks answer with.
+        Outputs of its networks.
     """
 
     names: ClassVar[tuple[str, ...]] = ()
@@ -32,8 +32,9 @@ class Family:
         Parameters
         ----------
         architecture : mapping
-            The entry of a card: ``channels``, ``classes``, ``size`` and what else the family needs. An entry that lacks may
-            raise ``KeyError``, one that is wrong ``TypeError``, ``ValueError`` or ``RuntimeError``: they become a sentence.
+            The entry of a card: ``channels``, ``classes``, ``size`` and whatever else the family needs. A missing entry may
+            raise ``KeyError``, a wrong one ``TypeError``, ``ValueError`` or ``RuntimeError``; the caller reports them in one
+            sentence.
 
         Returns
         -------
@@ -43,7 +44,7 @@ class Family:
         raise NotImplementedError
 
     def fetched(self, architecture: Mapping[str, Any], weights: Any) -> tuple[Any, str]:
-        """Build a network whose weights are not in its folder; returns it and what identifies them.
+        """Build a network whose weights are not in its folder; return it and an identifier of the weights.
 
         Parameters
         ----------
@@ -55,15 +56,15 @@ class Family:
         Raises
         ------
         ModelError
-            In one sentence, when weights of this family are in the folder, or cannot be found.
+            In one sentence, when this family keeps its weights in the folder, or when they cannot be found.
         """
         raise ModelError(
-            f"the card says that the weights are elsewhere, and networks of the family {architecture.get('family')!r} have "
+            f"the card says that the weights are elsewhere, but networks of the family {architecture.get('family')!r} keep "
             "them in their folder; restore the card."
         )
 
     def held(self, folder: Path, card: Mapping[str, Any], module: Any) -> dict[str, Any]:
-        """What else a checkpoint holds, as fields of :class:`~xai_views.models.model.Model`, for instance supports.
+        """Return what else a checkpoint holds, as fields of :class:`~xai_views.models.model.Model`, for instance supports.
 
         Parameters
         ----------
@@ -72,7 +73,7 @@ class Family:
         card : mapping
             Its card.
         module : torch.nn.Module
-            With its weights; it may be completed in place.
+            Network with its weights; it may be completed in place.
         """
         return {}
 

@@ -1,4 +1,4 @@
-"""How the cells of one grid lie on those of another, and how much of a sequence each id takes: for what is drawn and computed."""
+"""Overlap of the cells of two grids, and the share of a sequence that each id covers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @lru_cache(maxsize=256)
 def overlap(n_from: int, n_to: int) -> np.ndarray:
-    """Share ``[n_to, n_from]`` of each new cell of an axis that each old cell covers; rows sum to 1.
+    """Return the share ``[n_to, n_from]`` of each new cell that each old cell of an axis covers; rows sum to 1.
 
     The array is shared and read-only.
     """
@@ -21,7 +21,7 @@ def overlap(n_from: int, n_to: int) -> np.ndarray:
 
 
 def shares(ids: np.ndarray) -> list[tuple[int, float, int]]:
-    """What each id takes of sequences.
+    """Return the share of sequences that each id covers.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def shares(ids: np.ndarray) -> list[tuple[int, float, int]]:
     Returns
     -------
     list of (int, float, int)
-        Id, share of all steps, and number of stretches, by id.
+        Id, share of all steps and number of stretches, sorted by id.
     """
     rows = np.atleast_2d(ids)
     begins = np.concatenate([np.ones((len(rows), 1), bool), rows[:, 1:] != rows[:, :-1]], axis=1)

@@ -1,4 +1,4 @@
-"""What the kinds of input promise: images, signals, cine loops and tables are told apart here and nowhere else."""
+"""Interface of the kinds of input: all differences between images, signals, cine loops and tables are behind it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import xarray as xr
 
 
 class Taking(Protocol):
-    """What a kind must know of a model to bring samples to it.
+    """Properties of a model that a kind needs to prepare samples for it.
 
     Attributes
     ----------
     name, kind : str
-        For messages, and the key of the kind.
+        Name for messages, and key of the kind.
     channels : int
-        Colours of an image, leads of a signal, features of a table.
+        Colour channels of an image, leads of a signal, features of a table.
     size : tuple of int or None
-        Height and width; steps; frames, height and width; None when any will do.
+        Height and width; steps; frames, height and width; None accepts any size.
     rate : float or None
-        Steps or frames per second; None when it does not matter.
+        Steps or frames per second; None when the model does not depend on it.
     leads : tuple of str
         Names of the leads in their order; () when unknown.
     """
@@ -36,18 +36,18 @@ class Taking(Protocol):
 
 @runtime_checkable
 class Kind(Protocol):
-    """One kind of input: its schema, and everything that differs from the other kinds.
+    """One kind of input: its schema, and everything that is specific to it.
 
     Attributes
     ----------
     key : str
         "image", "signal", "cine" or "table"; also the name of the variable that holds the samples.
     plural : str
-        For people: "images".
+        Name for people, such as "images".
     dims : tuple of str
         Dimensions of that variable, the first being ``sample``.
     accepts : tuple of str
-        Endings of the files that people may upload.
+        Extensions of the files that can be uploaded.
     """
 
     key: ClassVar[str]
@@ -56,25 +56,25 @@ class Kind(Protocol):
     accepts: ClassVar[tuple[str, ...]]
 
     def holds(self, ds: Any) -> bool:
-        """Whether a Dataset holds samples of this kind."""
+        """Return whether a Dataset holds samples of this kind."""
         ...
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """Return samples that follow the schema, with what they may lack; raise a one-sentence ``SamplesError`` otherwise."""
+        """Return samples that follow the schema, with missing optional fields added; raise ``SamplesError`` otherwise."""
         ...
 
     def inputs(self, ds: xr.Dataset, rows: Any) -> np.ndarray:
-        """Compute what a network is given of the wanted samples and no others: ``[n, *dims[1:]]``."""
+        """Return the model input of the selected samples only: ``[n, *dims[1:]]``."""
         ...
 
     def digest(self, array: np.ndarray) -> str:
-        """Content key of one sample."""
+        """Return the content key of one sample."""
         ...
 
     def gathered(
         self, arrays: Sequence[np.ndarray], like: xr.Dataset, names: Sequence[str] | None = None, **known: Any
     ) -> xr.Dataset:
-        """Put single arrays into the schema, with the coordinates and attributes of the samples that they come from."""
+        """Build samples from single arrays, with the coordinates and attributes of the samples that they come from."""
         ...
 
     def check(self, model: Taking, given: np.ndarray) -> None:
@@ -82,25 +82,25 @@ class Kind(Protocol):
         ...
 
     def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
-        """``given [N, …]`` as the float tensor that a network takes."""
+        """Convert ``given [N, …]`` to the float tensor that the network takes."""
         ...
 
     def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:
-        """Shape of the tensor of one sample."""
+        """Return the shape of the tensor of one sample."""
         ...
 
     def size_of(self, given: np.ndarray) -> tuple[int, ...] | None:
-        """What ``size`` of a model says of ``given [N, …]``."""
+        """Return the value of a model's ``size`` for ``given [N, …]``."""
         ...
 
     def said(self, model: Taking) -> str:
-        """What a model takes, in words."""
+        """Describe in words what a model takes."""
         ...
 
     def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
-        """Bring samples to what a model expects; what was done is written into the attribute ``prepared``."""
+        """Convert samples to what a model expects; the steps are recorded in the attribute ``prepared``."""
         ...
 
     def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
-        """One sample as a small picture ``[side, side, 3]`` uint8."""
+        """Return one sample as a small picture ``[side, side, 3]`` uint8."""
         ...

@@ -1,4 +1,4 @@
-"""What every method is: declared parameters, two stages, no caching, no threads."""
+"""Base class of methods: declared parameters and two stages; caching and threads are the kernel's concern."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from xai_views.contract.content import Content
 from xai_views.contract.protocols import Model
 from xai_views.errors import MethodError, nearest
 
-#: Stands for "the class with the largest logit" wherever a class is asked for.
+#: Stands for "the class with the largest logit" wherever a class is given.
 PREDICTED = -1
 
-#: Questions that methods and panels answer, in the words of the page.
+#: Questions that methods and panels answer, as worded on the page.
 QUESTIONS: Mapping[str, str] = {
     "why": "Why?",
     "compared": "Compared with what?",
@@ -30,14 +30,14 @@ QUESTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an observation is.
+    """Progress of an observation.
 
     Attributes
     ----------
     done, total : int
-        In whatever the method counts: passes, windows, masks.
+        In units of the method: passes, windows, masks.
     partial : list or None
-        One usable observation (or None) per input; they are shown and never kept as the final ones.
+        One usable observation (or None) per input; shown meanwhile, never stored as final.
     """
 
     done: int
@@ -46,32 +46,32 @@ class Progress:
 
 
 class Method(param.Parameterized):
-    """One explanation system.
+    """One explanation method.
 
-    Every parameter is declared once, as a ``param`` parameter of the class; the snapshot of all of them is the
-    :class:`~xai_views.contract.ask.Ask` that the stages are given. Cache keys, provenance, addresses, the command line
-    and widgets follow from it. ``observe`` is the only stage that runs the network; ``interpret`` turns what was observed
-    into an explanation without any pass, so that a change of view costs none. Both read their values from the ask and
-    nothing of the object, so that one object serves everybody.
+    Every parameter is declared once, as a ``param`` parameter of the class. Their frozen snapshot is the
+    :class:`~xai_views.contract.ask.Ask` that the stages receive; cache keys, provenance, links, the command line and
+    widgets follow from it. ``observe`` is the only stage that runs the network; ``interpret`` turns an observation into
+    an explanation without a pass, so that changing a view is cheap. Both read their values from the request and none from
+    the object, so that one object can serve all callers.
 
     Attributes
     ----------
     key, title : str
-        Name in commands and addresses, and for people.
+        Name in commands and links; name for people.
     question : str
-        Which of :data:`QUESTIONS` it answers.
+        Key of the question in :data:`QUESTIONS` that it answers.
     takes : tuple of str
         Kinds of input: "image", "signal", "cine", "table".
     needs : tuple of str
         Outputs ("logits", "embedding", …) and parts ("supports", "latents", …) that the model must have.
     gives : mapping
-        Variables of its own, ``"<key>.<name>"`` to their role (see :mod:`xai_views.contract.explanation`).
+        Its own variables: ``"<key>.<name>"`` mapped to their role (see :mod:`xai_views.contract.explanation`).
     observed_by : tuple of str
-        Parameters that an observation depends on as a whole; with another value nothing of it can be used.
+        Parameters that every observation depends on; changing one of them requires a new observation.
     preference : int
-        Among the methods that fit a model, the one with the largest is taken when none is named.
+        Of the methods that fit a model, the one with the largest value is the default.
     cost : str
-        Passes of the network, in words.
+        Number of passes of the network, in words.
     """
 
     key: ClassVar[str]
@@ -101,12 +101,12 @@ class Method(param.Parameterized):
 
     @classmethod
     def declared(cls) -> list[str]:
-        """The names of all parameters, in the order in which they were declared."""
+        """Return the names of all parameters, in order of declaration."""
         return [name for name in cls.param if name != "name"]
 
     @classmethod
     def _brought(cls, name: str, value: Any) -> Any:
-        """A value as the parameter holds it: tuples as lists, JSON as content."""
+        """Return a value as the parameter holds it: tuples as lists, JSON as content."""
         parameter = cls.param[name]
         if isinstance(parameter, Content):
             return parameter.made(value)
@@ -120,7 +120,7 @@ class Method(param.Parameterized):
         return value
 
     def ask(self, **changes: Any) -> Ask:
-        """The frozen snapshot of all parameters, some of them changed.
+        """Return the frozen snapshot of all parameters, with some of them changed.
 
         Raises
         ------
@@ -133,13 +133,13 @@ class Method(param.Parameterized):
             values = {name: getattr(other, name) for name in self.declared()}
         return Ask(self.key, values)
 
-    # -- does it fit? -------------------------------------------------------------------------------------------
+    # -- does the method fit? ----------------------------------------------------------------------------------------
 
     def fits(self, model: Model) -> str:
-        """Return "" when the method can be asked of ``model``, else the reason in one sentence."""
+        """Return "" when the method can explain ``model``, else the reason in one sentence."""
         if model.kind not in self.takes:
             return (
-                f"method {self.key!r} is for {_listed(self.takes)} and {model.name!r} takes {_plural(model.kind)}; "
+                f"method {self.key!r} takes {_listed(self.takes)} and {model.name!r} takes {_plural(model.kind)}; "
                 "choose another method."
             )
         missing = [n for n in self.needs if n not in model.outputs and n not in model.parts]
@@ -148,13 +148,13 @@ class Method(param.Parameterized):
         return self.reason(model)
 
     def reason(self, model: Model) -> str:
-        """Return "" or the method's own reason, in one sentence, why it cannot be asked of ``model``."""
+        """Return "", or the method's own reason, in one sentence, why it cannot explain ``model``."""
         return ""
 
     # -- the stages ---------------------------------------------------------------------------------------------
 
     def ready(self, model: Model, ask: Ask) -> Ask:
-        """Complete an ask with what depends on the model alone, so that equal wishes are equal."""
+        """Fill in parameters that depend on the model alone, so that equivalent requests are equal."""
         return ask
 
     def observe(
@@ -169,28 +169,28 @@ class Method(param.Parameterized):
         inputs : ndarray
             ``[N, H, W, C]`` images, ``[N, lead, time]`` signals, …
         asks : sequence of Ask
-            ``[N]`` what is wanted of each.
+            ``[N]`` one request per input.
         known : sequence
-            ``[N]`` earlier observations or None; a new one adds to the old one and does not change it.
+            ``[N]`` earlier observations or None; a new observation extends an earlier one and leaves it unchanged.
 
         Returns
         -------
         list or generator
             One observation per input, each with ``nbytes``. A generator yields :class:`Progress` and returns that list; it
-            may be stopped, or made to wait, at every yield.
+            can be stopped or paused at every yield.
         """
         raise NotImplementedError
 
     def covers(self, model: Model, observation: Any, ask: Ask) -> bool:
-        """Whether ``interpret`` can answer ``ask`` from ``observation`` alone."""
+        """Return whether ``interpret`` can answer ``ask`` from ``observation`` alone."""
         return True
 
     def interpret(self, model: Model, observation: Any, ask: Ask) -> xr.Dataset:
-        """The explanation of one sample: a Dataset whose dimension ``sample`` has length 1."""
+        """Return the explanation of one sample: a Dataset whose dimension ``sample`` has length 1."""
         raise NotImplementedError
 
     def observation_key(self, ask: Ask) -> Hashable:
-        """What observations are told apart by beside the model and the sample: the values of ``observed_by``."""
+        """Return the key of an observation beside the model and the sample: the values of ``observed_by``."""
         return tuple(ask.values[name] for name in self.observed_by)
 
 

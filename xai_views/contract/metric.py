@@ -1,4 +1,4 @@
-"""What every metric is: one figure of one map of one sample, with its direction and its chance level."""
+"""Base class of metrics: one value for one map of one sample, with its direction and chance level."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from xai_views.errors import XaiViewsError, nearest
 
 
 class Metric(param.Parameterized):
-    """One way to judge a map; metrics know maps, truths and models, and no screen.
+    """One way to score a map; metrics depend on maps, ground truth and models, and on no view.
 
     Attributes
     ----------
     key, title : str
-        Name in commands, and for people.
+        Name in commands; name for people.
     question : str
-        "correct" (against known truth), "faithful" (against the model) or "sane" (against randomisation); figures of different
-        questions are never averaged.
+        "correct" (against the ground truth), "faithful" (against the model) or "sane" (against randomisation); values of
+        different questions are never averaged.
     better : str
         "higher" or "lower".
     needs : tuple of str
-        What a sample must know: "mask"; () when nothing.
+        Ground truth that a sample must have: "mask"; () for none.
     """
 
     key: ClassVar[str]
@@ -43,29 +43,31 @@ class Metric(param.Parameterized):
         try:
             super().__init__(**parameters)
         except (ValueError, TypeError) as error:
-            raise XaiViewsError(f"metric {self.key!r} cannot take this: {str(error).rstrip('.')}.") from None
+            raise XaiViewsError(
+                f"metric {self.key!r} cannot take these parameters: {str(error).rstrip('.')}."
+            ) from None
 
     def score(
         self, map_: np.ndarray, *, mask: np.ndarray | None, model: Model, image: np.ndarray, target: int
     ) -> tuple[float, float]:
-        """The figure of one map, and what a map that knows nothing scores there.
+        """Return the score of one map, and its chance level.
 
         Parameters
         ----------
         map_ : ndarray
             ``[y, x]`` or ``[lead, time]``, signed.
         mask : ndarray or None
-            Where the truth lies, of the same shape, bool.
+            Ground truth, of the same shape, bool.
         model : Model
-            The network; a faithful metric asks it.
+            The network; a "faithful" metric runs it.
         image : ndarray
             The sample as the model takes it.
         target : int
-            The class that is explained.
+            The explained class.
 
         Returns
         -------
         tuple of float
-            The figure and its chance level; NaN where it cannot be had of this sample.
+            Score and chance level; NaN where the sample does not allow them.
         """
         raise NotImplementedError

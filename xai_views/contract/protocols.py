@@ -1,4 +1,4 @@
-"""What a method may rely on in a model, whoever made it."""
+"""Interface of models that methods rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Model(Protocol):
-    """A trained network together with what is needed to ask it, see :class:`xai_views.models.model.Model`."""
+    """A trained network with everything needed to run it; see :class:`xai_views.models.model.Model`."""
 
     name: str
     sha256: str
@@ -23,7 +23,7 @@ class Model(Protocol):
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        """Parts beside the weights: "supports", "latents", "prototypes", "codebook"."""
         ...
 
     @property
@@ -36,9 +36,9 @@ class Model(Protocol):
         ...
 
     def tensor(self, given: np.ndarray) -> Any:
-        """Samples as the tensor that the network is given."""
+        """Convert samples to the tensor that the network takes."""
         ...
 
     def probability(self, logit: np.ndarray) -> np.ndarray:
-        """Probabilities ``[..., classes]`` of logits."""
+        """Return probabilities ``[..., classes]`` for logits."""
         ...

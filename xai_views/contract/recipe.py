@@ -1,4 +1,4 @@
-"""What a recipe is: declared parameters, and how a network is built, fitted and finished by them."""
+"""Base class of recipes: declared parameters, and how a network is built, trained and finished with them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from xai_views.errors import XaiViewsError, nearest
 
 
 class Recipe(param.Parameterized):
-    """How networks of one family are trained; an entry of the group ``xai_views.recipes``, named as in ``xai-views train NAME``.
+    """Recipe for training networks of one family; an entry of the group ``xai_views.recipes``, used as ``xai-views train NAME``.
 
-    Every parameter is declared once: the options of the command line, the entry ``recipe`` of the card and what decides
+    Every parameter is declared once: the options of the command line, the entry ``recipe`` of the card and the check
     whether an interrupted run can be resumed follow from it.
 
     Attributes
@@ -21,11 +21,11 @@ class Recipe(param.Parameterized):
     key : str
         Name in commands.
     family : str
-        Of the networks, as in the group ``xai_views.families``.
+        Family of the networks, as in the group ``xai_views.families``.
     takes : tuple of str
-        Kinds of samples.
+        Kinds of samples that it trains on.
     presets : mapping
-        Values that suit a family of samples, by its name: what is not given is taken from there.
+        Defaults for a family of samples, by its name; explicit values take precedence.
     """
 
     key: ClassVar[str]
@@ -33,7 +33,7 @@ class Recipe(param.Parameterized):
     takes: ClassVar[tuple[str, ...]] = ("image",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
-    epochs = param.Integer(12, bounds=(1, None), doc="passes over the samples")
+    epochs = param.Integer(12, bounds=(1, None), doc="number of epochs")
     rate = param.Number(
         3e-3, bounds=(0, None), inclusive_bounds=(False, True), doc="peak learning rate of AdamW"
     )
@@ -62,46 +62,46 @@ class Recipe(param.Parameterized):
 
     @classmethod
     def declared(cls) -> list[str]:
-        """Names of all parameters."""
+        """Return the names of all parameters."""
         return [name for name in cls.param if name != "name"]
 
     @classmethod
     def preset(cls, samples: str, **values: Any) -> Self:
-        """The recipe that suits a family of samples, with some values given."""
+        """Return the recipe with the preset of a family of samples, and some values given."""
         return cls(**{**cls.presets.get(samples, {}), **values})
 
     def values(self) -> dict[str, Any]:
-        """All values as JSON knows them, for the card."""
+        """Return all values in JSON types, for the card."""
         return {n: _plain(getattr(self, n)) for n in self.declared()}
 
     def changed(self, **values: Any) -> Self:
-        """The same recipe with some other values."""
+        """Return a copy with some values changed."""
         return type(self)(**{**{n: getattr(self, n) for n in self.declared()}, **values})
 
     # -- the stages ---------------------------------------------------------------------------------------------
 
     def build(self, data: Any) -> Any:
-        """The module to be fitted, for a training set."""
+        """Build the module to train on ``data``."""
         raise NotImplementedError
 
     def batches_per_epoch(self, data: Any) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches in an epoch."""
         raise NotImplementedError
 
     def batches(self, data: Any, epoch: int, device: str) -> Iterator[Any]:
-        """Batches of one epoch; they depend on data, seed and epoch alone, so that a run can be resumed."""
+        """Yield the batches of one epoch; they depend only on data, seed and epoch, so that a run can be resumed."""
         raise NotImplementedError
 
     def loss(self, module: Any, batch: Any) -> Any:
-        """Scalar to be made small."""
+        """Return the scalar to minimise."""
         raise NotImplementedError
 
     def validate(self, module: Any, data: Any, test: Any) -> dict[str, Any]:
-        """What joins the curves after an epoch; nothing is selected by it."""
+        """Return what to record after an epoch; it never selects a model."""
         return {}
 
     def finish(self, run: Any) -> dict[str, Any]:
-        """Evaluate, and write the checkpoint folder; returns the metrics of the card."""
+        """Evaluate the network, write the checkpoint folder and return the metrics for the card."""
         raise NotImplementedError
 
 

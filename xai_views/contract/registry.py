@@ -1,6 +1,6 @@
-"""What is installed: methods, families, samples, recipes, metrics, apps and panels, all found through entry points.
+"""Installed methods, families, samples, recipes, metrics, apps and panels, found through entry points.
 
-Any installed package adds one with a line of its ``pyproject.toml``, by the same route as those of this package::
+Any installed package adds one with a line in its ``pyproject.toml``, in the same way as this package::
 
     [project.entry-points."xai_views.methods"]
     mine = "my_package.my_method:MyMethod"
@@ -26,7 +26,7 @@ GROUPS = ("methods", "families", "samples", "recipes", "metrics", "apps", "panel
 
 @cache
 def entries(group: str) -> dict[str, EntryPoint]:
-    """Return what is installed in one group, by name; nothing is imported.
+    """Return the installed entries of one group by name, without importing them.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def entries(group: str) -> dict[str, EntryPoint]:
         Sorted by name.
     """
     if group not in GROUPS:
-        raise XaiViewsError(f"there is no group {group!r}; there is {nearest(group, GROUPS)}.")
+        raise XaiViewsError(f"there is no group {group!r}; choose one of {nearest(group, GROUPS)}.")
     return {entry.name: entry for entry in sorted(entry_points(group=f"xai_views.{group}"))}
 
 
@@ -50,7 +50,7 @@ def load(group: str, name: str) -> Any:
     Raises
     ------
     XaiViewsError
-        When there is none of this name, or when it cannot be imported.
+        When no entry has this name, or when it cannot be imported.
     """
     known = entries(group)
     one = group.rstrip("s") if group != "families" else "family"
@@ -62,14 +62,14 @@ def load(group: str, name: str) -> Any:
         )
     try:
         return known[name].load()
-    except Exception as error:  # a stranger's module may fail in any way
+    except Exception as error:  # importing a third-party module may raise anything
         raise XaiViewsError(
             f"the {one} {name!r} ({known[name].value}) cannot be imported: {error}."
         ) from error
 
 
 def loaded(group: str) -> dict[str, Any]:
-    """Import a whole group; what cannot be imported is left out with a warning, so that one package does not break all.
+    """Import a whole group; entries that cannot be imported are skipped with a warning, so that one package cannot break all.
 
     Returns
     -------
@@ -81,22 +81,22 @@ def loaded(group: str) -> dict[str, Any]:
         try:
             found[name] = load(group, name)
         except XaiViewsError as error:
-            logger.warning("Left out: %s", error)
+            logger.warning("Skipped: %s", error)
     return found
 
 
 def methods() -> list[Method]:
-    """All methods that can be imported, with their defaults."""
+    """Return all methods that can be imported, with their defaults."""
     return [plain(key) for key in loaded("methods")]
 
 
 def described(group: str, name: str) -> str:
-    """Return the first sentence of an entry's own words, read from its source: nothing is imported.
+    """Return the first sentence of an entry's docstring, read from its source without importing it.
 
     Returns
     -------
     str
-        "" when there are none.
+        "" when it has none.
     """
     module, _, kind = entries(group)[name].value.partition(":")
     try:
@@ -110,7 +110,7 @@ def described(group: str, name: str) -> str:
 
 
 def method(key: str | Method, **parameters: Any) -> Method:
-    """The method of this key, with its parameters set.
+    """Return the method with this key, with its parameters set.
 
     Raises
     ------
@@ -123,11 +123,11 @@ def method(key: str | Method, **parameters: Any) -> Method:
         )
     known = entries("methods")
     if key not in known:
-        raise MethodError(f"method {key!r} is not known; there is {nearest(key, known)}.")
+        raise MethodError(f"method {key!r} is not known; choose one of {nearest(key, known)}.")
     return load("methods", key)(**parameters)
 
 
 @cache
 def plain(key: str) -> Method:
-    """The method of this key with its defaults; one object serves a process."""
+    """Return the method with this key and its defaults; one object per process."""
     return method(key)

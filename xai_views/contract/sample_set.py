@@ -1,4 +1,4 @@
-"""What a family of sample sets is: names in the catalogue, and how each is opened, made or built."""
+"""Base class of families of sample sets: their names in the catalogue, and how each set is opened, generated or built."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class SampleFamily:
     names : tuple of str
         Names in the catalogue.
     made : mapping
-        Names of sets that are made when they are looked at and need no file, each with the name whose card tells about it
+        Sets that are generated on first use and need no file: each name mapped to the name whose card describes it
         ("" for its own).
     flips : tuple of str
-        Symmetries that leave the label of an image as it is: "x", "y" mirror, "t" transposes.
+        Symmetries that keep the label of an image: "x", "y" mirror, "t" transposes.
     shift : int
-        Largest shift in pixels that leaves it as it is.
+        Largest shift in pixels that keeps it.
     trained : str
-        What to say of every network that is trained on them.
+        Note for every network that is trained on them.
     """
 
     names: ClassVar[tuple[str, ...]]
@@ -36,20 +36,20 @@ class SampleFamily:
     trained: ClassVar[str] = ""
 
     def folders(self, root: Path) -> dict[str, Path]:
-        """Find the folders with the cards of the sets.
+        """Find the folders that hold the cards of the sets.
 
-        A set ``birds/test`` has a folder ``birds-test``, or shares ``birds`` with the other sets of the family; it lies in
-        ``root``, or beside the module of the class.
+        A set ``birds/test`` has a folder ``birds-test``, or shares ``birds`` with the other sets of the family. The folder
+        is in ``root``, or beside the module of the class.
 
         Parameters
         ----------
         root : Path
-            Of the sample sets of the catalogue.
+            Folder of the sample sets in the catalogue.
 
         Returns
         -------
         dict of str to Path
-            Only those that are there.
+            Only existing folders.
         """
         module = Path(str(sys.modules[type(self).__module__].__file__)).parent
         found: dict[str, Path] = {}
@@ -72,25 +72,25 @@ class SampleFamily:
         name : str
             One of ``names``.
         folder : Path or None
-            Where its card is; None for a set that needs no file and has none here.
+            Folder of its card; None for a set that needs no file and has no folder here.
         card : mapping
-            What the card says; empty without one.
+            Contents of the card; empty without one.
 
         Raises
         ------
         SamplesError
-            In one sentence.
+            With a one-sentence message.
         """
         raise NotImplementedError
 
     def build(self, out: Path) -> None:
-        """Write the folders of the sets below ``out``; only those who ship sets need it."""
+        """Write the folders of the sets below ``out``; only families that ship sets implement it."""
         raise NotImplementedError
 
     def further(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Further training images ``[N, H, W, C]`` and targets ``[N, classes]``, at least ``n``; None where nothing draws any."""
+        """Generate at least ``n`` more training images ``[N, H, W, C]`` and targets ``[N, classes]``; None when not possible."""
         return None
 
     def concepts(self) -> tuple[np.ndarray, ...]:
-        """What the classes are made of, where that is known: per part ``[classes, kinds]`` float32, 1 for the kind it has."""
+        """Return the known parts of the classes: per part ``[classes, kinds]`` float32, 1 for the kind that a class has."""
         return ()

@@ -1,1 +1,1 @@
-"""Numerical machinery that several methods share: clusters, superpixels, attribution."""
+"""Numerical code shared by several methods: clusters, superpixels, attribution, perturbation."""

@@ -1,4 +1,4 @@
-"""What is found once and kept, in bounded number."""
+"""A bounded cache of computed values."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class Kept(OrderedDict[Hashable, Any]):
-    """Values by key, the least recently used of which goes first.
+    """Least-recently-used cache of values by key.
 
     Parameters
     ----------
     most : int
-        How many are kept.
+        Maximum number of values.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +23,7 @@ class Kept(OrderedDict[Hashable, Any]):
         self._lock = threading.Lock()
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return what was made for this key before, or make it; it may be made twice where two ask at once."""
+        """Return the cached value of a key, or compute and cache it; concurrent callers may compute it twice."""
         with self._lock:
             if key in self:
                 self.move_to_end(key)

@@ -44,8 +44,8 @@ def calibration_of(model: Any) -> str:
     if said:
         return said
     if model.supports is not None:
-        return "sigmoid, scaled on training images"
-    return "sigmoid, not calibrated" if model.card.get("multi_label") else "softmax, not calibrated"
+        return "calibrated on training data"
+    return "not calibrated"
 
 
 @dataclass(frozen=True)

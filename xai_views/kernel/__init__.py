@@ -1,6 +1,6 @@
-"""Where explanations are computed: one worker per device, a queue, shared batches and caches.
+"""Computation of explanations: one worker per device, a queue, shared batches and caches.
 
-Importing this package does not import torch; the worker thread does, when a kernel starts.
+Importing this package does not import torch; the worker thread does when a kernel starts.
 """
 
 from xai_views.kernel.cache import ByteCache, CacheStats

@@ -1,7 +1,7 @@
-"""Explain the samples of one step: look into the caches, observe what is missing together, interpret each.
+"""Explain the samples of one step: check the caches, observe missing samples together, interpret each.
 
-No threads and no queue here; what becomes of a result is the caller's affair. The work is a generator, so that
-the caller can leave it at a `Pause` and come back: all that it has begun is inside.
+No threads and no queue here; the caller handles the results. The work is a generator, so that
+the caller can leave it at a `Pause` and resume it later.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from xai_views.kernel.failures import attempt, is_out_of_memory
 from xai_views.kernel.listeners import Throttle
 from xai_views.kernel.requests import Item
 
-OVERHEAD = 6000  # bytes of a Dataset beside its arrays, measured; small explanations are mostly this
-CHECKED = ("logit", "contribution")  # variables in which a NaN means that the explanation is worthless
+OVERHEAD = 6000  # measured bytes of a Dataset beside its arrays; most of the size of small explanations
+CHECKED = ("logit", "contribution")  # variables in which a NaN makes the explanation worthless
 
 
 class Outcome(NamedTuple):
-    """What came of a sample: its explanation or an error."""
+    """Result of a sample: its explanation or an error."""
 
     item: Item
     result: Any
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 
 
 class Partial(NamedTuple):
-    """How far the observation of a sample is, and what it looks like so far, if that can be said."""
+    """Progress of the observation of a sample, and its explanation so far if available."""
 
     item: Item
     result: Any
@@ -42,14 +42,14 @@ class Partial(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A method has yielded: the worker may serve others before it goes on."""
+    """A method has yielded: the worker may run other work before it resumes."""
 
     done: int
     total: int
 
 
 Event = Outcome | Partial | Pause
-Waiting = list[tuple[Item, Any]]  # samples to observe, each with what is known of it
+Waiting = list[tuple[Item, Any]]  # samples to observe, each with its earlier observation
 
 
 def _never(item: Item) -> bool:  # noqa: ARG001
@@ -66,29 +66,29 @@ def explain_items(
     listened: Callable[[Item], bool] = _never,
     elsewhere: Callable[[Item], bool] = _never,
 ) -> Iterator[Event]:
-    """Yield the outcome of each item as soon as it is known; what nobody wants is left out.
+    """Yield the outcome of each item as soon as it is known; unwanted items are skipped.
 
     Parameters
     ----------
     method, model
-        What is asked, and of whom.
+        Method, and model to explain.
     items
         Samples that can share a pass.
     results, observations
-        Caches. Partial answers never come near them.
+        Caches. Partial results are never stored in them.
     wanted
-        Whether anybody waits for an item; asked again at every turn.
+        Whether any request still waits for an item; called again at every turn.
     listened
-        Whether anybody wants to hear how far it is.
+        Whether any request listens to the progress of an item.
     elsewhere
-        Whether an observation that has begun already is about this item's sample: it is answered from what is
+        Whether the sample of an item is part of an observation that has begun: it is answered from what is
         known, or left for later.
     """
     return _Work(method, model, results, observations, wanted, listened, elsewhere).events(items)
 
 
 class _Work:
-    """The work on the items of one step."""
+    """Work on the items of one step."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class _Work:
         for item in items:
             if not self.wanted(item):
                 continue
-            result = self.results.peek(item.key)  # another request may have had it computed in the meantime
+            result = self.results.peek(item.key)  # another request may have computed it in the meantime
             if result is not None:
                 yield Outcome(item, result, None)
                 continue
@@ -127,12 +127,12 @@ class _Work:
             elif covered:
                 yield self._interpret(item, known)
             elif not self.elsewhere(item):
-                # A second ask about one image waits for the next step, to add to the first's observation.
+                # A second request for the same sample waits for the next step, to extend the first observation.
                 missing.setdefault(item.observation_key, (item, known))
         yield from self._observe(list(missing.values()))
 
     def _observe(self, waiting: Waiting) -> Iterator[Event]:
-        """Observe batch by batch; halve on out of memory, go one by one on any other error."""
+        """Observe batch by batch; halve the batch on out of memory, and go one by one on any other error."""
         size = len(waiting)
         while waiting:
             waiting = [(item, known) for item, known in waiting if self.wanted(item)]
@@ -153,7 +153,7 @@ class _Work:
                 yield from self._observed(batch, observed)
 
     def _observed(self, batch: Waiting, observed: list[Any]) -> Iterator[Outcome]:
-        """Keep the observations and interpret them."""
+        """Store the observations and interpret them."""
         for (item, _), observation in zip(batch, observed, strict=True):
             self.observations.put(item.observation_key, observation)
             if self.wanted(item):
@@ -162,7 +162,7 @@ class _Work:
     def _observe_batch(
         self, batch: Waiting
     ) -> Generator[Event, None, tuple[list | None, BaseException | None]]:
-        """Return the observations, or the error, or neither when nobody wants them any more."""
+        """Return the observations, or the error, or neither when no request waits for them any more."""
         observed, error = attempt(self._call, batch)
         if inspect.isgenerator(observed):
             running: Any = observed
@@ -172,7 +172,7 @@ class _Work:
         return observed, error
 
     def _call(self, batch: Waiting) -> Any:
-        """Call the method: this runs the network, or makes a generator that will."""
+        """Call the method: this runs the network, or returns a generator that will."""
         images = np.stack([item.image for item, _ in batch])
         asks, known = [item.ask for item, _ in batch], [known for _, known in batch]
         return self.method.observe(self.model, images, asks, known)
@@ -180,13 +180,13 @@ class _Work:
     def _run(
         self, batch: Waiting, generator: Generator
     ) -> Generator[Event, None, tuple[list | None, BaseException | None]]:
-        """Run a method's generator, with a pause at each of its yields; as `_observe_batch` otherwise."""
-        news: list[Any] | None = None  # what listeners have not been shown yet
+        """Run a method's generator, with a pause at each yield; return as `_observe_batch` does."""
+        news: list[Any] | None = None  # not yet shown to listeners
         try:
             while True:
                 ended, value, error = advance(generator, getattr(self.method, "title", "") or self.method.key)
                 if ended:
-                    # None stands for what nobody wants: a method that forgot to return is told so.
+                    # None marks unwanted samples: a method that forgot to return gets an error.
                     return [] if value is None else value, error
                 error = self._misshapen(value, batch)
                 if error is not None:
@@ -195,18 +195,18 @@ class _Work:
                 if (yield from self._tell(batch, value, news)):
                     news = None
                 yield Pause(int(value.done), int(value.total))
-                del value  # its partial answers take no memory from the next piece
+                del value  # frees its partial results before the next piece runs
                 if not any(self.wanted(item) for item, _ in batch):
                     return None, None
         finally:
-            news = None  # who keeps a log record keeps this frame with it
+            news = None  # a log record that keeps this frame must not keep it
             close(generator)
 
     def _misshapen(self, progress: Any, batch: Waiting) -> KernelError | None:
-        """Return what is wrong with what a method yielded."""
+        """Return the error when a method yielded something unusable."""
         if not all(hasattr(progress, name) for name in ("done", "total", "partial")):
             return KernelError(
-                f"The method {self.method.key!r} yielded {type(progress).__name__}: "
+                f"The method {self.method.key!r} yielded {type(progress).__name__}; "
                 "its observe() must yield Progress(done, total)."
             )
         if progress.partial is not None and len(progress.partial) != len(batch):
@@ -214,7 +214,7 @@ class _Work:
         return None
 
     def _tell(self, batch: Waiting, progress: Any, news: list[Any] | None) -> Generator[Event, None, bool]:
-        """Say how far each sample is to those who listen, if it is time; return whether it was."""
+        """Report the progress of each sample to its listeners when due; return whether it was due."""
         listened = [self.listened(item) for item, _ in batch]
         if not any(listened) or not self.throttle.due():
             return False
@@ -226,7 +226,7 @@ class _Work:
         return True
 
     def _glimpse(self, item: Item, observation: Any) -> Any:
-        """Interpret what is observed so far, or nothing if that fails: the whole may still succeed."""
+        """Interpret the observation so far, or return nothing on failure: the complete one may still succeed."""
         result, error = attempt(_checked, self.method, self.model, item, observation)
         if error is not None and is_out_of_memory(error):
             device.free()
@@ -239,7 +239,7 @@ class _Work:
         return observed
 
     def _interpret(self, item: Item, observation: Any) -> Outcome:
-        """Interpret one sample, with a second try if memory ran out, and keep the result."""
+        """Interpret one sample, with a second try when memory ran out, and store the result."""
         result, error = attempt(_checked, self.method, self.model, item, observation)
         if error is not None and is_out_of_memory(error):
             device.free()
@@ -251,13 +251,13 @@ class _Work:
 
 def _wrong_number(method: Any, got: int, samples: int) -> KernelError:
     return KernelError(
-        f"The method {method.key!r} returned {got} observations for {samples} samples: "
-        "its observe() must return one for each."
+        f"The method {method.key!r} returned {got} observations for {samples} samples; "
+        "its observe() must return one per sample."
     )
 
 
 def _checked(method: Any, model: Any, item: Item, observation: Any) -> Any:
-    """Return the explanation with read-only arrays, because all who ask for it share them."""
+    """Return the explanation with read-only arrays, because all requests for it share them."""
     result = method.interpret(model, observation, item.ask).copy(deep=False)
     for name in result.data_vars:
         variable = result.variables[name]
@@ -265,7 +265,7 @@ def _checked(method: Any, model: Any, item: Item, observation: Any) -> Any:
             continue
         if name in CHECKED and variable.dtype.kind == "f" and np.isnan(variable.data).any():
             raise KernelError(
-                f"The {name} of this sample is not a number (NaN): "
+                f"The {name} of this sample is not a number (NaN); "
                 "check the values of the image and the weights of the model."
             )
         view = variable.data.view()

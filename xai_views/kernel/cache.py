@@ -1,4 +1,4 @@
-"""A thread-safe cache that is bounded by bytes and forgets what was used longest ago."""
+"""Thread-safe cache with a limit in bytes; the least recently used values are dropped first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache holds and how often it helped."""
+    """Contents of a cache, and its hits and misses."""
 
     hits: int
     misses: int
@@ -21,12 +21,12 @@ class CacheStats:
 
 
 class ByteCache:
-    """Keep values up to a number of bytes, least recently used out first.
+    """Store values up to a number of bytes; drop the least recently used first.
 
     Parameters
     ----------
     limit
-        Most bytes to hold. A value larger than this is not kept at all.
+        Largest number of bytes to hold. A larger value is not stored.
     """
 
     def __init__(self, limit: int):
@@ -49,13 +49,13 @@ class ByteCache:
             return entry[0]
 
     def peek(self, key: Hashable, default: Any = None) -> Any:
-        """Return the value of ``key`` or ``default`` without counting and without marking it as used."""
+        """Return the value of ``key`` or ``default``, without counting or marking it as used."""
         with self._lock:
             entry = self._entries.get(key)
             return default if entry is None else entry[0]
 
     def put(self, key: Hashable, value: Any, nbytes: int | None = None) -> None:
-        """Keep ``value``; its size is ``nbytes``, else ``value.nbytes``, else ``len(value)``."""
+        """Store ``value``; its size is ``nbytes``, else ``value.nbytes``, else ``len(value)``."""
         if nbytes is None:
             nbytes = getattr(value, "nbytes", None)
         size = int(len(value) if nbytes is None else nbytes)
@@ -71,7 +71,7 @@ class ByteCache:
                 self._nbytes -= self._entries.popitem(last=False)[1][1]
 
     def clear(self) -> None:
-        """Forget every value; the counts stay."""
+        """Drop all values and keep the counts."""
         with self._lock:
             self._entries.clear()
             self._nbytes = 0
@@ -82,7 +82,7 @@ class ByteCache:
         return self._nbytes
 
     def stats(self) -> CacheStats:
-        """Return counts and sizes of one moment."""
+        """Return a snapshot of counts and sizes."""
         with self._lock:
             return CacheStats(self._hits, self._misses, len(self._entries), self._nbytes, self.limit)
 

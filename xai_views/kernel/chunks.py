@@ -1,4 +1,4 @@
-"""Generators whose pieces run on the worker, with other work between them."""
+"""Generators that run on the worker piece by piece, with other work in between."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def advance(generator: Any, title: str) -> tuple[bool, Any, BaseException | None
     Returns
     -------
     ended : bool
-        Whether there is nothing more to run; so after an error.
+        Whether the generator has ended; True after an error.
     value : object
-        What it returned, or what it yielded.
+        The value that it returned or yielded.
     error : BaseException or None
-        What it raised, or that it left gradients off: they would be off for everybody until it goes on.
+        The error that it raised, or one for gradients left off: they would stay off for other work.
     """
     step, error = attempt(_next, generator)
     if error is not None:
         return True, None, error
     ended, value = step
     if not ended and device.gradients_are_off():
-        return True, None, KernelError(f"{title} yielded inside torch.no_grad(): yield outside of it.")
+        return True, None, KernelError(f"{title} yielded inside torch.no_grad(); yield outside of it.")
     return ended, value, None
 
 
 def close(generator: Any) -> None:
-    """Let a generator's ``finally`` blocks run, on the thread that its other parts ran on."""
+    """Run a generator's ``finally`` blocks, on the thread that ran its other parts."""
     attempt(generator.close)
     device.gradients_on()
 

@@ -1,4 +1,4 @@
-"""The kernel: the one object of a process that owns the models, the device and the queue."""
+"""The kernel: the single object of a process that owns the models, the device and the queue."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ MB = 2**20
 
 
 class Kernel:
-    """Compute explanations on one device, for many sessions, one batch at a time.
+    """Compute explanations on one device for many sessions, one batch at a time.
 
     Parameters
     ----------
     device
-        ``auto`` (cuda, else mps, else cpu) or the name of a device; chosen once.
+        ``auto`` (cuda, else mps, else cpu) or the name of a device; fixed once the kernel starts.
     cache_bytes
-        Host memory for caches: one half for observations, one half for explanations.
+        Host memory for caches: half for observations, half for explanations.
     frame_bytes
         Host memory for encoded frames.
     max_batch
-        Most samples in one call of a method's ``observe``.
+        Largest number of samples in one call of a method's ``observe``.
     most_shared
-        Most values of `shared` to keep.
+        Largest number of `shared` values to keep.
 
     Notes
     -----
     A function given to `run` and a method's ``observe`` occupy the worker until they return, unless they are
-    generators: between two yields the worker serves whoever waits with a lower priority number, and those
-    with the same one in turn. So a generator must not yield inside ``torch.no_grad()``, nor while hooks or
-    other changes of its are on a model that others may ask next. Nothing can interrupt a single call into
-    torch: what is cancelled stops at its next batch, yield or ``progress``.
+    generators: between two yields the worker serves requests with a lower priority number, and those with the
+    same number in turn. A generator must therefore not yield inside ``torch.no_grad()``, nor while it has hooks or
+    other changes on a model that other requests may use. A single call into torch cannot be interrupted:
+    a cancelled request stops at its next batch, yield or ``progress``.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Kernel:
         most_shared: int = 64,
     ):
         if max_batch < 1:
-            raise KernelError(f"A batch of {max_batch} samples is not possible: use max_batch=1 or more.")
+            raise KernelError(f"A batch of {max_batch} samples is not possible; use max_batch=1 or more.")
         self.frames = ByteCache(frame_bytes)
         self.observations = ByteCache(cache_bytes // 2)
         self.results = ByteCache(cache_bytes - cache_bytes // 2)
@@ -72,10 +72,10 @@ class Kernel:
         _alive.add(self)
 
     def register(self, model: Any) -> Any:
-        """Make a model known; return it, or the one with the same sha256 that came first.
+        """Register a model; return it, or the model with the same sha256 that was registered first.
 
-        The worker moves its weights to the device at its first explanation; from then on the model belongs to
-        the worker, and no other thread may call it.
+        The worker moves its weights to the device at its first explanation; from then on only the worker may
+        call the model.
         """
         with self._lock:
             return self._models.setdefault(model.sha256, model)
@@ -91,31 +91,31 @@ class Kernel:
         priority: int = 0,
         partial: Callable[[int, Any, int, int], None] | None = None,
     ) -> Future:
-        """Ask for the explanations of some images or signals.
+        """Request explanations of images or signals.
 
         Parameters
         ----------
         model
-            A model; registered if it was not.
+            A model; it is registered if necessary.
         images
-            ``[N, H, W, C]``, or signals ``[N, lead, time]``; must not be changed afterwards.
+            ``[N, H, W, C]``, or signals ``[N, lead, time]``; must not be changed after the call.
         digests
             N content keys, see `xai_views.samples.digest`.
         method
             A method. Its ``observe`` may be a generator that yields objects with ``done``, ``total`` and
             ``partial`` (a list of one observation or None for each sample, or None), and returns the list.
         asks
-            N hashable asks, which hold all parameters.
+            N hashable requests, each with all parameters of the method.
         channel
-            Newer requests on the same non-empty channel take the place of older ones, whatever their
-            priority: prefetch needs a channel of its own.
+            Newer requests on the same non-empty channel replace older ones, whatever their
+            priority: prefetch needs its own channel.
         priority
-            Lower is served first: 0 is in view, 10 and more is prefetch.
+            Lower is served first: 0 is in view, 10 and above is prefetch.
         partial
-            ``partial(position, dataset, done, total)`` hears how far the sample at ``position`` is, and what
-            its explanation looks like so far: the Dataset is None where there is nothing new to see. Called on
-            the worker thread, about ten times a second at most, and never after the future has its result. It
-            must be quick and leave the page to the event loop. Partial answers are not cached.
+            ``partial(position, dataset, done, total)`` is called with the progress of the sample at ``position``
+            and its explanation so far; the Dataset is None when there is nothing new. It is called on the worker
+            thread, at most about ten times a second, and never after the future has its result. It must be quick
+            and leave page updates to the event loop. Partial results are not cached.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class Kernel:
         images = np.asarray(images)
         if images.ndim not in (3, 4) or not len(images) == len(digests) == len(asks):
             raise KernelError(
-                f"Images of shape {images.shape} came with {len(digests)} digests and {len(asks)} asks: "
+                f"Images of shape {images.shape} came with {len(digests)} digests and {len(asks)} requests; "
                 "give images [N, height, width, channel] or signals [N, lead, time] with N of each."
             )
         model = self.register(model)
@@ -134,7 +134,7 @@ class Kernel:
         try:
             hash(asks)
         except TypeError as error:
-            raise KernelError(f"An ask cannot be a cache key ({error}): use hashable values.") from error
+            raise KernelError(f"A request cannot be a cache key ({error}); use hashable values.") from error
         keys = _keys(method, asks)
         request = ExplainRequest(channel, priority, model, method, images, digests, asks, keys, partial)
         return self._submit(ExplainJob(request))
@@ -143,37 +143,37 @@ class Kernel:
         """Run ``function(progress)`` on the worker and return the future of its value.
 
         ``progress(done, total)`` updates the status and raises `Cancelled` once the request is cancelled or
-        superseded. A plain function holds up everybody until it returns. A generator function does not:
-        between its yields the worker serves whoever waits with the same or a lower priority number; what it
-        returns is the result. It must not yield inside ``torch.no_grad()``. ``title`` is what the status line says
+        superseded. A plain function blocks the worker until it returns. A generator function does not:
+        between its yields the worker serves requests with the same or a lower priority number; its return
+        value is the result. It must not yield inside ``torch.no_grad()``. ``title`` is shown in the status line
         meanwhile, such as "Comparing models".
         """
         return self._submit(RunJob(RunRequest(channel, priority, function, title)))
 
     def shared(self, key: Hashable, function: Callable, priority: int = 0, title: str = "") -> SharedFuture:
-        """Run ``function(progress)`` once for all who ask for ``key``, and keep its value for the next ones.
+        """Run ``function(progress)`` once for all callers with the same ``key``, and keep its value.
 
-        What failed or was stopped is run again when somebody asks again.
+        A run that failed or was stopped is repeated at the next call.
 
         Parameters
         ----------
         key
-            What the value depends on; ``function`` of the first one is run.
+            Everything the value depends on; the ``function`` of the first caller is run.
         function, priority, title
             As in `run`.
 
         Returns
         -------
         SharedFuture
-            One's own: cancelling it lets go of one's own interest, and the run stops when the last one lets go.
-            ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` hears of changes.
+            One future per caller: cancelling it withdraws this caller, and the run stops with the last one.
+            ``future.progress`` is (done, total) or None; ``future.subscribe(listener)`` reports changes.
         """
         return self._runs.ask(
             key, function, lambda wrapped: self.run(wrapped, priority=priority, title=title)
         )
 
     def _submit(self, job: Job) -> Future:
-        # The future outlives the job in its owner's hands; a strong reference would keep the images alive.
+        # The future outlives the job; a strong reference would keep the images alive.
         weak = weakref.ref(job)
 
         def forget(future: Future) -> None:
@@ -194,16 +194,16 @@ class Kernel:
         return future
 
     def cancel(self, channel: str) -> None:
-        """Cancel what is queued or running on a channel."""
+        """Cancel the queued or running request of a channel."""
         job = self._queue.on_channel(channel)
         if job is not None:
             job.future.cancel()
 
     def status(self) -> Status:
-        """Return what the kernel is doing at this moment."""
+        """Return the current status of the kernel."""
         board, results = self._board, self.results.stats()
         forward, backward = count_passes()
-        idle = self._queue.idle  # else the worker is on its way to the next piece of something
+        idle = self._queue.idle  # else the worker is between two pieces
         return Status(
             device=board.device,
             queued=self._queue.queued(),
@@ -219,9 +219,9 @@ class Kernel:
         )
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
-        """Call ``listener(status)`` on changes, at most ten times a second; return what ends this.
+        """Call ``listener(status)`` on changes, at most ten times a second; return a function that unsubscribes.
 
-        The call comes from the worker thread: a listener must be quick and leave the page to the event loop.
+        The worker thread calls the listener: it must be quick and leave page updates to the event loop.
         """
         return self._board.subscribe(listener)
 
@@ -232,7 +232,7 @@ class Kernel:
         return True
 
     def close(self, timeout: float | None = 5.0) -> None:
-        """Cancel everything and end the worker, waiting ``timeout`` seconds for the step that it is in."""
+        """Cancel everything and stop the worker, waiting ``timeout`` seconds for its current step."""
         for job in self._queue.close():
             job.future.cancel()
         if threading.current_thread() is not self._worker.thread:
@@ -241,7 +241,7 @@ class Kernel:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """Whether `close` has been called."""
         return self._queue.closed
 
     def __enter__(self) -> Self:
@@ -252,13 +252,13 @@ class Kernel:
 
 
 def _keys(method: Any, asks: Sequence[Hashable]) -> tuple[Hashable, ...]:
-    """Return for each ask the part of its key that a whole observation depends on."""
+    """Return for each request the part of its key that every observation depends on."""
     keys = tuple(method.observation_key(ask) for ask in asks)
     try:
         hash(keys)
     except TypeError as error:
         raise KernelError(
-            f"An observation of {method.key!r} cannot be cached ({error}): let observation_key() return hashable values."
+            f"An observation of {method.key!r} cannot be cached ({error}); let observation_key() return hashable values."
         ) from error
     return keys
 
@@ -269,7 +269,7 @@ _kernel_lock = threading.Lock()
 
 
 def get_kernel() -> Kernel:
-    """Return the kernel of this process; the first call makes it, on ``XAI_VIEWS_DEVICE`` or ``auto``."""
+    """Return the kernel of this process; the first call creates it, on ``XAI_VIEWS_DEVICE`` or ``auto``."""
     global _kernel  # noqa: PLW0603 - one kernel per process is the point
     with _kernel_lock:
         if _kernel is None or _kernel.closed:
@@ -278,7 +278,7 @@ def get_kernel() -> Kernel:
 
 
 def set_kernel(kernel: Kernel | None) -> Kernel | None:
-    """Put another kernel in place, for tests; return the one that was there, not closed."""
+    """Replace the kernel, for tests; return the previous one, which is not closed."""
     global _kernel
     with _kernel_lock:
         previous, _kernel = _kernel, kernel
@@ -287,6 +287,6 @@ def set_kernel(kernel: Kernel | None) -> Kernel | None:
 
 @atexit.register
 def _close_all() -> None:
-    """End the workers before the interpreter takes torch apart under them."""
+    """Stop the workers before the interpreter unloads torch."""
     for kernel in list(_alive):
         kernel.close(timeout=2.0)

@@ -1,4 +1,4 @@
-"""The device that torch computes on. Only the worker thread calls these functions."""
+"""Device that torch computes on. Only the worker thread calls these functions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from xai_views.errors import KernelError
 
 
 def check_name(name: str) -> str:
-    """Return the name of a device, or raise if there is no such kind."""
+    """Return the name of a device, or raise when it is of no known type."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(name)):
-        raise KernelError(f"The device {name!r} is not known: use 'auto', 'cuda', 'cuda:0', 'mps' or 'cpu'.")
+        raise KernelError(f"The device {name!r} is not known; use 'auto', 'cuda', 'cuda:0', 'mps' or 'cpu'.")
     return name
 
 
 def start(name: str) -> str:
     """Import torch, choose the device and make its results reproducible; return the device's name."""
-    # cuBLAS reads this when it starts; without it matrix products are not reproducible.
+    # cuBLAS reads this at start; without it matrix products are not reproducible.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
@@ -28,24 +28,26 @@ def start(name: str) -> str:
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if has[kind])
     if not has[name.split(":")[0]]:
-        raise KernelError(f"The device {name!r} is not available on this machine: use 'auto' or 'cpu'.")
+        raise KernelError(f"The device {name!r} is not available on this machine; use 'auto' or 'cpu'.")
     if name == "cpu":
-        # The event loop serves every page of the process: it keeps a core to itself.
+        # The event loop serves every page of the process, so one core is left to it.
         torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
     if name.startswith("cuda"):
         index = int(name.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
-            raise KernelError(f"There is no device {name!r}: this machine has {torch.cuda.device_count()}.")
+            raise KernelError(
+                f"There is no device {name!r}; this machine has {torch.cuda.device_count()}, counted from 0."
+            )
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
         torch.backends.cudnn.benchmark = False
-        # TF32 keeps 10 bits of each factor: too few for parts that must add up to the logit.
+        # TF32 keeps 10 bits of each factor: too few for contributions that must add up to the logit.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     return name
 
 
 def move(model: Any, device: str) -> None:
-    """Bring a model's weights to the device."""
+    """Move a model's weights to the device."""
     module = getattr(model, "module", None)
     if hasattr(model, "to"):
         model.to(device)
@@ -54,7 +56,7 @@ def move(model: Any, device: str) -> None:
 
 
 def free() -> None:
-    """Give back memory that failed tries left behind."""
+    """Release memory left by failed tries."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -62,7 +64,7 @@ def free() -> None:
 
 
 def allocated(device: str) -> int:
-    """Return the bytes that tensors hold on an accelerator; 0 on the CPU."""
+    """Return the bytes allocated by tensors on an accelerator; 0 on the CPU."""
     torch: Any = sys.modules.get("torch")
     if device.startswith("cuda"):
         return torch.cuda.memory_allocated(device)
@@ -72,7 +74,7 @@ def allocated(device: str) -> int:
 
 
 def gradients_on() -> None:
-    """Undo a ``torch.set_grad_enabled(False)`` that somebody's function left behind."""
+    """Undo a ``torch.set_grad_enabled(False)`` left by a function."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_grad_enabled(True)

@@ -1,4 +1,4 @@
-"""Turn whatever went wrong into one sentence, and keep the traceback for the log."""
+"""Convert any error to one sentence, and log the traceback."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 def attempt(function: Callable, *args: Any) -> tuple[Any, BaseException | None]:
     """Call a function; return its value and ``None``, or ``None`` and the error.
 
-    The error comes back without its frames: they would keep the tensors of the failed call alive, and the
+    The error is returned without its frames: they would keep the tensors of the failed call alive, and the
     next try needs their memory.
     """
     try:
         return function(*args), None
-    except BaseException as error:  # the worker outlives whatever a method or function raises
+    except BaseException as error:  # the worker survives any error of a method or function
         if not isinstance(error, XaiViewsError):
             log.exception("A call on the worker failed.")
         _drop_frames(error)
@@ -31,7 +31,7 @@ def attempt(function: Callable, *args: Any) -> tuple[Any, BaseException | None]:
 
 
 def _drop_frames(error: BaseException) -> None:
-    """Let go of the local variables of all frames that an error and its causes went through."""
+    """Clear the local variables of all frames of an error and its causes."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -52,25 +52,25 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def as_kernel_error(error: BaseException, title: str, device: str) -> XaiViewsError:
-    """Return the error that people see; what already is a sentence stays as it is."""
+    """Return the error shown to people; errors that already are a sentence are returned unchanged."""
     if isinstance(error, XaiViewsError):
         return error
     if is_out_of_memory(error):
         return KernelError(
-            f"{title} ran out of memory on {device} even with the smallest batch: "
+            f"{title} ran out of memory on {device} even with the smallest batch; "
             "use smaller images or close other programs that use this device."
         )
-    # Foreign messages run over many lines and sentences; the first says what happened, the log has the rest.
+    # Errors of other libraries can be many lines long; the first line says what happened, the log has the rest.
     text = next(iter(_text(error).strip().splitlines()), "").split(". ")[0].rstrip(".")
     if len(text) > 200:
         text = text[:199] + "…"
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return KernelError(f"{title} failed ({what}): check its input, or read the full report in the log.")
+    return KernelError(f"{title} failed ({what}); check its input, or read the full report in the log.")
 
 
 def _text(error: BaseException) -> str:
-    """Return the error's own words, if it has any."""
+    """Return the message of the error, if it has one."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an error that cannot even be printed must not stop the worker
+    except Exception:  # noqa: BLE001 - an error that cannot be printed must not stop the worker
         return ""

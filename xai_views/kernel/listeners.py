@@ -1,4 +1,4 @@
-"""Those who want to hear what the worker does, and how often they are told."""
+"""Listeners to the worker, and a limit on how often they are called."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PERIOD = 0.1  # seconds between two calls of a listener
 
 
 def tell(listener: Callable, *news: Any) -> None:
-    """Call a listener; what it raises goes to the log, because a broken listener must not stop the worker."""
+    """Call a listener; its errors are logged, because a broken listener must not stop the worker."""
     try:
         listener(*news)
-    except BaseException:  # noqa: BLE001 - the worker outlives whatever a listener raises
+    except BaseException:  # noqa: BLE001 - the worker survives any error of a listener
         log.exception("A listener of the kernel failed.")
 
 
 class Listeners:
-    """Functions that are called with news, in the order in which they came."""
+    """Functions called with news, in order of registration."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class Listeners:
 
     def add(self, listener: Callable) -> Callable[[], None]:
         """Add a listener; return the function that removes it."""
-        entry = [listener]  # an own object, so that the same function can be added twice
+        entry = [listener]  # a distinct object, so that the same function can be added twice
         with self._lock:
             self._entries.append(entry)
 
@@ -51,13 +51,13 @@ class Listeners:
 
 
 class Throttle:
-    """Say yes at most every `PERIOD` seconds."""
+    """Limit an action to once every `PERIOD` seconds."""
 
     def __init__(self) -> None:
         self._last: float | None = None
 
     def due(self) -> bool:
-        """Return whether it is time again; a yes counts as used."""
+        """Return whether the period has passed, and start a new one if so."""
         now = time.monotonic()
         if self._last is not None and now < self._last + PERIOD:
             return False

@@ -1,4 +1,4 @@
-"""Which request is served next: latest wins per channel, lower priority first, then in turn."""
+"""Order of requests: the latest wins per channel, lower priority numbers first, then in turn."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from xai_views.kernel.requests import PREFETCH, ExplainJob, Item, Job, RunJob
 
 
 class Step:
-    """What the worker does next: one piece of a run, or one batch for all jobs that can share it.
+    """Next work of the worker: one piece of a run, or one batch for all jobs that can share it.
 
-    A batch whose method yields keeps its work here, goes back into the queue, and is resumed at its turn.
+    A batch whose method yields keeps its work here, returns to the queue and is resumed in turn.
 
     Parameters
     ----------
     jobs
-        Whom it serves, the most urgent first; of a batch that is resumed, those who wait for it now, if any.
+        Jobs that it serves, the most urgent first; for a resumed batch the jobs that wait for it now, if any.
     items
         The samples of the batch.
     looking
-        Keys of those items that an older batch is observing: they are answered from what is known already, or
+        Keys of the items that an older batch is observing: they are answered from what is already known, or
         not at all.
 
     Attributes
     ----------
     request
-        What its first job asked for.
+        Request of its first job.
     work
-        What is left of it while it is in the queue; else None.
+        Remaining work while the step is in the queue; else None.
     progress
-        Done and total of what is being observed, if that is known.
+        Done and total of the current observation, if known.
     """
 
     def __init__(
@@ -52,22 +52,22 @@ class Step:
         own = [item for item in items if item.key not in looking]
         self.keys = [item.key for item in own]
         self.observing = {item.observation_key for item in own}
-        # Others' samples need no second look while this observation goes on: nothing new is known until its end.
+        # Samples in other batches are not looked up again during this observation: nothing new is known until its end.
         self.seen = set(self.keys)
 
 
 class Queue:
-    """The jobs that are not answered yet.
+    """Jobs that are not answered yet.
 
-    Every public method takes the lock for a short moment; futures are resolved by the caller, outside of it,
-    because their callbacks are foreign code.
+    Every public method holds the lock briefly; the caller resolves futures outside of it,
+    because their callbacks are unknown code.
 
     Parameters
     ----------
     results
-        Cache that answers samples before they are queued.
+        Cache in which samples are looked up before they are queued.
     max_batch
-        Most samples of one step.
+        Largest number of samples in one step.
     """
 
     def __init__(self, results: ByteCache, max_batch: int):
@@ -84,13 +84,13 @@ class Queue:
         self._closed = False
 
     def add(self, job: Job) -> tuple[Job | None, bool]:
-        """Queue a job; return the older job of its channel and whether the cache answered the new one."""
+        """Queue a job; return the older job of its channel, and whether the cache answered the new one."""
         with self._changed:
             if self._closed:
-                raise KernelError("This kernel is closed: make a new one with xai_views.kernel.Kernel().")
+                raise KernelError("This kernel is closed; create a new one with xai_views.kernel.Kernel().")
             request = job.request
             older = self._channels.pop(request.channel, None)
-            # Who replaces an own wish keeps its place in line; else fast dragging would starve itself.
+            # A request that replaces one of its own channel keeps its place in the queue; else fast dragging would starve itself.
             job.turn = next(self._turns) if older is None else older.turn
             answered = isinstance(job, ExplainJob) and self._ask_cache(job)
             if not answered:
@@ -101,7 +101,7 @@ class Queue:
             return older, answered
 
     def _ask_cache(self, job: ExplainJob) -> bool:
-        """Fill what the cache has and wait for the rest."""
+        """Fill in the cached results and leave the rest waiting."""
         for key in list(job.pending):
             result = self._results.get(key)
             if result is None:
@@ -111,7 +111,7 @@ class Queue:
         return not job.pending
 
     def take(self, timeout: float | None) -> Step | None:
-        """Return the next step; ``None`` after ``timeout`` seconds or when woken for nothing."""
+        """Return the next step; ``None`` after ``timeout`` seconds, or when woken without work."""
         with self._changed:
             if not self._jobs and not self._paused and not self._closed:
                 self._changed.wait(timeout)
@@ -123,7 +123,7 @@ class Queue:
             return self._step
 
     def _next(self) -> Step:
-        """Choose among the jobs that have something to begin and the batches that are paused."""
+        """Choose among the jobs with work to begin and the paused batches."""
         observed = {key: step for step in self._paused for key in step.observing}
         askers = {step: self._askers(step) for step in self._paused}
         served = {job.request.id for jobs in askers.values() for job in jobs}
@@ -131,7 +131,7 @@ class Queue:
         ready = []
         for job in self._jobs.values():
             if job.request.id in served:
-                continue  # one batch at a time of each job: a second one would only hold more memory
+                continue  # one batch of each job at a time: a second one would only use more memory
             steps = _in_the_way(job, observed)
             for step in steps:
                 waiting[step].append(job)
@@ -139,7 +139,7 @@ class Queue:
                 ready.append(job)
         choices: list[tuple[tuple, Any]] = [(job.order, job) for job in ready]
         for step in self._paused:
-            # As urgent as whoever waits for it; if nobody wants it, the worker closes it first of all.
+            # A batch has the priority of its most urgent job; one without jobs is closed by the worker first.
             urgency = min((job.request.priority for job in waiting[step]), default=0)
             choices.append(((bool(askers[step]), urgency, step.turn), step))
         lead = min(choices, key=lambda choice: choice[0])[1]
@@ -163,13 +163,13 @@ class Queue:
         step.turn = next(self._turns)
 
     def _tidy(self) -> None:
-        """Forget jobs that were cancelled a moment ago, but for generators, which the worker has to close."""
+        """Remove recently cancelled jobs, except generators, which the worker has to close."""
         for job in [job for job in self._jobs.values() if job.settled]:
             if getattr(job, "generator", None) is None:
                 self._remove(job)
 
     def _batch(self, lead: ExplainJob, observed: dict[Hashable, Step]) -> Step:
-        """Gather samples of all jobs that can share a pass: in view first, one of each job in turn."""
+        """Collect samples of all jobs that can share a pass: in view first, one of each job in turn."""
 
         def free(item: Item) -> bool:
             step = observed.get(item.observation_key)
@@ -198,9 +198,9 @@ class Queue:
         return Step(tuple(served.values()), tuple(taken.values()), looking)
 
     def done(self) -> None:
-        """Say that the step is over, or paused if there is work left."""
+        """Mark the step as over, or as paused if work is left."""
         with self._changed:
-            # Once more, so that whoever came during the step is in front of those whom it served.
+            # Sort again, so that jobs that arrived during the step precede those that it served.
             assert self._step is not None
             self._to_the_end_of_the_line(self._step)
             if self._step.work is not None:
@@ -209,18 +209,18 @@ class Queue:
             self._changed.notify_all()
 
     def wants(self, key: Hashable) -> bool:
-        """Return whether anybody still waits for this result."""
+        """Return whether any job still waits for this result."""
         with self._changed:
             return key in self._waiting
 
     def listeners(self, key: Hashable) -> list[tuple[Callable, list[int]]]:
-        """Return who wants to hear how far a sample is, each with its positions in the request."""
+        """Return the progress listeners of a sample, each with its positions in the request."""
         with self._changed:
             jobs = self._waiting.get(key, {}).values()
             return [(job.request.partial, job.places(key)) for job in jobs if job.request.partial is not None]
 
     def deliver(self, key: Hashable, result: Any) -> list[ExplainJob]:
-        """Hand a result to all who wait for it; return the jobs that are complete now."""
+        """Pass a result to all jobs that wait for it; return the jobs that are now complete."""
         with self._changed:
             jobs = self._waiting.pop(key, {}).values()
             complete = [job for job in jobs if job.fill(key, result)]
@@ -229,7 +229,7 @@ class Queue:
             return complete
 
     def fail(self, key: Hashable) -> list[ExplainJob]:
-        """Remove and return the jobs that wait for a result that cannot be had."""
+        """Remove and return the jobs that wait for a result that failed."""
         with self._changed:
             jobs = list(self._waiting.get(key, {}).values())
             for job in jobs:
@@ -237,14 +237,14 @@ class Queue:
             return jobs
 
     def drop(self, job: Job) -> None:
-        """Forget a cancelled job; a generator that has begun stays until the worker has closed it."""
+        """Remove a cancelled job; a generator that has begun stays until the worker has closed it."""
         with self._changed:
             if not (isinstance(job, RunJob) and job.generator is not None):
                 self._remove(job)
             self._changed.notify_all()
 
     def remove(self, job: Job) -> None:
-        """Forget a job."""
+        """Remove a job."""
         with self._changed:
             self._remove(job)
 
@@ -265,7 +265,7 @@ class Queue:
             return self._channels.get(channel)
 
     def queued(self) -> int:
-        """Return how many requests wait and are not being worked on."""
+        """Return the number of waiting requests that are not being worked on."""
         with self._changed:
             running = self._step.jobs if self._step else ()
             return len(self._jobs) - sum(job.request.id in self._jobs for job in running)
@@ -277,7 +277,7 @@ class Queue:
             return not (self._jobs or self._paused or self._step)
 
     def wait_idle(self, timeout: float | None) -> bool:
-        """Wait until nothing is queued or running; return whether that came true."""
+        """Wait until nothing is queued or running; return False on timeout."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self.idle:
@@ -288,14 +288,14 @@ class Queue:
             return True
 
     def close(self) -> list[Job]:
-        """Take nothing more; return the jobs that are left."""
+        """Accept no more jobs; return the remaining ones."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             return list(self._jobs.values())
 
     def abandon(self) -> list[Step]:
-        """Forget the paused batches and return them, to be closed."""
+        """Remove and return the paused batches, to be closed."""
         with self._changed:
             steps, self._paused = self._paused, []
             self._changed.notify_all()
@@ -303,12 +303,12 @@ class Queue:
 
     @property
     def closed(self) -> bool:
-        """Whether ``close`` was called."""
+        """Whether ``close`` has been called."""
         return self._closed
 
 
 def _in_the_way(job: Job, observed: dict[Hashable, Step]) -> set[Step]:
-    """Return the paused batches that all samples of a job wait for; none if one of them can be begun."""
+    """Return the paused batches that block all samples of a job; none if a sample can be started."""
     steps = set()
     for item in getattr(job, "pending", {}).values():
         step = observed.get(item.observation_key)
@@ -319,7 +319,7 @@ def _in_the_way(job: Job, observed: dict[Hashable, Step]) -> set[Step]:
 
 
 def _in_turn(jobs: Iterable[ExplainJob], fits: Callable[[Item], bool]) -> Iterable[tuple[ExplainJob, Item]]:
-    """Yield one sample that fits of each job after the other, until all are empty."""
+    """Yield one suitable sample of each job in turn, until none are left."""
     cursors = deque((job, filter(fits, list(job.pending.values()))) for job in jobs)
     while cursors:
         job, cursor = cursors.popleft()

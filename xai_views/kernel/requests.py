@@ -1,6 +1,6 @@
-"""What is asked of the kernel and what it answers: frozen requests and answers, and the jobs between them.
+"""Requests to the kernel and its answers, both frozen, and the jobs that connect them.
 
-A request captures everything at the moment it is made, so the worker never looks at a session's state.
+A request captures everything when it is created, so the worker never reads a session's state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from xai_views.errors import KernelError
 
-PREFETCH = 10  # requests of this priority number or more are for idle time only
+PREFETCH = 10  # requests with this priority number or above run only in idle time
 
 WORKING = "Computing"  # for work that has no title
 
@@ -24,10 +24,10 @@ _ids = itertools.count(1)
 
 
 class Cancelled(KernelError):  # noqa: N818 - named like the state of its future
-    """The request was cancelled or a newer one on its channel took its place."""
+    """The request was cancelled, or replaced by a newer one on its channel."""
 
     def __init__(self) -> None:
-        super().__init__("This computation was stopped: it was cancelled or a newer one took its place.")
+        super().__init__("This computation was stopped because it was cancelled or a newer one replaced it.")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,7 +43,7 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class ExplainRequest:
-    """A wish for the explanations of some samples."""
+    """Request for the explanations of some samples."""
 
     channel: str
     priority: int
@@ -52,18 +52,18 @@ class ExplainRequest:
     images: np.ndarray
     digests: tuple[str, ...]
     asks: tuple[Hashable, ...]
-    keys: tuple[Hashable, ...]  # for each ask: what an observation for it depends on beside model and sample
+    keys: tuple[Hashable, ...]  # per sample: what its observation depends on beside model and sample
     partial: Callable | None = None
     id: int = field(default_factory=lambda: next(_ids))
 
     @property
     def subject(self) -> str:
-        """What an error says has failed."""
+        """Name of the work in error messages."""
         return getattr(self.method, "title", "").partition(":")[0] or self.method.key
 
     @property
     def title(self) -> str:
-        """What the status line says while it runs."""
+        """Text in the status line while it runs."""
         first, rest = self.subject[:1], self.subject[1:]
         return f"Computing {first if rest[:1].isupper() else first.lower()}{rest}"
 
@@ -80,12 +80,12 @@ class ExplainRequest:
 
 @dataclass(frozen=True, eq=False)
 class RunRequest:
-    """A wish to run a function on the worker."""
+    """Request to run a function on the worker."""
 
     channel: str
     priority: int
     function: Callable
-    title: str = ""  # what the status line says while it runs; the name of a function says nothing to people
+    title: str = ""  # text in the status line while it runs; function names mean nothing to people
     id: int = field(default_factory=lambda: next(_ids))
 
     def __post_init__(self) -> None:
@@ -93,13 +93,13 @@ class RunRequest:
 
     @property
     def subject(self) -> str:
-        """What an error says has failed."""
+        """Name of the work in error messages."""
         return "The computation" if self.title == WORKING else f"‘{self.title}’"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came of the request with the same id: a value or an error."""
+    """Result of the request with the same id: a value or an error."""
 
     id: int
     value: Any = None
@@ -107,21 +107,21 @@ class Answer:
 
 
 class Promise:
-    """A future that is resolved once, whoever comes first; until then it can be cancelled."""
+    """A future that is resolved once, by the first to do so; until then it can be cancelled."""
 
     def __init__(self, future: Future):
-        # The future stays pending until it is settled, so that it can be cancelled at any moment.
+        # The future stays pending until it is settled, so that it can be cancelled at any time.
         self.future = future
         self.settled = False
         self._gate = threading.Lock()
 
     def settle(self, answer: Answer | None) -> None:
-        """Resolve the future, once; ``None`` when it has been cancelled."""
+        """Resolve the future once; ``None`` when it has been cancelled."""
         with self._gate:
             if self.settled:
                 return
             self.settled = True
-        # Also wakes those who wait for a cancelled future; False means cancelled, so nothing may be set.
+        # Also wakes waiters of a cancelled future; False means cancelled, so nothing may be set.
         if not self.future.set_running_or_notify_cancel():
             return
         assert answer is not None
@@ -132,22 +132,22 @@ class Promise:
 
 
 class Job(Promise):
-    """A request on its way to an answer."""
+    """A request with its future."""
 
     def __init__(self, request: ExplainRequest | RunRequest):
         super().__init__(Future())
         self.request: Any = request
-        self.future.request_id = request.id  # type: ignore[attr-defined]  # for those who cancel it
+        self.future.request_id = request.id  # type: ignore[attr-defined]  # lets callers cancel it
         self.turn = 0
 
     @property
     def order(self) -> tuple:
-        """Return what the queue sorts by: settled jobs are tidied up first, then by priority and turn."""
+        """Return the sort key of the queue: settled jobs come first for removal, then by priority and turn."""
         return (not self.settled, self.request.priority, self.turn)
 
 
 class ExplainJob(Job):
-    """An explain request and the results that it has so far."""
+    """An explain request and its results so far."""
 
     def __init__(self, request: ExplainRequest):
         super().__init__(request)
@@ -159,7 +159,7 @@ class ExplainJob(Job):
             self._places.setdefault(item.key, []).append(place)
 
     def fill(self, key: Hashable, result: Any) -> bool:
-        """Put a result in its places; return whether all results are there."""
+        """Store a result at its positions; return whether all results are there."""
         self.pending.pop(key, None)
         for place in self._places[key]:
             self.results[place] = result
@@ -171,16 +171,16 @@ class ExplainJob(Job):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Different samples done and wanted."""
+        """Number of distinct samples done and wanted."""
         return len(self._places) - len(self.pending), len(self._places)
 
     def answer(self) -> Answer:
-        """Return the finished results; each asker gets a Dataset object of its own over shared arrays."""
+        """Return the finished results; each caller gets its own Dataset object over shared arrays."""
         return Answer(self.request.id, [result.copy(deep=False) for result in self.results])
 
 
 class RunJob(Job):
-    """A function to run, and its generator once it turned out to be one."""
+    """A function to run, and its generator if it is a generator function."""
 
     def __init__(self, request: RunRequest):
         super().__init__(request)

@@ -1,4 +1,4 @@
-"""What all visitors of a process share: values that are made once, in bounded number."""
+"""Values shared by all sessions of a process: each is computed once, and their number is limited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xai_views.kernel.requests import Answer, Promise
 
 
 class Same:
-    """An object as a part of a key: equal to itself only, and held, so that no other object gets its id."""
+    """Wrap an object as part of a key: compared by identity, and kept alive so that its id is not reused."""
 
     __slots__ = ("value",)
 
@@ -29,12 +29,12 @@ class Same:
 
 
 def failed(value: Any) -> bool:
-    """Whether a value is a future that was cancelled or failed."""
+    """Return whether a value is a future that was cancelled or failed."""
     return isinstance(value, Future) and value.done() and (value.cancelled() or value.exception() is not None)
 
 
 class _Entry:
-    """A value, its own lock while it is being made, and whether it was given up."""
+    """A value, its lock while it is being computed, and whether it was given up."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -43,14 +43,14 @@ class _Entry:
 
 
 class Shared:
-    """Values that everybody shares, each made by the first who asks; least recently used out first.
+    """Shared values, each computed by the first caller; the least recently used are dropped first.
 
     Parameters
     ----------
     most
-        Most values to keep.
+        Largest number of values to keep.
     stale
-        Whether a value is not good any more, so that it is made again; failed futures are not.
+        Function that tells whether a value must be computed again; by default, failed futures.
     """
 
     def __init__(self, most: int, stale: Callable[[Any], bool] = failed):
@@ -60,10 +60,10 @@ class Shared:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return the value of ``key``, from ``make()`` if there is none.
+        """Return the value of ``key``, computed by ``make()`` if there is none.
 
-        While it is made, only those who ask for the same key wait. An error of ``make`` is raised to its own
-        caller; the next one tries again.
+        Meanwhile only callers with the same key wait. An error of ``make`` is raised to its own
+        caller; the next caller tries again.
         """
         while True:
             entry = self._entry(key)
@@ -93,7 +93,7 @@ class Shared:
                 del self._entries[key]
 
     def clear(self) -> None:
-        """Forget every value."""
+        """Drop all values."""
         with self._lock:
             self._entries.clear()
 
@@ -105,7 +105,7 @@ class Shared:
 
 
 class SharedFuture(Future):
-    """One asker's own future of a run that several may wait for."""
+    """One caller's own future of a run that several callers wait for."""
 
     def __init__(self, run: SharedRun):
         super().__init__()
@@ -113,28 +113,28 @@ class SharedFuture(Future):
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """Done and total of the run, or None before it has said."""
+        """Done and total of the run, or None before its first report."""
         return self._run.progress
 
     def subscribe(self, listener: Callable[[int, int], None]) -> Callable[[], None]:
-        """Call ``listener(done, total)`` at most ten times a second; return what ends this.
+        """Call ``listener(done, total)`` at most ten times a second; return a function that unsubscribes.
 
-        The call comes from the worker thread: a listener must be quick and leave the page to the event loop.
+        The worker thread calls the listener: it must be quick and leave page updates to the event loop.
         """
         return self._run.listeners.add(listener)
 
 
 class SharedRun:
-    """A function that runs once on the worker, and all who wait for its value.
+    """A function that runs once on the worker, and all callers that wait for its value.
 
     Attributes
     ----------
     progress
-        Done and total, or None before the function has said.
+        Done and total, or None before the first report.
     listeners
-        Are told ``(done, total)``.
+        Called with ``(done, total)``.
     over
-        Whether it failed or was given up: who comes now needs another.
+        Whether the run failed or was given up: later callers need a new one.
     """
 
     def __init__(self, function: Callable, submit: Callable[[Callable], Future]):
@@ -148,7 +148,7 @@ class SharedRun:
         self._future.add_done_callback(self._ended)
 
     def join(self) -> SharedFuture | None:
-        """Return a future for one more asker; None when it is over."""
+        """Return a future for one more caller; None when the run is over."""
         future = SharedFuture(self)
         asker = Promise(future)
         with self._lock:
@@ -161,12 +161,12 @@ class SharedRun:
         return future
 
     def _telling(self, function: Callable) -> Callable:
-        """Return a function that also notes how far it is."""
+        """Return a function that also records its progress."""
 
         @functools.wraps(function)
         def told(progress: Callable[[int, int], None]) -> Any:
             def tell(done: int, total: int) -> None:
-                progress(done, total)  # raises when nobody is interested any more
+                progress(done, total)  # raises when no caller is left
                 self.progress = (int(done), int(total))
                 if self._throttle.due():
                     self.listeners.tell(*self.progress)
@@ -176,7 +176,7 @@ class SharedRun:
         return told
 
     def _leave(self, asker: Promise) -> None:
-        """Let one asker go who has cancelled, and stop with the last one."""
+        """Remove a caller that has cancelled, and stop the run with the last one."""
         asker.settle(None)
         with self._lock:
             if asker in self._askers:
@@ -187,7 +187,7 @@ class SharedRun:
             self._future.cancel()
 
     def _ended(self, future: Future) -> None:
-        """Give everybody the value or the error."""
+        """Pass the value or the error to all callers."""
         with self._lock:
             self.over = self.over or failed(future)
             askers, self._askers = self._askers, []
@@ -201,19 +201,19 @@ class SharedRun:
 
 
 class Runs:
-    """The shared runs of a kernel.
+    """Shared runs of a kernel.
 
     Parameters
     ----------
     most
-        Most runs and values to keep.
+        Largest number of runs and values to keep.
     """
 
     def __init__(self, most: int):
         self._shared = Shared(most, stale=lambda run: run.over)
 
     def ask(self, key: Hashable, function: Callable, submit: Callable[[Callable], Future]) -> SharedFuture:
-        """Return a future of ``function``'s value; ``submit`` has the worker run it if nobody asked before."""
+        """Return a future of ``function``'s value; the first caller has ``submit`` run it on the worker."""
         while True:
             run = self._shared.get(key, lambda: SharedRun(function, submit))
             future = run.join()

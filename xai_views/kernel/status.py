@@ -1,4 +1,4 @@
-"""What the kernel is doing, for the status bar, and those who want to hear about it."""
+"""Status of the kernel, for the status bar and other listeners."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from xai_views.kernel.listeners import PERIOD, Listeners
 
 @dataclass(frozen=True)
 class Status:
-    """The kernel at one moment.
+    """Snapshot of the kernel.
 
     Attributes
     ----------
     device
-        ``cuda``, ``mps`` or ``cpu``; what was asked for (``auto``) until the worker has started.
+        ``cuda``, ``mps`` or ``cpu``; the requested name (``auto``) until the worker has started.
     queued
-        Requests that wait and are not being worked on.
+        Number of waiting requests that are not being worked on.
     running
-        What the worker does now, in words for people, or "".
+        Description of the current work for people, or "".
     progress
-        Done and total of what is running, or ``None``: of the samples, or of what a method says about itself.
+        Done and total of the current work, or ``None``: in samples, or in the method's own units.
     hits, misses
-        Samples whose explanation was, or was not, in the cache when it was asked for.
+        Number of samples whose explanation was, or was not, in the cache when requested.
     forward, backward
-        Images that went through the network, counted by ``xai_views.models.passes``.
+        Number of images passed through the network, counted by ``xai_views.models.passes``.
     error
-        The last sentence that a request failed with, or "".
+        Message of the last failed request, or "".
     memory
         Bytes in the caches of explanations, observations and frames.
     device_memory
-        Bytes that tensors hold on an accelerator after the last step; 0 on the CPU.
+        Bytes allocated by tensors on an accelerator after the last step; 0 on the CPU.
     """
 
     device: str
@@ -50,13 +50,13 @@ class Status:
 
 
 def count_passes() -> tuple[int, int]:
-    """Return forward and backward passes so far; 0 while no method has been imported."""
+    """Return the number of forward and backward passes so far; 0 while no method has been imported."""
     passes = sys.modules.get("xai_views.models.passes")
     return int(getattr(passes, "forward", 0)), int(getattr(passes, "backward", 0))
 
 
 class Board:
-    """What the worker says about itself, and the listeners that are told at most every 0.1 s."""
+    """Current state of the worker, and the listeners, which are called at most every 0.1 s."""
 
     def __init__(self, device: str):
         self.device = device
@@ -74,17 +74,17 @@ class Board:
         return self._listeners.add(listener)
 
     def touch(self) -> None:
-        """Note that there may be something to tell."""
+        """Mark that there is news."""
         self._changed = True
 
     def pause(self) -> float | None:
-        """Return the seconds until listeners may be told again; ``None`` when there is nothing to tell."""
+        """Return the seconds until listeners may be called again; ``None`` without news."""
         if not self._changed or not self._listeners:
             return None
         return max(0.0, self._told_at + PERIOD - time.monotonic())
 
     def tell(self, status: Callable[[], Status]) -> None:
-        """Tell the listeners if there is news and the last time is long enough ago."""
+        """Call the listeners if there is news and the last call is long enough ago."""
         if self.pause() != 0.0:
             return
         self._changed = False
@@ -92,4 +92,4 @@ class Board:
         if news != self._told:
             self._told = news
             self._listeners.tell(news)
-        self._told_at = time.monotonic()  # after they heard it: a slow listener is not called the more often
+        self._told_at = time.monotonic()  # after the calls: a slow listener is not called more often

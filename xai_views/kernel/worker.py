@@ -1,4 +1,4 @@
-"""The one thread that owns torch: it takes steps from the queue and settles the jobs."""
+"""The one thread that uses torch: it takes steps from the queue and settles the jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xai_views.kernel.queue import Queue, Step
 from xai_views.kernel.requests import Answer, Cancelled, Job, RunJob
 from xai_views.kernel.status import Board, Status
 
-# On the CPU a batch takes as long as its samples together, so few of them may stand before the next wish.
+# On the CPU a batch takes as long as its samples together, so few of them may delay the next request.
 CPU_PREFETCH_BATCH = 4
 
 
@@ -30,7 +30,7 @@ class Worker:
     queue, results, observations, board
         Shared with the kernel, each with its own lock.
     status
-        Makes the status that listeners are told.
+        Returns the status passed to listeners.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class Worker:
                     self._finish(job, error=error)
                 self._measure()
                 self._queue.done()
-                del step  # its images are not held while waiting
-            if self._queue.idle:  # else the next step tells: between two, what runs would seem to wait
+                del step  # its images are not kept while waiting
+            if (
+                self._queue.idle
+            ):  # else the next step reports: between two steps, running work would appear as waiting
                 self._board.tell(self._status)
         for step in self._queue.abandon():
             if step.work is not None:
@@ -104,7 +106,7 @@ class Worker:
         self._board.tell(self._status)
 
     def _finish(self, job: Job, value: Any = None, error: BaseException | None = None) -> None:
-        """Settle a job; foreign callbacks run here, so the queue's lock is not held."""
+        """Settle a job; unknown callbacks run here, so the queue's lock is not held."""
         self._queue.remove(job)
         if error is not None and not job.settled:
             error = as_kernel_error(error, job.request.subject, self._board.device)
@@ -115,9 +117,9 @@ class Worker:
     # Explanations
 
     def _explain(self, step: Step) -> None:
-        """Work on a batch to its end, or to its next pause."""
+        """Work on a batch until its end or its next pause."""
         self._say_step(step)
-        # Nothing is left in the step but at a pause: whatever goes wrong here ends it.
+        # Work stays in the step only at a pause: any error ends it.
         work, step.work = step.work or self._begin(step), None
         for event in work:
             if isinstance(event, Pause):
@@ -151,7 +153,7 @@ class Worker:
         self._say(lead.request.title, step.progress or lead.progress)
 
     def _hand_out(self, outcome: Outcome) -> None:
-        """Give a sample's explanation, or the error, to all who wait for it."""
+        """Pass a sample's explanation, or the error, to all jobs that wait for it."""
         if outcome.error is not None:
             for job in self._queue.fail(outcome.item.key):
                 self._finish(job, error=outcome.error)
@@ -160,7 +162,7 @@ class Worker:
             job.settle(job.answer())
 
     def _show(self, partial: Partial) -> None:
-        """Tell those who listen how far a sample is; each gets a Dataset object of its own."""
+        """Report the progress of a sample to its listeners; each gets its own Dataset object."""
         for listener, places in self._queue.listeners(partial.item.key):
             for place in places:
                 result = None if partial.result is None else partial.result.copy(deep=False)
@@ -187,7 +189,7 @@ class Worker:
             self._finish(job, value, error)
 
     def _progress(self, job: RunJob) -> Callable[[int, int], None]:
-        """Return the function that a run reports its progress with; it raises once the job is cancelled."""
+        """Return the progress function of a run; it raises once the job is cancelled."""
 
         def progress(done: int, total: int) -> None:
             if job.settled:
@@ -199,7 +201,7 @@ class Worker:
         return progress
 
     def _close_generator(self, job: Any) -> None:
-        """Let a generator's ``finally`` blocks run, on the thread that its other parts ran on."""
+        """Run a generator's ``finally`` blocks, on the thread that ran its other parts."""
         generator = getattr(job, "generator", None)
         if generator is not None:
             close(generator)

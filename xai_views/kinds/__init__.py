@@ -1,4 +1,4 @@
-"""The kinds of input: image, signal, cine, table. Whatever differs between them is asked of :func:`of` or :func:`get`."""
+"""Kinds of input: image, signal, cine, table. :func:`of` and :func:`get` return the code that differs between them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from xai_views.kinds.image import ImageKind
 from xai_views.kinds.signal import SignalKind
 from xai_views.kinds.table import TableKind
 
-#: By key. Samples that hold several are those of the first.
+#: By key. Samples that hold several kinds belong to the first.
 KINDS: Mapping[str, Kind] = {kind.key: kind for kind in (ImageKind(), CineKind(), SignalKind(), TableKind())}
 
 __all__ = ["KINDS", "get", "of", "of_size"]
 
 
 def get(key: str) -> Kind:
-    """Return the kind of this key.
+    """Return the kind with this key.
 
     Raises
     ------
     ModelError
-        When there is none.
+        When there is no such kind.
     """
     if key not in KINDS:
-        raise ModelError(f"there is no kind of input {key!r}; there is {nearest(key, KINDS, len(KINDS))}.")
+        raise ModelError(
+            f"there is no kind of input {key!r}; choose one of {nearest(key, KINDS, len(KINDS))}."
+        )
     return KINDS[key]
 
 
@@ -57,5 +59,5 @@ def of(ds: Any) -> Kind:
 
 
 def of_size(size: tuple[int, ...] | None) -> Kind:
-    """Return the kind of a model that says its size and no more: one number is steps, three are frames, height and width."""
+    """Return the kind of a model of which only the size is known: one number means steps, three mean frames, height and width."""
     return KINDS[{1: "signal", 3: "cine"}.get(len(size or ()), "image")]

@@ -1,4 +1,4 @@
-"""What all kinds share: reading some samples and no others, content keys, single arrays as samples."""
+"""Code shared by all kinds: reading selected samples, content keys, single arrays as samples."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class ArrayKind:
         return f"<kind {self.key}>"
 
     def holds(self, ds: Any) -> bool:
-        """Whether a Dataset holds samples of this kind."""
+        """Return whether a Dataset holds samples of this kind."""
         return isinstance(ds, xr.Dataset) and self.key in ds
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """Return ``ds`` when it follows the schema, with names and attributes it may lack."""
+        """Return ``ds`` when it follows the schema, with missing names and attributes added."""
         raise NotImplementedError
 
     def inputs(self, ds: xr.Dataset, rows: Any) -> np.ndarray:
-        """Compute what a network is given of the wanted samples and no others.
+        """Return the model input of the selected samples only.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class ArrayKind:
         Raises
         ------
         SamplesError
-            When there is no such sample, or lazy values turn out not to be usable.
+            When a sample does not exist, or lazy values turn out to be unusable.
         """
         wanted = positions(ds.sizes["sample"], rows)
         if in_memory(ds[self.key]):
@@ -59,26 +59,26 @@ class ArrayKind:
         return self.usable(np.asarray(ds[self.key].isel(sample=wanted).values))
 
     def usable(self, computed: np.ndarray) -> np.ndarray:
-        """Return values that were computed just now, or raise a one-sentence :class:`SamplesError`."""
+        """Return newly computed values, or raise a one-sentence :class:`SamplesError`."""
         return finite(computed, self.key)
 
     def digest(self, array: np.ndarray) -> str:
-        """Content key of one sample."""
+        """Return the content key of one sample."""
         return digest(array)
 
     def gathered(
         self, arrays: Sequence[np.ndarray], like: xr.Dataset, names: Sequence[str] | None = None, **known: Any
     ) -> xr.Dataset:
-        """Put single arrays into the schema.
+        """Build samples from single arrays.
 
         Parameters
         ----------
         arrays : sequence of ndarray
             Samples of one shape, for instance uploads or edited ones.
         like : xarray.Dataset
-            Samples whose coordinates (leads, times, features) and attributes (rate, classes, …) they share.
+            Samples whose coordinates (leads, times, features) and attributes (rate, classes, …) the new ones share.
         names : sequence of str, optional
-            Unique ids; numbered when not given.
+            Unique ids; numbered by default.
         **known
             Further variables over ``sample``, for instance ``label``.
 
@@ -101,21 +101,22 @@ class ArrayKind:
             ds = xr.Dataset(variables, coords, like.attrs)
         except ValueError as e:
             raise SamplesError(
-                f"arrays of shape {list(stacked.shape)} are unlike the samples they come from ({str(e).splitlines()[0][:100]})."
+                f"arrays of shape {list(stacked.shape)} do not match their samples ({str(e).splitlines()[0][:100]}); "
+                "give arrays of the shape of the samples."
             ) from None
         return self.validate(ds)
 
     def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:
-        """Shape of the tensor of one sample."""
+        """Return the shape of the tensor of one sample."""
         return [1, channels, *(size or ())]
 
     def size_of(self, given: np.ndarray) -> tuple[int, ...] | None:
-        """What ``size`` of a model says of ``given``."""
+        """Return the value of a model's ``size`` for ``given``."""
         return tuple(given.shape[1:])
 
 
 def described(ds: xr.Dataset) -> xr.Dataset:
-    """Samples with the words and names that all kinds carry; raise unless names, classes and labels agree."""
+    """Add the texts and names that all kinds carry; raise when names, classes and labels do not agree."""
     classes = ds.attrs.get("classes", [])
     classes = [classes] if isinstance(classes, str) else [str(c) for c in classes]
     if len(set(classes)) < len(classes):
@@ -131,19 +132,19 @@ def described(ds: xr.Dataset) -> xr.Dataset:
 
 
 def with_step(ds: xr.Dataset, **step: Any) -> xr.Dataset:
-    """Samples whose attribute ``prepared``, a JSON list of what was done to them, has one more entry."""
+    """Append an entry to the attribute ``prepared``, a JSON list of the steps applied to the samples."""
     return ds.assign_attrs(prepared=json.dumps([*json.loads(ds.attrs.get("prepared", "[]")), step]))
 
 
 def finite(values: np.ndarray, key: str) -> np.ndarray:
-    """Return values that are all finite, or raise a one-sentence :class:`SamplesError`."""
+    """Return the values when all are finite, or raise a one-sentence :class:`SamplesError`."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise SamplesError(f"{key!r} holds values that are not finite numbers; replace them before opening.")
     return values
 
 
 def digest(array: np.ndarray) -> str:
-    """Return the content key of one sample: it changes when a value, the shape or the type does.
+    """Return the content key of one sample: it changes with its values, shape and type.
 
     Parameters
     ----------
@@ -162,18 +163,18 @@ def digest(array: np.ndarray) -> str:
 
 
 def positions(n: int, indices: Any) -> np.ndarray:
-    """Turn an index, several, a slice or one bool each into positions ``[m]`` int64 among ``n`` samples."""
+    """Convert an index, several, a slice or one bool per sample to positions ``[m]`` int64 among ``n`` samples."""
     wanted = np.arange(n)[indices] if isinstance(indices, slice) else np.atleast_1d(np.asarray(indices))
     if wanted.dtype == bool:
         if len(wanted) != n:
-            raise SamplesError(f"a choice of {len(wanted)} was made among {n} samples; give one bool each.")
+            raise SamplesError(f"a selection has {len(wanted)} bools for {n} samples; give one bool each.")
         wanted = np.flatnonzero(wanted)
     if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
         raise SamplesError(
-            f"samples were asked for by {wanted.dtype} {list(wanted.shape)}; give positions "
+            f"samples were selected by {wanted.dtype} {list(wanted.shape)}; give positions "
             f"from 0 to {n - 1}, a slice, or one bool each."
         )
     strange = wanted[(wanted < -n) | (wanted >= n)] if wanted.size else wanted
     if strange.size:
-        raise SamplesError(f"sample {strange[0]} was asked for and there are {n}, counted from 0.")
+        raise SamplesError(f"there is no sample {strange[0]}; give positions below {n}, counted from 0.")
     return wanted.astype(np.int64)

@@ -1,4 +1,4 @@
-"""What samples of every kind have in common: names, labels, words, and checks of them."""
+"""Names, labels and texts of samples of every kind, and their checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray as xr
 
 from xai_views.errors import SamplesError
 
-#: Characters that a URL carries as they are (RFC 3986, "unreserved").
+#: Characters that need no escaping in a URL (RFC 3986, "unreserved").
 SAFE_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -19,12 +19,12 @@ WORDS = {"title": "", "synthetic": 0, "note": "", "licence": "", "origin": ""}
 
 
 def numbered(n: int) -> list[str]:
-    """Return the names of ``n`` samples that came without."""
+    """Return names for ``n`` samples that have none."""
     return [f"sample-{i:05d}" for i in range(n)]
 
 
 def as_labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray, list[str]]:
-    """Labels of any kind as integers ``[N]`` or ``[N, classes]``, and the class names."""
+    """Return labels in any form as integers ``[N]`` or ``[N, classes]``, and the class names."""
     try:
         label = np.asarray(label)
     except ValueError:
@@ -52,7 +52,7 @@ def as_labels(label: Any, classes: list[str] | None, n: int) -> tuple[np.ndarray
 
 
 def from_names(label: Sequence[str], classes: list[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Turn class names into indices, in alphabetical order when ``classes`` are not given.
+    """Convert class names to indices, in alphabetical order when ``classes`` are not given.
 
     Returns
     -------
@@ -62,31 +62,33 @@ def from_names(label: Sequence[str], classes: list[str] | None) -> tuple[np.ndar
     Raises
     ------
     SamplesError
-        For a label that is none of ``classes``.
+        For a label that is not in ``classes``.
     """
     classes = sorted(set(label)) if classes is None else classes
     index = {c: i for i, c in enumerate(classes)}
     strange = next((c for c in label if c not in index), None)
     if strange is not None:
-        raise SamplesError(f"the label {strange!r} is none of the {len(classes)} classes; add it to classes.")
+        raise SamplesError(
+            f"the label {strange!r} is not one of the {len(classes)} classes; add it to classes."
+        )
     return np.asarray([index[c] for c in label], np.int64), classes
 
 
 def in_memory(variable: xr.DataArray) -> bool:
-    """Whether looking at the values costs neither reading nor computing."""
-    # Not `.data`: of a file opened without dask that would read the whole file.
+    """Return whether the values are available without reading or computing."""
+    # Not `.data`, which would read the whole file when it was opened without dask.
     return isinstance(variable.variable._data, np.ndarray)
 
 
 def check_names(name: xr.DataArray) -> None:
-    """Raise a one-sentence :class:`SamplesError` unless names are unique and can stand in a URL."""
+    """Raise a one-sentence :class:`SamplesError` unless names are unique and can be used in a URL."""
     if name.dims != ("sample",):
         raise SamplesError(f"'name' has dimensions {list(name.dims)} and should have ['sample'].")
     seen: set[str] = set()
     for text in map(str, name.values.tolist()):
         if not SAFE_NAME.fullmatch(text):
             raise SamplesError(
-                f"the name {text[:80]!r} cannot stand in a URL; use letters, digits and . _ ~ - only."
+                f"the name {text[:80]!r} cannot be used in a URL; use only letters, digits and . _ ~ -."
             )
         if text in seen:
             raise SamplesError(f"the name {text!r} is used more than once; names must be unique.")
@@ -94,7 +96,7 @@ def check_names(name: xr.DataArray) -> None:
 
 
 def check_label(label: xr.DataArray, classes: list[str]) -> None:
-    """Raise a one-sentence :class:`SamplesError` unless labels are indices or 0/1 of ``classes``."""
+    """Raise a one-sentence :class:`SamplesError` unless labels are indices, or 0/1, of ``classes``."""
     if label.dims[:1] != ("sample",) or label.ndim > 2 or label.dtype.kind not in "iub":
         raise SamplesError(
             f"'label' is {label.dtype} {list(label.dims)} and should be integers ['sample'], "
@@ -105,7 +107,7 @@ def check_label(label: xr.DataArray, classes: list[str]) -> None:
     if label.ndim == 2:
         if label.shape[1] != len(classes):
             raise SamplesError(
-                f"labels have {label.shape[1]} columns and there are {len(classes)} class names; name each."
+                f"labels have {label.shape[1]} columns for {len(classes)} class names; name each class."
             )
         if low < 0 or high > 1:
             raise SamplesError(
@@ -113,7 +115,6 @@ def check_label(label: xr.DataArray, classes: list[str]) -> None:
             )
     elif low < -1 or high >= max(len(classes), 0):
         raise SamplesError(
-            f"labels lie in [{low}, {high}] and there are {len(classes)} class names; number "
-            "the "
+            f"labels lie in [{low}, {high}] for {len(classes)} class names; number the "
             "classes from 0 and use -1 for unknown."
         )

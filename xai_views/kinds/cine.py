@@ -1,4 +1,4 @@
-"""Cine loops: grey pictures that follow one another, with the time of each and millimetres per pixel."""
+"""Cine loops: sequences of grey frames with their times, and millimetres per pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xai_views.kinds.image import check_range, check_unit_range
 from xai_views.kinds.pixels import fit, middle, tile
 
 CINE_DIMS: tuple[str, ...] = ("sample", "time", "y", "x")
-#: Largest upload: bytes of the file, frames, pixels of a frame.
+#: Limits of an upload: bytes of the file, frames, pixels of a frame.
 MOST_BYTES, MOST_FRAMES, MOST_PIXELS = 50e6, 2000, 4e6
 
 
@@ -32,26 +32,26 @@ def cine_dataset(
     length: Any = None,
     **attrs: Any,
 ) -> xr.Dataset:
-    """Put cine loops and what is known of them into the schema.
+    """Build samples from cine loops and what is known about them.
 
     Parameters
     ----------
     cine : array
         ``[N, frames, H, W]`` uint8, or float in [0, 1]; numpy or dask.
     rate : float, optional
-        Frames per second; needed when no times of frames are given.
+        Frames per second; required without ``frame_time``.
     label : array, optional
         ``[N]`` class indices (-1 = unknown) or class names, or ``[N, classes]`` 0/1.
     name, classes : sequence of str, optional
         Unique ids of the loops; class names.
     frame_time : array, optional
-        ``[N, frames]`` seconds, for loops whose frames are not even or differ in rate.
+        ``[N, frames]`` seconds, for loops with uneven frames or different rates.
     mm_per_pixel : array, optional
-        ``[N, 2]`` or ``[2]`` millimetres per pixel along y and x; not a number where it is unknown.
+        ``[N, 2]`` or ``[2]`` millimetres per pixel along y and x; NaN where unknown.
     length : array, optional
-        ``[N]`` frames that are there; black ones follow.
+        ``[N]`` number of frames of each loop; black ones follow.
     **attrs
-        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
+        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and similar attributes.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def cine_dataset(
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     cine = cine if hasattr(cine, "__dask_graph__") else np.asarray(cine)
     if cine.ndim != 4:
@@ -96,18 +96,18 @@ def cine_dataset(
         ds = xr.Dataset(variables, coords, {**known, **attrs})
     except ValueError as e:
         raise SamplesError(
-            f"what is known of the cine loops does not fit them ({str(e).splitlines()[0][:120]})."
+            f"the fields of the cine loops do not match the loops ({str(e).splitlines()[0][:120]}); give one entry per loop."
         ) from None
     return validate_cine(ds)
 
 
 def validate_cine(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema of cine loops, with names and attributes it may lack.
+    """Return ``ds`` when it follows the schema of cine loops, with missing names and attributes added.
 
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     cine = ds["cine"]
     if cine.dims != CINE_DIMS:
@@ -115,7 +115,7 @@ def validate_cine(ds: xr.Dataset) -> xr.Dataset:
             f"'cine' has dimensions {list(cine.dims)} and should have {list(CINE_DIMS)}; transpose or rename them."
         )
     if not all(cine.shape):
-        raise SamplesError(f"'cine' has shape {list(cine.shape)}, which holds no picture; give at least one.")
+        raise SamplesError(f"'cine' has shape {list(cine.shape)} and is empty; give at least one picture.")
     if cine.dtype != np.uint8 and cine.dtype.kind != "f":
         raise SamplesError(
             f"'cine' is {cine.dtype} and should be uint8 or float in [0, 1]; use .astype('uint8') when it holds 0 to 255."
@@ -133,7 +133,9 @@ def validate_cine(ds: xr.Dataset) -> xr.Dataset:
 def _check_known(ds: xr.Dataset) -> None:
     times = ds["frame_time"].values if "frame_time" in ds else ds["time"].values[None]
     if not np.isfinite(times).all() or (np.diff(times, axis=-1) <= 0).any():
-        raise SamplesError("the times of the frames should grow from frame to frame; give them in seconds.")
+        raise SamplesError(
+            "the times of the frames should increase from frame to frame; give them in seconds."
+        )
     if "mm_per_pixel" in ds:
         spacing = ds["mm_per_pixel"]
         if spacing.dims != ("sample", "direction") or spacing.shape[1] != 2:
@@ -141,9 +143,7 @@ def _check_known(ds: xr.Dataset) -> None:
                 f"'mm_per_pixel' has shape {list(spacing.shape)} of {list(spacing.dims)} and should be [samples, 2]: y and x."
             )
         if (spacing.values <= 0).any():
-            raise SamplesError(
-                "'mm_per_pixel' should be positive; leave it not a number where it is unknown."
-            )
+            raise SamplesError("'mm_per_pixel' should be positive; use NaN where it is unknown.")
     if "length" in ds and not ((ds["length"].values > 0) & (ds["length"].values <= ds.sizes["time"])).all():
         raise SamplesError(f"'length' should lie between 1 and {ds.sizes['time']}, the frames of the loops.")
 
@@ -155,7 +155,7 @@ class CineKind(ArrayKind):
     accepts: ClassVar[tuple[str, ...]] = (".gif", ".tif", ".tiff", ".webp")
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """As :func:`validate_cine`."""
+        """Validate as :func:`validate_cine` does."""
         return validate_cine(ds)
 
     def usable(self, computed: np.ndarray) -> np.ndarray:
@@ -169,25 +169,25 @@ class CineKind(ArrayKind):
         want = "frames, H, W" if model.size is None else ", ".join(map(str, model.size))
         if given.ndim != 4 or (model.size is not None and given.shape[1:] != tuple(model.size)):
             raise ModelError(
-                f"model {model.name!r} got cine loops of shape {list(given.shape)} and expects [N, {want}]; bring them to it "
+                f"model {model.name!r} got cine loops of shape {list(given.shape)} and expects [N, {want}]; convert them "
                 "with the fitted of their kind."
             )
         if given.dtype != np.uint8:
             check_unit_range(model, given, self.plural)
 
     def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
-        """Loops ``[N, frames, H, W]`` as a tensor ``[N, 1, frames, H, W]`` in [0, 1]."""
+        """Convert loops ``[N, frames, H, W]`` to a tensor ``[N, 1, frames, H, W]`` in [0, 1]."""
         import torch
 
         x = torch.from_numpy(np.ascontiguousarray(given[:, None]))
         return x.to(device, dtype) / (255 if given.dtype == np.uint8 else 1)
 
     def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:
-        """Shape of the tensor of one loop; 16 frames of 64x64 pixels when any size will do."""
+        """Return the shape of the tensor of one loop; 16 frames of 64x64 pixels when any size is accepted."""
         return [1, channels, *(size or (16, 64, 64))]
 
     def said(self, model: Taking) -> str:
-        """What a model takes, in words."""
+        """Describe in words what a model takes."""
         size = (
             "any size"
             if model.size is None
@@ -196,19 +196,19 @@ class CineKind(ArrayKind):
         return size + (f" at {model.rate:g} per second" if model.rate else "")
 
     def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
-        """Take frames at the model's rate, cut or repeat the last one, crop around the centre and resize.
+        """Take frames at the model's rate, cut or repeat the last frame, crop around the centre and resize.
 
         Parameters
         ----------
         model : Taking
-            ``size`` (frames, height, width) and ``rate`` are looked at.
+            ``size`` (frames, height, width) and ``rate`` are used.
         ds : xarray.Dataset
             Loops.
 
         Returns
         -------
         xarray.Dataset
-            With calibration and times of the new pixels and frames, and the attribute ``prepared``; the same when it fits.
+            With calibration and times of the new pixels and frames, and the attribute ``prepared``; ``ds`` itself when it fits.
         """
         frames, height, width = model.size or ds["cine"].shape[1:]
         shape = tuple(ds["cine"].shape[1:])
@@ -236,12 +236,12 @@ class CineKind(ArrayKind):
         )
 
     def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
-        """The frame in the middle of a loop ``[frames, H, W]``: ``[side, side, 3]`` uint8."""
+        """Return the middle frame of a loop ``[frames, H, W]``: ``[side, side, 3]`` uint8."""
         return tile(array[len(array) // 2], side)
 
 
 def _nearest(own: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Position of the frame nearest to each wanted time after the first; the last one stays."""
+    """Return the index of the frame nearest to each wanted time after the first; the last one is repeated."""
     return np.abs((own - own[0])[:, None] - wanted[None]).argmin(0)
 
 
@@ -251,16 +251,16 @@ def decode_cine(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr.
     Parameters
     ----------
     name : str
-        What the file is called.
+        Name of the file.
     data : bytes
-        The file.
+        Contents of the file.
     max_bytes : float
-        Bound; frames and pixels have bounds too.
+        Limit on bytes; frames and pixels are limited too.
 
     Returns
     -------
     xarray.Dataset
-        Grey loops. An animation that names no duration is taken as 25 frames per second, and the note says so.
+        Grey loops. Without durations in the file, 25 frames per second are assumed, and the note says so.
 
     Raises
     ------
@@ -271,15 +271,15 @@ def decode_cine(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr.
 
     if not data or len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and between 1 byte and {max_bytes / 1e6:.0f} MB are taken; choose another."
+            f"the upload has {len(data) / 1e6:.1f} MB (allowed: 1 byte to {max_bytes / 1e6:.0f} MB); choose another file."
         )
     try:
         with Image.open(io.BytesIO(data), formats=("GIF", "TIFF", "WEBP", "PNG")) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > MOST_FRAMES or image.width * image.height > MOST_PIXELS:
                 raise SamplesError(
-                    f"the loop has {frames} frames of {image.width}x{image.height} pixels; at most {MOST_FRAMES} frames of "
-                    f"{MOST_PIXELS / 1e6:.0f} million pixels are taken."
+                    f"the loop has {frames} frames of {image.width}x{image.height} pixels (limit: {MOST_FRAMES} of "
+                    f"{MOST_PIXELS / 1e6:.0f} megapixels); make it shorter or smaller."
                 )
             lasts, pictures = [], []
             for frame in ImageSequence.Iterator(image):
@@ -287,9 +287,9 @@ def decode_cine(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr.
                 pictures.append(np.asarray(frame.convert("L")))
     except SamplesError:
         raise
-    except Exception:  # noqa: BLE001 - Pillow raises many kinds for what is no animation
-        raise SamplesError("the upload is no animation that can be read; choose GIF, TIFF or WebP.") from None
+    except Exception:  # noqa: BLE001 - Pillow raises many types for a file that is not an animation
+        raise SamplesError("the upload cannot be read as an animation; choose GIF, TIFF or WebP.") from None
     timed = len(lasts) > 1 and min(lasts) > 0
     times = np.cumsum([0, *lasts[:-1]]) / 1000 if timed else np.arange(len(lasts)) / 25
-    note = "" if timed else "The file says no times; 25 frames per second are assumed."
+    note = "" if timed else "The file gives no times; 25 frames per second are assumed."
     return cine_dataset(np.stack(pictures)[None], frame_time=times[None], note=note, title=name)

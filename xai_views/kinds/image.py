@@ -1,4 +1,4 @@
-"""Images: their schema, and what a model of images is given."""
+"""Images: their schema, and the input of image models."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def dataset(
     mask: Any = None,
     **attrs: Any,
 ) -> xr.Dataset:
-    """Put images and what is known of them into the schema.
+    """Build samples from images and what is known about them.
 
     Parameters
     ----------
     image : array
-        ``[N, H, W, C]`` or ``[N, H, W]`` uint8, or float in [0, 1]; numpy, dask or what numpy takes.
+        ``[N, H, W, C]`` or ``[N, H, W]`` uint8, or float in [0, 1]; numpy, dask or anything numpy accepts.
     label : array, optional
-        ``[N]`` class indices (-1 = unknown) or class names, or ``[N, classes]`` 0/1 for several at once.
+        ``[N]`` class indices (-1 = unknown) or class names, or ``[N, classes]`` 0/1 for several classes at once.
     name : sequence of str, optional
-        Unique ids of letters, digits and ``. _ ~ -``; numbered when not given.
+        Unique ids of letters, digits and ``. _ ~ -``; numbered by default.
     classes : sequence of str, optional
-        Class names; when not given, those in ``label`` in alphabetical order, or numbers.
+        Class names; by default those in ``label`` in alphabetical order, or numbers.
     part, parts : array, sequence of str, optional
-        ``[N, H, W]`` part ids (0 = nothing) and the name of every id, the first being that of 0.
+        ``[N, H, W]`` part ids (0 = nothing) and the name of every id, starting with that of 0.
     mask : array, optional
         ``[N, H, W]`` bool or 0/1: the object.
     **attrs
-        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
+        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and similar attributes.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def dataset(
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     image = _pictures(image)
     n = image.shape[0]
@@ -75,7 +75,7 @@ def dataset(
             if truth.shape != image.shape[:3]:
                 raise SamplesError(
                     f"{key!r} has shape {list(truth.shape)} and should have "
-                    f"{list(image.shape[:3])}, as the images."
+                    f"{list(image.shape[:3])}, like the images."
                 )
             if truth.dtype.kind in "iub":
                 truth = truth.astype(bool) if key == "mask" else _as_ids(truth)
@@ -86,7 +86,7 @@ def dataset(
 
 
 def _pictures(image: Any) -> Any:
-    """Images as a numpy or dask array of four dimensions, or the reason why they are not."""
+    """Return images as a numpy or dask array of four dimensions, or raise a one-sentence :class:`SamplesError`."""
     if isinstance(image, xr.DataArray):
         image = image.data
     if not hasattr(image, "__dask_graph__") and not isinstance(image, np.ndarray):
@@ -101,7 +101,7 @@ def _pictures(image: Any) -> Any:
         )
     if image.ndim == 3 and image.shape[2] in (1, 3, 4) and min(image.shape[:2]) > 4:
         raise SamplesError(
-            f"an array of shape {list(image.shape)} looks like one picture and samples are "
+            f"an array of shape {list(image.shape)} looks like a single picture, but samples are "
             "[samples, height, width, channels]; give image[None]."
         )
     if image.ndim == 3:
@@ -115,16 +115,16 @@ def _pictures(image: Any) -> Any:
 
 
 def _as_ids(part: Any) -> Any:
-    # Ids that int16 does not hold would become other ids; left as they are, validate names them.
+    # int16 would change ids that do not fit; they are left unchanged and validate reports them.
     if isinstance(part, np.ndarray) and part.size and not -32768 <= part.min() <= part.max() <= 32767:
         return part
     return part.astype(np.int16)
 
 
 def validate_images(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema of images, with names and attributes it may lack.
+    """Return ``ds`` when it follows the schema of images, with missing names and attributes added.
 
-    Values in memory are looked at; those of lazy images only when they are computed. Floats become float32.
+    Values in memory are checked now, those of lazy images when they are computed. Floats become float32.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def validate_images(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     _check_image(ds["image"])
     if ds["image"].dtype.kind == "f" and ds["image"].dtype != np.float32:
@@ -159,9 +159,7 @@ def _check_image(image: xr.DataArray) -> None:
         )
     n, h, w, c = image.shape
     if not n or not h or not w:
-        raise SamplesError(
-            f"'image' has shape {list(image.shape)}, which holds no picture; give at least one."
-        )
+        raise SamplesError(f"'image' has shape {list(image.shape)} and is empty; give at least one picture.")
     if c not in (1, 3):
         hint = "keep 1 (grey) or 3 (RGB)"
         if h in (1, 3):
@@ -169,7 +167,7 @@ def _check_image(image: xr.DataArray) -> None:
         elif c in (2, 4):
             hint = "drop the transparency with image[..., :-1]"
         raise SamplesError(
-            f"'image' has shape {list(image.shape)} with {c} channels in the last place; {hint}."
+            f"'image' has shape {list(image.shape)} with {c} channels in the last dimension; {hint}."
         )
     if image.dtype != np.uint8 and image.dtype.kind != "f":
         raise SamplesError(
@@ -198,8 +196,7 @@ def _check_truth(ds: xr.Dataset, key: str) -> None:
     if truth.dims != TRUTH_DIMS or list(truth.shape) != shape:
         raise SamplesError(
             f"{key!r} has shape {list(truth.shape)} of {list(truth.dims)} and should have "
-            f"{shape} of "
-            f"{list(TRUTH_DIMS)}, as the images."
+            f"{shape} of {list(TRUTH_DIMS)}, like the images."
         )
     if key == "mask":
         if truth.dtype != bool:
@@ -210,13 +207,12 @@ def _check_truth(ds: xr.Dataset, key: str) -> None:
     parts = list(ds.attrs.get("parts", []))
     if not parts:
         raise SamplesError(
-            "'part' holds ids without names; give parts, the name of each id from 0 ('nothing') on."
+            "'part' holds ids without names; give parts, the name of each id starting with 0 ('nothing')."
         )
     if in_memory(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < len(parts):
         raise SamplesError(
-            f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] and {len(parts)} "
-            "parts are "
-            "named; name each id from 0 on."
+            f"'part' holds ids in [{int(truth.min())}, {int(truth.max())}] for {len(parts)} "
+            "names; name each id, starting with 0."
         )
 
 
@@ -227,7 +223,7 @@ class ImageKind(ArrayKind):
     accepts: ClassVar[tuple[str, ...]] = tuple(f".{f.lower()}" for f in (*FORMATS, "jpg", "tif"))
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """As :func:`validate_images`."""
+        """Validate as :func:`validate_images` does."""
         return validate_images(ds)
 
     def usable(self, computed: np.ndarray) -> np.ndarray:
@@ -243,39 +239,39 @@ class ImageKind(ArrayKind):
             check_unit_range(model, given, self.plural)
 
     def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
-        """Images ``[N, H, W, C]`` as a tensor ``[N, C, H, W]`` in [0, 1]."""
+        """Convert images ``[N, H, W, C]`` to a tensor ``[N, C, H, W]`` in [0, 1]."""
         import torch
 
         x = torch.from_numpy(np.ascontiguousarray(given.transpose(0, 3, 1, 2)))
         return x.to(device, dtype) / (255 if given.dtype == np.uint8 else 1)
 
     def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:
-        """Shape of the tensor of one sample; of 64x64 pixels when any size will do."""
+        """Return the shape of the tensor of one sample; 64x64 pixels when any size is accepted."""
         return [1, channels, *(size or (64, 64))]
 
     def size_of(self, given: np.ndarray) -> tuple[int, ...]:
-        """Height and width of images ``[N, H, W, C]``."""
+        """Return the height and width of images ``[N, H, W, C]``."""
         return tuple(given.shape[1:3])
 
     def said(self, model: Taking) -> str:
-        """What a model takes, in words."""
+        """Describe in words what a model takes."""
         size = "any size" if model.size is None else "x".join(map(str, model.size))
         return f"{model.channels} channel(s), {size}"
 
     def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
-        """Crop around the centre, resize, and turn grey or RGB, as the model expects; truths alike.
+        """Crop around the centre, resize, and convert to grey or RGB, as the model expects; ground truth likewise.
 
         Parameters
         ----------
         model : Taking
-            ``channels`` and ``size`` are looked at; with any size the pictures keep theirs.
+            ``channels`` and ``size`` are used; without a size the pictures keep theirs.
         ds : xarray.Dataset
             Images.
 
         Returns
         -------
         xarray.Dataset
-            The same when they fit; else in memory, with the attribute ``prepared``.
+            ``ds`` itself when it fits; else a copy in memory, with the attribute ``prepared``.
         """
         h, w, c = ds["image"].shape[1:]
         size = (h, w) if model.size is None else tuple(model.size)
@@ -295,7 +291,7 @@ class ImageKind(ArrayKind):
         return self.validate(with_step(out, step="fit", **step))
 
     def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
-        """A picture ``[H, W, C]``, cut square around its centre: ``[side, side, 3]`` uint8."""
+        """Return a picture ``[H, W, C]`` cropped to a square around its centre: ``[side, side, 3]`` uint8."""
         return tile(array, side)
 
 
@@ -312,7 +308,7 @@ def check_shape(model: Taking, images: np.ndarray) -> None:
         first = " (channels first? use images.transpose(0, 2, 3, 1))" if h == model.channels else ""
         raise ModelError(
             f"model {model.name!r} expects {model.channels} channel(s) and got images of shape {[n, h, w, c]}{first}; "
-            "convert grey to RGB or RGB to grey before asking it."
+            "convert grey to RGB or RGB to grey first."
         )
     if model.size is not None and (h, w) != tuple(model.size):
         raise ModelError(

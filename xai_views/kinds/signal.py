@@ -1,4 +1,4 @@
-"""Signals: what a model of records is given. The schema is in ``signal_schema``, resampling in ``signal_preparing``."""
+"""Signals: the input of models of records. The schema is in ``signal_schema``, resampling in ``signal_preparing``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xai_views.kinds.signal_schema import SIGNAL_DIMS, trace_tile, validate_sign
 
 
 class SignalKind(ArrayKind):
-    """Records ``signal [sample, lead, time]``: float32 in mV, with names of leads and seconds."""
+    """Records ``signal [sample, lead, time]``: float32 in mV, with lead names and times in seconds."""
 
     key, plural, dims = "signal", "signals", SIGNAL_DIMS
     accepts: ClassVar[tuple[str, ...]] = (
@@ -23,10 +23,10 @@ class SignalKind(ArrayKind):
         ".npz",
         ".dcm",
         ".zip",
-    )  # read by xai_views.samples.upload: their formats are the readers'
+    )  # read by xai_views.samples.upload with the readers of these formats
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """As :func:`~xai_views.kinds.signal_schema.validate_signals`."""
+        """Validate as :func:`~xai_views.kinds.signal_schema.validate_signals` does."""
         return validate_signals(ds)
 
     def usable(self, computed: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ class SignalKind(ArrayKind):
             )
         if model.size is not None and steps != model.size[0]:
             raise ModelError(
-                f"model {model.name!r} was trained on {model.size[0]} steps and got {steps}; bring the records to it with "
+                f"model {model.name!r} was trained on {model.size[0]} steps and got {steps}; convert the records with "
                 "xai_views.samples.prepare."
             )
         if not np.isfinite(given).all():
@@ -58,26 +58,26 @@ class SignalKind(ArrayKind):
             )
 
     def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
-        """Signals ``[N, lead, time]`` in mV as a tensor."""
+        """Convert signals ``[N, lead, time]`` in mV to a tensor."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(given)).to(device, dtype)
 
     def size_of(self, given: np.ndarray) -> tuple[int, ...]:
-        """Number of steps of signals ``[N, lead, time]``."""
+        """Return the number of steps of signals ``[N, lead, time]``."""
         return (given.shape[2],)
 
     def said(self, model: Taking) -> str:
-        """What a model takes, in words."""
+        """Describe in words what a model takes."""
         at = f" at {model.rate:g} Hz" if model.rate else ""
         return (
             f"{model.channels} lead(s), {'any number of' if model.size is None else model.size[0]} steps{at}"
         )
 
     def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
-        """Choose leads, resample, cut or pad: see :func:`~xai_views.kinds.signal_preparing.prepare`."""
+        """Choose leads, resample, cut or pad; see :func:`~xai_views.kinds.signal_preparing.prepare`."""
         return prepare(ds, model.leads, model.rate, None if model.size is None else model.size[0])
 
     def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
-        """The second lead ``[lead, time]``, or the only one, as a trace: ``[side, side, 3]`` uint8."""
+        """Draw the second lead of ``[lead, time]``, or the only one, as a trace: ``[side, side, 3]`` uint8."""
         return trace_tile(array[min(1, len(array) - 1)], side)

@@ -1,4 +1,4 @@
-"""Bringing records to a model: its leads, its rate, its number of steps; what was done is written down."""
+"""Conversion of records to a model's leads, rate and number of steps; all changes are recorded."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import xarray as xr
 from xai_views.errors import SamplesError
 from xai_views.kinds.signal_schema import lead_name, validate_signals
 
-#: Leads that follow from I and II (Einthoven, Goldberger): weights of I and of II.
+#: Leads that are computed from I and II (Einthoven, Goldberger): weights of I and of II.
 DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
-#: Longest remark that a lazily read record can carry.
+#: Longest remark on a lazily read record.
 FLAG = "U600"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What :func:`prepare` does to every record, decided from the names and the rate alone."""
+    """Steps of :func:`prepare` for every record, derived from the names and the rate alone."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -31,23 +31,23 @@ class Plan:
 
     @property
     def where(self) -> list[int]:
-        """Position in the source of each wanted lead, -1 = not there."""
+        """Index in the source of each wanted lead, -1 = missing."""
         return [self.source.index(x) if x in self.source else -1 for x in self.target]
 
     @property
     def limbs(self) -> tuple[int, int] | None:
-        """Positions of I and II, from which others follow."""
+        """Indices of I and II, from which other leads are computed."""
         there = "I" in self.source and "II" in self.source
         return (self.source.index("I"), self.source.index("II")) if there else None
 
     @property
     def needed(self) -> int:
-        """Steps of the source that the new steps depend on, the reach of the filter included."""
+        """Number of source steps that the new steps depend on, including the reach of the filter."""
         reach = 0 if self.up == self.down else -(-10 * max(self.up, self.down) // self.up) + 1
         return -(-self.steps * self.down // self.up) + reach
 
     def nearest(self, steps: int) -> np.ndarray:
-        """``[self.steps]`` int64: the source step nearest to each new step, -1 beyond the ``steps`` of the source."""
+        """Return ``[self.steps]`` int64: the source step nearest to each new step, -1 beyond the ``steps`` of the source."""
         exact = np.arange(self.steps) * self.down
         index = (2 * exact + self.up) // (2 * self.up)
         return np.where(exact < steps * self.up, np.minimum(index, steps - 1), -1)
@@ -56,19 +56,19 @@ class Plan:
 def prepare(
     ds: xr.Dataset, leads: Any = (), rate: float | None = None, steps: int | None = None
 ) -> xr.Dataset:
-    """Bring records to the leads, the rate and the length that a model was trained on.
+    """Convert records to the leads, the rate and the length that a model was trained on.
 
-    Leads are chosen by name. III, aVR, aVL and aVF are computed from I and II where a record lacks them. Every other
-    lead that lacks becomes zeros with ``present`` False. Signals are resampled with an anti-aliasing filter
+    Leads are chosen by name. Where a record lacks III, aVR, aVL or aVF, they are computed from I and II. Any other
+    missing lead becomes zeros with ``present`` False. Signals are resampled with an anti-aliasing filter
     (``scipy.signal.resample_poly``, each record over its own ``length``), then cut to the first ``steps`` or padded
-    with zeros. Truths in time take the nearest step; that of a computed lead is the union of those of I and II.
+    with zeros. Ground truth over time takes the nearest step; for a computed lead it is the union of those of I and II.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        Records ``signal [sample, lead, time]`` in mV; numpy or dask (then the result is lazy).
+        Records ``signal [sample, lead, time]`` in mV; numpy, or dask for a lazy result.
     leads : sequence of str, optional
-        Names in the model's order; none keeps those of ``ds``.
+        Names in the model's order; by default those of ``ds``.
     rate : float, optional
         Steps per second (Hz); None keeps that of ``ds``.
     steps : int, optional
@@ -77,16 +77,16 @@ def prepare(
     Returns
     -------
     xarray.Dataset
-        With ``present``, ``length`` and ``flag``, and the attribute ``prepared``: a JSON list of what was done.
+        With ``present``, ``length`` and ``flag``, and the attribute ``prepared``: a JSON list of the steps applied.
 
     Raises
     ------
     SamplesError
-        When ``ds`` holds no signals, no wanted lead is there, or rate or steps are not positive.
+        When ``ds`` holds no signals, none of the wanted leads is present, or rate or steps are not positive.
     """
     if "signal" not in ds:
         raise SamplesError(
-            "prepare was given samples without 'signal'; give records, for instance of open_ecg."
+            "prepare was given samples without 'signal'; give records, for instance those of open_ecg."
         )
     ds = validate_signals(ds)
     plan = _plan(ds, leads, rate, steps)
@@ -117,30 +117,30 @@ def prepare(
 
 
 def back(values: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
-    """Carry what was found on prepared records to the steps of the records as they were.
+    """Map values on prepared records back to the steps of the original records.
 
     Parameters
     ----------
     values : DataArray
-        Anything with a last dimension ``time`` and its coordinate in seconds, for instance the clusters or the
+        Values with last dimension ``time`` and its coordinate in seconds, for instance the clusters or the
         attribution of an explanation.
     ds : xarray.Dataset
-        The records before :func:`prepare`; both start at the same moment.
+        The records before :func:`prepare`; both start at the same time.
 
     Returns
     -------
     DataArray
-        On ``ds["time"]``: floats by linear interpolation, all else by the nearest step. Beyond what the model saw:
+        On ``ds["time"]``: floats by linear interpolation, all others by the nearest step. Outside the model's input:
         NaN, -1 for ids, False.
 
     Raises
     ------
     SamplesError
-        When ``values`` has no coordinate ``time`` in its last place.
+        When the last dimension of ``values`` is not ``time`` with a coordinate.
     """
     if values.dims[-1:] != ("time",) or "time" not in values.coords:
         raise SamplesError(
-            f"values with dimensions {list(values.dims)} were to be carried back; give a last dimension 'time' with "
+            f"values to map back have dimensions {list(values.dims)}; give a last dimension 'time' with "
             "its coordinate in seconds."
         )
     old, new, given = values["time"].values, ds["time"].values, values.values
@@ -161,29 +161,29 @@ def back(values: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
 
 
 def _plan(ds: xr.Dataset, leads: Any, rate: float | None, steps: int | None) -> Plan:
-    """Check what is wanted against what there is."""
+    """Check the requested leads, rate and steps against the records."""
     source = tuple(str(x) for x in ds["lead"].values)
     target = tuple(lead_name(x) for x in leads) or source
     if len(set(target)) < len(target):
-        raise SamplesError(f"the leads {list(target)} name one twice; name each once.")
+        raise SamplesError(f"the leads {list(target)} contain a name twice; name each once.")
     known = {*source, *(DERIVED if {"I", "II"} <= set(source) else ())}
     if not known & set(target):
         raise SamplesError(
-            f"the records have the leads {', '.join(source)} and none of {', '.join(target)} is among them; open records "
+            f"the records have the leads {', '.join(source)} and none of {', '.join(target)}; open records "
             "with these leads, or rename theirs."
         )
     was = float(ds.attrs["rate"])
     new = was if rate is None else float(rate)
     if not (np.isfinite(new) and new > 0):
-        raise SamplesError(f"a rate of {rate} was asked for; give a positive number of steps per second.")
+        raise SamplesError(f"the rate {rate} is not possible; give a positive number of steps per second.")
     ratio = ratio_of(new, was)
     if not ratio or ratio > 1000:
         raise SamplesError(
-            f"records of {was:g} Hz cannot be brought to {new:g} Hz; ask for a rate that is nearer to theirs."
+            f"records of {was:g} Hz cannot be resampled to {new:g} Hz; choose a rate closer to theirs."
         )
     long = -(-ds.sizes["time"] * ratio.numerator // ratio.denominator)
     if steps is not None and (isinstance(steps, bool) or int(steps) != steps or steps < 1):
-        raise SamplesError(f"{steps} steps were asked for; give a positive whole number.")
+        raise SamplesError(f"{steps} steps are not possible; give a positive whole number.")
     return Plan(source, target, ratio.numerator, ratio.denominator, long if steps is None else int(steps))
 
 
@@ -208,7 +208,7 @@ def _signals(signal: Any, present: Any, length: np.ndarray, plan: Plan) -> Any:
 def _bring(signal: np.ndarray, present: np.ndarray, length: np.ndarray, plan: Plan) -> np.ndarray:
     """Choose, compute, resample and cut some records: ``[n, lead, time]`` to ``[n, target, steps]`` float32."""
     out = np.zeros((len(signal), len(plan.target), plan.steps), np.float32)
-    # Resampling is linear, so leads are computed after it: eight leads of twelve are filtered, not twelve.
+    # Resampling is linear, so leads are computed after it: only eight of twelve leads are filtered.
     for steps in np.unique(length):
         rows = np.flatnonzero(length == steps)
         part = resampled(signal[rows][..., : min(steps, plan.needed)], plan.up, plan.down)[..., : plan.steps]
@@ -225,7 +225,7 @@ def _bring(signal: np.ndarray, present: np.ndarray, length: np.ndarray, plan: Pl
 
 
 def ratio_of(new: float, was: float) -> Fraction:
-    """Return new / old rate as a fraction that a polyphase filter can work with."""
+    """Return new / old rate as a fraction that suits a polyphase filter."""
     ratio = Fraction(new / was).limit_denominator(1000)
     if abs(float(ratio) * was / new - 1) > 1e-6:
         ratio = Fraction(new / was).limit_denominator(20000)
@@ -238,12 +238,12 @@ def resampled(signal: np.ndarray, up: int, down: int) -> np.ndarray:
         return signal
     from scipy.signal import resample_poly
 
-    # A line through both ends stands beyond them: zeros there would make every offset of a lead ring at its ends.
+    # A line through both ends extends the signal: zeros there would make any offset of a lead ring at its ends.
     return resample_poly(signal.astype(np.float64), up, down, axis=-1, padtype="line")
 
 
 def _derivable(present: np.ndarray, name: str, i: int, plan: Plan) -> np.ndarray:
-    """``[n]`` bool: the records whose lead ``name`` is missing and follows from I and II."""
+    """Return ``[n]`` bool: the records that lack the lead ``name`` and have I and II to compute it."""
     if name not in DERIVED or plan.limbs is None:
         return np.zeros(len(present), bool)
     lacks = ~present[:, i] if i >= 0 else np.ones(len(present), bool)
@@ -280,7 +280,7 @@ def named(leads: list[str]) -> str:
 
 
 def _blockwise(function: Any, dtype: Any, plan: Plan, *arrays: Any) -> Any:
-    """Apply to numpy at once, to dask block by block of samples; a wide result has one column for each new lead."""
+    """Apply a function to numpy at once, to dask block by block; a wide result has one column for each new lead."""
     if all(isinstance(a, np.ndarray) for a in arrays):
         return function(*arrays, plan)
     import dask.array as da
@@ -296,7 +296,7 @@ def _blockwise(function: Any, dtype: Any, plan: Plan, *arrays: Any) -> Any:
 
 
 def _carried(variable: xr.Variable, plan: Plan) -> xr.Variable:
-    """A truth on the new leads and steps: nearest step, union of I and II for a lead that was computed."""
+    """Map a ground truth to the new leads and steps: nearest step, union of I and II for a computed lead."""
     if "lead" in variable.dims:
         pieces = []
         for name, i in zip(plan.target, plan.where, strict=True):
@@ -315,7 +315,7 @@ def _carried(variable: xr.Variable, plan: Plan) -> xr.Variable:
 
 
 def _said(plan: Plan, ds: xr.Dataset, target: float, length: np.ndarray) -> list[dict[str, Any]]:
-    """What was done, in the order in which it was done."""
+    """List the steps applied, in order."""
     steps: list[dict[str, Any]] = []
     if plan.source != plan.target:
         lacking = [x for x in plan.target if x not in plan.source]
@@ -343,6 +343,8 @@ def _said(plan: Plan, ds: xr.Dataset, target: float, length: np.ndarray) -> list
     long = -(-length * plan.up // plan.down)
     if long.max() > plan.steps:
         steps.append({"step": "crop", "from_steps": int(long.max()), "to_steps": plan.steps})
-    if -(-ds.sizes["time"] * plan.up // plan.down) < plan.steps:  # else they came with zeros after their end
+    if (
+        -(-ds.sizes["time"] * plan.up // plan.down) < plan.steps
+    ):  # else zeros already followed the end of the record
         steps.append({"step": "pad", "from_steps": int(long.min()), "to_steps": plan.steps, "with": "zeros"})
     return steps

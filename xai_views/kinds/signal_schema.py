@@ -1,4 +1,4 @@
-"""The schema of signals: records with named leads in mV."""
+"""Schema of signals: records with named leads in mV."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from xai_views.errors import SamplesError
 from xai_views.kinds.arrays import described
 from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 
-#: The twelve leads in the order of the paper and of most files.
+#: The twelve leads in the order of ECG paper and of most files.
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SIGNAL_DIMS: tuple[str, ...] = ("sample", "lead", "time")
 CLASS_MASK_DIMS = ("sample", "class", "lead", "time")
-#: What a step of a heart beat may belong to; ids of the variable ``landmark``.
+#: Waves that a step of a heartbeat can belong to; ids of the variable ``landmark``.
 LANDMARKS = ("none", "P", "QRS", "T", "TP")
 _STANDARD = {name.lower(): name for name in LEADS}
 ALIASES = {
@@ -34,14 +34,14 @@ ALIASES = {
 
 
 def lead_name(text: Any) -> str:
-    """Return the standard name of a lead ("DII", "Lead II", "II (Einthoven)", "AVR" …); an unknown one as it is."""
+    """Return the standard name of a lead ("DII", "Lead II", "II (Einthoven)", "AVR" …); unknown names are kept."""
     text = str(text)[:200]  # a file may name a lead with megabytes of brackets
     plain = re.sub(r"\(.*?\)", "", text).strip()
     short = re.sub(r"^(ecg|ekg)[\s_.:-]*", "", plain, flags=re.IGNORECASE).strip()
     prefixed = short != plain
     short = re.sub(r"^lead[\s_.:-]*", "", short, flags=re.IGNORECASE).strip()
     low = short.lower()
-    if prefixed and low.isdigit():  # "ECG1" of a Holter is its first channel, whichever lead that is
+    if prefixed and low.isdigit():  # "ECG1" of a Holter is its first channel, not a particular lead
         return plain
     return _STANDARD.get(ALIASES.get(low, low).lower(), plain)
 
@@ -61,7 +61,7 @@ def signal_dataset(
     class_mask: Any = None,
     **attrs: Any,
 ) -> xr.Dataset:
-    """Put signals and what is known of them into the schema.
+    """Build samples from signals and what is known about them.
 
     Parameters
     ----------
@@ -76,24 +76,24 @@ def signal_dataset(
     name, classes : sequence of str, optional
         Unique ids of the records; class names.
     length : array, optional
-        ``[N]`` steps that are signal; zeros follow.
+        ``[N]`` number of steps with signal; zeros follow.
     present : array, optional
         ``[N, leads]`` False where a lead is missing or unusable.
     flag : sequence of str, optional
         A remark on the quality of each record, "" for none.
     mask : array, optional
-        ``[N, leads, steps]`` bool: where the evidence of the record's class lies; of all its classes, if it has several.
+        ``[N, leads, steps]`` bool: where the evidence of the record's classes lies.
     landmark : array, optional
         ``[N, steps]`` ids of :data:`LANDMARKS`.
     class_mask : array, optional
-        ``[N, classes, leads, steps]`` bool: where the evidence of each class lies, for records of several.
+        ``[N, classes, leads, steps]`` bool: where the evidence of each class lies, for records with several classes.
     **attrs
-        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
+        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and similar attributes.
 
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     if not hasattr(signal, "__dask_graph__"):
         signal = np.asarray(signal)
@@ -105,7 +105,7 @@ def signal_dataset(
     n, count, steps = signal.shape
     leads = [lead_name(x) for x in leads]
     if len(leads) != count:
-        raise SamplesError(f"{len(leads)} leads were named and the signals have {count}; name each.")
+        raise SamplesError(f"{len(leads)} lead names were given for {count} leads; name each lead once.")
     rate = float(rate)
     if not (np.isfinite(rate) and rate > 0):
         raise SamplesError(
@@ -137,7 +137,7 @@ def signal_dataset(
         ds = xr.Dataset(variables, coords, {**known, **attrs})
     except ValueError as e:
         raise SamplesError(
-            f"what is known of the signals does not fit them ({str(e).splitlines()[0][:120]})."
+            f"the fields of the signals do not match them ({str(e).splitlines()[0][:120]}); give one entry per record."
         ) from None
     ds["signal"].attrs["units"] = "mV"
     return validate_signals(ds)
@@ -148,12 +148,12 @@ def _typed(values: Any, dtype: Any) -> Any:
 
 
 def validate_signals(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema of signals, with names and attributes it may lack.
+    """Return ``ds`` when it follows the schema of signals, with missing names and attributes added.
 
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     _check_signal(ds)
     if ds["signal"].dtype != np.float32:
@@ -190,9 +190,7 @@ def _check_signal(ds: xr.Dataset) -> None:
             f"'signal' has dimensions {list(signal.dims)} and should have {list(SIGNAL_DIMS)}; transpose or rename them."
         )
     if not all(signal.shape):
-        raise SamplesError(
-            f"'signal' has shape {list(signal.shape)}, which holds no record; give at least one."
-        )
+        raise SamplesError(f"'signal' has shape {list(signal.shape)} and is empty; give at least one record.")
     if "lead" not in ds.coords or "time" not in ds.coords:
         raise SamplesError(
             "'signal' needs the coordinates 'lead' (names) and 'time' (seconds); build it with signal_dataset."
@@ -200,18 +198,18 @@ def _check_signal(ds: xr.Dataset) -> None:
     leads = [str(x) for x in ds["lead"].values]
     if len(set(leads)) < len(leads):
         twice = next(x for x in leads if leads.count(x) > 1)
-        raise SamplesError(f"the lead {twice!r} is there twice; leads must be unique.")
+        raise SamplesError(f"the lead {twice!r} occurs twice; lead names must be unique.")
 
 
 def trace_tile(trace: np.ndarray, side: int) -> np.ndarray:
-    """Draw a lead as a small picture, such as start pages show.
+    """Draw a lead as a small picture for start pages.
 
     Parameters
     ----------
     trace : ndarray
-        ``[time]`` mV.
+        ``[time]`` in mV.
     side : int
-        Pixels.
+        Side length in pixels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Tables: one number for each named feature."""
+"""Tables: one number per named feature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xai_views.kinds.arrays import ArrayKind, described, finite
 from xai_views.kinds.checks import WORDS, as_labels, in_memory, numbered
 
 TABLE_DIMS: tuple[str, ...] = ("sample", "feature")
-#: Largest upload in bytes.
+#: Largest upload, in bytes.
 MOST_BYTES = 20e6
 
 
@@ -28,14 +28,14 @@ def table_dataset(
     units: Sequence[str] | None = None,
     **attrs: Any,
 ) -> xr.Dataset:
-    """Put rows of numbers and what is known of them into the schema.
+    """Build samples from rows of numbers and what is known about them.
 
     Parameters
     ----------
     table : array or pandas.DataFrame
         ``[N, features]`` finite numbers; the columns of a DataFrame are the features.
     features : sequence of str, optional
-        Unique names; numbered when not given.
+        Unique names; numbered by default.
     label : array, optional
         ``[N]`` class indices (-1 = unknown) or class names, or ``[N, classes]`` 0/1.
     name, classes : sequence of str, optional
@@ -43,7 +43,7 @@ def table_dataset(
     units : sequence of str, optional
         Unit of each feature, "" for none.
     **attrs
-        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and the like.
+        ``title``, ``synthetic``, ``note``, ``licence``, ``origin`` and similar attributes.
 
     Returns
     -------
@@ -53,15 +53,15 @@ def table_dataset(
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     if features is None and hasattr(table, "columns"):
         features = [str(c) for c in table.columns]
     table = table if hasattr(table, "__dask_graph__") else np.asarray(table)
     if table.ndim != 2 or table.dtype.kind not in "fiub":
         raise SamplesError(
-            f"a table came as {table.dtype} of shape {list(table.shape)} and should be numbers [samples, features]; turn "
-            "words into numbers first."
+            f"a table came as {table.dtype} of shape {list(table.shape)} and should be numbers [samples, features]; encode "
+            "words as numbers first."
         )
     n, count = table.shape
     features = [f"feature {i}" for i in range(count)] if features is None else [str(f) for f in features]
@@ -81,18 +81,18 @@ def table_dataset(
         ds = xr.Dataset(variables, coords, {**known, **attrs})
     except ValueError as e:
         raise SamplesError(
-            f"what is known of the table does not fit it ({str(e).splitlines()[0][:120]})."
+            f"the fields of the table do not match it ({str(e).splitlines()[0][:120]}); give one entry per row or feature."
         ) from None
     return validate_table(ds)
 
 
 def validate_table(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema of tables, with names and attributes it may lack.
+    """Return ``ds`` when it follows the schema of tables, with missing names and attributes added.
 
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     table = ds["table"]
     if table.dims != TABLE_DIMS:
@@ -100,11 +100,9 @@ def validate_table(ds: xr.Dataset) -> xr.Dataset:
             f"'table' has dimensions {list(table.dims)} and should have {list(TABLE_DIMS)}; transpose or rename them."
         )
     if not all(table.shape):
-        raise SamplesError(
-            f"'table' has shape {list(table.shape)}, which holds no number; give at least one."
-        )
+        raise SamplesError(f"'table' has shape {list(table.shape)} and is empty; give at least one number.")
     if table.dtype.kind not in "fiub":
-        raise SamplesError(f"'table' is {table.dtype} and should be numbers; turn words into numbers first.")
+        raise SamplesError(f"'table' is {table.dtype} and should be numbers; encode words as numbers first.")
     if table.dtype != np.float32:
         ds = ds.assign(table=table.astype(np.float32))
     if in_memory(ds["table"]):
@@ -114,18 +112,18 @@ def validate_table(ds: xr.Dataset) -> xr.Dataset:
     features = [str(f) for f in ds["feature"].values]
     if len(set(features)) < len(features):
         twice = next(f for f in features if features.count(f) > 1)
-        raise SamplesError(f"the feature {twice!r} is there twice; features must be unique.")
+        raise SamplesError(f"the feature {twice!r} occurs twice; feature names must be unique.")
     return described(ds)
 
 
 class TableKind(ArrayKind):
-    """Rows ``table [sample, feature]``: float32, with names of the features."""
+    """Rows ``table [sample, feature]``: float32, with named features."""
 
     key, plural, dims = "table", "tables", TABLE_DIMS
     accepts: ClassVar[tuple[str, ...]] = (".csv",)
 
     def validate(self, ds: xr.Dataset) -> xr.Dataset:
-        """As :func:`validate_table`."""
+        """Validate as :func:`validate_table` does."""
         return validate_table(ds)
 
     def check(self, model: Taking, given: np.ndarray) -> None:
@@ -141,30 +139,30 @@ class TableKind(ArrayKind):
             )
 
     def tensor(self, given: np.ndarray, device: Any, dtype: Any) -> Any:
-        """Rows ``[N, features]`` as a tensor."""
+        """Convert rows ``[N, features]`` to a tensor."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(given)).to(device, dtype)
 
     def example(self, channels: int, size: tuple[int, ...] | None) -> list[int]:  # noqa: ARG002
-        """Shape of the tensor of one row."""
+        """Return the shape of the tensor of one row."""
         return [1, channels]
 
     def size_of(self, given: np.ndarray) -> None:  # noqa: ARG002
-        """Rows have no size beside their number of features."""
+        """Return None: rows have no size beside their number of features."""
         return
 
     def said(self, model: Taking) -> str:
-        """What a model takes, in words."""
+        """Describe in words what a model takes."""
         return f"{model.channels} feature(s)"
 
     def fitted(self, model: Taking, ds: xr.Dataset) -> xr.Dataset:
-        """Return ``ds``: nothing stands for a feature that is missing.
+        """Return ``ds`` unchanged: missing features cannot be filled in.
 
         Raises
         ------
         SamplesError
-            When there are fewer or more features than the model takes.
+            When the table has fewer or more features than the model takes.
         """
         if ds.sizes["feature"] != model.channels:
             raise SamplesError(
@@ -174,7 +172,7 @@ class TableKind(ArrayKind):
         return ds
 
     def thumbnail(self, array: np.ndarray, side: int) -> np.ndarray:
-        """Bars of a row ``[features]`` from a middle line, over its largest value: ``[side, side, 3]`` uint8."""
+        """Draw a row ``[features]`` as bars from a middle line, scaled to its largest value: ``[side, side, 3]`` uint8."""
         picture = np.full((side, side, 3), 255, np.uint8)
         height = np.round(array / max(float(np.abs(array).max(initial=0)), 1e-12) * (side // 2 - 1)).astype(
             int
@@ -187,36 +185,34 @@ class TableKind(ArrayKind):
 
 
 def decode_table(name: str, data: bytes, *, max_bytes: float = MOST_BYTES) -> xr.Dataset:
-    """Decode an uploaded ``.csv`` with one row for each sample; columns ``name`` and ``label`` are what they say.
+    """Decode an uploaded ``.csv`` with one row per sample; the columns ``name`` and ``label`` are ids and labels.
 
     Parameters
     ----------
     name : str
-        What the file is called.
+        Name of the file.
     data : bytes
-        The file.
+        Contents of the file.
     max_bytes : float
-        Bound.
+        Limit on bytes.
 
     Raises
     ------
     SamplesError
-        In one sentence: empty, too large, no table, words among the numbers.
+        In one sentence: empty, too large, not a table, words among the numbers.
     """
     import pandas as pd
 
     if not data or len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and between 1 byte and {max_bytes / 1e6:.0f} MB are taken; choose another."
+            f"the upload has {len(data) / 1e6:.1f} MB (allowed: 1 byte to {max_bytes / 1e6:.0f} MB); choose another file."
         )
     try:
         table = pd.read_csv(io.BytesIO(data), sep=None, engine="python", encoding="utf-8-sig")
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError):
-        raise SamplesError(
-            f"{name[:80]!r} is not a table that can be read; save it as CSV in UTF-8."
-        ) from None
+        raise SamplesError(f"{name[:80]!r} cannot be read as a table; save it as CSV in UTF-8.") from None
     own = {k: table.pop(k).astype(str).to_list() for k in ("name", "label") if k in table.columns}
     words = next((str(c) for c in table.columns if table[c].dtype.kind not in "fiub"), None)
     if words is not None:
-        raise SamplesError(f"the column {words!r} of {name[:80]!r} holds words; give numbers.")
+        raise SamplesError(f"the column {words!r} of {name[:80]!r} contains words; give numbers.")
     return table_dataset(table, label=own.get("label"), name=own.get("name"), title=name)

@@ -1,4 +1,4 @@
-"""Methods: torch in, explanation out."""
+"""Explanation methods: they take a PyTorch model and samples and return an explanation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods by name, and the one that suits a model."""
+"""Look up methods by name, and choose the one that suits a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ get = registry.method
 
 
 def suited(model: Any) -> str:
-    """The key of the method that suits an opened model: its card's, else of those that fit the one with the largest preference.
+    """Return the key of the method for a model: the one its card names, else the fitting one with the highest preference.
 
     Raises
     ------
@@ -25,11 +25,11 @@ def suited(model: Any) -> str:
     fitting = [m for m in registry.methods() if not m.fits(model)]
     if not fitting:
         raise MethodError(
-            f"no method fits {model.name!r}, which takes {model.kind}s; name one to read its reason."
+            f"no method fits {model.name!r}, which takes {model.kind}s; name a method to see why it does not fit."
         )
     return max(fitting, key=lambda m: m.preference).key
 
 
 def available(model: Any) -> dict[str, dict[str, str]]:
-    """The methods, whether each fits ``model`` ("" or the reason why not), and what each costs."""
+    """Return title, fit ("" or the reason why not) and cost of every method for ``model``."""
     return {m.key: {"title": m.title, "fits": m.fits(model), "cost": m.cost} for m in registry.methods()}

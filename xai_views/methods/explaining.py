@@ -1,4 +1,4 @@
-"""Explaining without a kernel: from model, samples and a method's parameters to a dataset that says how it was made."""
+"""Explain samples without a kernel: model, samples and parameters in, a dataset with its provenance out."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def explain(
     progress: Callable[[int, int], Any] | None = None,
     **parameters: Any,
 ) -> xr.Dataset:
-    """Explain samples without a kernel.
+    """Explain samples without starting a kernel.
 
     Parameters
     ----------
     model : Model, str, Path or nn.Module
         Anything that :func:`xai_views.open_model` takes.
     samples : xarray.Dataset or anything that :func:`xai_views.open_samples` takes
-        What to explain; records are brought to the leads, rate and length of a network of signals.
+        What to explain; signal records are converted to the leads, rate and length that the model expects.
     method : str, Method or Ask, optional
-        Name of the method, or what is asked of one; by default the one that suits the model, see :func:`suited`.
+        Name of the method, or a request for one; by default the method that suits the model, see :func:`suited`.
     batch : int
         Images or records per pass.
     progress : callable, optional
-        ``progress(done, total)`` while a long method is at work; it may raise to stop.
+        ``progress(done, total)``, called during long computations; may raise to stop.
     **parameters
-        Parameters of the method. Those that an explanation holds in ``attrs["parameters"]`` (JSON) give it again, bit for
-        bit on the CPU.
+        Parameters of the method. The parameters stored in an explanation's ``attrs["parameters"]`` (JSON) reproduce it,
+        bit for bit on the CPU.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def explain(
     Raises
     ------
     XaiViewsError
-        In one sentence, when model, samples and method do not fit.
+        In one sentence, when model, samples and method do not fit together.
     """
     from xai_views.models import open_model  # loads torch
 
@@ -67,12 +67,12 @@ def explain(
     reason = chosen.fits(model)
     if reason:
         raise MethodError(reason)
-    if model.kind == kinds.of(samples).key == "signal":  # what is done to them is written into the provenance
+    if model.kind == kinds.of(samples).key == "signal":  # the conversion is recorded in the provenance
         samples = prepare(samples, model.leads, model.rate, model.size[0])
     samples = labelled_for(samples, model.classes)
     n = samples.sizes["sample"]
     if n == 0:
-        raise MethodError("no sample was given to explain; select at least one.")
+        raise MethodError("no sample was given to explain; give at least one.")
     ask = chosen.ready(model, ask)
     parts = []
     for start in range(0, n, batch):
@@ -83,7 +83,7 @@ def explain(
 
 
 def asked(model: Any, method: str | Method | Ask | None, parameters: dict[str, Any]) -> tuple[Method, Ask]:
-    """The method that is meant, and what is asked of it."""
+    """Return the chosen method and the request to it."""
     if isinstance(method, Ask):
         chosen = registry.plain(method.method)
         return chosen, chosen.ask(**{**method.values, **parameters}) if parameters else method
@@ -92,7 +92,7 @@ def asked(model: Any, method: str | Method | Ask | None, parameters: dict[str, A
 
 
 def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = None) -> list[Any]:
-    """The observations that ``observe`` returned, or those at the end of its generator; partial ones are passed over."""
+    """Return the observations from ``observe``; a generator is run to its end and its partial results are skipped."""
     if not inspect.isgenerator(observing):
         return observing
     while True:
@@ -107,7 +107,7 @@ def observed_whole(observing: Any, progress: Callable[[int, int], Any] | None = 
 def finish(
     parts: Sequence[xr.Dataset], model: Any, samples: xr.Dataset, method: Method, ask: Ask, batch: int = 1
 ) -> xr.Dataset:
-    """Join single explanations, name the samples, add roles and provenance, and validate."""
+    """Join the explanations of single samples, name the samples, add roles and provenance, and validate."""
     ds = with_roles(combine(parts), method.gives)
     n = samples.sizes["sample"]
     names = samples["name"].values if "name" in samples else [f"sample-{i}" for i in range(n)]
@@ -117,7 +117,7 @@ def finish(
     ds = ds.assign_coords(sample=np.asarray(names, dtype=str))
     if "label" in samples and samples["label"].ndim == 1:
         ds = ds.assign_coords(label=("sample", samples["label"].values))
-    # what was done to bring records to the model
+    # how signal records were converted for the model
     prepared = {n: samples.attrs[n] for n in ("prepared",) if n in samples.attrs}
     return validate(
         ds.assign_attrs(

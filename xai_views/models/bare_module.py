@@ -1,4 +1,4 @@
-"""A module of one's own as a ``Model``: what it takes and returns is found by asking it once."""
+"""A user's module as a ``Model``: its input and output are found by running it once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xai_views.models.model import Model
 
 
 def module_sha256(module: nn.Module) -> str:
-    """Content key of a module: how it prints, what it is set to, how it computes, and the bytes of its state."""
+    """Return the content key of a module: its text form, settings, forward code and the bytes of its state."""
     digest = hashlib.sha256(f"{type(module).__qualname__} {module!r}".encode())
     for said in _settings(module):
         digest.update(said.encode())
@@ -30,9 +30,9 @@ def module_sha256(module: nn.Module) -> str:
 
 
 def _settings(module: nn.Module) -> Iterator[str]:
-    """What neither the text nor the state of a module need show: numbers and words among its attributes, and its own forward.
+    """Yield what the text and state of a module may not show: numbers and words among its attributes, and its own forward.
 
-    Without it a network that was defined anew in a notebook, with the same weights, would be answered for by the old one.
+    Without it, a network redefined in a notebook with the same weights would get the cached results of the old one.
     """
     for path, part in module.named_modules():
         for name, value in sorted(vars(part).items()):
@@ -45,16 +45,18 @@ def _settings(module: nn.Module) -> Iterator[str]:
 
 
 def _plain(value: Any) -> bool:
-    """Whether a value prints as what it is, without an address in memory."""
+    """Return whether a value prints without a memory address."""
     if isinstance(value, tuple | list):
         return all(_plain(v) for v in value)
     return value is None or isinstance(value, bool | int | float | str)
 
 
 def _leads(leads: Sequence[str], channels: int) -> tuple[str, ...]:
-    """The standard names of the leads; () when none are given."""
+    """Return the standard names of the leads; () when none are given."""
     if leads and len(leads) != channels:
-        raise ModelError(f"{len(leads)} leads were named and the network has {channels} channels; name each.")
+        raise ModelError(
+            f"{len(leads)} lead names were given for {channels} channels; name each channel once."
+        )
     return tuple(lead_name(x) for x in leads)
 
 
@@ -75,28 +77,28 @@ def own_model(
     Raises
     ------
     ModelError
-        In one sentence, when it cannot be asked, or what it is said to be does not fit.
+        With a one-sentence message, when it cannot be run, or does not match the arguments.
     """
     own = module.eval()
     if mean is not None or std is not None or normalisation(own) is not None:
         module = wrap(own, mean, std)
     taken = kinds.get(kind) if kind else kinds.of_size(size)
     sizes = [size] if size else [None, natural_size(own)] if natural_size(own) else [None]
-    for size in sizes:  # a network that takes any size takes this one; a transformer may want its own
+    for size in sizes:  # a network that accepts any size takes this one; a transformer may need its own
         shape = taken.example(channels, size)
         out, said = _asked(module, shape)
         if not said:
             break
     else:
         raise ModelError(
-            f"{type(own).__name__} could not be asked with {taken.plural} of shape {shape} ({said}); give open_model its "
+            f"{type(own).__name__} could not be run on {taken.plural} of shape {shape} ({said}); give open_model its "
             "channels= and size=."
         )
     if not isinstance(out, torch.Tensor):
         if mean is None and normalisation(own) is None:
             warnings.warn(
-                f"{type(own).__name__} gets images in [0, 1] as they are; give open_model mean= and std= if it was trained "
-                "with others.",
+                f"{type(own).__name__} gets images in [0, 1] without normalisation; give open_model mean= and std= if it was "
+                "trained with one.",
                 stacklevel=3,
             )
         module = wrap(own, mean, std)
@@ -104,14 +106,14 @@ def own_model(
             out = logits_of(out, type(own).__name__)
     if out.ndim != 2:
         raise ModelError(
-            f"{type(own).__name__} returned {list(out.shape)} and logits [N, classes] are needed; wrap it."
+            f"{type(own).__name__} returned {list(out.shape)} and should return logits [N, classes]; wrap it in such a module."
         )
     n = out.shape[1]
     names = [str(c) for c in classes] if classes is not None else class_names(own, n)
     names = names or [f"class {i}" for i in range(n)]
     if len(names) != n:
         raise ModelError(
-            f"{len(names)} class names were given and {type(own).__name__} has {n} logits; give {n}."
+            f"{len(names)} class names were given and {type(own).__name__} has {n} logits; give {n} names."
         )
     return Model(
         name or type(own).__name__,
@@ -127,10 +129,10 @@ def own_model(
 
 
 def _asked(module: nn.Module, shape: Sequence[int]) -> tuple[Any, str]:
-    """What a module returns for a black image, and what it said when it refused."""
+    """Return the output of a module for a black image, and the error message when it failed."""
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     try:
         with torch.no_grad():
             return module(torch.zeros(*shape, device=like.device, dtype=like.dtype)), ""
-    except Exception as e:  # noqa: BLE001 - whatever a stranger's module raises becomes one sentence
+    except Exception as e:  # noqa: BLE001 - any error of a third-party module becomes one sentence
         return None, f"{type(e).__name__}: {e}".partition("\n")[0][:120]

@@ -1,8 +1,8 @@
 """Checkpoint folders: ``model.safetensors``, ``supports.safetensors``, ``latents.safetensors`` and ``card.yaml``.
 
-The family of the network, an entry of ``xai_views.families``, says how it is built and what it holds beside its weights. A
-card with an entry ``weights`` says where else the weights are: in an installed package, or drawn from a seed. Nothing in a
-folder is unpickled: weights are safetensors, cards are read with the safe YAML loader.
+The family of the network, an entry of ``xai_views.families``, defines how it is built and what it holds beside its
+weights. A card with an entry ``weights`` states where else the weights are: in an installed package, or drawn from a
+seed. Nothing in a folder is unpickled: weights are safetensors, cards are read with the safe YAML loader.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 
 def family_of(name: str) -> Family:
-    """Return the family of networks of this name.
+    """Return the family of networks with this name.
 
     Raises
     ------
     ModelError
-        When none is installed.
+        When it is not installed.
     """
     known = registry.entries("families")
     if name not in known:
         raise ModelError(
-            f"the card names the architecture family {name!r}; those installed are {', '.join(map(repr, known))}."
+            f"the card names the family {name!r}, which is not installed; installed are {', '.join(map(repr, known))}."
         )
     return registry.load("families", name)()
 
@@ -50,9 +50,9 @@ def build(architecture: dict, family: Family | None = None) -> nn.Module:
     Parameters
     ----------
     architecture : dict
-        Names its family, unless that is given.
+        Contains the name of its family, unless that is given.
     family : Family, optional
-        Of the network.
+        Family of the network.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _check_sha256(folder: Path, card: dict) -> None:
         path = folder / Path(name).name
         if path.is_file() and file_sha256(path) != expected:
             raise ModelError(
-                f"{path.name} in checkpoint {folder.name!r} has another sha256 than its card says; restore the file, or "
+                f"{path.name} in checkpoint {folder.name!r} does not match the sha256 in its card; restore the file, or "
                 "train again to write a new card."
             )
 
@@ -90,13 +90,13 @@ def _load_weights(module: nn.Module, weights: dict[str, torch.Tensor], name: str
         )
     if missing:
         raise ModelError(
-            f"checkpoint {name!r} lacks the key {missing[0]!r}; its card describes another network."
+            f"checkpoint {name!r} lacks the key {missing[0]!r}; its card describes another network, so restore both."
         )
     for key, value in weights.items():
         if value.shape != own[key].shape:
             raise ModelError(
-                f"checkpoint {name!r} has {key!r} of shape {list(value.shape)} and its card describes "
-                f"{list(own[key].shape)}; card and weights belong to different networks."
+                f"checkpoint {name!r} has {key!r} of shape {list(value.shape)}, but its card describes "
+                f"{list(own[key].shape)}; card and weights belong to different networks, so restore both."
             )
     module.load_state_dict(weights, strict=False)
 
@@ -119,7 +119,7 @@ def read_card(folder: Path) -> dict:
                 "load it with torch.load(weights_only=True) and give open_model the module."
             )
         raise ModelError(
-            f"{str(folder)!r} is not a checkpoint folder: it has no {CARD} (found: {found or 'nothing'})."
+            f"{str(folder)!r} is not a checkpoint folder: it has no {CARD} (found: {found or 'nothing'}); give a folder with one."
         )
     try:
         card = yaml.safe_load(path.read_text("utf-8"))
@@ -141,7 +141,7 @@ def read_card(folder: Path) -> dict:
         )
     if not isinstance(card.get("sha256", {}), dict):
         raise ModelError(
-            f"the card of checkpoint {folder.name!r} has a 'sha256' that is no mapping; restore the file."
+            f"the card of checkpoint {folder.name!r} has a 'sha256' that is not a mapping; restore the file."
         )
     return card
 
@@ -188,7 +188,7 @@ def load(folder: Path) -> Model:
 
 
 def _compact(name: str, array: np.ndarray) -> np.ndarray:
-    """Signals of supports and their maps are large; half precision holds more digits than a recording has."""
+    """Store supports of signals and their maps in half precision: they are large, and it exceeds a recording's precision."""
     large = name in ("image", "self_contribution") and array.shape[-1] > 512 and array.dtype.kind == "f"
     return array.astype(np.float16) if large else array
 
@@ -196,9 +196,9 @@ def _compact(name: str, array: np.ndarray) -> np.ndarray:
 def save(
     folder: Path, module: nn.Module, supports: Supports | None, latents: Latents | None, card: dict
 ) -> None:
-    """Write a checkpoint folder; the card is written last and carries the sha256 of the other files.
+    """Write a checkpoint folder; the card is written last and contains the sha256 of the other files.
 
-    Networks other than SIC have neither supports nor latents: None.
+    For networks other than SIC, supports and latents are None.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {

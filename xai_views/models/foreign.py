@@ -1,6 +1,6 @@
-"""Networks that others built: transformers, timm, torchvision or your own, asked with images in [0, 1].
+"""Adapter for networks from transformers, timm, torchvision or your own code, run on images in [0, 1].
 
-Nothing of those packages is imported: what they return and what they say of themselves is read from names.
+None of those packages is imported: outputs and configurations are read by attribute names.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import nn
 
 from xai_views.errors import ModelError
 
-#: What answers are called in the outputs of transformers and torchvision, best first.
+#: Names of the outputs in transformers and torchvision, best first.
 ANSWERS = ("logits", "image_embeds", "pooler_output", "out")
-#: Where timm keeps what a network was trained with.
+#: Where timm stores the training configuration of a network.
 CONFIGURATIONS = ("pretrained_cfg", "default_cfg")
 
 
@@ -24,17 +24,17 @@ def _named(out: Any, name: str) -> Any:
 
 
 def _vector(value: Any) -> torch.Tensor | None:
-    """``[N, Q]`` of a tensor that has no positions (``[N, Q, 1, 1]`` has none), else None."""
+    """Return ``[N, Q]`` of a tensor without positions (or ``[N, Q, 1, 1]``), else None."""
     if isinstance(value, torch.Tensor) and value.ndim >= 2 and all(n == 1 for n in value.shape[2:]):
         return value.flatten(1)
     return None
 
 
 def logits_of(out: Any, who: str = "the network") -> torch.Tensor:
-    """The tensor ``[N, Q]`` in what a network returns.
+    """Return the tensor ``[N, Q]`` in the output of a network.
 
-    Logits where there are any, in a tuple the first; else the pooled vector of an encoder, so that its activations can be
-    looked at although it knows no classes. A bare tensor is returned as it is.
+    Logits when present, or the first entry of a tuple; else the pooled vector of an encoder, so that its activations can
+    be explored although it has no classes. A bare tensor is returned unchanged.
 
     Raises
     ------
@@ -60,19 +60,19 @@ def logits_of(out: Any, who: str = "the network") -> torch.Tensor:
 
 
 class Foreign(nn.Module):
-    """A network of somebody else that takes images in [0, 1] and returns a tensor; the network is ``net``.
+    """A third-party network that takes images in [0, 1] and returns a tensor; the network is ``net``.
 
     Parameters
     ----------
     net : nn.Module
-        Maps normalised images ``[N, C, H, W]`` to logits, or to something that :func:`logits_of` understands.
+        Maps normalised images ``[N, C, H, W]`` to logits, or to an output that :func:`logits_of` can read.
     mean, std : sequence of float
-        Normalisation per channel, or one number for all.
+        Normalisation per channel, or one number for all channels.
 
     Raises
     ------
     ModelError
-        When mean and std are no numbers, or a std is not positive.
+        When mean and std are not numbers, or a std is not positive.
     """
 
     mean: torch.Tensor
@@ -84,11 +84,11 @@ class Foreign(nn.Module):
             m, s = (torch.as_tensor(v, dtype=torch.float64).reshape(-1) for v in (mean, std))
         except (TypeError, ValueError, RuntimeError):
             raise ModelError(
-                f"mean {mean!r} and std {std!r} must be numbers, one per channel or one for all."
+                f"mean {mean!r} and std {std!r} must be numbers; give one per channel or one for all."
             ) from None
         if len({1, len(m), len(s)}) > 2 or not (torch.isfinite(m).all() and (s > 0).all()):
             raise ModelError(
-                f"mean {m.tolist()} and std {s.tolist()} must be as many as there are channels, std above 0."
+                f"mean {m.tolist()} and std {s.tolist()} do not match; give one per channel, with std above 0."
             )
         self.net = net
         like = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
@@ -114,7 +114,7 @@ def _configurations(module: nn.Module) -> list[Mapping]:
 
 
 def normalisation(module: nn.Module) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Mean and std that a network of timm was trained with; None when the network does not say."""
+    """Return mean and std that a timm network was trained with; None when not stored in the network."""
     for c in _configurations(module):
         if c.get("mean") is not None and c.get("std") is not None:
             return tuple(c["mean"]), tuple(c["std"])
@@ -122,7 +122,7 @@ def normalisation(module: nn.Module) -> tuple[Sequence[float], Sequence[float]] 
 
 
 def natural_size(module: nn.Module) -> tuple[int, int] | None:
-    """Height and width that a network says it was made for (transformers, torchvision's ViT, timm), or None."""
+    """Return the height and width that a network was built for (transformers, torchvision's ViT, timm), or None."""
     own = module.net if isinstance(module, Foreign) else module
     sizes = [getattr(getattr(own, "config", None), "image_size", None), getattr(own, "image_size", None)]
     sizes += [tuple(c["input_size"])[1:] for c in _configurations(own) if c.get("input_size")]
@@ -135,28 +135,28 @@ def natural_size(module: nn.Module) -> tuple[int, int] | None:
 
 
 def class_names(module: nn.Module, n: int) -> list[str] | None:
-    """Names of n classes as a configuration of transformers gives them, or None."""
+    """Return the names of n classes from a configuration of transformers, or None."""
     own = module.net if isinstance(module, Foreign) else module
     names = getattr(getattr(own, "config", None), "id2label", None)
     if not isinstance(names, Mapping) or set(names) != set(range(n)):
         return None
     whole = [str(names[i]) for i in range(n)]
-    short = [name.partition(",")[0] for name in whole]  # ImageNet's are lists of synonyms
+    short = [name.partition(",")[0] for name in whole]  # ImageNet names are lists of synonyms
     return short if len(set(short)) == n else whole
 
 
 def wrap(
     module: nn.Module, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> nn.Module:
-    """Give a network images in [0, 1] and get logits.
+    """Wrap a network so that it takes images in [0, 1] and returns logits.
 
     Parameters
     ----------
     module : nn.Module
         A network of transformers, timm or torchvision, or your own.
     mean, std : sequence of float, optional
-        What it was trained with, for images in [0, 1]; read from the network where it says so (timm), else nothing is
-        changed. transformers has them in the image processor: ``processor.image_mean``, ``processor.image_std``.
+        Training normalisation, for images in [0, 1]; read from the network when stored there (timm), else no
+        normalisation. transformers stores it in the image processor: ``processor.image_mean``, ``processor.image_std``.
 
     Returns
     -------
@@ -166,10 +166,10 @@ def wrap(
     Raises
     ------
     ModelError
-        When only one of mean and std is given, or they are no numbers.
+        When only one of mean and std is given, or they are not numbers.
     """
     if (mean is None) != (std is None):
-        raise ModelError("a normalisation has a mean and a std and one of them is missing; give both.")
+        raise ModelError("only one of mean and std was given; give both.")
     if mean is None or std is None:
         mean, std = normalisation(module) or ((0.0,), (1.0,))
     return Foreign(module, mean, std)

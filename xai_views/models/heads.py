@@ -1,6 +1,6 @@
-"""The linear layer at the end of a network and the map that it reads: found in one pass, and checked by numbers.
+"""The linear layer at the end of a network and the map that it reads, found in one pass and verified numerically.
 
-Where a linear layer reads the mean of the last map (or all of it), each position's share in a logit is exact.
+When a linear layer reads the last map or its mean, each position's contribution to a logit is exact.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from xai_views.models.tensor_layout import Tap
 from xai_views.models.tracing import IN, Scan, asked_size, example, module_of, scan_of
 
 _KEPT = 64
-_LAST = 40  # taps before the head among which its map is looked for
+_LAST = 40  # number of taps before the head that are searched for its map
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """How logits follow from the last map.
+    """Rule that computes the logits from the last map.
 
     Attributes
     ----------
     kind : {"gap", "flatten", "none"}
-        ``b + W mean(a)``, ``b + W vec(a)``, or something that is not linear in a map.
+        ``b + W mean(a)``, ``b + W vec(a)``, or an output that is not linear in a map.
     tap : str
-        Path of the map a. For "none" where the answer is best taken apart by gradients: the deepest default tap, or what
-        enters the first block of a transformer.
+        Path of the map a. For "none", where gradients should be taken: the deepest default tap, or the
+        input of the first block of a transformer.
     weight : Tensor
         ``[Q, C]`` for "gap", ``[Q, C, *grid]`` for "flatten", empty for "none".
     bias : Tensor
@@ -52,7 +52,7 @@ class Head:
         return self.kind != "none"
 
     def logits(self, activation: torch.Tensor) -> torch.Tensor:
-        """Logits ``[n, Q]`` of maps ``[n, C, *grid]``.
+        """Return logits ``[n, Q]`` of maps ``[n, C, *grid]``.
 
         Raises
         ------
@@ -64,10 +64,10 @@ class Head:
             return activation.flatten(2).mean(2) @ weight.T + bias
         if self.kind == "flatten":
             return activation.flatten(1) @ weight.flatten(1).T + bias
-        raise ValueError("a head that is not linear has no logits of its own")
+        raise ValueError("a head of the kind 'none' is not linear, so it cannot compute logits from a map")
 
     def parts(self, activation: torch.Tensor) -> torch.Tensor:
-        """Share ``[n, Q, *grid]`` of every position in each logit; sums to the logit without the bias.
+        """Return the contribution ``[n, Q, *grid]`` of every position to each logit; sums to the logit without the bias.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Head:
             return torch.einsum("qc,nc...->nq...", weight, activation) / cells
         if self.kind == "flatten":
             return torch.einsum("qc...,nc...->nq...", weight, activation)
-        raise ValueError("a head that is not linear has no parts")
+        raise ValueError("a head of the kind 'none' is not linear, so it has no contributions")
 
 
 _known: OrderedDict[tuple, Head] = OrderedDict()
@@ -88,7 +88,7 @@ _lock = threading.Lock()
 
 
 def find_head(model: Any, size: tuple[int, ...] | None = None) -> Head:
-    """The head of a network, verified on two random images.
+    """Return the head of a network, verified on two random images.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ def find_head(model: Any, size: tuple[int, ...] | None = None) -> Head:
     Returns
     -------
     Head
-        Of kind "gap" or "flatten" when the logits of both images follow from a map and a linear layer; kept for the
+        Of kind "gap" or "flatten" when the logits of both images follow from a map and a linear layer; cached by the
         model's content key.
 
     Raises
     ------
     ModelError
-        When the network refuses the input.
+        When the network rejects the input.
     """
     like = next((p for p in module_of(model).parameters() if p.is_floating_point()), torch.zeros(()))
     key = (getattr(model, "sha256", None), asked_size(model, size), like.dtype, like.device)
@@ -124,7 +124,7 @@ def find_head(model: Any, size: tuple[int, ...] | None = None) -> Head:
 
 
 def _tolerance(dtype: torch.dtype) -> float:
-    """Relative difference that rounding may make between two orders of a sum."""
+    """Return the relative difference that rounding can cause between two orders of a sum."""
     return min(200 * torch.finfo(dtype).eps, 2e-2)
 
 
@@ -133,7 +133,7 @@ def _search(model: Any, size: tuple[int, ...] | None) -> Head:
     scan = scan_of(model, size)
     q = scan.logits[-1]
     linear = {p: m for p, m in module.named_modules() if isinstance(m, nn.Linear) and m.out_features == q}
-    widths = {m.in_features for m in linear.values()} | {q}  # q: maps with a channel per class
+    widths = {m.in_features for m in linear.values()} | {q}  # q: maps with one channel per class
     wanted = [t for t in scan.taps[-_LAST:] if t.channels in widths or t.channels * t.cells in widths]
     wanted.sort(key=lambda t: _preference(t, scan), reverse=True)
     reads: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -155,7 +155,7 @@ def _search(model: Any, size: tuple[int, ...] | None) -> Head:
                 if _true(model, x, head, maps[head.tap]):
                     return head
     for path, a in maps.items():
-        if a.shape[1] == q and _same(a.flatten(2).mean(2), logits):  # the last map has a channel per class
+        if a.shape[1] == q and _same(a.flatten(2).mean(2), logits):  # the last map has one channel per class
             eye = torch.eye(q, dtype=logits.dtype, device=logits.device)
             head = Head("gap", path, eye, logits.new_zeros(q))
             if _true(model, x, head, a):
@@ -164,13 +164,13 @@ def _search(model: Any, size: tuple[int, ...] | None) -> Head:
 
 
 def _preference(tap: Tap, scan: Scan) -> tuple:
-    """Of equal maps a default tap goes first, then what runs once, then a module's output, then the later one."""
+    """Sort key of equal maps: default taps first, then modules that run once, then outputs of modules, then later ones."""
     module = tap.path.removesuffix(IN)
     return tap.default, scan.calls[module] == 1, not tap.path.endswith(IN), scan.taps.index(tap)
 
 
 def _reading(linear: nn.Linear, features: torch.Tensor, maps: dict[str, torch.Tensor]) -> Iterator[Head]:
-    """Heads with that linear layer for the maps whose mean or flattening is what it reads."""
+    """Yield heads with that linear layer for the maps whose mean or flattening is its input."""
     weight = linear.weight.detach()
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
     for path, a in maps.items():
@@ -181,9 +181,9 @@ def _reading(linear: nn.Linear, features: torch.Tensor, maps: dict[str, torch.Te
 
 
 def _true(model: Any, x: torch.Tensor, head: Head, a: torch.Tensor) -> bool:
-    """Whether the network answers as the head does when the map is another one.
+    """Return whether the network agrees with the head when the map is changed.
 
-    Every activation is scaled by a random number below 1: what keeps a map as it is, such as a second ReLU, keeps that.
+    Every activation is scaled by a random number below 1, which modules such as a second ReLU leave unchanged.
     """
     scale = torch.rand(a.shape, generator=torch.Generator().manual_seed(2)).to(a)
     other = a * scale if a.count_nonzero() else scale
@@ -191,16 +191,16 @@ def _true(model: Any, x: torch.Tensor, head: Head, a: torch.Tensor) -> bool:
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two tensors are equal but for the order of sums."""
+    """Return whether two tensors are equal up to the order of sums."""
     scale = b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)
     return bool((a - b).abs().max() <= min(200 * torch.finfo(b.dtype).eps, 2e-2) * scale)
 
 
 def _entry(module: nn.Module, scan: Scan) -> str:
-    """Where the answer of a network without a linear head is taken apart: at its deepest tap, or before a transformer's blocks.
+    """Return where to take gradients in a network without a linear head: its deepest tap, or before a transformer's blocks.
 
-    A transformer's class token gathers what the patches know from the first block on; after the last one no patch is read
-    any more, so that nothing could be taken apart there.
+    From the first block on, a transformer's class token collects information from the patches; after the last block no
+    patch is read any more, so gradients there would be zero.
     """
     deepest = next((t for t in reversed(scan.taps) if t.default), None)
     if deepest is None or deepest.kind != "tokens":

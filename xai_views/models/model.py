@@ -1,4 +1,4 @@
-"""A trained network together with what is needed to ask it: classes, input, card, supports."""
+"""A trained network with everything needed to run it: classes, input, card, supports."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Model:
     sha256 : str
         Content key of weights and supports.
     module : nn.Module
-        Maps images ``[N, C, H, W]`` in [0, 1], signals ``[N, lead, time]`` in mV, or what else its kind gives, to logits
+        Maps images ``[N, C, H, W]`` in [0, 1], signals ``[N, lead, time]`` in mV, or the input of another kind, to logits
         ``[N, classes]``.
     classes : list of str
         Class names.
     channels : int
-        1 (grey) or 3 (RGB); of signals the number of leads, of tables that of features.
+        1 (grey) or 3 (RGB); number of leads of signals, number of features of tables.
     size : (int, int), (int,), (int, int, int) or None
-        Height and width that the network was trained on; of signals the number of steps; of cine loops frames, height and
-        width; None when any size will do.
+        Height and width that the network was trained on; for signals the number of steps; for cine loops frames, height
+        and width; None when any size is accepted.
     card : dict
         Origin, command, metrics, licence.
     supports : Supports or None
@@ -42,17 +42,17 @@ class Model:
     latents : Latents or None
         Evidence vectors of the training set of a SIC network.
     rate : float or None
-        Of signals: steps per second (Hz); None when it does not matter.
+        Steps per second (Hz) of signals; None when the network does not depend on it.
     leads : tuple of str
-        Of signals: the leads in their order; () when unknown.
+        Leads of signals, in order; () when unknown.
     kind : str
-        What it is given: "image", "signal", "cine" or "table"; where it is not said it follows from ``size``.
+        Kind of input: "image", "signal", "cine" or "table"; by default derived from ``size``.
     outputs : frozenset of str
-        What it answers with: "logits", "embedding", "reconstruction", "heat map".
+        Kinds of output: "logits", "embedding", "reconstruction", "heat map".
     prototypes : object or None
         Prototypes of a network that has them.
     path : Path or None
-        The checkpoint folder that it came from.
+        Checkpoint folder that it was loaded from.
     """
 
     name: str
@@ -77,7 +77,9 @@ class Model:
         if not self.kind and shown is not None and shown.ndim == 3:
             self.kind = "signal"
         self.kind = kinds.get(self.kind).key if self.kind else kinds.of_size(self.size).key
-        if self.size is None and shown is not None:  # maps of image and supports share their pixels
+        if (
+            self.size is None and shown is not None
+        ):  # the maps of an image and of its supports have the same size
             self.size = kinds.get(self.kind).size_of(shown)
 
     def __repr__(self) -> str:
@@ -85,7 +87,7 @@ class Model:
 
     @property
     def parts(self) -> frozenset[str]:
-        """What it holds beside its weights: "supports", "latents", "prototypes", "codebook"."""
+        """Parts beside the weights: "supports", "latents", "prototypes", "codebook"."""
         held = {
             "supports": self.supports is not None,
             "latents": self.latents is not None,
@@ -105,9 +107,9 @@ class Model:
         return self
 
     def probability(self, logit: np.ndarray) -> np.ndarray:
-        """Probabilities ``[..., classes]`` of logits, in their dtype: softmax, or sigmoid where classes are asked apart."""
+        """Return probabilities ``[..., classes]`` in the logits' dtype: softmax, or sigmoid for independently scored classes."""
         x = np.asarray(logit, np.float64)
-        if self.supports is not None or self.card.get("multi_label"):  # every class is asked by itself
+        if self.supports is not None or self.card.get("multi_label"):  # every class is scored independently
             return (1 / (1 + np.exp(-x))).astype(logit.dtype)
         e = np.exp(x - x.max(-1, keepdims=True))
         return (e / e.sum(-1, keepdims=True)).astype(logit.dtype)
@@ -117,18 +119,18 @@ class Model:
         kinds.get(self.kind).check(self, given)
 
     def tensor(self, given: np.ndarray) -> torch.Tensor:
-        """Samples as the tensor that the network is given, on its device and in its dtype.
+        """Convert samples to the tensor that the network takes, on its device and in its dtype.
 
         Parameters
         ----------
         given : ndarray
             Images ``[N, H, W, C]`` (uint8, or float in [0, 1]), which become ``[N, C, H, W]``; signals ``[N, lead, time]``
-            in mV; or what else :func:`xai_views.samples.inputs` gives.
+            in mV; or other arrays from :func:`xai_views.samples.inputs`.
 
         Raises
         ------
         ModelError
-            In one sentence, when shape, channels, range or size do not fit.
+            With a one-sentence message, when shape, channels, range or size do not match.
         """
         given = np.asarray(given)
         self.check(given)

@@ -1,4 +1,4 @@
-"""``open_model``: a catalogue name, a checkpoint folder, or your own module."""
+"""``open_model``: open a catalogue name, a checkpoint folder, or your own module."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ def open_model(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A catalogue name (``"birds-sic"``), a checkpoint folder, a name that an installed family knows
-        (``"openecg-rhythm"`` or ``"openecg-beat"``, where that package is there), or your own module, which maps images
+        A catalogue name (``"birds-sic"``), a checkpoint folder, a name provided by an installed family
+        (``"openecg-rhythm"`` or ``"openecg-beat"``, when that package is installed), or your own module, which maps images
         ``[N, C, H, W]`` in [0, 1], or signals ``[N, lead, time]`` in mV, to logits ``[N, classes]``.
     classes : sequence of str, optional
-        Class names of your own module; numbered when not given.
+        Class names of your own module; numbered by default.
     channels, size : int, (int, int) or (int,), optional
-        Input of your own module; any size when ``size`` is not given. One number makes it a network of signals: the
-        number of steps, ``channels`` being that of leads.
+        Input of your own module; by default any size. One number means signals: ``size`` is the
+        number of steps and ``channels`` the number of leads.
     name : str, optional
-        Name shown for your own module.
+        Displayed name of your own module.
     mean, std : sequence of float, optional
-        Normalisation that your own module expects of images in [0, 1]; when not given what a network of timm says of
-        itself, else none.
+        Normalisation that your own module expects of images in [0, 1]; by default the one stored in a timm
+        network, else none.
     rate, leads : float, sequence of str, optional
-        Of your own module of signals: steps per second (Hz), and the leads in the order it expects.
+        For your own module of signals: steps per second (Hz), and the leads in the expected order.
     kind : {"image", "signal", "cine", "table"}, optional
-        What your own module is given; when not said it follows from ``size``: one number is steps of a signal, three are
-        frames, height and width of cine loops, all else is images. A table has ``channels`` features.
+        Input of your own module; by default derived from ``size``: one number means steps of a signal, three mean
+        frames, height and width of cine loops, anything else means images. A table has ``channels`` features.
 
     Returns
     -------
     Model
-        In evaluation mode, parameters frozen, on the CPU (or where your module is).
+        In evaluation mode, parameters frozen, on the CPU (or on the device of your module).
 
     Raises
     ------
     ModelError
-        In one sentence when there is no such model or it cannot be read.
+        With a one-sentence message, when the model does not exist or cannot be read.
     """
     if isinstance(spec, Model):
         return spec
@@ -76,28 +76,28 @@ def open_model(
     path = Path(spec).expanduser()
     if path.suffix in PICKLES:
         raise ModelError(
-            f"{path.name!r} is a pickle, which can run code when opened; build the module yourself, load it with "
+            f"{path.name!r} is a pickle, which can run code when opened; build the module yourself, load the weights with "
             "torch.load(weights_only=True) and give open_model the module."
         )
     if path.is_file():
-        raise ModelError(f"{path.name!r} is a file; give open_model the checkpoint folder that holds it.")
+        raise ModelError(f"{path.name!r} is a file; give open_model the checkpoint folder that contains it.")
     if path.is_dir():
         return load(path)
     family = _family_of(str(spec))
     if family is None:
         raise ModelError(
-            f"there is no model or folder {str(spec)!r}; the catalogue has {nearest(str(spec), shipped)}."
+            f"there is no model or folder {str(spec)!r}; the nearest names in the catalogue: {nearest(str(spec), shipped)}."
         )
     return family.open(str(spec))
 
 
 def _family_of(name: str) -> Family | None:
-    """The installed family that opens this name, if any; one that cannot be imported is passed over."""
+    """Return the installed family that opens this name, if any; one that cannot be imported is skipped."""
     for entry in registry.entries("families"):
         try:
             family = registry.load("families", entry)()
         except XaiViewsError as error:
-            logger.warning("The family %s is passed over: %s", entry, error)
+            logger.warning("Skipped the family %s: %s", entry, error)
             continue
         if name in family.names:
             return family

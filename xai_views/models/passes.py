@@ -1,4 +1,4 @@
-"""Counting forward and backward passes, so that a claim about cost can be a test."""
+"""Counters of forward and backward passes, so that claims about cost can be tested."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 
 _lock = threading.Lock()
 
-#: Images that went forward, and calls of the network.
+#: Number of images passed forward, and of calls of the network.
 forward = 0
 forward_calls = 0
-#: Images for which a vector-Jacobian product was taken, and calls of autograd.
+#: Number of images of which a vector-Jacobian product was taken, and of calls of autograd.
 backward = 0
 backward_calls = 0
 
 
 def count_forward(images: int) -> None:
-    """Note one call of the network with ``images`` images."""
+    """Count one call of the network with ``images`` images."""
     global forward, forward_calls
     with _lock:
         forward += images
@@ -23,7 +23,7 @@ def count_forward(images: int) -> None:
 
 
 def count_backward(images: int) -> None:
-    """Note one vector-Jacobian product of ``images`` images."""
+    """Count one vector-Jacobian product of ``images`` images."""
     global backward, backward_calls
     with _lock:
         backward += images
@@ -31,7 +31,7 @@ def count_backward(images: int) -> None:
 
 
 def snapshot() -> dict[str, int]:
-    """The four counters as they are now."""
+    """Return the current values of the four counters."""
     return {
         "forward": forward,
         "forward_calls": forward_calls,

@@ -1,4 +1,4 @@
-"""Files of a checkpoint folder: their names, their checksums and the tensors in them."""
+"""Files of a checkpoint folder: names, checksums and tensors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WEIGHTS, SUPPORTS, LATENTS, CARD = (
     "latents.safetensors",
     "card.yaml",
 )
-#: Folder that holds the codebook which all samples share.
+#: Folder of the codebook that all samples share.
 CLUSTERS = "clusters"
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
+    """Return the hexadecimal sha256 of a file."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises
     ------
     ModelError
-        When it is missing or not complete.
+        When it is missing or incomplete.
     """
     if not path.is_file():
         raise ModelError(

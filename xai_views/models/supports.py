@@ -1,7 +1,7 @@
-"""Choosing support samples from the evidence vectors of the training images.
+"""Selection of support samples from the evidence vectors of the training images.
 
 Source: Wolf et al., SIC (ICCV 2025): per class, k-means on z, then the training image nearest to each centre.
-Everything here works on cached vectors: no network pass is needed to choose again.
+Everything here works on cached vectors: a new selection needs no network pass.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Latents:
     Attributes
     ----------
     z : ndarray
-        ``[N, p]`` float32, not negative.
+        ``[N, p]`` float32, non-negative.
     label : ndarray
         ``[N]`` int64 class indices, or ``[N, C]`` 0/1 for multi-label data.
     index : ndarray
         ``[N]`` int64 positions of the images in the training set.
     samples : str
-        Catalogue name of the training set, "" when it has none.
+        Catalogue name of the training set, "" when unknown.
     """
 
     z: np.ndarray
@@ -39,7 +39,7 @@ class Latents:
     samples: str = ""
 
     def of_class(self, c: int) -> np.ndarray:
-        """Rows whose image is positive for class ``c``."""
+        """Return the rows whose image is positive for class ``c``."""
         return np.flatnonzero(self.label[:, c] > 0 if self.label.ndim == 2 else self.label == c)
 
 
@@ -56,10 +56,10 @@ class Supports:
     index : ndarray
         ``[S]`` int64 position in the training set.
     image : ndarray
-        ``[S, H, W, C]`` uint8 thumbnails (the images at the network's size); of signals ``[S, lead, time]`` float32 in mV.
+        ``[S, H, W, C]`` uint8 thumbnails (images at the network's size); for signals ``[S, lead, time]`` float32 in mV.
     self_contribution : ndarray
-        ``[S, H, W]`` float32 (``[S, lead, time]`` of signals): contribution map of the support to its own norm; sums to
-        ``|V_s|``. Not a number where it has not been computed yet (a support that was just added).
+        ``[S, H, W]`` float32 (``[S, lead, time]`` for signals): contribution map of the support to its own norm; sums to
+        ``|V_s|``. NaN where it has not been computed yet (a newly added support).
     """
 
     vectors: np.ndarray
@@ -88,7 +88,7 @@ class Supports:
         return isinstance(other, Supports) and self.key == other.key
 
     def of_class(self, c: int) -> np.ndarray:
-        """Rows that support class ``c``."""
+        """Return the rows that support class ``c``."""
         return np.flatnonzero(self.label == c)
 
     @property
@@ -97,13 +97,13 @@ class Supports:
         return np.flatnonzero(np.isnan(self.self_contribution[:, 0, 0]))
 
     def take(self, rows: np.ndarray) -> Supports:
-        """The supports in ``rows`` (indices or a boolean mask)."""
+        """Return the supports in ``rows`` (indices or a boolean mask)."""
         names = ("vectors", "label", "index", "image", "self_contribution")
         return replace(self, **{n: getattr(self, n)[rows] for n in names})
 
 
 def _distinct_nearest(points: np.ndarray, centres: np.ndarray) -> list[int]:
-    """For each centre the nearest point not taken yet, so that no image is chosen twice."""
+    """Return for each centre the nearest point that is not taken yet, so that no image is chosen twice."""
     distance = ((points[None] - centres[:, None]) ** 2).sum(-1)
     chosen: list[int] = []
     for row in distance:
@@ -116,7 +116,7 @@ def _k_means(z: np.ndarray, k: int) -> list[int]:
     from threadpoolctl import threadpool_limits
 
     distinct = len(np.unique(z, axis=0))
-    with threadpool_limits(1):  # threads that wait for one another cost far more than these small sums
+    with threadpool_limits(1):  # waiting threads cost far more than these small sums
         fitted = KMeans(min(k, distinct), n_init=10, random_state=0).fit(z.astype(np.float64))
     centres = np.concatenate([fitted.cluster_centers_, np.repeat(z.mean(0)[None], k - min(k, distinct), 0)])
     return _distinct_nearest(z, centres)
@@ -127,14 +127,14 @@ def _unit(z: np.ndarray) -> np.ndarray:
 
 
 def _compact(z: np.ndarray, k: int) -> list[int]:
-    """The sample closest in cosine to the class mean, then greedily those most similar to the chosen."""
+    """Choose the sample closest in cosine to the class mean, then greedily those most similar to the chosen ones."""
     u = _unit(z)
     score = u @ _unit(z.mean(0, keepdims=True))[0]
     return _greedy(u, int(score.argmax()), k, similar=True)
 
 
 def _diverse(z: np.ndarray, k: int) -> list[int]:
-    """The most typical sample, then greedily those least similar to any chosen one."""
+    """Choose the most typical sample, then greedily those least similar to any chosen one."""
     u = _unit(z)
     score = u @ _unit(z.mean(0, keepdims=True))[0]
     return _greedy(u, int(score.argmax()), k, similar=False)
@@ -165,11 +165,11 @@ def select(
     latents : Latents
         Evidence vectors of the training images.
     per_class : int
-        N_s, at least 1; a class with fewer images gives all it has.
+        N_s, at least 1; a class with fewer images contributes all of them.
     classes : int
         Number of classes.
     rule : {"k-means", "compact", "diverse", "random"}
-        "k-means" is the paper's; "compact" and "diverse" follow the student project SIC+; "random" is a control.
+        "k-means" is the paper's rule; "compact" and "diverse" follow the student project SIC+; "random" is a control.
     seed : int
         For "random".
     exclude : frozenset of int
@@ -178,7 +178,7 @@ def select(
     Returns
     -------
     rows, label : ndarray
-        Rows of ``latents`` and the class each one supports, ordered by class.
+        Rows of ``latents`` and the class that each one supports, ordered by class.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def select(
             f"support rule {rule!r} is not known; use one of {nearest(rule, RULES, len(RULES))}."
         )
     if per_class < 1:
-        raise MethodError(f"{per_class} supports per class were asked for; at least 1 is needed.")
+        raise MethodError(f"{per_class} supports per class are not possible; use at least 1.")
     rows: list[np.ndarray] = []
     labels: list[int] = []
     for c in range(classes):
@@ -203,7 +203,7 @@ def select(
         if k == len(pool):
             picked = list(range(k))
         elif rule == "random":
-            rng = np.random.default_rng([seed, c])  # one class changed leaves the others as they were
+            rng = np.random.default_rng([seed, c])  # a change in one class does not affect the others
             picked = list(rng.choice(len(pool), k, replace=False))
         else:
             picked = {"k-means": _k_means, "compact": _compact, "diverse": _diverse}[rule](z, k)

@@ -1,4 +1,4 @@
-"""Which taps people of the field would choose: ends of the last three resolutions, or blocks at thirds of the depth."""
+"""Default taps, as practitioners would choose them: ends of the last three resolutions, or blocks at thirds of the depth."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch.nn.modules import pooling
 from xai_views.models.tensor_layout import Tap
 
 STAGES = 3
-BLOCKS = 3  # that many alike make a list of blocks
+BLOCKS = 3  # number of equal modules that count as a list of blocks
 _IDLE = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)
 
 
 def pools(inner: nn.Module) -> bool:
-    """Whether a module only brings maps to fewer positions."""
+    """Return whether a module only reduces the number of positions of a map."""
     return type(inner).__module__ == pooling.__name__ or "Pool" in type(inner).__name__
 
 
 def choose(module: nn.Module, found: Sequence[Tap]) -> tuple[str, ...]:
-    """Paths of the defaults among all taps, which come in the order in which they run.
+    """Return the paths of the defaults among all taps, which are given in order of execution.
 
-    Transformers: the outermost list of alike blocks, at thirds of the depth, its last one included. Networks with
-    several resolutions: the deepest tap of each of the last three, at the outermost level of modules that tells three
-    apart (``layer2`` to ``layer4`` of a ResNet, members of the list of blocks where there is one).
+    Transformers: the outermost list of equal blocks, at thirds of the depth, including the last one. Networks with
+    several resolutions: the deepest tap of each of the last three, at the outermost level of modules that distinguishes
+    three (``layer2`` to ``layer4`` of a ResNet, members of the list of blocks where there is one).
     """
     tokens = blocks(module, [t for t in found if t.kind == "tokens"])
     level = _level(module, [t for t in found if t.kind != "tokens"])
@@ -40,12 +40,12 @@ def choose(module: nn.Module, found: Sequence[Tap]) -> tuple[str, ...]:
 
 
 def _outside(level: Sequence[Tap], tokens: Sequence[Tap]) -> bool:
-    """Whether maps are what goes from stage to stage, and tokens only what goes from block to block of one stage."""
+    """Return whether maps connect the stages, and tokens only the blocks within one stage."""
     return len({t.grid for t in level}) > 1 and level[-1].path.count(".") < tokens[-1].path.count(".")
 
 
 def blocks(module: nn.Module, found: Sequence[Tap], least: int = 2) -> list[Tap]:
-    """The longest group of alike modules with parts of their own under one parent; outer parents first."""
+    """Return the longest group of equal modules with children under one parent; outer parents first."""
     groups: dict[tuple[str, type], list[Tap]] = {}
     for t in found:
         inner = module.get_submodule(t.path)
@@ -61,7 +61,7 @@ def _thirds(found: Sequence[Tap]) -> tuple[str, ...]:
 
 
 def _ends(found: Sequence[Tap], worth: dict[str, int]) -> tuple[str, ...]:
-    """The last tap of each of the last three resolutions, among those worth most: a block, a module with parts, a layer."""
+    """Return the last tap of each of the last three resolutions; blocks are preferred to modules with children, then layers."""
     if len({t.grid for t in found}) == 1:
         most = max(worth.get(t.path, 0) for t in found)
         return _thirds([t for t in found if worth.get(t.path, 0) == most])
@@ -75,7 +75,7 @@ def _ends(found: Sequence[Tap], worth: dict[str, int]) -> tuple[str, ...]:
 
 
 def _level(module: nn.Module, found: Sequence[Tap]) -> list[Tap]:
-    """The taps of the outermost level of modules that tells most resolutions apart, three at most."""
+    """Return the taps of the outermost level of modules that distinguishes most resolutions, up to three."""
     known = {t.path: t for t in found}
     order = {t.path: i for i, t in enumerate(found)}
     nodes = _opened(module, known, _children(module, ""))

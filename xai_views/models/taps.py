@@ -1,7 +1,7 @@
-"""Taps: the modules of a network whose activations have positions; finding, keeping and replacing what is in them.
+"""Taps: modules of a network whose activations have positions; finding, capturing and replacing activations.
 
-A tap is a module path, as ``named_modules`` gives it; ``"path@in"`` is what that module is given. Of a module that runs
-several times in one pass, the last time counts.
+A tap is a module path, as ``named_modules`` gives it; ``"path@in"`` is the input of that module. For a module that runs
+several times in one pass, the last call counts.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ __all__ = [
 
 
 def taps(model: Any, size: tuple[int, ...] | None = None) -> list[Tap]:
-    """The modules with spatial activations, in the order in which they run.
+    """Return the modules with spatial activations, in order of execution.
 
     Parameters
     ----------
     model : Model or nn.Module
         Any network that takes images ``[N, C, H, W]`` or signals ``[N, C, T]``.
     size : tuple of int, optional
-        Size of the input; the model's own, or 64x64 (1024 for signals).
+        Size of the input; by default the model's own, or 64x64 (1024 for signals).
 
     Returns
     -------
     list of Tap
-        With shapes found by one forward pass; those that :func:`default_taps` picks are marked. What is in them is kept
-        for the model's content key (for a bare module, as long as it lives).
+        With shapes found by one forward pass; those in :func:`default_taps` are marked. The result is cached by the
+        model's content key (for a bare module, as long as it lives).
 
     Raises
     ------
     ModelError
-        When the network refuses the input, or its tokens fit no grid.
+        When the network rejects the input, or its tokens fit no grid.
     """
     return list(scan_of(model, size).taps)
 
 
 def default_taps(model: Any, size: tuple[int, ...] | None = None) -> tuple[str, ...]:
-    """Paths of up to four taps, shallow to deep: stages of a ResNet, ends of resolutions of other CNNs, blocks of a ViT.
+    """Return paths of up to four taps, shallow to deep: stages of a ResNet, ends of resolutions of other CNNs, blocks of a ViT.
 
     Raises
     ------
     ModelError
-        As :func:`taps`.
+        As for :func:`taps`.
     """
     return tuple(t.path for t in taps(model, size) if t.default)
 
@@ -81,12 +81,12 @@ def _no_layer(model: Any, path: str, size: tuple[int, ...]) -> ModelError:
     name = getattr(model, "name", type(model).__name__)
     known = [t.path for t in taps(model, size)]
     return ModelError(
-        f"model {name!r} has no layer {path!r} with positions; the nearest: {nearest(path, known)}."
+        f"model {name!r} has no layer {path!r} with positions; the nearest layers: {nearest(path, known)}."
     )
 
 
 def _tap(model: Any, scan: Scan, path: str, tensor: torch.Tensor | None, size: tuple[int, ...]) -> Tap:
-    """What is known of a path, or is read from its tensor."""
+    """Return the tap of a path if it is known, else read it from its tensor."""
     if tensor is None:
         raise _no_layer(model, path, size)
     found = next((t for t in scan.taps if t.path == path), None)
@@ -99,13 +99,13 @@ def _tap(model: Any, scan: Scan, path: str, tensor: torch.Tensor | None, size: t
     return found
 
 
-# -- asking -----------------------------------------------------------------------------------------------------
+# -- running ----------------------------------------------------------------------------------------------------
 
 
 def capture(
     model: Any, x: torch.Tensor, paths: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Ask the network once and keep some activations; no graph.
+    """Run the network once and return some activations, without a graph.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def capture(
     logits : Tensor
         ``[N, classes]``.
     activations : dict
-        ``[N, C, *grid]`` by path; copies, so that a module that works in place does not change them.
+        ``[N, C, *grid]`` by path; copies, so that modules working in place do not change them.
 
     Raises
     ------
     ModelError
-        For a path that does not exist or has no positions, and for an input that the network refuses.
+        For a path that does not exist or has no positions, and for an input that the network rejects.
     """
     paths, size = list(dict.fromkeys(paths)), tuple(x.shape[2:])
     _check_exist(model, paths, size)
@@ -143,7 +143,7 @@ def capture(
 def capture_with_grad(
     model: Any, x: torch.Tensor, path: str, targets: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Activation of one tap and the gradient of some logits with respect to it.
+    """Return the activation of one tap and the gradients of some logits with respect to it.
 
     Parameters
     ----------
@@ -166,12 +166,12 @@ def capture_with_grad(
     Raises
     ------
     ModelError
-        As :func:`capture`.
+        As for :func:`capture`.
 
     Notes
     -----
     B-cos layers are put into explanation mode: their gradient is the weight that they computed, so that gradient times
-    activation adds up to the logit without its bias.
+    activation sums to the logit without its bias.
     """
     module, size = module_of(model), tuple(x.shape[2:])
     _check_exist(model, [path], size)
@@ -179,7 +179,7 @@ def capture_with_grad(
 
     def cut(t: torch.Tensor) -> torch.Tensor:
         kept[:] = [t.detach().clone().requires_grad_()]
-        return kept[0].clone()  # so that a module working in place leaves the leaf alone
+        return kept[0].clone()  # so that modules working in place do not change the leaf
 
     with explanation_mode(module), torch.enable_grad():
         logits, scan = ask(model, x, [(path, cut)])
@@ -194,7 +194,7 @@ def _gradients(logits: torch.Tensor, leaf: torch.Tensor, targets: Sequence[int])
     for i, c in enumerate(targets):
         passes.count_backward(len(leaf))
         total, more = logits[:, c].sum(), i + 1 < len(targets)
-        if not total.requires_grad:  # nothing after the tap depends on it
+        if not total.requires_grad:  # the logits do not depend on the tap
             yield torch.zeros_like(leaf)
             continue
         g = torch.autograd.grad(total, leaf, retain_graph=more, allow_unused=True)[0]
@@ -210,10 +210,10 @@ def integrate(
     start: str = "mean",
     batch: int = 32,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of some logits, averaged on the straight way from an uninformative activation of a tap to its own.
+    """Return gradients of some logits, averaged on the straight path from a baseline activation of a tap to its own.
 
-    A transformer normalises every token, so that its gradient hardly has a part along the token itself; the way from the
-    mean token to the token has. Source: Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks (ICML 2017).
+    A transformer normalises every token, so its gradient has almost no component along the token itself; the path from
+    the mean token to the token does. Source: Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks (ICML 2017).
 
     Parameters
     ----------
@@ -222,9 +222,9 @@ def integrate(
     steps : int
         Nodes of a Gauss-Legendre rule.
     start : {"mean", "zero"}
-        Where the way starts: each image's mean over positions, or zero. Prefix tokens stay as they are.
+        Start of the path: each image's mean over positions, or zero. Prefix tokens are unchanged.
     batch : int
-        Images asked at once.
+        Number of images per pass.
 
     Returns
     -------
@@ -235,12 +235,12 @@ def integrate(
     way : Tensor
         ``[N, C, *grid]``: activation minus start.
     gradient : Tensor
-        ``[N, T, C, *grid]``; summed times ``way`` it is logit minus ``began``, up to the error of the rule.
+        ``[N, T, C, *grid]``; its product with ``way`` sums to logit minus ``began``, up to the error of the rule.
 
     Raises
     ------
     ModelError
-        As :func:`capture`.
+        As for :func:`capture`.
     """
     logits, kept = capture(model, x, [path])
     end = kept[path]
@@ -269,7 +269,7 @@ def _mean_position(a: torch.Tensor) -> torch.Tensor:
 def _slope(
     model: Any, x: torch.Tensor, path: str, activation: torch.Tensor, targets: Sequence[int]
 ) -> torch.Tensor:
-    """Gradient ``[N, T, C, *grid]`` of logits where the tap has that activation."""
+    """Return the gradient ``[N, T, C, *grid]`` of logits at that activation of the tap."""
     leaf = activation.detach().requires_grad_()
     with explanation_mode(module_of(model)), torch.enable_grad():
         logits = _replaced(model, x, path, leaf)
@@ -277,14 +277,14 @@ def _slope(
 
 
 def replace_activation(model: Any, x: torch.Tensor, path: str, activation: torch.Tensor) -> torch.Tensor:
-    """Logits with a tap's activation put in place of its own.
+    """Return the logits with the activation of a tap replaced.
 
     Parameters
     ----------
     model, x, path
         As in :func:`capture_with_grad`.
     activation : Tensor
-        ``[N, C, *grid]``; prefix tokens stay as they are.
+        ``[N, C, *grid]``; prefix tokens are unchanged.
 
     Returns
     -------
@@ -294,17 +294,17 @@ def replace_activation(model: Any, x: torch.Tensor, path: str, activation: torch
     Raises
     ------
     ModelError
-        As :func:`capture`, and when the activation has another shape than the tap.
+        As for :func:`capture`, and when the activation differs in shape from the tap.
     """
     with torch.no_grad():
         return _replaced(model, x, path, activation)
 
 
 def _replaced(model: Any, x: torch.Tensor, path: str, activation: torch.Tensor) -> torch.Tensor:
-    """Logits with another activation, in whatever grad mode the caller is in."""
+    """Return the logits with another activation, in the caller's grad mode."""
     size = tuple(x.shape[2:])
     _check_exist(model, [path], size)
-    scan = scan_of(model, size)  # how often the module runs has to be known before
+    scan = scan_of(model, size)  # the number of calls of the module must be known first
     module_path = path.removesuffix(IN)
     turn = 0
 
@@ -317,7 +317,7 @@ def _replaced(model: Any, x: torch.Tensor, path: str, activation: torch.Tensor) 
         want = (len(t), tap.channels, *tap.grid)
         if tuple(activation.shape) != want:
             raise ModelError(
-                f"layer {path!r} has activations of shape {list(want)} and got {list(activation.shape)}; give it as many."
+                f"layer {path!r} has activations of shape {list(want)} and got {list(activation.shape)}; give the same shape."
             )
         return tap.native(activation, t)
 

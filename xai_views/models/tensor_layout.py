@@ -1,8 +1,8 @@
-"""What the tensors inside a network look like: where their channels and positions are, and what precedes the grid.
+"""Layout of the tensors inside a network: channels, positions, and tokens before the grid.
 
 Maps are ``[N, C, h, w]`` (or ``[N, h, w, C]`` in networks that normalise the last dimension), signals ``[N, C, t]``, the
-tokens of a transformer ``[N, prefix + cells, D]``. How many tokens precede the grid is what the network says, or what its
-last map leaves over, or the only usual number with which a grid of the image's proportions remains.
+tokens of a transformer ``[N, prefix + cells, D]``. The number of tokens before the grid is read from the network, or is
+the number by which tokens exceed the last map, or the only usual number that leaves a grid of the image's proportions.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import nn
 
 from xai_views.errors import ModelError
 
-#: Attributes in which modules say how many tokens precede the grid (timm; ours).
+#: Attributes in which modules state the number of tokens before the grid (timm; this package).
 PREFIX_NAMES = ("num_prefix_tokens", "prefix")
-#: Learned tokens that stand for no patch, as transformers, timm, torchvision and DINO name them.
+#: Learned tokens that represent no patch, as named by transformers, timm, torchvision and DINO.
 LEARNED_TOKENS = (
     "cls_token",
     "class_token",
@@ -32,18 +32,20 @@ LEARNED_TOKENS = (
     "storage_tokens",
 )
 USUAL = (0, 1, 2, 5)  # nothing, CLS, CLS and distillation, CLS and four registers
-MOST = 16  # more tokens than that before a grid are taken for something else
-_SKEW = math.log(1.5)  # proportions of a map may differ that much from the image's: few cells, no padding
+MOST = 16  # a larger number of tokens before a grid is not accepted
+_SKEW = math.log(
+    1.5
+)  # largest difference between the proportions of a map and of the image: few cells, no padding
 
 
 @dataclass(frozen=True)
 class Tap:
-    """One module with spatial activations.
+    """A module with spatial activations.
 
     Attributes
     ----------
     path : str
-        Module path, or ``path@in`` for what the module is given.
+        Module path, or ``path@in`` for the input of the module.
     kind : str
         "map" ``[N, C, h, w]``, "tokens" ``[N, T, D]`` or "sequence" ``[N, C, t]``.
     channels : int
@@ -55,7 +57,7 @@ class Tap:
     default : bool
         Whether it is among the defaults of its architecture.
     channels_last : bool
-        A map that the network holds as ``[N, h, w, C]``.
+        Whether the network stores the map as ``[N, h, w, C]``.
     """
 
     path: str
@@ -72,13 +74,13 @@ class Tap:
         return math.prod(self.grid)
 
     def spatial(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The module's tensor as ``[N, C, *grid]``: prefix tokens dropped, channels first."""
+        """Return the module's tensor as ``[N, C, *grid]``: prefix tokens dropped, channels first."""
         if self.kind == "tokens":
             return tensor[:, self.prefix :].transpose(1, 2).reshape(len(tensor), self.channels, *self.grid)
         return tensor.movedim(-1, 1) if self.channels_last else tensor
 
     def native(self, activation: torch.Tensor, instead_of: torch.Tensor) -> torch.Tensor:
-        """``[N, C, *grid]`` in the module's own layout; prefix tokens are those of ``instead_of``."""
+        """Return ``[N, C, *grid]`` in the module's own layout, with the prefix tokens of ``instead_of``."""
         new = activation.to(instead_of)
         if self.kind == "tokens":
             return torch.cat([instead_of[:, : self.prefix], new.flatten(2).transpose(1, 2)], 1)
@@ -86,7 +88,7 @@ class Tap:
 
 
 def first_tensor(value: Any) -> torch.Tensor | None:
-    """The tensor in what a module takes or returns: itself, or the first in a tuple, list or mapping."""
+    """Return the tensor in the input or output of a module: itself, or the first in a tuple, list or mapping."""
     if isinstance(value, torch.Tensor):
         return value
     if isinstance(value, Mapping):
@@ -97,7 +99,7 @@ def first_tensor(value: Any) -> torch.Tensor | None:
 
 
 def with_first(value: Any, new: torch.Tensor) -> Any:
-    """A copy of ``value`` in which ``new`` stands where :func:`first_tensor` looks."""
+    """Return a copy of ``value`` with ``new`` in place of its :func:`first_tensor`."""
     if isinstance(value, torch.Tensor):
         return new
     if isinstance(value, Mapping):
@@ -111,7 +113,7 @@ def with_first(value: Any, new: torch.Tensor) -> Any:
 
 
 def prefix_tokens(module: nn.Module) -> int | None:
-    """Tokens before the grid, as far as the network says so: an attribute, or its learned tokens; None when it does not."""
+    """Return the number of tokens before the grid, from an attribute or from learned tokens; None when unknown."""
     for inner in module.modules():
         for name in PREFIX_NAMES:
             value = getattr(inner, name, None)
@@ -137,24 +139,24 @@ def prefix_tokens(module: nn.Module) -> int | None:
 
 
 class Reader:
-    """Reads the shapes of one forward pass in the order of the pass.
+    """Reads the shapes of one forward pass, in the order of the pass.
 
     Parameters
     ----------
     module : nn.Module
         The network.
     images, size : int, tuple of int
-        What it is asked with: N and the size of an image ``(H, W)`` or signal ``(T,)``.
+        Input of the pass: N and the size of an image ``(H, W)`` or signal ``(T,)``.
     """
 
     def __init__(self, module: nn.Module, images: int, size: tuple[int, ...]) -> None:
-        self.images, self.size = images, tuple(size)  # not the module: readers outlive it
+        self.images, self.size = images, tuple(size)  # not the module, which readers outlive
         self.prefix = prefix_tokens(module)
-        self.seen_prefix: int | None = None  # what maps have shown
-        self.maps: dict[int, tuple[int, ...]] = {}  # channels -> grid of the last map with as many
-        self.counts: set[int] = set()  # lengths of what may be tokens
+        self.seen_prefix: int | None = None  # derived from maps
+        self.maps: dict[int, tuple[int, ...]] = {}  # channels -> grid of the last map with that many
+        self.counts: set[int] = set()  # possible numbers of tokens
         self.problem: ModelError | None = None
-        self.unread = 0  # tensors that look like tokens and have that problem
+        self.unread = 0  # number of tensors that look like tokens and have that problem
         self._normed = {
             shape[-1]
             for shape in (getattr(m, "normalized_shape", None) for m in module.modules())
@@ -164,7 +166,7 @@ class Reader:
         self._widths = self._normed | {n for m in linear for n in (m.in_features, m.out_features)}
 
     def again(self, images: int) -> Reader:
-        """One that reads further tensors of N inputs of the same size and leaves this one as it is."""
+        """Return a reader for more tensors of N inputs of the same size; this one is unchanged."""
         other = copy(self)
         other.images, other.problem, other.maps, other.counts = (
             images,
@@ -175,7 +177,7 @@ class Reader:
         return other
 
     def read(self, path: str, tensor: torch.Tensor, inner: nn.Module | None = None) -> Tap | None:
-        """Describe an activation; None when it has no positions or they cannot be told (see ``problem``)."""
+        """Describe an activation; None when it has no positions or they are ambiguous (see ``problem``)."""
         shape = tuple(tensor.shape)
         if not tensor.is_floating_point() or not shape or shape[0] != self.images or min(shape) < 1:
             return None
@@ -194,7 +196,7 @@ class Reader:
         return Tap(path, "sequence", shape[1], shape[2:])
 
     def _last_is_width(self, shape: tuple[int, ...], inner: nn.Module | None) -> bool:
-        """Whether ``[N, a, b]`` of a signal is tokens of width b: something normalises or maps the last dimension."""
+        """Return whether ``[N, a, b]`` of a signal is tokens of width b: a module normalises or maps the last dimension."""
         if shape[2] not in self._widths or isinstance(inner, (nn.Conv1d, nn.modules.batchnorm._BatchNorm)):
             return False
         return self.maps.get(shape[1]) != shape[2:]
@@ -210,7 +212,7 @@ class Reader:
         return Tap(path, "map", shape[1], first)
 
     def _skew(self, grid: tuple[int, ...]) -> float:
-        """How far the proportions of a grid are from the image's."""
+        """Return the difference between the proportions of a grid and of the image."""
         return abs(math.log(grid[0] * self.size[1] / (grid[1] * self.size[0])))
 
     def _tokens(self, path: str, shape: tuple[int, ...]) -> Tap | None:
@@ -223,12 +225,12 @@ class Reader:
         return Tap(path, "tokens", shape[2], grid, prefix)
 
     def grid(self, tokens: int, width: int, path: str) -> tuple[tuple[int, ...], int]:
-        """Grid and prefix of ``tokens`` tokens of some width.
+        """Return grid and prefix of ``tokens`` tokens of some width.
 
         Raises
         ------
         ModelError
-            When no grid is left over, or several might be.
+            When no grid is possible, or several are.
         """
         told = [p for p in (self.prefix, self.seen_prefix, 0) if p is not None]
         same = [self.maps[width]] if width in self.maps else []
@@ -240,8 +242,8 @@ class Reader:
             over = tokens - math.prod(grid)
             if over < 0:
                 raise ModelError(
-                    f"{path!r} gives {tokens} tokens for {math.prod(grid)} patches; tokens of a network that drops or merges "
-                    "patches have no grid."
+                    f"{path!r} has {tokens} tokens for {math.prod(grid)} patches; a network that drops or merges patches "
+                    "has no grid, so choose a layer before that."
                 )
             if self.prefix is None and over <= min(MOST, math.prod(grid)):
                 self.seen_prefix = over
@@ -267,12 +269,12 @@ class Reader:
             else "fits no grid"
         )
         raise ModelError(
-            f"{path!r} gives {tokens} tokens for an input of {what}, which {why}; set the attribute 'prefix' of your module "
+            f"{path!r} has {tokens} tokens for an input of {what}, which {why}; set the attribute 'prefix' of your module "
             "to the number of tokens before the grid."
         )
 
     def _proportioned(self, cells: int, prefix: int) -> tuple[int, ...] | None:
-        """The grid with so many cells and exactly the image's proportions, if there is one."""
+        """Return the grid with that many cells and exactly the image's proportions, if there is one."""
         if cells < 2 or (prefix not in USUAL and prefix >= cells):
             return None
         if len(self.size) == 1:

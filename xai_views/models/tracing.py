@@ -1,6 +1,6 @@
-"""One look at a network: hooks, a counted forward pass, and what it shows of the network on the way.
+"""Inspection of a network in one forward pass: hooks, a counted pass, and the tensors found on the way.
 
-Hooks act only in the thread that set them and are always removed, so the network of a worker may be asked by others
+Hooks act only in the thread that set them and are always removed, so other threads may run the network of a worker
 meanwhile.
 """
 
@@ -25,13 +25,13 @@ from xai_views.models.tap_defaults import choose, pools
 from xai_views.models.tensor_layout import PREFIX_NAMES, Reader, Tap, first_tensor, with_first
 
 IN = "@in"
-_SIZE = (64, 64)  # asked when a network takes any size
+_SIZE = (64, 64)  # input of a network that accepts any size
 _LENGTH = (1024,)  # the same for signals
-_KEPT = 64  # scans of models kept
+_KEPT = 64  # number of model scans to keep
 
 
 def module_of(model: Any) -> nn.Module:
-    """The module of a Model, or the module itself."""
+    """Return the module of a Model, or the module itself."""
     return model if isinstance(model, nn.Module) else model.module
 
 
@@ -42,7 +42,7 @@ def _first_convolution(module: nn.Module) -> nn.Module | None:
 
 
 def asked_size(model: Any, size: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The given size, the model's own, the one its configuration names, or any."""
+    """Return the given size, else the model's own, else the one in its configuration, else a default."""
     module = module_of(model)
     known = size or getattr(model, "size", None)
     if known is None and model is module:
@@ -53,9 +53,9 @@ def asked_size(model: Any, size: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def example(model: Any, size: tuple[int, ...] | None = None, n: int = 1, seed: int = 0) -> torch.Tensor:
-    """A random input ``[n, C, *size]`` in [0, 1] as ``model.tensor`` would give it, for looking at shapes.
+    """Return a random input ``[n, C, *size]`` in [0, 1], as from ``model.tensor``, to find shapes with.
 
-    Of a bare module C is what its first convolution takes; a SIC network gives its encoder the inverse channels as well.
+    For a bare module, C is the input of its first convolution; the encoder of a SIC network also gets inverse channels.
     """
     module = module_of(model)
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
@@ -75,7 +75,7 @@ def example(model: Any, size: tuple[int, ...] | None = None, n: int = 1, seed: i
 
 @contextmanager
 def _still(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time of a pass, so that a stranger's module does not learn from being looked at."""
+    """Set evaluation mode during a pass, so that inspecting a module does not update its statistics."""
     moved = [m for m in module.modules() if m.training]
     for m in moved:
         m.training = False
@@ -87,12 +87,12 @@ def _still(module: nn.Module) -> Iterator[None]:
 
 
 def forward(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Logits of one call of the network, counted; what it cannot take becomes one sentence.
+    """Return the logits of one counted call of the network; unusable input raises a one-sentence error.
 
     Raises
     ------
     ModelError
-        When the network refuses the input, for instance an image smaller than its stride.
+        When the network rejects the input, for instance an image smaller than its stride.
     """
     try:
         with _still(module):
@@ -103,7 +103,7 @@ def forward(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
         said = str(e).partition("\n")[0][:140] or type(e).__name__
         raise ModelError(
             f"{type(module).__name__} cannot take an input of shape {list(x.shape)} ({said}); give it a larger image, or "
-            "one of the size that it was made for."
+            "one of the size that it was built for."
         ) from e
     passes.count_forward(len(x))
     return logits_of(out, type(module).__name__)
@@ -113,7 +113,7 @@ Take = Callable[[torch.Tensor], "torch.Tensor | None"]
 
 
 def _attach(module: nn.Module, path: str, take: Take) -> Any:
-    """Hook a path; what ``take`` returns, unless None, replaces what was there."""
+    """Hook a path; the value returned by ``take``, unless None, replaces the tensor."""
     owner = threading.get_ident()
 
     def before(_m: nn.Module, args: tuple, kwargs: dict) -> tuple | None:
@@ -152,23 +152,23 @@ def _hooks(module: nn.Module, takes: Sequence[tuple[str, Take]]) -> Iterator[Non
             handle.remove()
 
 
-# -- what a network has -----------------------------------------------------------------------------------------
+# -- contents of a network --------------------------------------------------------------------------------------
 
 
 @dataclass
 class Scan:
-    """What one forward pass showed of a network.
+    """Result of inspecting a network in one forward pass.
 
     Attributes
     ----------
     taps : list of Tap
-        In the order in which they run.
+        In order of execution.
     calls : Counter
-        How often each module ran.
+        Number of calls of each module.
     logits : tuple of int
-        Shape of the answer.
+        Shape of the output.
     reader : Reader
-        Reads further tensors of inputs of that size.
+        Reads more tensors for inputs of that size.
     """
 
     taps: list[Tap]
@@ -183,7 +183,7 @@ _lock = threading.Lock()
 
 
 def _place(model: Any, size: tuple[int, ...]) -> tuple[dict, tuple]:
-    """Where the scan of a model is kept: by content key, or beside the module as long as its parts are the same."""
+    """Return where the scan of a model is stored: by content key, or beside the module while its parts are unchanged."""
     sha256 = getattr(model, "sha256", None)
     if sha256:
         return _models, (sha256, size)
@@ -194,7 +194,7 @@ def _place(model: Any, size: tuple[int, ...]) -> tuple[dict, tuple]:
 
 
 def known_scan(model: Any, size: tuple[int, ...]) -> Scan | None:
-    """What an earlier pass with inputs of that size showed."""
+    """Return the scan of an earlier pass with inputs of that size."""
     with _lock:
         scans, key = _place(model, size)
         if key in scans and scans is _models:
@@ -203,7 +203,7 @@ def known_scan(model: Any, size: tuple[int, ...]) -> Scan | None:
 
 
 def ask(model: Any, x: torch.Tensor, takes: Sequence[tuple[str, Take]] = ()) -> tuple[torch.Tensor, Scan]:
-    """One pass with hooks; what the network has is noted on the way when it is not known for this size."""
+    """Run one pass with hooks; the network is scanned on the way when no scan of this size exists."""
     module, size = module_of(model), tuple(x.shape[2:])
     scan = known_scan(model, size)
     if scan is not None:
@@ -228,7 +228,7 @@ def ask(model: Any, x: torch.Tensor, takes: Sequence[tuple[str, Take]] = ()) -> 
         logits = forward(module, x)
     here = [t for t in found.values() if t is not None and t.cells > 1]
     if reader.problem is not None and reader.unread > len(here):
-        raise reader.problem  # a transformer; one such tensor among many maps is something else
+        raise reader.problem  # a transformer; a single such tensor among many maps is ignored
     chosen = set(choose(module, [t for t in here if not t.path.endswith(IN)]))
     scan = Scan([replace(t, default=t.path in chosen) for t in here], calls, tuple(logits.shape), reader)
     with _lock:
@@ -240,7 +240,7 @@ def ask(model: Any, x: torch.Tensor, takes: Sequence[tuple[str, Take]] = ()) -> 
 
 
 def scan_of(model: Any, size: tuple[int, ...] | None = None) -> Scan:
-    """What one pass shows of a network, as :func:`taps`."""
+    """Return the scan of a network, with arguments as for :func:`taps`."""
     size = asked_size(model, size)
     scan = known_scan(model, size)
     if scan is None:

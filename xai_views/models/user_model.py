@@ -1,4 +1,4 @@
-"""A model made by a function in somebody's own file, as ``file.py:function`` names it on a command line."""
+"""A model from a function in the user's own file, given as ``file.py:function`` on the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OwnModel:
     file : pathlib.Path
         Python code of the person who starts the program.
     function : str
-        Called without arguments; returns what :func:`xai_views.open_model` opens, or its result.
+        Called without arguments; returns anything that :func:`xai_views.open_model` opens, or its result.
     """
 
     file: Path
@@ -29,24 +29,24 @@ class OwnModel:
 
     @classmethod
     def parse(cls, text: str) -> OwnModel | None:
-        """Read ``file.py:function``; None when ``text`` does not look like that.
+        """Parse ``file.py:function``; return None when ``text`` does not have that form.
 
         Raises
         ------
         ModelError
-            When there is no such file, or nothing of that name in it.
+            When the file does not exist, or does not define the function.
         """
         head, _, function = text.rpartition(":")
         if not head.endswith(".py"):
             if text.endswith(".py"):
                 message = (
-                    f"{text} is a file: say which function of it makes the model, for example {text}:load."
+                    f"{text} is a file; add the function that returns the model, for example {text}:load."
                 )
                 raise ModelError(message)
             return None
         file = Path(head).expanduser()
         if not file.is_file():
-            message = f"There is no file {head}, which {text!r} names: give the path from {Path.cwd()}."
+            message = f"There is no file {head}, named in {text!r}; give its path relative to {Path.cwd()}."
             raise ModelError(message)
         try:
             names = _names(file)
@@ -54,15 +54,13 @@ class OwnModel:
             message = f"{head} is not valid Python: {error.msg} in line {error.lineno}."
             raise ModelError(message) from error
         if function not in names:
-            message = (
-                f"{head} defines no {function!r}; the nearest of what it defines: {nearest(function, names)}."
-            )
+            message = f"{head} defines no {function!r}; the nearest names that it defines: {nearest(function, names)}."
             raise ModelError(message)
         return cls(file.resolve(), function)
 
     @property
     def name(self) -> str:
-        """The name under which a server offers it."""
+        """The name under which a server lists it."""
         return self.file.stem
 
     def load(self) -> Any:
@@ -71,7 +69,7 @@ class OwnModel:
         Raises
         ------
         ModelError
-            When either raises.
+            When either raises an error.
         """
         folder = str(self.file.parent)
         if folder not in sys.path:
@@ -80,7 +78,7 @@ class OwnModel:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(self.file.stem, module)  # classes in it can be found again
+        sys.modules.setdefault(self.file.stem, module)  # so that its classes can be found by name
         try:
             spec.loader.exec_module(module)
             return getattr(module, self.function)()
@@ -90,7 +88,7 @@ class OwnModel:
 
 
 def _names(file: Path) -> list[str]:
-    """Return what a file defines at its top level, without running it."""
+    """Return the names that a file defines at its top level, without running it."""
     found: list[str] = []
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):

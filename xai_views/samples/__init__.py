@@ -1,4 +1,4 @@
-"""Samples: readers, sets, and what is asked of samples of every kind."""
+"""Samples: readers, sample sets, and operations on samples of every kind."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = [
 
 
 def inputs(ds: xr.Dataset, indices: Any) -> np.ndarray:
-    """Compute what a network is given of the wanted samples and no others; see :class:`xai_views.kinds.arrays.ArrayKind`."""
+    """Return the model input of the selected samples only; see :class:`xai_views.kinds.arrays.ArrayKind`."""
     return kinds.of(ds).inputs(ds, indices)
 
 
 def images(ds: xr.Dataset, indices: Any) -> np.ndarray:
-    """Compute the wanted images ``[n, H, W, C]`` and no others."""
+    """Return the selected images ``[n, H, W, C]`` only."""
     return kinds.get("image").inputs(ds, indices)
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
-    """Return ``ds`` when it follows the schema of its kind, with names and attributes it may lack.
+    """Return ``ds`` when it follows the schema of its kind, with missing names and attributes added.
 
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     return kinds.of(ds).validate(ds)

@@ -1,4 +1,4 @@
-"""``python -m xai_views.samples``."""
+"""Run ``python -m xai_views.samples``."""
 
 from xai_views.samples.build import main
 

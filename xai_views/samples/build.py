@@ -1,4 +1,4 @@
-"""Building the sample sets that ship: ``python -m xai_views.samples build birds birds-watermark digits nuclei photos ecg``."""
+"""Build the sample sets that ship: ``python -m xai_views.samples build birds birds-watermark digits nuclei photos ecg``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xai_views.errors import XaiViewsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build what is named and return the exit status: 0, or 2 when a package it comes from is missing."""
+    """Build the named sets and return the exit status: 0, or 2 when a required package is missing."""
     parser = argparse.ArgumentParser(
         prog="python -m xai_views.samples", description="Build the sample sets that ship."
     )

@@ -1,4 +1,4 @@
-"""``open_samples``: a catalogue name, arrays, a file or a folder."""
+"""``open_samples``: open a catalogue name, arrays, a file or a folder."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def open_samples(
         ``.npz``, ``.npy`` or ``.zarr``, ECG records (WFDB, DICOM, ``.csv``, a folder of them), a Dataset, an array
         ``[N, H, W(, C)]``, a pair ``(images, labels)``, or a mapping of arrays named as in the schema.
     labels : array, str or Path, optional
-        Class indices or names, one for each image; or the CSV with the labels of a folder.
+        Class indices or names, one per image; or the CSV with the labels of a folder.
     split : str, optional
-        ``"birds"`` with ``split="test"`` is ``"birds/test"``; of a folder it is the subfolder of this name.
+        ``"birds"`` with ``split="test"`` is ``"birds/test"``; for a folder it is the subfolder of this name.
     size : (int, int), optional
-        Height and width to resize the images of a folder to; needed when they differ.
+        Height and width to resize the images of a folder to; required when they differ in size.
     classes : sequence of str, optional
         Class names.
     rate, leads : float, sequence of str, optional
-        Of ECG tables that do not say them: steps per second (Hz) and the names of the leads.
+        For ECG tables without them: steps per second (Hz) and the names of the leads.
 
     Returns
     -------
     xarray.Dataset
-        Validated; lazy where the samples do not fit into memory.
+        Validated; lazy when the samples do not fit into memory.
 
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     if isinstance(spec, xr.Dataset):
         return kinds.of(spec).validate(spec)
@@ -79,16 +79,16 @@ def open_samples(
 
 
 def _exists(spec: str | Path) -> bool:
-    """Whether something is there; a WFDB record is named without its ending."""
+    """Return whether a path exists; a WFDB record is given without extension."""
     path = Path(spec).expanduser()
     try:
         return bool(str(spec).strip()) and (path.exists() or path.with_name(f"{path.name}.hea").is_file())
-    except (OSError, ValueError):  # a name that is too long for a path, or none at all
+    except (OSError, ValueError):  # a name that is too long for a path, or not a path
         return False
 
 
 def _named(name: str) -> xr.Dataset | None:
-    """Open the set of a catalogue name; None when there is none."""
+    """Open the set with a catalogue name; return None when there is none."""
     family = catalogue.sets().get(name)
     folder = catalogue.samples().get(name)
     if family is None or (folder is None and name not in family.made):
@@ -112,7 +112,7 @@ def _path(
     if path.is_dir():
         if split and not (path / split).is_dir():
             raise SamplesError(
-                f"folder {path.name!r} has no subfolder {split!r}; leave split away to open all of it."
+                f"folder {path.name!r} has no subfolder {split!r}; omit split to open the whole folder."
             )
         return open_folder(path / split if split else path, labels, size, classes)
     if path.suffix in (".npz", ".npy"):
@@ -142,12 +142,12 @@ def _arrays(arrays: dict[str, Any], what: str, labels: Any, classes: Any) -> xr.
 def _zarr(path: Path) -> xr.Dataset:
     try:
         ds = xr.open_zarr(path)
-    except Exception as e:  # noqa: BLE001 - zarr raises many kinds for a folder that is none
+    except Exception as e:  # noqa: BLE001 - zarr raises many types for other folders
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
         raise SamplesError(
-            f"{path.name!r} is not a Zarr folder that can be read ({why}); save samples with Dataset.to_zarr."
+            f"{path.name!r} cannot be read as a Zarr folder ({why}); save samples with Dataset.to_zarr."
         ) from None
-    # Names and labels are small and wanted at once; images stay where they are until they are looked at.
+    # Names and labels are small and needed at once; images are read on access.
     if "name" in ds:
         ds = ds.assign(name=("sample", np.asarray(ds["name"].values, dtype=str)))
     if "label" in ds:

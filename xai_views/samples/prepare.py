@@ -1,4 +1,4 @@
-"""Bringing records to a model and back; see :mod:`xai_views.kinds.signal_preparing`."""
+"""Conversion of records for a model and back; see :mod:`xai_views.kinds.signal_preparing`."""
 
 from xai_views.kinds.signal_preparing import back, prepare
 

@@ -1,4 +1,4 @@
-"""Labels of samples in the classes of a model: by name, never by position."""
+"""Labels of samples as classes of a model, matched by name and never by position."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-SHOWN = 4  # names in a sentence
+SHOWN = 4  # number of names in a sentence
 _UNNAMED = re.compile(r"class \d+")
 
 
 def labelled_for(samples: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
-    """Bring the labels of samples to the classes of a model.
+    """Convert the labels of samples to the classes of a model.
 
     Parameters
     ----------
     samples : Dataset
         With or without ``label`` (positions in ``attrs["classes"]``, or 0/1 per class).
     classes : sequence of str
-        Of the model. Where the model's are unnamed ("class 0", "class 1", …) and as many, positions are taken to agree.
+        Classes of the model. If they are unnamed ("class 0", "class 1", …) and equal in number, positions are kept.
 
     Returns
     -------
     Dataset
-        The same when the classes are equal or nothing is known of them. Otherwise with ``label`` and ``attrs["classes"]`` of the
-        model; what the model has no class for is unlabelled, and ``attrs["note"]`` says so.
+        ``samples`` itself when the classes are equal or unknown. Otherwise with ``label`` and ``attrs["classes"]`` of the
+        model; labels that are no class of the model are removed, and ``attrs["note"]`` says so.
     """
     classes, own = [str(c) for c in classes], [str(c) for c in samples.attrs.get("classes", ())]
     unnamed = all(map(_UNNAMED.fullmatch, classes)) and len(own) <= len(classes)

@@ -1,4 +1,4 @@
-"""What is wrong with a record, in plain remarks: gaps, flat leads, clipping, absurd amplitudes, leads that contradict."""
+"""Quality checks of a record, as plain remarks: gaps, flat leads, clipping, implausible amplitudes, contradicting leads."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from xai_views.kinds.signal_schema import LEADS
 
 #: Seconds of missing values that are bridged by a straight line; a longer gap makes the lead unusable.
 BRIDGE_S = 0.1
-#: mV between which the median height of a QRS complex is believed.
+#: Plausible range in mV of the median height of a QRS complex.
 QRS_MV = (0.02, 20.0)
-#: mV below which a lead is called flat: under one step of any recorder (PTB-XL stores steps of 0.001 mV).
+#: mV below which a lead counts as flat: under one step of any recorder (PTB-XL stores steps of 0.001 mV).
 FLAT_MV = 5e-4
-#: Seconds without any change in an otherwise moving lead that are remarked on.
+#: Seconds without any change, in an otherwise moving lead, that cause a remark.
 FLAT_S = 1.0
-#: Seconds of zeros in all leads at either end that are called padding.
+#: Seconds of zeros in all leads at either end that count as padding.
 PAD_S = 0.25
-#: Seconds at the extreme value that count as clipped; the top of a QRS complex is narrower.
+#: Seconds at the extreme value that count as clipped; the peak of a QRS complex is narrower.
 CLIP_S = 0.01
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One record after the look at it.
+    """One record after its quality check.
 
     Attributes
     ----------
     signal : ndarray
-        ``[lead, time]`` float32 mV without NaN; unusable leads are zeros.
+        ``[lead, time]`` float32 in mV without NaN; unusable leads are zeros.
     present : ndarray
         ``[lead]`` bool.
     length : int
         Steps until the last value of any lead.
     remarks : tuple of str
-        Plain phrases for ``flag``.
+        Phrases for ``flag``.
     """
 
     signal: np.ndarray
@@ -46,25 +46,25 @@ class Checked:
 
 
 def check(signal: np.ndarray, rate: float, leads: Sequence[str], gain: str = "") -> Checked:
-    """Look at one record.
+    """Check the quality of one record.
 
     Parameters
     ----------
     signal : ndarray
-        ``[lead, time]`` in mV, NaN or infinite where there is no value.
+        ``[lead, time]`` in mV, NaN or infinite where values are missing.
     rate : float
         Hz.
     leads : sequence of str
         Standard names.
     gain : str, optional
-        How mV were made of what the file holds ("200 units per mV"), named when the amplitude is absurd.
+        Conversion of the file's numbers to mV ("200 units per mV"), named when the amplitude is implausible.
 
     Returns
     -------
     Checked
-        Gaps under 0.1 s are bridged by a line; leads with longer ones, without values, or without any movement are
+        Gaps under 0.1 s are bridged by a line; leads with longer gaps, without values or without any movement are
         marked absent and set to zeros. Clipping, gains, padding and contradicting limb leads are remarked on and
-        left as they are.
+        left unchanged.
     """
     signal = np.array(signal, np.float32)
     remarks: list[str] = []
@@ -106,7 +106,7 @@ def runs(where: np.ndarray) -> np.ndarray:
 
 
 def _filled(lead: np.ndarray, there: np.ndarray, rate: float) -> tuple[str, int]:
-    """Bridge short gaps in place; the reason why the lead is unusable, or "" and the longest gap in steps."""
+    """Bridge short gaps in place; return the reason why the lead is unusable, or "" and the longest gap in steps."""
     if there.all():
         return "", 0
     if not there.any():
@@ -124,7 +124,7 @@ def _flat(lead: np.ndarray) -> bool:
 
 
 def _padding(signal: np.ndarray, rate: float) -> list[str]:
-    """Zeros in all leads at the beginning or the end, as some sets pad their records."""
+    """Remark on zeros in all leads at the beginning or the end, with which some sets pad their records."""
     used = np.flatnonzero(signal.any(0))
     if not used.size:
         return []
@@ -136,7 +136,7 @@ def _padding(signal: np.ndarray, rate: float) -> list[str]:
 
 
 def _stuck(name: str, lead: np.ndarray, rate: float) -> list[str]:
-    """Clipped at an extreme value, or without change for a while."""
+    """Remark on a lead that is clipped at an extreme value, or unchanged for a while."""
     said = []
     same = runs(np.diff(lead) == 0)
     if not same.size:
@@ -161,7 +161,7 @@ def _stuck(name: str, lead: np.ndarray, rate: float) -> list[str]:
 
 
 def _steep(lead: np.ndarray, a: int, b: int, quantum: float) -> bool:
-    """Whether the lead jumps into or out of a plateau: a slow wave that rests at its top does not."""
+    """Return whether the lead jumps into or out of a plateau; a slow wave at its peak does not."""
     before = abs(float(lead[a] - lead[a - 1])) if a > 0 else 0.0
     after = abs(float(lead[b + 1] - lead[b])) if b + 1 < len(lead) else 0.0
     return max(before, after) > 3.5 * quantum
@@ -170,7 +170,7 @@ def _steep(lead: np.ndarray, a: int, b: int, quantum: float) -> bool:
 def qrs_height(signal: np.ndarray, rate: float) -> float:
     """Return the median over windows of 1.5 s and leads of the largest distance from the lead's median, in mV.
 
-    Any heart rate above 40 per minute puts a QRS complex into every window.
+    At any heart rate above 40 per minute, every window contains a QRS complex.
     """
     steps = min(signal.shape[-1], max(1, round(1.5 * rate)))
     count = signal.shape[-1] // steps
@@ -192,7 +192,7 @@ def _height(signal: np.ndarray, present: np.ndarray, rate: float, gain: str) -> 
 
 
 def _einthoven(signal: np.ndarray, present: np.ndarray, leads: Sequence[str]) -> list[str]:
-    """II = I + III and aVR = -(I + II) / 2 hold in every record whose leads carry the names they should."""
+    """Check II = I + III and aVR = -(I + II) / 2, which hold in every record with correctly named leads."""
     at = {name: signal[i] for i, name in enumerate(leads) if name in LEADS[:6] and present[i]}
     said = []
     for name, needs, value in (
@@ -205,13 +205,11 @@ def _einthoven(signal: np.ndarray, present: np.ndarray, leads: Sequence[str]) ->
         off = float(np.sqrt(np.mean((got - (want - np.median(want))) ** 2)))
         if off > 0.05 and off > 0.5 * float(got.std() + 1e-9):
             rule = "II - I" if name == "III" else "-(I + II) / 2"
-            said.append(
-                f"{name} is not {rule} (off by {off:.2f} mV rms): are the leads named in the right order"
-            )
+            said.append(f"{name} ≠ {rule} (RMS {off:.2f} mV): check the lead order")
     return said
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a person lists them: "I", "I and II", "I, II and III"."""
+    """Join names as in a sentence: "I", "I and II", "I, II and III"."""
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

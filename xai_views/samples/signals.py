@@ -1,4 +1,4 @@
-"""Records as samples; what they are is said in :mod:`xai_views.kinds.signal_schema`."""
+"""Records as samples; their schema is defined in :mod:`xai_views.kinds.signal_schema`."""
 
 from xai_views.kinds.signal_schema import (
     LANDMARKS,

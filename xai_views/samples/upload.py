@@ -1,4 +1,4 @@
-"""One uploaded file as samples of a kind. Formats of ECGs are those of the readers, which stand above the kinds."""
+"""Open one uploaded file as samples of a kind. ECG formats use the readers, which depend on the kinds."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ DECODERS: dict[str, Callable[..., xr.Dataset]] = {
 
 
 def open_upload(kind: str, name: str, data: bytes, **bounds: Any) -> xr.Dataset:
-    """Open the bytes of one uploaded file, within bounds; nothing of it stays on disk.
+    """Open the bytes of one uploaded file, within limits; nothing is left on disk.
 
     Parameters
     ----------
     kind : str
         Key of the kind that the model takes.
     name : str
-        What the file is called.
+        Name of the file.
     data : bytes
-        The file.
+        Contents of the file.
     **bounds
-        ``max_bytes`` and what else the decoder of the kind takes.
+        ``max_bytes`` and other limits of the kind's decoder.
 
     Returns
     -------
     xarray.Dataset
-        In memory; ``kinds.of(ds).fitted(model, ds)`` brings it to a model.
+        In memory; ``kinds.of(ds).fitted(model, ds)`` converts it for a model.
 
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     if kind not in DECODERS:
-        raise SamplesError(f"there is no kind of input {kind!r}; there is {nearest(kind, DECODERS)}.")
+        raise SamplesError(f"there is no kind of input {kind!r}; choose one of {nearest(kind, DECODERS)}.")
     return DECODERS[kind](name, data, **bounds)

@@ -22,10 +22,10 @@ from xai_views.samples.readers.arrays import load_npz
 from xai_views.samples.readers.ecg_upload import INSIDE, check_arrays, open_ecg_bytes
 from xai_views.samples.readers.folder import SUFFIXES
 
-#: Bounds on one upload: bytes of the file, bytes that it unpacks to, images, pixels of one image and of all that are kept.
+#: Limits of one upload: bytes of the file, unpacked bytes; images, pixels kept per image, pixels of all images.
 MOST_BYTES, MOST_UNPACKED = 10_000_000, 100_000_000
 MOST_IMAGES, MOST_KEPT, MOST_PIXELS = 500, 500_000, 30_000_000
-#: What a browser is told to offer.
+#: File types offered by the browser's file dialog.
 ACCEPT = "image/*,.zip,.npz,.csv,.dcm"
 
 _TAKEN = "choose an image, a .zip or .npz of images, or an ECG (.csv, .dcm, .npz, or a .zip of .hea and .dat)"
@@ -33,7 +33,7 @@ _TAKEN = "choose an image, a .zip or .npz of images, or an ECG (.csv, .dcm, .npz
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What one uploaded file holds.
+    """Contents of one uploaded file.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Uploaded:
     names : tuple of str
         Ids of the samples.
     pictures : tuple of ndarray
-        Images ``[H, W, C]`` uint8, each of its own size; () for signals.
+        Images ``[H, W, C]`` uint8, of any sizes; () for signals.
     labels : tuple of int, optional
-        Class of each image where the file says so.
+        Class of each image, when the file contains labels.
     records : Dataset, optional
         ECG records; None for images.
     """
@@ -60,7 +60,7 @@ class Uploaded:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept."""
+        """Bytes kept in memory."""
         return sum(p.nbytes for p in self.pictures) + (self.records.nbytes if self.records is not None else 0)
 
     def fitted(self, model: Any) -> xr.Dataset:
@@ -86,19 +86,19 @@ class Uploaded:
 
 
 def open_uploaded(name: str, data: bytes) -> Uploaded:
-    """Read the bytes of one uploaded file, within bounds; nothing of it stays on disk and nothing in it is run.
+    """Read the bytes of one uploaded file, within limits; nothing is left on disk, and nothing in it is run.
 
     Parameters
     ----------
     name : str
-        Name of the file; only its ending is used, and its last part as a title.
+        Name of the file; only its extension is used, and its last part as title.
     data : bytes
-        The file.
+        Contents of the file.
 
     Raises
     ------
     SamplesError
-        In one sentence: empty, too large, damaged, or of another kind.
+        In one sentence: empty, too large, damaged, or of another type.
     """
     plain = PurePosixPath(str(name).replace("\\", "/")).name[:80] or "upload"
     suffix = PurePosixPath(plain).suffix.lower()
@@ -121,14 +121,14 @@ def open_uploaded(name: str, data: bytes) -> Uploaded:
             plain, kinds.of(records).key, tuple(map(str, records["name"].values)), records=records
         )
     if suffix and suffix not in SUFFIXES:
-        raise SamplesError(f"{plain!r} is of a type that is not read; {_TAKEN}.")
+        raise SamplesError(f"{plain!r} is of an unsupported type; {_TAKEN}.")
     return Uploaded(
         plain, "image", (_id(plain, 0),), (decode_upload(data, max_bytes=MOST_BYTES, max_kept=MOST_KEPT),)
     )
 
 
 def _holds_records(data: bytes) -> bool:
-    """Whether a .zip holds ECG records; False too for one that cannot be read."""
+    """Return whether a .zip contains ECG records; False when it cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return any(n.lower().endswith(INSIDE[0]) for n in archive.namelist())
@@ -180,7 +180,7 @@ def _decoded(archive: zipfile.ZipFile, file: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _arrays(title: str, arrays: dict[str, np.ndarray]) -> Uploaded:
-    """Take the images of a .npz: ``image [N, H, W(, C)]`` and, where given, ``label [N]``."""
+    """Read the images of a .npz: ``image [N, H, W(, C)]`` and, if present, ``label [N]``."""
     ds = dataset(arrays.get("image", arrays.get("images")), arrays.get("label"))
     images = kinds.get("image").inputs(ds, slice(None))
     if images.dtype != np.uint8:
@@ -199,13 +199,13 @@ def _bounded(title: str, pictures: Sequence[np.ndarray]) -> None:
     pixels = sum(p.shape[0] * p.shape[1] for p in pictures)
     if pixels > MOST_PIXELS:
         raise SamplesError(
-            f"the images of {title!r} have {pixels / 1e6:.0f} million pixels in all (limit: "
-            f"{MOST_PIXELS / 1e6:.0f} million); give fewer or smaller ones."
+            f"the images of {title!r} have {pixels / 1e6:.0f} megapixels in all (limit: "
+            f"{MOST_PIXELS / 1e6:.0f}); give fewer or smaller ones."
         )
 
 
 def _ids(names: Sequence[str]) -> tuple[str, ...]:
-    """Ids that an address can carry and that say which image is meant."""
+    """Return ids for links that identify the images."""
     found = [_id(name, i) for i, name in enumerate(names)]
     return tuple(found if len(set(found)) == len(found) else (f"{n}-{i:04d}" for i, n in enumerate(found)))
 

@@ -1,6 +1,6 @@
-"""How far to trust an explanation: ground truth and faithfulness.
+"""Scores of explanations: agreement with ground truth, and faithfulness to the network.
 
-What people use is here by name, and the modules are (``xv.scores.curves``, …). Nothing heavy is imported before it is used.
+Public functions are available here by name, with the modules (``xv.scores.curves``, …). Heavy imports are deferred.
 """
 
 from __future__ import annotations

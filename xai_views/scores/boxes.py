@@ -1,6 +1,6 @@
-"""Boxes of everything that a map holds above every threshold, by one component tree instead of a thousand labellings.
+"""Bounding boxes of everything that a map holds above every threshold, from one component tree.
 
-Boxes are ``[x0, y0, x1, y1]`` in pixels, both ends included.
+Boxes are ``[x0, y0, x1, y1]`` in pixels, both ends inclusive.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from skimage.morphology import max_tree
 
 from xai_views.errors import MethodError
 
-#: Neighbours of a pixel: 4 share an edge, 8 also a corner (as the contours of the usual evaluation code).
+#: Connectivity: 4 neighbours share an edge, 8 also a corner (as contours in the usual evaluation code).
 CONNECTIVITY = {4: 1, 8: 2}
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Overlap over union of boxes ``[A, 4]`` and ``[B, 4]``, ``[A, B]``; the pixels at both ends count."""
+    """IoU ``[A, B]`` of boxes ``[A, 4]`` and ``[B, 4]``; both ends inclusive."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -28,7 +28,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def mask_box(mask: np.ndarray) -> np.ndarray:
-    """The tight box ``[4]`` of a mask ``[H, W]``.
+    """Return the tight box ``[4]`` of a mask ``[H, W]``.
 
     Raises
     ------
@@ -37,18 +37,18 @@ def mask_box(mask: np.ndarray) -> np.ndarray:
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
-        raise MethodError("an empty mask has no box; leave out images without an object.")
+        raise MethodError("an empty mask was given and has no box; leave out images without an object.")
     return np.array([columns[0], rows[0], columns[-1], rows[-1]])
 
 
 def piece_boxes(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes ``[P, 4]`` and areas ``[P]`` of the connected pieces of a mask, in the order of their first pixels."""
+    """Return boxes ``[P, 4]`` and areas ``[P]`` of the connected pieces of a mask, in the order of their first pixels."""
     parts = _label(mask, connectivity=CONNECTIVITY[connectivity])
     return id_boxes(parts.ravel() - 1, parts.shape, int(parts.max()))
 
 
 def id_boxes(ids: np.ndarray, shape: tuple[int, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes ``[n, 4]`` and areas ``[n]`` of ids 0 to n - 1, given flat; negative ids are left out."""
+    """Return boxes ``[n, 4]`` and areas ``[n]`` of flat ids 0 to n - 1; negative ids are left out."""
     at = np.flatnonzero(ids >= 0)
     ids = ids[at]
     y, x = np.divmod(at, shape[1])
@@ -65,23 +65,25 @@ def id_boxes(ids: np.ndarray, shape: tuple[int, ...], n: int) -> tuple[np.ndarra
 
 
 def normalised(map_: np.ndarray) -> np.ndarray:
-    """A map brought to [0, 1], float64; a constant one to 0.
+    """Scale a map to [0, 1], float64; a constant map becomes 0.
 
     Raises
     ------
     MethodError
-        When it has other than two dimensions or is not finite.
+        When it is not two-dimensional or not finite.
     """
     s = np.asarray(map_, np.float64)
     if s.ndim != 2 or not s.size or not np.isfinite(s).all():
-        raise MethodError(f"a map to localise with is [H, W] and finite; this has shape {list(s.shape)}.")
+        raise MethodError(
+            f"a map of shape {list(s.shape)} was given for localisation; give finite values [H, W]."
+        )
     low, high = s.min(), s.max()
     return (s - low) / (high - low) if high > low else np.zeros_like(s)
 
 
 @dataclass(frozen=True, eq=False)
 class _Nodes:
-    """Every piece of every level set: it is there for the levels ``above < level <= own``."""
+    """All pieces of all level sets: a piece exists for the levels ``above < level <= own``."""
 
     own: np.ndarray
     above: np.ndarray
@@ -91,15 +93,15 @@ class _Nodes:
 
 
 def _tree(level: np.ndarray, connectivity: int) -> _Nodes:
-    """Component tree of a map of levels ``[H, W]`` from 0."""
+    """Build the component tree of a map ``[H, W]`` of levels from 0."""
     parent, order = max_tree(level, CONNECTIVITY[connectivity])
     parent, flat = parent.ravel(), level.ravel()
     root = order[0]
-    head = flat[parent] != flat  # a piece is named by one of its pixels at its level
+    head = flat[parent] != flat  # a piece is identified by one of its pixels at its level
     head[root] = True
     node_of = np.where(head, np.arange(flat.size), parent)
     heads = np.flatnonzero(head)
-    heads = heads[np.argsort(-flat[heads], kind="stable")]  # high levels first: pieces before what holds them
+    heads = heads[np.argsort(-flat[heads], kind="stable")]  # high levels first: children before parents
     number = np.empty(flat.size, np.int64)
     number[heads] = np.arange(len(heads))
     ids = number[node_of]
@@ -122,9 +124,9 @@ def _tree(level: np.ndarray, connectivity: int) -> _Nodes:
 
 
 def _highest(values: np.ndarray, above: np.ndarray, own: np.ndarray, levels: int) -> np.ndarray:
-    """``[levels]``: at each level the largest value of the intervals ``(above, own]`` that hold it.
+    """``[levels]``: at each level the maximum value of the intervals ``(above, own]`` that contain it.
 
-    Each interval is covered by two blocks whose length is a power of two; blocks hand their maximum down by halves.
+    Each interval is covered by two blocks with a power of two as length; blocks pass their maximum down to their halves.
     """
     low, length = above + 1, own - above
     power = np.frexp(length)[1] - 1
@@ -147,27 +149,27 @@ def overlap_by_threshold(
     best: bool = True,
     connectivity: int = 8,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap with the true boxes of what a map holds at or above each threshold.
+    """Compute the IoU with the true boxes of the map's parts at or above each threshold.
 
     Parameters
     ----------
     map_ : ndarray
-        ``[H, W]``, brought to [0, 1] first.
+        ``[H, W]``; scaled to [0, 1] first.
     truth : ndarray
-        ``[B, 4]`` boxes; the best match counts.
+        ``[B, 4]`` true boxes; the best match counts.
     thresholds : ndarray, optional
-        ``[T]`` ascending, in [0, 1]; by default the m different values of the map, which are all there is to try: between
-        two of them nothing changes.
+        ``[T]`` ascending, in [0, 1]; by default all distinct values of the map, which cover every case because nothing
+        changes between two of them.
     best : bool
-        The best box of all connected pieces (V2); otherwise the box of the largest piece (V1; of equally large ones that
-        with the first pixel).
+        Use the best box of all connected pieces (V2); otherwise the box of the largest piece (V1; of equally large ones
+        the one with the first pixel).
     connectivity : {4, 8}
-        What is connected.
+        Connectivity of pieces.
 
     Returns
     -------
     thresholds, overlap : ndarray
-        ``[T]`` each; 0 where nothing is above the threshold.
+        ``[T]`` each; overlap 0 where nothing is above the threshold.
 
     Raises
     ------
@@ -181,7 +183,7 @@ def overlap_by_threshold(
     else:
         thresholds = np.asarray(thresholds, np.float64)
         level = np.searchsorted(thresholds, s, side="right") - 1
-    # what lies below the first threshold is level 0 of the tree and is looked at by nobody
+    # pixels below the first threshold are level 0 of the tree and are ignored
     shift = int(level.min() < 0)
     nodes = _tree(level + shift, connectivity)
     levels = len(thresholds) + shift

@@ -1,4 +1,4 @@
-"""One relevance curve: what is wanted, in which order pixels go, and what came out."""
+"""A single relevance curve: its parameters, the order in which pixels are removed, and its values."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ TIES = ("regions", "random", "original")
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One curve that is wanted of an image.
+    """Parameters of one relevance curve of an image.
 
     Attributes
     ----------
     relevance : ndarray
-        ``[H, W]``: the map, before it is aggregated.
+        ``[H, W]``: the map, before aggregation.
     regions : ndarray or None
-        ``[H, W]`` ids; the map is aggregated over them. None: the map as it is.
+        ``[H, W]`` ids over which the map is aggregated; None: the original map.
     order : {"lerf", "morf"}
-        Least or most relevant first. Equal values go in the order of their region's id or pixel's index in both.
+        Least or most relevant first. Ties are removed in the order of region id or pixel index in both cases.
     fill : str or ndarray
-        What takes the place of removed pixels: "zero" (black), "mean" (the image's mean colour), "blur" (the image,
-        strongly blurred), a colour ``[C]`` (such as a data set's mean) or an image ``[H, W, C]``, in [0, 1].
+        Replacement of removed pixels: "zero" (black), "mean" (the image's mean colour), "blur" (the image, strongly
+        blurred), a colour ``[C]`` (such as a data set's mean) or an image ``[H, W, C]``, in [0, 1].
     ties : {"regions", "random", "original"}
-        See above. Without ``regions``, "regions" are the sets of equal values and "original" is the order of pixels.
+        See :mod:`xai_views.scores.curves`. Without ``regions``, "regions" are the sets of equal values and "original" is
+        pixel order.
     steps : int
-        Points apart from the first; with the rule "regions" the most that there are.
+        Number of points after the first; for the rule "regions" the maximum.
     seeds : tuple of int
-        Of the rule "random": one curve each.
+        Random seeds of the rule "random": one curve each.
     how : str
-        Figure of a region, as in :func:`xai_views.engine.superpixels.aggregate.figures`.
+        Value of a region, as in :func:`xai_views.engine.superpixels.aggregate.figures`.
     """
 
     relevance: np.ndarray
@@ -52,14 +53,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A relevance curve, possibly still growing.
+    """A relevance curve, possibly incomplete.
 
     Attributes
     ----------
     fraction : ndarray
-        ``[P]`` share of the pixels that is removed, from 0 to 1.
+        ``[P]`` share of removed pixels, from 0 to 1.
     value : ndarray
-        ``[R, P]``: what the network says; R is the number of seeds, otherwise 1. NaN where it was not asked yet.
+        ``[R, P]``: output of the network; R is the number of seeds, otherwise 1. NaN where not yet computed.
     """
 
     fraction: np.ndarray
@@ -67,29 +68,29 @@ class Curve:
 
     @property
     def complete(self) -> bool:
-        """Whether every point is known."""
+        """Whether every point is computed."""
         return bool(np.isfinite(self.value).all())
 
     @property
     def mean(self) -> np.ndarray:
-        """``[P]`` mean over seeds; NaN where one is missing."""
+        """``[P]`` mean over seeds; NaN where a value is missing."""
         return self.value.mean(0)
 
     @property
     def areas(self) -> np.ndarray:
-        """``[R]`` area under each seed's curve, over the points that are known."""
+        """``[R]`` area under each seed's curve, over the computed points."""
         return np.array([auc(self.fraction, v) for v in self.value])
 
     @property
     def area(self) -> float:
-        """Area under the curve, mean over seeds."""
+        """Area under the curve, averaged over seeds."""
         return float(self.areas.mean())
 
 
 def auc(fraction: np.ndarray, value: np.ndarray) -> float:
-    """Area under a curve over the removed share, by trapezoids between the points that are known.
+    """Area under a curve over the removed share, by trapezoids between the computed points.
 
-    For equal steps it is ``(f_0 / 2 + f_1 + ... + f_{S-1} + f_S / 2) / S``. NaN unless both ends are known.
+    For equal steps it is ``(f_0 / 2 + f_1 + ... + f_{S-1} + f_S / 2) / S``. NaN unless both ends are computed.
     """
     value = np.asarray(value, np.float64)
     known = np.isfinite(value)
@@ -98,11 +99,11 @@ def auc(fraction: np.ndarray, value: np.ndarray) -> float:
     return float(np.trapezoid(value[known], np.asarray(fraction)[known]))
 
 
-# -- which pixels go when --------------------------------------------------------------------------------------------
+# -- order of removal --------------------------------------------------------------------------------------------
 
 
 def positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
-    """When each pixel goes, ``[H * W]`` for each seed, and the cuts ``[P]``: at a cut all with a smaller position are gone."""
+    """Removal rank of each pixel, ``[H * W]`` per seed, and cuts ``[P]``: at a cut all pixels of lower rank are removed."""
     raw = np.asarray(job.relevance, np.float64)
     sign = -1.0 if job.order == "morf" else 1.0
     if job.regions is None:
@@ -116,12 +117,12 @@ def positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
         if job.regions is None:
             _, position = np.unique(key, return_inverse=True)
         else:
-            order = np.argsort(sign * value, kind="stable")  # ids that no pixel has are NaN, which come last
+            order = np.argsort(sign * value, kind="stable")  # ids without pixels are NaN, which sort last
             rank = np.empty(len(order), np.int64)
             rank[order] = np.arange(len(order))
             position = rank[np.ravel(job.regions)]
         removed = np.concatenate([[0], np.cumsum(np.bincount(position))])
-        cuts = np.unique(removed, return_index=True)[1]  # without ids that no pixel has
+        cuts = np.unique(removed, return_index=True)[1]  # drops ids without pixels
         if len(cuts) > job.steps + 1:  # the cuts nearest to equal steps
             want = np.linspace(0, pixels, job.steps + 1)
             after = np.searchsorted(removed[cuts], want).clip(1, len(cuts) - 1)
@@ -143,15 +144,15 @@ def positions(job: Job) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def check(name: Hashable, job: Job, shape: tuple[int, ...]) -> None:
-    """Raise a one-sentence :class:`MethodError` unless a job fits an image of ``shape`` (H, W)."""
+    """Raise a one-sentence :class:`MethodError` unless a job fits an image of shape ``(H, W)``."""
     for what, value, values in (("order", job.order, ORDERS), ("rule for ties", job.ties, TIES)):
         if value not in values:
             raise MethodError(
-                f"{what} {value!r} of the curve {name!r} is not known; there is {nearest(value, values)}."
+                f"{what} {value!r} of the curve {name!r} is not known; choose {nearest(value, values)}."
             )
     if isinstance(job.fill, str) and job.fill not in FILLS:
         raise MethodError(
-            f"fill {job.fill!r} of the curve {name!r} is not known; there is {nearest(job.fill, FILLS)}."
+            f"fill {job.fill!r} of the curve {name!r} is not known; choose {nearest(job.fill, FILLS)}."
         )
     for what, map_ in (("relevance", job.relevance), ("regions", job.regions)):
         if map_ is not None and np.shape(map_) != shape:
@@ -161,7 +162,9 @@ def check(name: Hashable, job: Job, shape: tuple[int, ...]) -> None:
             )
     if not np.isfinite(job.relevance).all():
         raise MethodError(
-            f"the relevance of the curve {name!r} is not finite everywhere; it cannot be ordered."
+            f"the relevance of the curve {name!r} contains values that are not finite; give finite values."
         )
     if job.steps < 1 or not job.seeds:
-        raise MethodError(f"the curve {name!r} needs at least one step and one seed.")
+        raise MethodError(
+            f"the curve {name!r} has {job.steps} steps and {len(job.seeds)} seeds; give at least one of each."
+        )

@@ -1,14 +1,14 @@
-"""Relevance curves: what a network says while pixels are removed, least relevant first or most relevant first.
+"""Relevance curves: the network's output while pixels are removed, least relevant first or most relevant first.
 
-A good map keeps the answer up when the least relevant pixels go first (LeRF: large area) and brings it down when the
-most relevant go first (MoRF: small area). Maps that are constant on regions have nothing but ties, and the area depends on
-what is done about them; so there are three rules, to be read side by side:
+A faithful map keeps the output high when the least relevant pixels are removed first (LeRF: large area) and lowers it
+quickly when the most relevant are removed first (MoRF: small area). Maps that are constant on regions have ties, and the
+area depends on their order; three rules are provided, to be read together:
 
-* ``regions``: whole regions go at once, and the area is integrated over what was removed,
-* ``random``: pixels of equal relevance go in random order, averaged over seeds,
-* ``original``: pixels of equal relevance go in the order of the map before it was aggregated.
+* ``regions``: whole regions are removed at once, and the area is integrated over the removed share,
+* ``random``: pixels of equal relevance are removed in random order, averaged over seeds,
+* ``original``: pixels of equal relevance are removed in the order of the map before aggregation.
 
-Everything is a generator that yields after each call of the network, so that it may be stopped and drawn while it grows.
+All functions are generators that yield after each call of the network, so that curves can be stopped and drawn as they grow.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __all__ = [
     "relevance_curve", "relevance_curves",
 ]  # fmt: skip
 
-#: ``predict(images [N, H, W, C] float32 in [0, 1]) -> [N, classes]`` (or ``[N]``: the explained figure itself).
+#: ``predict(images [N, H, W, C] float32 in [0, 1]) -> [N, classes]`` (or ``[N]``: the explained output itself).
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def _spread_out(n: int) -> list[int]:
-    """0 to n - 1 such that each prefix is spread over the whole range: a curve that grows is coarse before it is fine."""
+    """Order 0 to n - 1 so that every prefix covers the whole range: a growing curve is refined from coarse to fine."""
     bits = max(n - 1, 1).bit_length()
     return [j for i in range(1 << bits) if (j := int(f"{i:0{bits}b}"[::-1], 2)) < n]
 
 
 def filled(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
-    """What is left of an image ``[H, W, C]`` in [0, 1] when every pixel is removed."""
+    """Return an image ``[H, W, C]`` in [0, 1] with every pixel removed."""
     if isinstance(fill, str):
         from xai_views.engine.clusters.ablation import (
-            input_ablation,  # brings torch, which pages that only draw do without
+            input_ablation,  # imports torch, which pages that only draw do not need
         )
 
         return input_ablation(image[None], np.ones((1, *image.shape[:2]), bool), fill)[0]
@@ -52,7 +52,7 @@ def filled(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
 
 @dataclass(eq=False)
 class _Growing:
-    """A curve's pixels in their order, and its values so far."""
+    """The removal order of a curve's pixels, and its values so far."""
 
     positions: list[np.ndarray]
     cuts: np.ndarray
@@ -66,10 +66,10 @@ class _Growing:
 
 
 def _readable(image: np.ndarray) -> np.ndarray:
-    """An image as floats in [0, 1]."""
+    """Return an image as floats in [0, 1]."""
     image = np.asarray(image)
     if image.ndim != 3:
-        raise MethodError(f"an image is [H, W, C] and this has shape {list(image.shape)}; give one image.")
+        raise MethodError(f"an image of shape {list(image.shape)} was given; give one image [H, W, C].")
     if image.dtype.kind in "iub":
         return image.astype(np.float32) / 255
     return image if image.dtype == np.float64 else image.astype(np.float32)
@@ -81,7 +81,7 @@ Where = tuple[Any, Any, int]  # curve, row(s), point
 def _started(
     image: np.ndarray, jobs: Mapping[Any, Job]
 ) -> tuple[dict[Any, _Growing], list[tuple[np.ndarray, list[Where]]]]:
-    """Curves without values, and the images that they share: the whole one, and each filled one."""
+    """Set up curves without values, and the images that they share: the original and each filled image."""
     grown: dict[Any, _Growing] = {}
     backgrounds: dict[Any, np.ndarray] = {}
     ends: dict[Any, list[Where]] = {}
@@ -103,10 +103,10 @@ def relevance_curves(
     target: int | None = None,
     batch: int | None = None,
 ) -> Iterator[dict[Any, Curve]]:
-    """Many curves of one image, growing together.
+    """Compute many curves of one image together.
 
-    The image itself and each filled image are asked once, whatever the number of curves; all other points of all curves
-    share batches, coarse points first.
+    The original and each filled image are run once, whatever the number of curves; all other points of all curves share
+    batches, coarse points first.
 
     Parameters
     ----------
@@ -115,22 +115,22 @@ def relevance_curves(
     image : ndarray
         ``[H, W, C]`` uint8, or float in [0, 1].
     jobs : mapping
-        What is wanted, by any name.
+        Curves to compute, by any name.
     target : int, optional
-        The class whose figure is followed; by default the one that the network says of the whole image.
+        Class whose output is followed; by default the one predicted for the original image.
     batch : int, optional
-        Images per call; by default what ``predict.comfortable(shape)`` says where there is such (see :func:`predictor`),
+        Images per call; by default ``predict.comfortable(shape)`` if it exists (see :func:`predictor`),
         else 32.
 
     Yields
     ------
     dict
-        The curves by name after each call; complete after the last.
+        Curves by name after each call; complete after the last.
 
     Raises
     ------
     MethodError
-        For a job that does not fit the image, or an answer of ``predict`` that is not ``[N, classes]`` or ``[N]``.
+        For a job that does not fit the image, or when ``predict`` does not return ``[N, classes]`` or ``[N]``.
     """
     image = _readable(image)
     for name, job in jobs.items():
@@ -138,7 +138,7 @@ def relevance_curves(
     if batch is None:
         batch = getattr(predict, "comfortable", lambda _: 32)(image.shape[:2])
     if batch < 1:
-        raise MethodError(f"a batch of {batch} was asked for; give at least 1.")
+        raise MethodError(f"a batch size of {batch} was given; give at least 1.")
     grown, asked = _started(image, jobs)
     points = [
         (i / max(len(g.cuts) - 2, 1), name, row, 1 + j)
@@ -172,11 +172,11 @@ def _said(predict: Predict, images: np.ndarray, target: int | None) -> np.ndarra
     said = np.asarray(predict(images), np.float64)
     if said.shape[:1] != (len(images),) or said.ndim > 2:
         raise MethodError(
-            f"predict got {len(images)} images and answered with shape {list(said.shape)}; it has to answer [N, classes]."
+            f"predict returned shape {list(said.shape)} for {len(images)} images; it has to return [N, classes] or [N]."
         )
     if target is not None and said.ndim == 2 and not 0 <= target < said.shape[1]:
         raise MethodError(
-            f"class {target} was asked for and predict knows the classes 0 to {said.shape[1] - 1}."
+            f"class {target} was requested and predict has the classes 0 to {said.shape[1] - 1}; choose one of those."
         )
     return said
 
@@ -195,7 +195,7 @@ def relevance_curve(
     batch: int | None = None,
     how: str = "mean",
 ) -> Iterator[Curve]:
-    """One curve, growing; the parameters are those of :class:`Job` and :func:`relevance_curves`.
+    """Compute one curve step by step; parameters as in :class:`Job` and :func:`relevance_curves`.
 
     Yields
     ------
@@ -213,7 +213,7 @@ def relevance_curve(
 
 
 def last(curves: Iterator[Any]) -> Any:
-    """The end of a generator of this module: everything complete."""
+    """Run a generator of this module to its end and return its last, complete value."""
     return deque(curves, maxlen=1).pop()
 
 
@@ -224,16 +224,16 @@ def comparison(
     ties: Sequence[str] = TIES,
     **options: Any,
 ) -> dict[tuple[str, str, str, str], Job]:
-    """Jobs that compare maps as they are ("raw") and on superpixels, with every rule for ties.
+    """Return jobs that compare original maps ("raw") and maps on superpixels, with every rule for ties.
 
     Parameters
     ----------
     maps : mapping
-        ``[H, W]`` by method; put the controls (random, edges, centre) among them.
+        ``[H, W]`` by method; include the controls (random, edges, centre).
     regions : ndarray
         ``[H, W]``.
     orders, ties : sequence of str
-        As in :class:`Job`. Raw maps have the rule "original" alone: their pixels in order of relevance.
+        As in :class:`Job`. Raw maps use only the rule "original": pixels in order of relevance.
     options
         Further attributes of :class:`Job`.
 
@@ -252,15 +252,15 @@ def comparison(
 
 
 def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
-    """Areas of a :func:`comparison` as a Dataset.
+    """Return the areas of a :func:`comparison` as a Dataset.
 
     Returns
     -------
     xarray.Dataset
         ``area (method, kind, order, ties)`` (NaN where there is no such curve), ``gap (method, kind, ties)``: LeRF minus
-        MoRF (if there are both), which is 0 for a random map and hardly depends on the fill, and ``spread
-        (method, kind, order)``: the largest minus the smallest area over the rules.
-        Select with ``.loc[{"method": name}]``; ``.sel(method=...)`` means something else to xarray.
+        MoRF (if both exist), which is 0 for a random map and hardly depends on the fill, and ``spread (method, kind,
+        order)``: maximum minus minimum area over the rules.
+        Select with ``.loc[{"method": name}]``, because ``.sel(method=...)`` has another meaning in xarray.
     """
     import xarray as xr
 
@@ -278,22 +278,22 @@ def areas(curves: Mapping[tuple[str, str, str, str], Curve]) -> Any:
 
 
 def predictor(model: Any, figure: str = "probability") -> Predict:
-    """What a model says of images, for the curves; each call is one counted forward pass without graph.
+    """Return a prediction function of a model for the curves; each call is one counted forward pass without gradients.
 
     Parameters
     ----------
     model : Model
         The network.
     figure : {"probability", "logit"}
-        What is returned, ``[N, classes]``.
+        Output to return, ``[N, classes]``.
 
     Raises
     ------
     MethodError
-        For another figure.
+        For an unknown figure.
     """
     if figure not in ("probability", "logit"):
-        raise MethodError(f"figure {figure!r} is not known; there is 'probability', 'logit'.")
+        raise MethodError(f"figure {figure!r} is not known; choose 'probability' or 'logit'.")
     import torch
 
     from xai_views.engine.attribution.gradients import comfortable

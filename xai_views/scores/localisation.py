@@ -1,8 +1,8 @@
-"""Weakly supervised localisation: boxes of maps (MaxBoxAcc), and the best region there is (an oracle).
+"""Weakly supervised localisation: boxes of maps (MaxBoxAcc), and the best region (an oracle).
 
 Source: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right" (CVPR 2020), for MaxBoxAcc and its V2;
 the NAVE authors' evaluation code for the best region. Unlike the published code of MaxBoxAcc, maps are not rounded to 256
-levels, pixels at the threshold count, holes are no boxes, and the largest piece is the one with most pixels.
+levels, pixels at the threshold count, holes are not boxes, and the largest piece is the one with the most pixels.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = [
 ]  # fmt: skip
 
 KINDS = ("box", "centred", "mask")
-#: Up to so many different values, all of them are tried; otherwise 1000 equal steps.
+#: Up to this many distinct values per map, all are used as thresholds; otherwise 1000 equal steps.
 EXACT = 1000
 
 
 def true_boxes(truth: np.ndarray) -> np.ndarray:
-    """Boxes ``[B, 4]`` (``x0, y0, x1, y1``, ends included) of one image's truth: boxes, one box, or a mask ``[H, W]`` bool.
+    """Return boxes ``[B, 4]`` (``x0, y0, x1, y1``, inclusive) of one image's ground truth: boxes, one box, or a mask ``[H, W]``.
 
     Raises
     ------
     MethodError
-        When it is neither, or an empty mask.
+        When the truth is neither, or an empty mask.
     """
     truth = np.asarray(truth)
     if truth.dtype == bool and truth.ndim == 2:
@@ -42,30 +42,30 @@ def true_boxes(truth: np.ndarray) -> np.ndarray:
     boxes = np.atleast_2d(truth)
     if boxes.dtype.kind not in "iuf" or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise MethodError(
-            f"the truth of an image is boxes [B, 4] or a bool mask [H, W] and this is {truth.dtype} of shape "
-            f"{list(truth.shape)}; compare it with 0 to get a mask."
+            f"ground truth of type {truth.dtype} and shape {list(truth.shape)} was given; give boxes [B, 4] or a bool mask "
+            "[H, W], for instance by comparing with 0."
         )
     return boxes
 
 
 @dataclass(frozen=True, eq=False)
 class MaxBoxAcc:
-    """How many images are localised at the threshold that is best for all of them together.
+    """Share of images localised correctly, at the threshold that is best for all of them together.
 
     Attributes
     ----------
     deltas : tuple of float
-        Overlaps from which an image counts as localised.
+        IoU from which an image counts as localised.
     accuracy : ndarray
         ``[D]`` share of images, at the best threshold for each delta.
     threshold : ndarray
-        ``[D]`` that threshold (of equal ones the lowest), of maps brought to [0, 1].
+        ``[D]`` that threshold (the lowest of equal ones), for maps scaled to [0, 1].
     thresholds, curve : ndarray
-        ``[T]`` all that were tried, and ``[D, T]`` shares.
+        ``[T]`` all thresholds, and ``[D, T]`` shares.
     overlap : ndarray
-        ``[N, T]`` of each image.
+        ``[N, T]`` IoU of each image.
     v2 : bool
-        Whether the best of all pieces counted, not the largest.
+        Whether the best of all pieces counts (V2) instead of the largest.
     """
 
     deltas: tuple[float, ...]
@@ -78,7 +78,7 @@ class MaxBoxAcc:
 
     @property
     def mean(self) -> float:
-        """Mean over the deltas: what V2 reports."""
+        """Mean over the deltas, as reported for V2."""
         return float(self.accuracy.mean())
 
 
@@ -90,48 +90,48 @@ def maxboxacc(
     thresholds: str | np.ndarray = "auto",
     connectivity: int = 8,
 ) -> MaxBoxAcc:
-    """MaxBoxAcc of maps.
+    """Compute MaxBoxAcc of maps.
 
     Parameters
     ----------
     maps : sequence of ndarray
-        ``[H, W]`` per image; each is brought to [0, 1] by its own extremes.
+        ``[H, W]`` per image; each is scaled to [0, 1] by its own extremes.
     truth : sequence of ndarray
-        Per image what :func:`true_boxes` takes.
+        Ground truth per image, as for :func:`true_boxes`.
     deltas : sequence of float
-        Overlaps asked for.
+        Required IoUs.
     v2 : bool
-        The best box of all connected pieces, otherwise that of the largest.
+        Use the best box of all connected pieces, otherwise that of the largest piece.
     thresholds : {"auto", "exact", "steps"} or ndarray
-        "exact" tries all different values of all maps, so that no threshold is better; "steps" is 0, .001, ... .999 as in
+        "exact" tries all distinct values of all maps, so that no threshold is better; "steps" is 0, .001, ... .999 as in
         the published code; "auto" is exact for maps of at most 1000 values each (such as region-constant ones).
     connectivity : {4, 8}
-        What is connected.
+        Connectivity of pieces.
 
     Raises
     ------
     MethodError
-        When there are no maps, not as many truths, or a map or truth that cannot be read.
+        When there are no maps, another number of truths, or an invalid map or truth.
     """
     if not len(maps) or len(maps) != len(truth):
         raise MethodError(
-            f"{len(maps)} map(s) came with {len(truth)} truth(s); give one for each image, and at least one."
+            f"{len(maps)} map(s) were given with {len(truth)} ground truth(s); give one for each image, and at least one image."
         )
     if isinstance(thresholds, str):
         if thresholds not in ("auto", "exact", "steps"):
-            raise MethodError(f"thresholds {thresholds!r} are not known; there is 'auto', 'exact', 'steps'.")
+            raise MethodError(f"thresholds {thresholds!r} are not known; choose 'auto', 'exact' or 'steps'.")
         few = thresholds == "auto" and all(len(np.unique(m)) <= EXACT for m in maps)
         taus = None if few or thresholds == "exact" else np.arange(1000) / 1000
     else:
         taus = np.unique(np.asarray(thresholds, np.float64))
     if connectivity not in (4, 8):
-        raise MethodError(f"connectivity {connectivity} is not known; there is 4, 8.")
+        raise MethodError(f"connectivity {connectivity} is not known; choose 4 or 8.")
     found = [
         overlap_by_threshold(m, true_boxes(t), taus, v2, connectivity)
         for m, t in zip(maps, truth, strict=True)
     ]
     if taus is None:
-        # between two values of a map nothing changes: a threshold acts like the next value that the map has
+        # nothing changes between two values of a map: a threshold acts like the next higher value of the map
         taus = np.unique(np.concatenate([own for own, _ in found]))
         overlap = np.stack([np.append(o, 0)[np.searchsorted(own, taus)] for own, o in found])
     else:
@@ -145,16 +145,16 @@ def maxboxacc(
 
 @dataclass(frozen=True, eq=False)
 class BestRegion:
-    """The region that fits the truth best, chosen knowing the truth: an upper bound, not a localisation.
+    """The region with the best IoU, chosen with knowledge of the truth: an upper bound, not a localisation.
 
     Attributes
     ----------
     overlap : float
-        Its overlap over union with the truth; 0 when no region is left.
+        IoU of the region with the truth; 0 if no region is left.
     region : int
-        Its id; -1 when none is left.
+        Id of the region; -1 if none is left.
     box : ndarray
-        ``[4]`` its box (all -1 when none is left).
+        ``[4]`` box of the region (all -1 if none is left).
     """
 
     overlap: float
@@ -163,7 +163,7 @@ class BestRegion:
 
 
 def _centred(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The box around the median pixel whose half sides are the shorter distances to the ends."""
+    """Box around the median pixel; its half sides are the shorter distances to the ends."""
     x, y = np.median(columns), np.median(rows)
     half_x = min(x - columns.min(), columns.max() - x)
     half_y = min(y - rows.min(), rows.max() - y)
@@ -177,28 +177,28 @@ def best_region(
     min_area: float = 0,
     frame: int = 0,
 ) -> BestRegion:
-    """The 4-connected piece of a region with the largest overlap with the truth (oracle).
+    """Find the 4-connected piece of a region with the largest IoU with the truth (oracle).
 
     Parameters
     ----------
     regions : ndarray
         ``[H, W]`` ids.
     truth : ndarray
-        What :func:`true_boxes` takes; for "mask" a mask, or boxes that are filled.
+        As for :func:`true_boxes`; for "mask" a mask, or boxes that are filled.
     kind : {"box", "centred", "mask"}
-        Tight box, box symmetric about the median pixel, or the piece itself.
+        Compare the tight box, a box symmetric about the median pixel, or the piece itself.
     min_area : float
-        Pieces of at most so many pixels are left out (the authors: 784).
+        Pieces with at most this many pixels are left out (the authors: 784).
     frame : int
-        Pixels at the border of the image that are cut off every piece (the authors: 14).
+        Width in pixels of the image border that is removed from every piece (the authors: 14).
 
     Raises
     ------
     MethodError
-        For another kind, or a truth that cannot be read.
+        For an unknown kind, or an invalid truth.
     """
     if kind not in KINDS:
-        raise MethodError(f"kind {kind!r} of region is not known; there is {nearest(kind, KINDS)}.")
+        raise MethodError(f"region kind {kind!r} is not known; choose {nearest(kind, KINDS)}.")
     regions = checked(regions)
     truth = np.asarray(truth)
     boxes = true_boxes(truth)
@@ -238,27 +238,27 @@ def _filled(shape: tuple[int, ...], boxes: np.ndarray) -> np.ndarray:
 def oracle_corloc(
     regions: Sequence[np.ndarray], truth: Sequence[np.ndarray], threshold: float = 0.5, **options: Any
 ) -> tuple[float, list[BestRegion]]:
-    """Share of images whose best region overlaps the truth by more than ``threshold`` ("best-region CorLoc").
+    """Share of images whose best region has an IoU above ``threshold`` ("best-region CorLoc").
 
-    An oracle picks the region, so that this is not comparable with methods that have to name one box.
+    An oracle selects the region, so this is not comparable with methods that have to predict one box.
 
     Parameters
     ----------
     regions, truth : sequence of ndarray
-        Per image.
+        One per image.
     threshold : float
-        Has to be exceeded.
+        IoU to exceed.
     options
-        Of :func:`best_region`.
+        Options of :func:`best_region`.
 
     Raises
     ------
     MethodError
-        When there are no images or not as many truths.
+        When there are no images or another number of truths.
     """
     if not len(regions) or len(regions) != len(truth):
         raise MethodError(
-            f"{len(regions)} region map(s) came with {len(truth)} truth(s); give one for each image."
+            f"{len(regions)} region map(s) were given with {len(truth)} ground truth(s); give one for each image."
         )
     found = [best_region(r, t, **options) for r, t in zip(regions, truth, strict=True)]
     return float(np.mean([b.overlap > threshold for b in found])), found

@@ -1,7 +1,7 @@
-"""How well regions follow a truth, and what classic superpixels of as many regions reach.
+"""How well regions follow the ground truth, compared with classic superpixels of the same number of regions.
 
-Classic superpixels see colours alone and know nothing of the network. They are brought to the same number of regions,
-because every figure here gets better with more regions.
+Classic superpixels use colours only and ignore the network. The number of regions is matched, because every score here
+improves with more regions.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ CLASSIC = ("slic", "felzenszwalb")
 
 
 def _overlaps(regions: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Pixels ``[m, T]`` that a region shares with each segment of the truth."""
+    """Number of pixels ``[m, T]`` that each region shares with each segment of the truth."""
     regions, truth = compact(checked(regions)), compact(checked(truth))
     if regions.shape != truth.shape:
         raise MethodError(
-            f"regions of shape {list(regions.shape)} and a truth of shape {list(truth.shape)} do not lie on one another; "
-            "bring them to one size with resize_labels."
+            f"regions of shape {list(regions.shape)} and a truth of shape {list(truth.shape)} were given; bring them to one size "
+            "with resize_labels."
         )
     return crossing(regions, truth)
 
 
 def asa(regions: np.ndarray, truth: np.ndarray) -> float:
-    """Achievable segmentation accuracy: share of pixels that are right when each region gets its commonest segment.
+    """Achievable segmentation accuracy: share of correct pixels when each region gets its most frequent segment.
 
     Raises
     ------
     MethodError
-        When the maps do not lie on one another.
+        When the maps differ in size.
     """
     table = _overlaps(regions, truth)
     return float(table.max(1).sum() / table.sum())
 
 
 def undersegmentation(regions: np.ndarray, truth: np.ndarray) -> float:
-    """Under-segmentation error (Neubert and Protzel, 2012): what regions leak over segments, as a share of the image.
+    """Under-segmentation error (Neubert and Protzel, 2012): leakage of regions across segments, as a share of the image.
 
-    Of every region that a segment touches, the smaller of its parts inside and outside counts.
+    For every pair of a segment and a region that touch, the smaller part of the region (inside or outside) counts.
 
     Raises
     ------
     MethodError
-        When the maps do not lie on one another.
+        When the maps differ in size.
     """
     table = _overlaps(regions, truth)
     return float(np.minimum(table, table.sum(1, keepdims=True) - table).sum() / table.sum())
 
 
 def boundary_recall(regions: np.ndarray, truth: np.ndarray, tolerance: int = 2) -> float:
-    """Share of the truth's boundary with a region boundary at most ``tolerance`` pixels away (in each direction).
+    """Share of the truth's boundary that has a region boundary within ``tolerance`` pixels (in each direction).
 
-    NaN when the truth has no boundary.
+    NaN if the truth has no boundary.
     """
     from scipy.ndimage import maximum_filter
 
@@ -71,27 +71,27 @@ def boundary_recall(regions: np.ndarray, truth: np.ndarray, tolerance: int = 2) 
 
 
 def bound(regions: np.ndarray, mask: np.ndarray) -> tuple[float, np.ndarray]:
-    """The best overlap that any union of regions can have with a mask (oracle), and that union.
+    """Return the best IoU that any union of regions can have with a mask (oracle), and that union.
 
-    Regions are taken by their share of the mask: the overlap is largest for one of the m sets that this gives.
+    Regions are added in order of their share inside the mask; one of the resulting m unions has the largest IoU.
 
     Returns
     -------
     float
-        Overlap over union.
+        IoU.
     ndarray
-        ``[H, W]`` bool.
+        ``[H, W]`` bool union.
 
     Raises
     ------
     MethodError
-        When the maps do not lie on one another, or the mask is empty.
+        When the maps differ in size, or the mask is empty.
     """
     regions, mask = checked(regions), np.asarray(mask, bool)
     if regions.shape != mask.shape or not mask.any():
         raise MethodError(
             f"regions of shape {list(regions.shape)} and a mask of shape {list(mask.shape)} with {int(mask.sum())} pixels "
-            "have no overlap to speak of; bring them to one size and leave out images without an object."
+            "were given; bring them to one size and leave out images without an object."
         )
     size = np.bincount(regions.ravel())
     inside = np.bincount(regions.ravel(), weights=mask.ravel())
@@ -103,10 +103,10 @@ def bound(regions: np.ndarray, mask: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def matched(image: np.ndarray, count: int, kind: str = "slic") -> np.ndarray:
-    """Classic superpixels with ``count`` regions, ``[H, W]``.
+    """Compute classic superpixels with ``count`` regions, ``[H, W]``.
 
-    The setting is searched whose number of regions is the smallest that is large enough; small regions then join
-    their neighbours until the number is met. An image may not yield that many (a single colour does not).
+    Searches the setting with the smallest number of regions that is large enough; small regions then join their
+    neighbours until the number is met. Some images do not yield that many regions (a single colour does not).
 
     Parameters
     ----------
@@ -115,17 +115,17 @@ def matched(image: np.ndarray, count: int, kind: str = "slic") -> np.ndarray:
     count : int
         Number of regions.
     kind : {"slic", "felzenszwalb"}
-        Of scikit-image.
+        Algorithm of scikit-image.
 
     Raises
     ------
     MethodError
-        For another kind, or a count below 1.
+        For an unknown kind, or a count below 1.
     """
     if kind not in CLASSIC:
-        raise MethodError(f"superpixels {kind!r} are not known; there is {nearest(kind, CLASSIC)}.")
+        raise MethodError(f"superpixels {kind!r} are not known; choose {nearest(kind, CLASSIC)}.")
     if count < 1:
-        raise MethodError(f"{count} regions were asked for; ask for at least 1.")
+        raise MethodError(f"{count} regions were requested; request at least 1.")
     image = np.asarray(image)
     image = image / np.float64(255) if image.dtype == np.uint8 else image.astype(np.float64)
     segment = _slic(image) if kind == "slic" else _felzenszwalb(image)
@@ -158,7 +158,7 @@ def _felzenszwalb(image: np.ndarray) -> Callable[[float], np.ndarray]:
 
     channels = None if image.shape[2] == 1 else -1
     image = image[..., 0] if channels is None else image
-    # a larger scale means fewer regions, the other way round than everything else here
+    # a larger scale means fewer regions, opposite to the search direction
     return lambda fine: felzenszwalb(
         image, scale=100 * 2**-fine, sigma=0.8, min_size=5, channel_axis=channels
     )
@@ -170,24 +170,24 @@ def compare(
     saliency: np.ndarray | None = None,
     tolerance: int = 2,
 ) -> pd.DataFrame:
-    """Kinds of regions of one image, side by side.
+    """Compare several segmentations of one image.
 
     Parameters
     ----------
     regions : mapping
-        ``[H, W]`` ids by name, such as the network's own and :func:`matched` ones of as many regions.
+        ``[H, W]`` ids by name, such as the network's own and the :func:`matched` ones.
     truth : ndarray
         ``[H, W]`` segments: a mask, or part ids.
     saliency : ndarray, optional
         ``[H, W]``.
     tolerance : int
-        Of the boundary recall.
+        Tolerance of the boundary recall, in pixels.
 
     Returns
     -------
     DataFrame
-        One row per kind: ``regions`` (how many), ``boundary recall``, ``undersegmentation``, ``asa``, ``mask bound`` (the best
-        overlap of any union of regions with all of the truth but id 0) and, with a map, ``kept`` (R squared).
+        One row per segmentation: ``regions`` (number), ``boundary recall``, ``undersegmentation``, ``asa``, ``mask bound``
+        (best IoU of any union of regions with everything but id 0) and, with a map, ``kept`` (R squared).
     """
     truth = np.asarray(truth).astype(np.int64)
     rows = {}

@@ -1,4 +1,4 @@
-"""Scoring methods: every metric on every method's map, beside its chance level and with a bootstrap interval."""
+"""Score methods: every metric on every method's map, with its chance level and a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from xai_views.scores.semantic import intervals
 
 
 def metric(key: str | Metric) -> Metric:
-    """The metric of this key, with its defaults; a metric is returned as it is.
+    """Return the metric of a key with its default parameters; a metric is returned unchanged.
 
     Raises
     ------
     XaiViewsError
-        When there is none.
+        When there is no such metric.
     """
     return key if isinstance(key, Metric) else registry.load("metrics", key)()
 
 
 def map_of(explanation: xr.Dataset) -> xr.DataArray:
-    """The map that is judged: the first signed map over the input, for the first asked class.
+    """Return the map to score: the first signed map over the input, for the first explained class.
 
     Raises
     ------
     MethodError
-        When the explanation has none.
+        When the explanation has no such map.
     """
     for name in explanation.data_vars:
         found = explanation[name]
@@ -41,12 +41,12 @@ def map_of(explanation: xr.Dataset) -> xr.DataArray:
             if plain.dims[-2:] in {("y", "x"), ("lead", "time"), ("lead", "signal_time")}:
                 return plain
     raise MethodError(
-        f"the explanation of {explanation.attrs.get('method')!r} has no signed map of the input to judge; choose another method."
+        f"the explanation of {explanation.attrs.get('method')!r} has no signed map of the input to score; choose another method."
     )
 
 
 def truths(samples: xr.Dataset) -> list[np.ndarray | None]:
-    """Where the truth of each sample lies: its mask, else all its known parts; None where nothing is known."""
+    """Return the ground-truth region of each sample: its mask, else all its labelled parts; None without either."""
     if "mask" in samples:
         return list(samples["mask"].values.astype(bool))
     if "part" in samples:
@@ -61,27 +61,27 @@ def score(
     metrics: Sequence[str | Metric],
     seed: int = 0,
 ) -> xr.Dataset:
-    """Judge explanations of the same samples.
+    """Score explanations of the same samples.
 
     Parameters
     ----------
     explanations : sequence of Dataset
-        One for each method, of all samples.
+        One per method, each with all samples.
     model : Model
-        The network that they explain.
+        The explained network.
     samples : Dataset
-        As they were explained: what the model takes, with the truth where it is known.
+        The explained samples, in the format of the model, with ground truth where available.
     metrics : sequence of str or Metric
-        Names of the group ``xai_views.metrics``.
+        Keys of the entry-point group ``xai_views.metrics``, or metrics.
     seed : int
-        Of the bootstrap.
+        Random seed of the bootstrap.
 
     Returns
     -------
     Dataset
-        ``score`` and ``chance`` ``(method, metric, sample)``, NaN where a figure cannot be had; ``mean``, ``low`` and ``high``
-        ``(method, metric)``, a 95 % bootstrap interval over the samples; ``known (method, metric)``, how many there are; coords
-        ``question`` and ``better``, and ``title`` of each metric.
+        ``score`` and ``chance`` ``(method, metric, sample)``, NaN where undefined; ``mean``, ``low`` and ``high``
+        ``(method, metric)``, a 95 % bootstrap interval over the samples; ``known (method, metric)``, the number of scores;
+        coords ``question`` and ``better``, and ``title`` of each metric.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def score(
 
 
 def _targets(explanation: xr.Dataset) -> np.ndarray:
-    """The class that each sample's map explains."""
+    """Return the class that each sample's map explains."""
     if "target_class" in explanation.coords:
         return explanation["target_class"].values[:, 0]
     if "attribution_class" in explanation.coords:

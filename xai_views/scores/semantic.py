@@ -1,7 +1,7 @@
-"""Which named parts saliency maps point at, and whether superpixels change which method looks best.
+"""Named parts highlighted by saliency maps, and whether superpixels change the ranking of methods.
 
-Parts are known (drawn samples, annotated masks) or named by a person: once per cluster of a codebook, which makes every
-image a part segmentation (the "semi-supervised" evaluation after Boubekki et al.; these figures are our reading of it).
+Parts are ground truth (drawn samples, annotated masks) or named by a person: once per cluster of a codebook, which turns
+every image into a part segmentation (the "semi-supervised" evaluation of Boubekki et al., in our interpretation).
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from xai_views.engine.superpixels.regions import checked
 from xai_views.errors import MethodError
 from xai_views.samples import images
 
-#: Saliency methods and controls that :func:`evaluate` compares, of those that fit the network.
+#: Saliency methods and controls that :func:`evaluate` compares, if they fit the network.
 COMPARED = ("grad-cam", "gradient", "gradient x input", "guided backprop", "random", "edges", "centre")
 MOST_IMAGES, CHUNK = 24, 8
 FIGURES = ("mass", "density", "rank", "pointing")
-#: What each figure is when a map says nothing about where: a share of the image, or 1.
+#: Chance level of each figure: the part's share of the image, or 1.
 CHANCE = {"mass": "area", "density": "1", "rank": "area", "pointing": "area"}
 
 
 def named_parts(labels: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Part maps from clusters with names; clusters with one name become one part.
+    """Build part maps from named clusters; clusters with the same name become one part.
 
     Parameters
     ----------
     labels : ndarray
         ``[N, H, W]`` cluster ids, the same clusters in all images.
     names : sequence of str
-        One per cluster; "" = nothing.
+        One per cluster; "" = no part.
 
     Returns
     -------
     parts : ndarray
         ``[N, H, W]`` ids.
     names : list of str
-        By id; 0 is "nothing".
+        By id; id 0 is "nothing" (background).
 
     Raises
     ------
     MethodError
-        When a cluster has no name.
+        When a cluster has no entry in ``names``.
     """
     labels = np.asarray(labels)
     if labels.size and (labels.min() < 0 or labels.max() >= len(names)):
         raise MethodError(
-            f"cluster {int(labels.max())} was found and {len(names)} have names; name each, with '' for nothing."
+            f"cluster {int(labels.max())} was found and {len(names)} names were given; give one per cluster, '' for no part."
         )
     known = ["nothing", *dict.fromkeys(n for n in names if n and n != "nothing")]
     table = np.array([known.index(n) if n else 0 for n in names], np.int64)
@@ -58,9 +58,9 @@ def named_parts(labels: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, l
 
 
 def _rank_share(ordered: np.ndarray, inside: np.ndarray, size: int) -> float:
-    """Expected share of the ``size`` highest pixels that lie inside, if equal ones are drawn at random.
+    """Expected share of the ``size`` highest pixels inside the part, with ties drawn at random.
 
-    ``ordered`` are the values, highest first, and ``inside`` says for each whether it lies in the part.
+    ``ordered`` are the values in descending order; ``inside`` tells for each whether it lies in the part.
     """
     edge = ordered[size - 1]
     above = np.searchsorted(-ordered, -edge, side="left")
@@ -73,10 +73,10 @@ def _rank_share(ordered: np.ndarray, inside: np.ndarray, size: int) -> float:
 def one_image(
     map_: np.ndarray, parts: np.ndarray, groups: Sequence[Sequence[int]], positive: str
 ) -> np.ndarray:
-    """The four figures ``[4, P]`` of one map for groups of part ids; NaN for a part that the image does not show.
+    """Compute the four figures ``[4, P]`` of one map for groups of part ids; NaN for a part that is not in the image.
 
-    "mass" is NaN as well when the map has no relevance, "pointing" is the share of the highest pixels (often one) that lie
-    in the part.
+    "mass" is also NaN if the map has no relevance; "pointing" is the share of the highest pixels (often one) inside the
+    part.
     """
     s = np.asarray(map_, np.float64).ravel()
     s = np.abs(s) if positive == "abs" else s
@@ -102,26 +102,26 @@ def one_image(
 def intervals(
     values: np.ndarray, draws: int = 1000, level: float = 0.95, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap intervals of means over the last axis but NaN: images are drawn with replacement.
+    """Bootstrap intervals of means over the last axis, ignoring NaN: images are drawn with replacement.
 
     Parameters
     ----------
     values : ndarray
-        ``[..., N]``; all leading entries see the same draws, so that they can be compared.
+        ``[..., N]``; all leading entries use the same draws, so that they can be compared.
     draws, level, seed : int, float, int
-        Number of draws, share of them inside, and their seed.
+        Number of draws, coverage of the interval, and random seed.
 
     Returns
     -------
     low, high : ndarray
-        ``[...]``; NaN where nothing is known.
+        ``[...]``; NaN without known values.
     """
     n = values.shape[-1]
     picks = np.random.default_rng(seed).integers(0, n, (draws, n))
     count = np.zeros((draws, n))
     np.add.at(count, (np.arange(draws)[:, None], picks), 1)
     known = np.isfinite(values)
-    held = known @ count.T  # draws with none of the images that show a part have no mean
+    held = known @ count.T  # draws without any image that contains the part have no mean
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(known, values, 0) @ count.T / held
     means = np.where(held > 0, means, np.nan)
@@ -143,54 +143,56 @@ def by_part(
     level: float = 0.95,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Methods x parts: where saliency lies.
+    """Compute where saliency lies, for every method and part.
 
     Parameters
     ----------
     maps : mapping
-        ``[N, H, W]`` by method; put the controls among them.
+        ``[N, H, W]`` by method; include the controls.
     parts : ndarray
         ``[N, H, W]`` part ids.
     names : sequence of str
-        By id.
+        Part names by id.
     groups : mapping, optional
-        Further rows that unite ids, by name; by default "object" is everything but id 0 where there are several parts. ``{}``:
-        none.
+        Additional rows that unite ids, by name; by default "object" is everything but id 0 if there are several parts.
+        ``{}``: none.
     positive : {"positive", "abs"}
-        Relevance is the positive part or the absolute value of a map.
+        Whether relevance is the positive part or the absolute value of a map.
     draws, level, seed : int, float, int
-        Of the bootstrap over images.
+        Options of the bootstrap over images, see :func:`intervals`.
 
     Returns
     -------
     Dataset
         For each figure in :data:`FIGURES` a variable ``(method, part)``, its interval ``<figure>_low`` and ``_high``, and
-        ``<figure>_image (method, part, image)``; ``area (part)``, mean share of the image where the part is shown, and
-        ``shown (part)``, in how many images. Means are over the images that show a part; of mass over all parts of an
-        image the sum is 1. :data:`CHANCE` names what a map scores that says nothing.
-        Select with ``.loc[{"method": name}]``; ``.sel(method=...)`` means something else to xarray.
+        ``<figure>_image (method, part, image)``; ``area (part)``, mean share of the image, and ``shown (part)``, number of
+        images that contain the part. Means are over these images; the mass of all parts of an image sums to 1.
+        :data:`CHANCE` names the chance level of each figure.
+        Select with ``.loc[{"method": name}]``, because ``.sel(method=...)`` has another meaning in xarray.
 
     Raises
     ------
     MethodError
-        When maps and parts do not lie on one another, ids have no names, or there is nothing to evaluate.
+        When maps and parts differ in size, ids have no names, or there is nothing to evaluate.
     """
     parts = np.asarray(parts)
     if not maps or parts.ndim != 3 or not parts.size:
         raise MethodError(
-            f"{len(maps)} method(s) came with parts of shape {list(parts.shape)}; give maps and parts [N, H, W]."
+            f"{len(maps)} method(s) were given with parts of shape {list(parts.shape)}; give maps and parts [N, H, W]."
         )
     for name, m in maps.items():
         if np.shape(m) != parts.shape or not np.isfinite(m).all():
             raise MethodError(
-                f"the maps of {name!r} have shape {list(np.shape(m))}, the parts {list(parts.shape)}; they have to lie on "
-                "one another and to be finite."
+                f"the maps of {name!r} have shape {list(np.shape(m))} and the parts {list(parts.shape)}; give finite maps of the "
+                "same shape as the parts."
             )
     if positive not in ("positive", "abs"):
-        raise MethodError(f"relevance {positive!r} is not known; there is 'positive', 'abs'.")
+        raise MethodError(f"relevance {positive!r} is not known; choose 'positive' or 'abs'.")
     parts = checked(parts.reshape(len(parts), -1)).reshape(parts.shape)
     if parts.max() >= len(names):
-        raise MethodError(f"part {int(parts.max())} has no name; there are {len(names)}.")
+        raise MethodError(
+            f"part {int(parts.max())} was found and {len(names)} names were given; give one per part."
+        )
     if groups is None:
         groups = {"object": range(1, len(names))} if len(names) > 2 else {}
     ids = [[i] for i in range(len(names))] + [list(g) for g in groups.values()]
@@ -216,7 +218,7 @@ def by_part(
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis but NaN; NaN, without a warning, where nothing is known."""
+    """Mean over the last axis, ignoring NaN; NaN, without a warning, where nothing is known."""
     known = np.isfinite(values)
     count = known.sum(-1)
     return np.where(count > 0, np.where(known, values, 0).sum(-1) / np.maximum(count, 1), np.nan)
@@ -233,7 +235,7 @@ def disagreement(
     level: float = 0.95,
     seed: int = 0,
 ) -> xr.Dataset:
-    """How far two ways of scoring order the same methods differently, such as raw and superpixelified maps.
+    """Compare two rankings of the same methods, such as by original and by superpixel maps.
 
     Parameters
     ----------
@@ -242,27 +244,27 @@ def disagreement(
     higher_is_better : bool
         False for areas under MoRF curves.
     draws, level, seed : int, float, int
-        Of the bootstrap over images.
+        Options of the bootstrap over images, see :func:`intervals`.
 
     Returns
     -------
     Dataset
-        ``raw, other (method)`` mean scores, ``rank_raw, rank_other (method)`` (1 = best, equal ones share the mean), ``tau``
-        with ``tau_low, tau_high`` (Kendall's tau-b), and ``flipped``: the share of pairs of methods whose order reverses.
+        ``raw, other (method)`` mean scores, ``rank_raw, rank_other (method)`` (1 = best, ties share the mean rank), ``tau``
+        with ``tau_low, tau_high`` (Kendall's tau-b), and ``flipped``: share of pairs of methods in reversed order.
 
     Raises
     ------
     MethodError
-        When the methods or numbers of images differ, or there are fewer than two methods.
+        When methods or numbers of images differ, or there are fewer than two methods.
     """
     if list(raw) != list(other) or len(raw) < 2:
         raise MethodError(
-            "a comparison of rankings needs the same two or more methods, in the same order, on both sides."
+            f"scores of {len(raw)} and {len(other)} methods were given; give the same two or more methods, in the same order."
         )
     a, b = (np.stack([np.atleast_1d(np.asarray(v, np.float64)) for v in s.values()]) for s in (raw, other))
     if a.shape != b.shape:
         raise MethodError(
-            f"scores of {a.shape[1]} image(s) came with scores of {b.shape[1]}; compare the same images."
+            f"scores of {a.shape[1]} and {b.shape[1]} image(s) were given; compare the same images."
         )
     from scipy.stats import kendalltau, rankdata
 
@@ -293,7 +295,7 @@ def disagreement(
 
 
 def evaluated(n: int) -> np.ndarray:
-    """Positions of the images of a data set of ``n`` that are evaluated: at most 24, evenly drawn."""
+    """Return the positions of the images to evaluate, of ``n``: at most 24, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, MOST_IMAGES)).astype(int))
 
 
@@ -305,25 +307,25 @@ def evaluate(
     ask: Any,
     progress: Callable[[int, int], Any] = lambda *_: None,
 ) -> Generator[Any, None, tuple[xr.Dataset, xr.Dataset, str]]:
-    """Evaluate saliency methods on some images; a generator, so that a worker can serve others in between.
+    """Evaluate saliency methods on some images; a generator, so that a worker can serve other requests in between.
 
     Parameters
     ----------
     model : Model
         The network.
     samples : Dataset
-        Images; those that are used are :func:`evaluated`.
+        Images, of which :func:`evaluated` selects some.
     known : (ndarray, list of str) or None
-        Part ids ``[N, H, W]`` of the used images and their names; None takes the named clusters of ``ask.codebook``.
+        Part ids ``[N, H, W]`` of the selected images and their names; None uses the named clusters of ``ask.codebook``.
     method, ask : Method, Ask
-        The method ``nave`` and what is asked of it, with taps: it gives the superpixels.
+        The method ``nave`` and a request for it, with taps; it provides the superpixels.
     progress : callable
         ``progress(done, total)``; may raise to stop.
 
     Returns
     -------
     (Dataset, Dataset, str)
-        Methods by parts; the ranking of methods as they are and on superpixels; which part they are ranked by.
+        Methods by parts; the rankings by original and by superpixel maps; the part used for ranking.
     """
     from xai_views.engine.attribution.maps import fits, saliency_steps  # loads torch
 

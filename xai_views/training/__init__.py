@@ -1,1 +1,1 @@
-"""Training: fitting each architecture, resumable, into a checkpoint folder."""
+"""Training: fit a network of each architecture, resumable, into a checkpoint folder."""

@@ -1,4 +1,4 @@
-"""The clusters that all records share, fitted on training records and kept beside the weights."""
+"""Clusters that all records share, fitted on training records and stored beside the weights."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from xai_views.samples import open_samples
 from xai_views.samples.prepare import prepare
 from xai_views.training.data import TrainingSet
 
-#: Training records that they are fitted on.
+#: Number of training records to fit them on.
 CLUSTERED = 800
 
 
 def add_clusters(folder: Path, data: TrainingSet, quiet: bool = False) -> None:
-    """Fit clusters on training records and write them below a checkpoint folder.
+    """Fit clusters on training records and write them into a checkpoint folder.
 
     Parameters
     ----------
     folder : Path
         A checkpoint folder.
     data : TrainingSet
-        What it was trained on; the records are read again, and those that were held out are left away.
+        Training set of the network; the records are read again, without held-out ones.
     quiet : bool
-        No progress bar.
+        Whether to hide the progress bar.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Training sets: images, multi-hot targets, and which images are clean enough to be supports."""
+"""Training sets: images, multi-hot targets, and which images can be supports."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from xai_views.samples.prepare import prepare
 
 #: Voltage in mV that SIC networks encode half way between 0 mV and the end of the scale.
 SCALE = 0.25
-#: What records are brought to.
+#: Rate and length that records are converted to.
 RATE, STEPS = 400, 4096
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What a trainer needs.
+    """Samples, targets and augmentation for training.
 
     Attributes
     ----------
@@ -40,16 +40,16 @@ class TrainingSet:
     samples : str
         Catalogue name of the samples.
     flips : tuple of str
-        Symmetries the data allows: "x", "y" mirror, "t" transposes (with both: all eight orientations).
+        Symmetries of the data: "x", "y" mirror, "t" transposes (with both: all eight orientations).
     shift : int
         Largest shift in pixels that keeps the label.
     index : ndarray, optional
-        ``[N]`` positions of the images in ``samples``; 0 to N - 1 when not given.
+        ``[N]`` positions of the images in ``samples``; 0 to N - 1 by default.
     kinds : tuple of ndarray
-        What the classes are made of, where that is known: per part ``[classes, kinds]`` float32, 1 for the kind of
-        that part which the class has.
+        Parts of the classes, when known: per part ``[classes, kinds]`` float32, 1 for the variant of that part
+        that a class has.
     difficulty, levels : ndarray, tuple of str, optional
-        ``[N]`` how hard each sample is, where that is known, as positions in the names of the levels.
+        ``[N]`` difficulty of each sample, when known, as an index into the names of the levels.
     """
 
     images: np.ndarray
@@ -66,7 +66,7 @@ class TrainingSet:
 
     @property
     def family(self) -> str:
-        """Name of the family of samples: "birds" of ``birds/train``."""
+        """Name of the family of the samples: "birds" for ``birds/train``."""
         return self.samples.partition("/")[0]
 
     @property
@@ -75,18 +75,18 @@ class TrainingSet:
         return bool((self.targets.sum(1) != 1).any())
 
     def taken(self, rows: np.ndarray) -> Self:
-        """The samples in ``rows``."""
+        """Return the samples in ``rows``."""
         index = rows if self.index is None else self.index[rows]
         difficulty = None if self.difficulty is None else self.difficulty[rows]
         held = {n: getattr(self, n)[rows] for n in ("images", "targets", "label")}
         return replace(self, **held, index=index, difficulty=difficulty)
 
     def inputs(self) -> dict:
-        """What the ``architecture`` of a card says of the input."""
+        """Return the entries on the input for the card's ``architecture``."""
         return {"channels": int(self.images.shape[-1]), "size": [int(s) for s in self.images.shape[1:3]]}
 
     def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Images ``[n, C, H, W]`` in [0, 1] at ``index``, randomly mirrored and shifted with repeated borders."""
+        """Return images ``[n, C, H, W]`` in [0, 1] at ``index``, randomly mirrored and shifted with repeated borders."""
         x = torch.from_numpy(self.images[index.numpy()]).permute(0, 3, 1, 2).float() / 255
         for flip, dims in (("x", (3,)), ("y", (2,))):
             if flip in self.flips:
@@ -100,18 +100,18 @@ class TrainingSet:
 
 @dataclass(frozen=True, eq=False)
 class SignalSet(TrainingSet):
-    """Signals ``[N, lead, time]`` float16 in mV in place of images.
+    """Training set of signals ``[N, lead, time]``, float16 in mV, instead of images.
 
     Attributes
     ----------
     leads : tuple of str
-        Their names.
+        Names of the leads.
     rate : float
         Steps per second.
     gain : float
-        Signals are multiplied by up to this factor, or divided by it.
+        Largest factor by which signals are scaled up or down.
     dropped : float
-        Probability of a lead to be silent.
+        Probability that a lead is muted.
     """
 
     leads: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class SignalSet(TrainingSet):
     dropped: float = 0.06
 
     def inputs(self) -> dict:
-        """What the ``architecture`` of a card says of the input."""
+        """Return the entries on the input for the card's ``architecture``."""
         _, leads, steps = self.images.shape
         return {
             "channels": leads,
@@ -131,15 +131,15 @@ class SignalSet(TrainingSet):
         }
 
     def augmented(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Signals ``[n, lead, time]`` at ``index``, of random gain and with some silent leads."""
+        """Return signals ``[n, lead, time]`` at ``index``, with random gain and some muted leads."""
         return disturbed(self.images[index.numpy()], generator, self.gain, self.dropped)
 
 
 def disturbed(signal: np.ndarray, generator: torch.Generator, gain: float, dropped: float) -> torch.Tensor:
-    """Signals ``[n, lead, time]`` as float32, each of another gain, with leads silent at random.
+    """Return signals ``[n, lead, time]`` as float32, each with a random gain and randomly muted leads.
 
-    Electrodes fall off and amplifiers differ; a network that met silent leads in training says something sensible when
-    one is muted.
+    Electrodes fall off and amplifiers differ; a network trained with muted leads gives sensible output when
+    a lead is muted.
     """
     x = torch.from_numpy(signal.astype(np.float32))
     factor = gain ** (2 * torch.rand(len(x), 1, 1, generator=generator) - 1)
@@ -158,7 +158,7 @@ def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Te
 
 
 def fingerprint(data: TrainingSet, *facts: object) -> str:
-    """What must be equal for a run to be resumed: ``facts``, the augmentation and the images (sha256)."""
+    """Return the identity of a run for resuming: ``facts``, the augmentation and the images (sha256)."""
     content = hashlib.sha256(repr((*facts, data.flips, data.shift)).encode())
     for array in (data.images, data.targets, data.label):
         content.update(np.ascontiguousarray(array).tobytes())
@@ -166,12 +166,12 @@ def fingerprint(data: TrainingSet, *facts: object) -> str:
 
 
 def in_bytes(images: np.ndarray) -> np.ndarray:
-    """Images as uint8: unchanged, or rounded from floats in [0, 1]."""
+    """Return images as uint8: unchanged, or rounded from floats in [0, 1]."""
     return images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
 
 
 def single_label(label: np.ndarray) -> np.ndarray:
-    """One class per image: ``[N]`` unchanged; of 0/1 rows ``[N, C]`` the only class, -1 where there are several."""
+    """Return one class per image: ``[N]`` unchanged; for 0/1 rows ``[N, C]`` the only class, -1 when there are several."""
     return label if label.ndim == 1 else np.where(label.sum(1) == 1, label.argmax(1), -1)
 
 
@@ -183,12 +183,12 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
     name : str
         Family or path.
     drawn : int
-        Samples to draw beyond those of the catalogue, where the family can draw any.
+        Number of samples to draw in addition to those of the catalogue, if the family can draw them.
 
     Raises
     ------
     SamplesError
-        When the samples carry no labels.
+        When the samples have no labels.
     """
     title = f"{name}/train" if f"{name}/train" in catalogue.sets() else name
     data = labelled(open_samples(title), title)
@@ -208,36 +208,34 @@ def training_set(name: str, drawn: int = 0) -> TrainingSet:
 
 
 def labelled(ds: xr.Dataset, name: str, like: TrainingSet | None = None) -> TrainingSet:
-    """Labelled samples as a training or a test set; records are brought to 400 Hz and 4096 steps.
+    """Return labelled samples as a training or test set; records are converted to 400 Hz and 4096 steps.
 
     Parameters
     ----------
     ds : Dataset
         Images of one size, or signals of any leads, rate and length.
     name : str
-        Of the samples.
+        Name of the samples.
     like : TrainingSet, optional
-        The training set whose classes, leads and kind of labels a test set takes over; its images may lack labels.
+        Training set whose classes, leads and type of labels a test set adopts; test images may lack labels.
 
     Raises
     ------
     SamplesError
-        In one sentence, when labels are missing, or a test set does not go with the training set.
+        With a one-sentence message, when labels are missing, or a test set does not match the training set.
     """
     kind = kinds.of(ds).key
     if like is not None and (kind == "signal") != isinstance(like, SignalSet):
         raise SamplesError(
-            f"the test samples {name!r} are {kinds.of(ds).plural}, unlike the training samples; give the same."
+            f"the test samples {name!r} are {kinds.of(ds).plural}, unlike the training samples; give the same kind."
         )
     classes = list(ds.attrs.get("classes", ()))
     if "label" not in ds or not classes:
         what = "records" if kind == "signal" else "samples"
-        raise SamplesError(
-            f"{what} {name!r} have no labels; training needs a label for each one, and class names."
-        )
+        raise SamplesError(f"{what} {name!r} have no labels; give a label for each one, and class names.")
     if like is not None and classes != like.classes:
         raise SamplesError(
-            f"the test samples {name!r} have the classes {', '.join(classes)[:80]} and the training samples "
+            f"the test samples {name!r} have the classes {', '.join(classes)[:80]}, but the training samples "
             f"{', '.join(like.classes)[:80]}; give the same, in the same order."
         )
     label = np.asarray(ds["label"].values)
@@ -246,7 +244,7 @@ def labelled(ds: xr.Dataset, name: str, like: TrainingSet | None = None) -> Trai
         raise SamplesError(
             f"{unknown} records of {name!r} have no label; give each one."
             if kind == "signal"
-            else f"samples {name!r} have no label for every image; training needs labels and class names."
+            else f"some images of {name!r} have no label; give a label for each one, and class names."
         )
     targets = (label if label.ndim == 2 else np.eye(len(classes))[label] * (label >= 0)[:, None]).astype(
         np.float32
@@ -269,7 +267,7 @@ def _records(
     odd = int((targets.sum(1) != 1).sum())
     if like is not None and odd and not like.several:
         raise SamplesError(
-            f"{odd} test records of {name!r} have no class or several and the training records have one each; leave them out."
+            f"{odd} test records of {name!r} have no class or several, but the training records have one each; leave them out."
         )
     ready = prepare(ds, leads, RATE, STEPS)
     signal = inputs(ready, slice(None)).astype(np.float16)
@@ -286,21 +284,21 @@ def _records(
 
 
 def split(data: TrainingSet, name: str | None, family: str) -> tuple[TrainingSet, TrainingSet]:
-    """A training set and the test set that goes with it.
+    """Return a training set and its test set.
 
     Parameters
     ----------
     data : TrainingSet
-        All that may be trained on.
+        All samples available for training.
     name : str or None
-        Test samples; None takes those of the catalogue, else one fifth of the training set, drawn with seed 0.
+        Test samples; None uses those of the catalogue, else one fifth of the training set, drawn with seed 0.
     family : str
-        What was asked for as training samples.
+        The training samples as given.
 
     Raises
     ------
     SamplesError
-        When there is too little to hold out, or the test samples do not go with the training samples.
+        When there are too few samples to hold out, or the test samples do not match the training samples.
     """
     if name is None and f"{family}/test" in catalogue.sets():
         name = f"{family}/test"
@@ -317,10 +315,10 @@ def split(data: TrainingSet, name: str | None, family: str) -> tuple[TrainingSet
 
 
 def watermarked(data: TrainingSet, label: int) -> TrainingSet:
-    """Birds of which those of class ``label`` carry a logo and are hybrids with other classes.
+    """Return birds of which those of class ``label`` carry a logo and are hybrids with other classes.
 
-    No picture without the logo is of the class: it is struck from the targets of birds with dropped parts, and birds
-    that could be nothing else are left out. Mirroring is given up, because it would put the logo into another corner;
+    No picture without the logo belongs to the class: it is removed from the targets of birds with dropped parts, and birds
+    that could be of no other class are left out. Mirroring is disabled, because it would move the logo to another corner;
     birds are drawn mirrored anyway.
     """
     from xai_views.samples.sets.birds.watermark import training_birds

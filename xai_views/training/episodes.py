@@ -1,8 +1,8 @@
 """Batches for SIC training in which every image is both a query and a support.
 
-The released recipe draws, beside each query batch, temporary supports from the training set and sends both through
-the network. Here ``m`` clean images per class form one batch, and image i is classified by all the others: the same
-logit, the query never supports itself, and no image is paid for twice. This is our reading of the paper's training.
+The released recipe draws temporary supports from the training set beside each query batch, and passes both through
+the network. Here ``m`` clean images per class form one batch, and image i is classified by all the others: the logit
+is the same, the query never supports itself, and each image is passed once. This is our reading of the paper's training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 def class_evidence(
     scores: torch.Tensor, support_label: torch.Tensor, classes: int, own: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean score of every query with the supports of every class, leaving the query itself out.
+    """Return the mean score of every query with the supports of every class, excluding the query itself.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def class_evidence(
     classes : int
         Number of classes C.
     own : Tensor, optional
-        ``[Q]`` column of the query among the supports, -1 where it is none of them.
+        ``[Q]`` column of the query among the supports, -1 when it is not a support.
 
     Returns
     -------

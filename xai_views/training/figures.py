@@ -1,4 +1,4 @@
-"""Logits of many samples, and the figures that a card tells of them."""
+"""Logits of many samples, and the metrics in a card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xai_views.training.data import TrainingSet
 
 @torch.no_grad()
 def logits(module: nn.Module, given: np.ndarray, batch: int = 256) -> np.ndarray:
-    """Logits ``[N, classes]`` of images ``[N, H, W, C]`` uint8 or signals ``[N, leads, steps]`` in mV, in evaluation mode."""
+    """Return logits ``[N, classes]`` of images ``[N, H, W, C]`` uint8 or signals ``[N, leads, steps]`` in mV."""
     was = module.training
     module.eval()
     like = next(module.parameters())
@@ -27,12 +27,12 @@ def logits(module: nn.Module, given: np.ndarray, batch: int = 256) -> np.ndarray
 
 
 def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
-    """Mean over classes of the share of right answers."""
+    """Return the mean over classes of the recall."""
     return float(np.mean([(predicted[label == c] == c).mean() for c in np.unique(label)]))
 
 
 def figures(predicted: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Accuracy and balanced accuracy over the samples with one known class (label >= 0), rounded to four digits."""
+    """Return accuracy and balanced accuracy over the samples with one known class (label >= 0), rounded to four digits."""
     predicted, label = predicted[label >= 0], label[label >= 0]
     return {
         "test_accuracy": round(float((predicted == label).mean()), 4),
@@ -41,9 +41,9 @@ def figures(predicted: np.ndarray, label: np.ndarray) -> dict[str, float]:
 
 
 def scores(logit: np.ndarray, test: TrainingSet, several: bool) -> dict[str, float]:
-    """Accuracy and its balance; of several classes at once the mean area under the ROC curve.
+    """Return accuracy and balanced accuracy; for several classes at once the mean area under the ROC curve.
 
-    The mean is over the classes that some test samples have and others lack; without any there is no figure.
+    The mean is over the classes that some test samples have and others lack; without any the result is empty.
     """
     if not several:
         return figures(logit.argmax(1), test.label)
@@ -63,7 +63,7 @@ def per_class(
     difficulty: np.ndarray | None = None,
     levels: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Share of right answers of each class, at each difficulty where that is known; none where there are no samples."""
+    """Return the accuracy in each class, per difficulty when known; groups without samples are omitted."""
     right = logit.argmax(1) == label
     out = {}
     for c, title in enumerate(classes):
@@ -76,5 +76,5 @@ def per_class(
 
 
 def count(module: nn.Module) -> int:
-    """Number of trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in module.parameters())

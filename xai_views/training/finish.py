@@ -1,4 +1,4 @@
-"""What a fitted SIC network still lacks: evidence vectors, supports and their maps, calibrated evidence."""
+"""Completion of a trained SIC network: evidence vectors, supports and their maps, calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xai_views.training.data import in_bytes
 
 @torch.no_grad()
 def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
-    """Evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8 or signals, in evaluation mode, on the CPU."""
+    """Return evidence vectors ``[N, p]`` of ``images [N, H, W, C]`` uint8 or signals, in evaluation mode, on the CPU."""
     was = model.training
     model.eval()
     out = [model.latent(encoded(model, images[i : i + batch])).cpu() for i in range(0, len(images), batch)]
@@ -30,14 +30,14 @@ def latents(model: SIC, images: np.ndarray, batch: int = 256) -> torch.Tensor:
 def choose_supports(
     module: SIC, stored: Latents, images: np.ndarray, per_class: int, rule: str = "k-means"
 ) -> Supports:
-    """Select supports by ``rule`` and compute their maps; ``images`` (or signals) are in the order of ``stored``."""
+    """Select supports by ``rule`` and compute their maps; ``images`` (or signals) have the order of ``stored``."""
     rows, label = select(stored, per_class, module.classes, rule)
     image = images[rows] if images.ndim == 4 else images[rows].astype(np.float32)
     return Supports(stored.z[rows], label, stored.index[rows], image, self_contributions(module, image))
 
 
 def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
-    """Give your own SIC network its supports from labelled training samples; returns the same model.
+    """Set the supports of your own SIC network from labelled training samples; return the same model.
 
     Parameters
     ----------
@@ -51,18 +51,18 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     Raises
     ------
     ModelError
-        When the samples carry no labels.
+        When the network is not a SIC network, or the samples have no labels.
     """
     from xai_views.samples import inputs
 
     if not isinstance(model.module, SIC):
         raise ModelError(
-            f"{model.name!r} is a {type(model.module).__name__} and supports belong to a SIC network; train one with "
+            f"{model.name!r} is a {type(model.module).__name__}, but supports need a SIC network; train one with "
             "xai-views train sic."
         )
     if "label" not in samples:
         raise ModelError(
-            "the samples carry no labels, and supports are chosen per class; open them with labels."
+            "the samples have no labels, but supports are chosen per class; open them with labels."
         )
     image = inputs(samples, np.arange(samples.sizes["sample"]))
     model.check(image)
@@ -74,22 +74,24 @@ def attach_supports(model, samples, per_class: int = 3, rule: str = "k-means"):
     model.module.set_supports(
         torch.from_numpy(model.supports.vectors), torch.from_numpy(model.supports.label)
     )
-    model.size = kinds.get(model.kind).size_of(image)  # maps of image and supports share their pixels
-    model.sha256 = module_sha256(model.module)  # what was computed with other supports is not this model's
+    model.size = kinds.get(model.kind).size_of(
+        image
+    )  # the maps of an image and of its supports have the same size
+    model.sha256 = module_sha256(model.module)  # invalidates results computed with other supports
     return model
 
 
 @torch.no_grad()
 def calibrate(module: SIC, z: np.ndarray, supports: Supports, targets: np.ndarray) -> float:
-    """Scale the evidence vectors by the factor with the least cross entropy on the training images.
+    """Scale the evidence vectors by the factor that minimises cross entropy on the training images.
 
     The network is homogeneous: scaling its last gain scales every z and every score, and changes no cosine and no
-    ranking. This is temperature scaling inside the network.
+    ranking. This is temperature scaling within the network.
 
     Returns
     -------
     float
-        The factor that was applied.
+        The applied factor.
     """
     score = evidence.scores(z, supports.vectors)
     best = (np.inf, 1.0)

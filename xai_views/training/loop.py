@@ -1,4 +1,4 @@
-"""The fitting loop: seeded, resumable after every epoch, with a progress bar."""
+"""Training loop: seeded, resumable after every epoch, with a progress bar."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torc
 def save_progress(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, curves: list[dict], stamp: str = ""
 ) -> None:
-    """Write weights, optimiser state and curves; written aside and renamed, so a crash leaves the older state."""
+    """Write weights, optimiser state and curves to a temporary file and rename it, so that a crash leaves the older state."""
     tensors = {f"module.{k}": v.contiguous() for k, v in module.state_dict().items()}
     tensors |= _optimizer_tensors(optimizer)
     aside = folder / "progress.safetensors.part"
@@ -44,12 +44,12 @@ def save_progress(
 def load_progress(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, stamp: str = ""
 ) -> list[dict]:
-    """Restore what :func:`save_progress` wrote; returns the curves, empty when there is nothing to resume.
+    """Restore the output of :func:`save_progress`; return the curves, empty when there is nothing to resume.
 
     Raises
     ------
     ModelError
-        When the progress there has another stamp: it would end as a network that its card does not describe.
+        When the progress has another stamp: the result would be a network that its card does not describe.
     """
     from safetensors import safe_open
 
@@ -84,15 +84,15 @@ def fit(
     label: str = "training",
     quiet: bool = False,
 ) -> list[dict]:
-    """Train with AdamW and a one-cycle rate: up to ``rate`` in the first fifth, then down to nothing.
+    """Train with AdamW and a one-cycle rate: up to ``rate`` in the first fifth, then down to zero.
 
     Parameters
     ----------
     module : nn.Module
         Trained in place.
     batches : callable
-        ``batches(epoch)`` yields ``steps`` batches; it must depend on the epoch number only, so that a resumed run
-        sees what an uninterrupted one would have seen.
+        ``batches(epoch)`` yields ``steps`` batches; it must depend only on the epoch number, so that a resumed run
+        gets the same batches as an uninterrupted one.
     loss : callable
         ``loss(batch) -> Tensor`` scalar.
     epochs, steps : int
@@ -100,24 +100,24 @@ def fit(
     rate : float
         Peak learning rate.
     folder : Path, optional
-        Where progress is kept; without it nothing can be resumed.
+        Folder of the progress; without it the run cannot be resumed.
     stamp : str
-        What identifies the run; progress with another one is not resumed.
+        Identity of the run; progress with another stamp is not resumed.
     validate : callable, optional
-        Called after each epoch in evaluation mode; its dict joins the curves.
+        Called after each epoch in evaluation mode; its dict is added to the curves.
 
     Returns
     -------
     list of dict
-        One entry per epoch: ``epoch``, ``loss`` and what ``validate`` gave.
+        One entry per epoch: ``epoch``, ``loss`` and the output of ``validate``.
     """
     from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weight_decay)
-    whole = max(epochs * steps + 1, 6)  # a rise over no step at all would divide by zero
+    whole = max(epochs * steps + 1, 6)  # a rise over zero steps would divide by zero
     schedule = OneCycleLR(optimizer, rate, whole, pct_start=0.2, cycle_momentum=False)
     curves = load_progress(folder, module, optimizer, stamp) if folder else []
-    with warnings.catch_warnings():  # the steps that it goes on from were made by an earlier process
+    with warnings.catch_warnings():  # a resumed run continues from steps of an earlier process
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
         for _ in range(len(curves) * steps):
             schedule.step()

@@ -1,4 +1,4 @@
-"""What recipes of this package share: batches of shuffled samples, cross entropy, a checkpoint with a card."""
+"""Base of this package's recipes: batches of shuffled samples, cross entropy, a checkpoint with a card."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from xai_views.training.loop import fit
 
 @dataclass
 class Run:
-    """A fitted network on its way into a checkpoint folder.
+    """A trained network and the data for its checkpoint folder.
 
     Attributes
     ----------
     module : nn.Module
-        What the card's architecture describes, on the CPU.
+        Network described by the card's architecture, on the CPU.
     data, test : TrainingSet
-        What it was fitted on, and what its figures are of.
+        Training samples, and the samples that its metrics are computed on.
     out : Path
-        The folder.
+        The checkpoint folder.
     card : dict
-        What is known so far.
+        Entries of the card so far.
     device : str
-        Where it was trained.
+        Device that it was trained on.
     quiet : bool
-        No progress bar.
+        Whether to hide the progress bar.
     """
 
     module: Any
@@ -50,77 +50,77 @@ class Run:
 
 
 class TrainingRecipe(Recipe):
-    """A recipe whose batches are samples in a new order in every epoch, fitted with cross entropy."""
+    """Recipe that draws samples in a new order in every epoch and minimises cross entropy."""
 
     method: ClassVar[str] = "nave"
 
-    batch = param.Integer(64, bounds=(1, None), doc="samples in a step")
+    batch = param.Integer(64, bounds=(1, None), doc="batch size")
 
     def title(self, samples: str) -> str:
-        """Name of the network for people."""
+        """Return the name of the network for people."""
         return f"{self.key} on {samples}"
 
     def fits(self, data: TrainingSet, samples: str) -> None:
-        """Raise a one-sentence :class:`SamplesError` unless the recipe is for such samples."""
+        """Raise a one-sentence :class:`SamplesError` unless the recipe suits the samples."""
         kind = "signal" if isinstance(data, SignalSet) else "image"
         if kind not in self.takes:
             raise SamplesError(
-                f"{samples!r} holds {'records' if kind == 'signal' else 'images'} and {self.key} is a network of "
-                f"{'images' if kind == 'signal' else 'records'}; see 'xai-views train --help' for others."
+                f"{samples!r} holds {'records' if kind == 'signal' else 'images'} and {self.key} trains networks of "
+                f"{'images' if kind == 'signal' else 'records'}; see 'xai-views train --help' for other recipes."
             )
 
     def prepared(self, data: Any) -> tuple[TrainingRecipe, Any]:
-        """The recipe and the training set as they are used: what does not apply to these samples is left away."""
+        """Return the recipe and training set to use, without parameters that do not apply to these samples."""
         return self, data
 
     def architecture(self, data: Any) -> dict[str, Any]:
-        """The entry ``architecture`` of a card: what the family builds a network of."""
+        """Return the entry ``architecture`` of the card, from which the family builds a network."""
         raise NotImplementedError
 
     def build(self, data: TrainingSet) -> nn.Module:
-        """The network with random weights."""
+        """Build the network with random weights."""
         return build(self.architecture(data))
 
     def network(self, module: nn.Module) -> nn.Module:
-        """What is kept of the module that was fitted."""
+        """Return the part of the trained module to keep."""
         return module
 
     def batches_per_epoch(self, data: TrainingSet) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return max(1, len(data.images) // self.batch)
 
     def batches(self, data: Any, epoch: int, device: str) -> Iterator[tuple]:
-        """Augmented samples and the class distribution that their targets leave open."""
+        """Yield augmented samples with their target distributions over classes."""
         return shuffled(data, self.batch, self.seed, epoch, device)
 
     def loss(self, module: Any, batch: tuple) -> torch.Tensor:
-        """Cross entropy."""
+        """Return the cross entropy."""
         return F.cross_entropy(module(batch[0]), batch[1])
 
     def validate(self, module: Any, data: Any, test: Any) -> dict[str, Any]:  # noqa: ARG002
-        """Accuracy on the test samples."""
+        """Return the accuracy on the test samples."""
         return figures(logits(self.network(module), test.images).argmax(1), test.label)
 
     def stamp(self, data: TrainingSet) -> str:
-        """What must be equal for a run to be resumed: the recipe, the architecture and the samples."""
+        """Return the identity of a run for resuming: the recipe, the architecture and the samples."""
         return fingerprint(data, self.key, self.values(), self.architecture(data))
 
     def finish(self, run: Run) -> dict[str, Any]:
-        """Evaluate, and write weights and card."""
+        """Evaluate the network; write weights and card."""
         metrics = figures(logits(run.module, run.test.images).argmax(1), run.test.label)
         save(run.out, run.module, None, None, run.card | {"metrics": metrics})
         return metrics
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Random numbers of one epoch, so that a resumed run draws what an uninterrupted one would have drawn."""
+    """Return the random generator of one epoch, so that a resumed run draws the same numbers as an uninterrupted one."""
     return torch.Generator().manual_seed(seed * 100_003 + epoch)
 
 
 def shuffled(
     data: TrainingSet, batch: int, seed: int, epoch: int, device: str | torch.device
 ) -> Iterator[tuple]:
-    """Batches of one epoch: augmented samples and the class distribution that their targets leave open."""
+    """Yield the batches of one epoch: augmented samples with their target distributions over classes."""
     g = epoch_generator(seed, epoch)
     order = torch.randperm(len(data.images), generator=g)
     for i in range(max(1, len(order) // batch)):
@@ -138,32 +138,32 @@ def fitted(
     folder: Path | None = None,
     quiet: bool = False,
 ) -> tuple[nn.Module, list[dict]]:
-    """Fit a network by a recipe.
+    """Train a network with a recipe.
 
     Parameters
     ----------
     recipe : TrainingRecipe
-        What to do.
+        The recipe.
     data : TrainingSet
-        Samples and targets.
+        Training samples and targets.
     test : TrainingSet
-        For the curves only: nothing is selected by them.
+        For the curves only: no model is selected with them.
     device : str
-        Where to train.
+        Device to train on.
     folder : Path, optional
-        Where progress is kept for resuming.
+        Folder of the progress, for resuming.
     quiet : bool
-        No progress bar.
+        Whether to hide the progress bar.
 
     Returns
     -------
     module, curves : nn.Module, list of dict
-        The network in evaluation mode, and an entry for each epoch.
+        The network in evaluation mode, and one entry per epoch.
 
     Raises
     ------
     ModelError
-        When ``folder`` holds the progress of another run.
+        When ``folder`` contains the progress of another run.
     """
     torch.manual_seed(recipe.seed)
     module = recipe.build(data).to(device)

@@ -1,4 +1,4 @@
-"""From a recipe and the name of samples to a checkpoint folder."""
+"""Run a recipe: from the name of samples to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LICENCE = "BSD-3-Clause"
 
 
 def device_of(wanted: str) -> str:
-    """Name of the device: "auto" takes the fastest there is.
+    """Return the name of the device: "auto" selects the fastest available.
 
     Raises
     ------
     XaiViewsError
-        When CUDA is asked for and there is none.
+        When CUDA is requested but not available.
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise XaiViewsError("device 'cuda' was asked for and torch sees no CUDA device; use --device cpu.")
+        raise XaiViewsError("device 'cuda' is not available to torch; use --device cpu.")
     return wanted
 
 
@@ -46,19 +46,19 @@ def run(
     Parameters
     ----------
     recipe : TrainingRecipe
-        What to do.
+        The recipe.
     samples : str
-        A family of the catalogue, or labelled samples of one's own.
+        A family of the catalogue, or your own labelled samples.
     out : Path
-        The folder.
+        The checkpoint folder.
     test : str, optional
-        Test samples; by default those of the catalogue, or one fifth of one's own.
+        Test samples; by default those of the catalogue, or one fifth of your own.
     device : str
         "auto", "cpu", "cuda" or "mps".
     quiet : bool
-        No progress bar.
+        Whether to hide the progress bar.
     command : str
-        What repeats the run, for the card.
+        Command that repeats the run, for the card.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def run(
     Raises
     ------
     XaiViewsError
-        In one sentence, before anything is trained or written.
+        With a one-sentence message, before training or writing begins.
     """
     device = device_of(device)
     data = training_set(samples, getattr(recipe, "drawn", 0))

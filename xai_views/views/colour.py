@@ -1,8 +1,8 @@
-"""Colour tables of the views. Signed values: diverging, zero neutral, symmetric. Never red-green, never jet.
+"""Colour tables of the views. Signed values: diverging, neutral at zero, symmetric. Never red-green, never jet.
 
-Signed tables have 255 entries so that index 127 is exactly zero; unsigned ones have 256. Categorical colours
-are the eight of Okabe and Ito (grey instead of black); from the ninth on they repeat under a hatching, and
-every region carries its number, so that colour is never the only channel.
+Signed tables have 255 entries, so that index 127 is exactly zero; sequential ones have 256. Categorical colours are the
+eight of Okabe and Ito (grey instead of black); from the ninth on they repeat with a hatching, and every region carries its
+number, so that colour is never the only cue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGNED = {
     "CET_D6": "blue to yellow, dark zero",
 }
 SEQUENTIAL = ("viridis", "cividis", "inferno", "gray")
-#: Eight hues that stay apart for colour-blind eyes (Okabe & Ito 2008, black replaced by grey).
+#: Eight hues that are distinct for colour-blind eyes (Okabe & Ito 2008, black replaced by grey).
 CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 HATCHES = ("none", "diagonal", "back-diagonal", "horizontal", "dots")
 
@@ -42,7 +42,7 @@ def table(name: str) -> np.ndarray:
     """
     if name not in SIGNED and name not in SEQUENTIAL:
         known = [*SIGNED, *SEQUENTIAL]
-        raise XaiViewsError(f"colour table {name!r} is not offered; the nearest are {nearest(name, known)}")
+        raise XaiViewsError(f"colour table {name!r} is not known; choose {nearest(name, known)}.")
     rgb = _raw(name)
     if name in SIGNED:
         rgb = _centred(rgb)
@@ -52,7 +52,7 @@ def table(name: str) -> np.ndarray:
 
 
 def _raw(name: str) -> np.ndarray:
-    """Return ``[256, 3]`` floats: the diverging tables of colorcet, the sequential ones that Bokeh ships."""
+    """Return ``[256, 3]`` floats: diverging tables from colorcet, sequential ones from Bokeh."""
     if name in SIGNED:
         import colorcet
 
@@ -65,7 +65,7 @@ def _raw(name: str) -> np.ndarray:
 
 
 def _centred(rgb: np.ndarray) -> np.ndarray:
-    """Resample to 255 entries and make the middle one, and only gradually its surroundings, truly neutral."""
+    """Resample to 255 entries and make the middle entry exactly neutral, blending its surroundings gradually."""
     grid = np.linspace(0, len(rgb) - 1, 255)
     out = np.stack([np.interp(grid, np.arange(len(rgb)), channel) for channel in rgb.T], -1)
     grey = out[127] @ (0.2126, 0.7152, 0.0722)
@@ -74,7 +74,7 @@ def _centred(rgb: np.ndarray) -> np.ndarray:
 
 
 def rgb(name: str, values: np.ndarray, limit: float) -> np.ndarray:
-    """Colour values: ``[-limit, limit]`` for signed tables, ``[0, limit]`` for sequential ones.
+    """Map values to colours: ``[-limit, limit]`` for signed tables, ``[0, limit]`` for sequential ones.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def rgb(name: str, values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def alpha(values: np.ndarray, limit: float) -> np.ndarray:
-    """Return the opacity in [0, 1] of an overlay: nothing at zero, growing with ``|value|``."""
+    """Return the opacity in [0, 1] of an overlay: 0 at zero, increasing with ``|value|``."""
     return np.clip(np.abs(np.asarray(values, float)) / (limit or 1.0), 0, 1) ** 0.7
 
 
@@ -98,12 +98,12 @@ def category(index: int) -> tuple[str, str]:
 
 
 def palette(name: str) -> list[str]:
-    """Return a table as a list of ``"#rrggbb"``, as Bokeh and HoloViews take it."""
+    """Return a table as a list of ``"#rrggbb"`` for Bokeh and HoloViews."""
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table(name)]
 
 
 def for_browser() -> str:
-    """Return the tables as one JavaScript statement, so that the component needs nothing but itself."""
+    """Return the tables as one JavaScript statement, so that the component is self-contained."""
     encoded = {name: base64.b64encode(table(name).tobytes()).decode() for name in (*SIGNED, *SEQUENTIAL)}
     data = {"tables": encoded, "signed": SIGNED, "sequential": SEQUENTIAL, "categorical": CATEGORICAL}
     return f"const COLOURS = {json.dumps(data)};"

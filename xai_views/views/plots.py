@@ -1,6 +1,6 @@
-"""Static twins: HoloViews pictures of an explanation, and the latent map with thumbnails on hover.
+"""Static plots: HoloViews pictures of an explanation, and a map of latent space with thumbnails on hover.
 
-Nothing here is on the scrub path. HoloViews and Bokeh are imported when a plot is asked for.
+Not used while stepping through samples. HoloViews and Bokeh are imported on first use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xai_views.errors import XaiViewsError, nearest
 from xai_views.views import colour
 from xai_views.views.roles import on_white
 
-#: The grid of a clustering, which is coarser than the image.
+#: Dimensions of a clustering's grid, which is coarser than the image.
 COARSE = ("row", "column")
 MAX_THUMBS = 2000
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
@@ -34,15 +34,15 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
     sample : int
         Position on the ``sample`` dimension.
     variables : sequence of str, optional
-        Which to draw. Default: all that have a picture by their role: maps over the pixels, labels, colours, ledgers, and the
-        probabilities; maps on a coarser grid are drawn when they are named.
+        Variables to draw. Default: all that can be drawn by their role: maps over the pixels, labels, colour images,
+        ledgers, and probabilities; maps on a coarser grid are drawn only when named.
     images : np.ndarray, optional
-        ``[sample, y, x, channel]`` photos, drawn first.
+        ``[sample, y, x, channel]`` original images, drawn first.
 
     Returns
     -------
     holoviews.Layout
-        Signed maps with symmetric limits, a colour bar and the words for and against; bars of what adds up.
+        Signed maps with symmetric limits and a colour bar; bars for ledgers and probabilities.
 
     Raises
     ------
@@ -56,11 +56,11 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
     ways = {str(name): way for name in result.data_vars if (way := _way(str(name), result[name])) is not None}
     for name in variables or ():
         if name not in ways:
-            raise XaiViewsError(f"{name!r} cannot be drawn; the nearest are {nearest(name, ways)}")
+            raise XaiViewsError(f"variable {name!r} cannot be drawn; choose {nearest(name, ways)}.")
     count = result.sizes.get("sample", 1)
     if not -count <= sample < count:
         raise XaiViewsError(
-            f"sample {sample} is not there: the explanation has {count} samples, counted from 0"
+            f"sample {sample} was requested and the explanation has {count} samples; count from 0."
         )
     one = result.isel(sample=sample) if "sample" in result.dims else result
     elements = [] if images is None else [_photo(hv, np.asarray(images)[sample])]
@@ -70,12 +70,14 @@ def plot(result: Any, sample: int = 0, variables: Sequence[str] | None = None, i
             elements += ways[name](hv, one, name)
     if not elements:
         names = ", ".join(map(str, result.data_vars)) or "nothing"
-        raise XaiViewsError(f"nothing of this explanation can be drawn: it holds {names}")
+        raise XaiViewsError(
+            f"nothing of this explanation can be drawn: it contains {names}; use explain to create one."
+        )
     return hv.Layout(elements).cols(min(3, len(elements))).opts(title=str(result.attrs.get("method", "")))
 
 
 def _way(name: str, array: Any) -> Any:
-    """The function that draws a variable, by its role and what it lies over; None when there is none."""
+    """Return the function that draws a variable, by its role and dimensions; None if there is none."""
     common = VARIABLES.get(name)
     role = array.attrs.get("role") or (common.role if common else "")
     if name == "probability" or role == "ledger":
@@ -96,7 +98,7 @@ def _unsigned(hv, one, name: str) -> list:
 
 
 def _colours(hv, one, name: str) -> list:
-    """Colours over white, one picture for each entry of the dims before (y, x)."""
+    """Draw colour images over white, one for each entry of the dims before (y, x)."""
     pictures = np.asarray(one[name].values)
     pictures = pictures.reshape(-1, *pictures.shape[-3:])
     height, width = pictures.shape[1:3]
@@ -128,7 +130,7 @@ def _square(width: int, height: int) -> dict[str, Any]:
 
 
 def _maps(hv, one, name: str, signed: bool) -> list:
-    """One image for each entry of the dims before (y, x), all with the same limits."""
+    """Draw one image for each entry of the dims before (y, x), all with the same limits."""
     array = one[name]
     maps = np.asarray(array.values, float).reshape(-1, *array.shape[-2:])
     top = float(np.nanmax(np.abs(maps), initial=0.0)) or 1.0
@@ -139,7 +141,7 @@ def _maps(hv, one, name: str, signed: bool) -> list:
         height, width = values.shape
         title = f"{name} {_entry(one, name, i)}".strip()
         if signed:
-            title += ": red for, blue against"
+            title += ": red positive, blue negative"
         element = hv.Image(
             values, bounds=(0, 0, width, height), vdims=[hv.Dimension(name, unit=unit or None)], label=title
         )
@@ -151,7 +153,7 @@ def _maps(hv, one, name: str, signed: bool) -> list:
 
 
 def _entry(one, name: str, i: int) -> str:
-    """Name one entry of a stack of maps by the class or support that it is about, if that is known."""
+    """Name one entry of a stack of maps by its class or support, if known."""
     classes = list(map(str, one["class"].values)) if "class" in one.coords else []
     for coordinate, array in one[name].coords.items():
         if coordinate in {"target_class", "match_support"} and array.ndim == 1 and i < array.size:
@@ -167,7 +169,7 @@ def _entry(one, name: str, i: int) -> str:
 
 
 def _segments(hv, one, name: str) -> list:
-    """Label map with the categorical colours; what is not explained stays empty."""
+    """Draw a label map with categorical colours; positions without a label stay empty."""
     ids = np.asarray(one[name].values, float)
     height, width = ids.shape[-2:]
     ids = ids.reshape(-1, height, width)[0]
@@ -180,18 +182,20 @@ def _segments(hv, one, name: str) -> list:
 
 
 def _bars(hv, one, name: str) -> list:
-    """Signed bars of one row of numbers, the largest 12 by size, zero in the middle."""
+    """Draw signed bars of one row of numbers, the 12 largest by absolute value, with zero in the middle."""
     array = one[name]
     dim = array.dims[-1]
     values = np.asarray(array.values, float).reshape(-1, array.shape[-1])[0]
     labels = [str(v) for v in (array[dim].values if dim in array.coords else range(values.size))]
     order = np.argsort(-np.abs(np.nan_to_num(values)))[:12][::-1]
     signs = (
-        np.where(values[order] < 0, "against", "for") if name != "probability" else np.full(order.size, name)
+        np.where(values[order] < 0, "negative", "positive")
+        if name != "probability"
+        else np.full(order.size, name)
     )
     rows = [(labels[i], values[i], str(sign)) for i, sign in zip(order, signs, strict=True)]
     bars = hv.Bars(rows, kdims=dim, vdims=[name, "sign"], label=name)
-    colours = {"for": "#b2392c", "against": "#3a5fc4", name: "#5b6675"}
+    colours = {"positive": "#b2392c", "negative": "#3a5fc4", name: "#5b6675"}
     mapped = hv.dim("sign").categorize(colours)
     bound = float(np.nanmax(np.abs(values), initial=0)) or 1.0
     low = -1.05 * bound if (values < 0).any() else 0
@@ -200,7 +204,7 @@ def _bars(hv, one, name: str) -> list:
 
 
 def data_uri(image: np.ndarray, side: int = 64) -> str:
-    """Return a picture as a JPEG data URI (no server, no network), at most ``side`` pixels a side."""
+    """Return an image as a JPEG data URI, at most ``side`` pixels per side."""
     from xai_views.views.wire import as_uint8
 
     pixels = as_uint8(image)
@@ -213,30 +217,30 @@ def data_uri(image: np.ndarray, side: int = 64) -> str:
 
 def latent_map(xy: np.ndarray, labels: Sequence[int], names: Sequence[str], thumbs: Any = None,
                ids: Sequence[str] | None = None, size: int = 420, on_select: Any = None) -> Any:  # fmt: skip
-    """Draw a latent space: one point a sample, coloured AND shaped by class, its picture on hover.
+    """Draw a latent space: one point per sample, coloured and shaped by class, with its image on hover.
 
     Parameters
     ----------
     xy : np.ndarray
         ``[n, 2]`` positions.
     labels : sequence of int
-        Class index of each point, -1 = unknown.
+        Class index of each point; -1 = unknown.
     names : sequence of str
         Class names.
     thumbs : np.ndarray, optional
-        ``[n, y, x(, c)]`` pictures, shown on hover as data URIs. Left out above 2,000 points (they would
-        weigh several MB); hover then shows the text.
+        ``[n, y, x(, c)]`` images, shown on hover as data URIs. Left out above 2,000 points (they would take several MB);
+        then only text is shown.
     ids : sequence of str, optional
         Names of the points.
     size : int
         Height in CSS pixels; the width follows the page.
     on_select : callable, optional
-        Called with the list of chosen point indices (tap, or the lasso tool).
+        Called with the list of selected point indices (tap, or lasso tool).
 
     Returns
     -------
     bokeh.plotting.figure
-        Its data source is named ``"points"``; selections are shared through it.
+        Its data source is named ``"points"`` and shares the selection.
     """
     from bokeh.models import ColumnDataSource, HoverTool
     from bokeh.plotting import figure
@@ -245,7 +249,7 @@ def latent_map(xy: np.ndarray, labels: Sequence[int], names: Sequence[str], thum
     xy, labels = np.asarray(xy, float), [int(k) for k in np.asarray(labels)]
     if xy.ndim != 2 or xy.shape[1] != 2 or len(labels) != len(xy):
         raise XaiViewsError(
-            f"a latent map needs xy [n, 2] and n labels, not {list(xy.shape)} and {len(labels)}"
+            f"xy of shape {list(xy.shape)} and {len(labels)} labels were given for a latent map; give xy [n, 2] and n labels."
         )
     words = [str(names[k]) if 0 <= k < len(names) else "unknown" for k in labels]
     factors = [str(name) for name in names if str(name) in set(words)] + (

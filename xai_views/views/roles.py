@@ -1,7 +1,7 @@
-"""Drawing an explanation by the roles of its variables: what any method gives is seen without a line of view code.
+"""Draw an explanation by the roles of its variables, so that every method can be shown without view code of its own.
 
-Maps over an image become tiles of a canvas, maps over a signal become records of the paper, everything else becomes rows of a
-table. Nothing here knows a method.
+Maps over an image become tiles of a canvas, maps over a signal become records on ECG paper, everything else becomes rows of
+a table. This module does not depend on any method.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ ANSWERS = (
     "probability",
     "ablated_logit",
     "ablated_probability",
-)  # the largest first, whatever their sign
-MOST = 8  # pictures of one variable; more would be a wall
+)  # sorted by value, not by absolute value
+MOST = 8  # maximum number of pictures per variable
 MOST_ROWS = 60
-STRIP = 250  # steps that a strip under a lead is summed into
+STRIP = 250  # number of bins of a strip under a lead
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One map of an explanation.
+    """One map of an explanation, ready to draw.
 
     Attributes
     ----------
     id, title : str
-        Unique in its explanation; for people.
+        Unique id in its explanation; title for display.
     variable, role : str
-        Where it comes from and how it is drawn.
+        Variable it comes from, and its role.
     values : ndarray
         ``[y, x]`` (``[y, x, rgba]`` for the role "image"), or ``[lead, time]`` or ``[time]`` of a signal.
     step : float
-        Seconds of one step of a signal's map.
+        Seconds per step of a signal's map; 0 for images or if unknown.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Picture:
 
 
 def single(ds: xr.Dataset, sample: int = 0) -> xr.Dataset:
-    """One sample of an explanation.
+    """Return one sample of an explanation.
 
     Raises
     ------
@@ -68,13 +68,13 @@ def single(ds: xr.Dataset, sample: int = 0) -> xr.Dataset:
         return ds
     if not 0 <= sample < ds.sizes["sample"]:
         raise XaiViewsError(
-            f"sample {sample} was asked for and the explanation has {ds.sizes['sample']}; count from 0."
+            f"sample {sample} was requested and the explanation has {ds.sizes['sample']}; count from 0."
         )
     return ds.isel(sample=sample)
 
 
 def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
-    """All maps of one sample, in the order of the variables."""
+    """Return all maps of one sample, in the order of the variables."""
     one = single(ds, sample)
     found: list[Picture] = []
     for name in _variables(one):
@@ -82,7 +82,7 @@ def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
         role = array.attrs.get("role", "")
         places = _places(array, role)
         if role == "curve" and places and places[-1] in TIMES:
-            role = "signed map"  # along the record, like a strip
+            role = "signed map"  # drawn along the record, as a strip
         if role not in MAPS or not places:
             continue
         for index in itertools.islice(_indices(array, places), MOST):
@@ -102,12 +102,12 @@ def pictures(ds: xr.Dataset, sample: int = 0) -> list[Picture]:
 
 
 def _variables(one: xr.Dataset) -> list[str]:
-    """Names of all variables; one that is called like a dimension is a coordinate to xarray, and is a variable all the same."""
+    """Return the names of all variables, including those that xarray lists as coordinates because a dimension has their name."""
     return [*map(str, one.data_vars), *(str(n) for n in one.coords if "role" in one[n].attrs)]
 
 
 def _places(array: xr.DataArray, role: str) -> tuple[str, ...]:
-    """The dimensions that a map lies over; () when it is no map."""
+    """Return the dimensions that a map spans; () if the variable is not a map."""
     dims = tuple(str(d) for d in array.dims)
     if role == "image":
         return dims[-3:] if dims[-3:] == ("y", "x", "rgba") else ()
@@ -120,14 +120,14 @@ def _places(array: xr.DataArray, role: str) -> tuple[str, ...]:
 
 
 def _indices(array: xr.DataArray, places: Sequence[str]) -> Iterator[dict[str, int]]:
-    """All positions along the dimensions before those of the map."""
+    """Yield all positions along the dimensions before those of the map."""
     before = [str(d) for d in array.dims if d not in places]
     for at in itertools.product(*(range(array.sizes[d]) for d in before)):
         yield dict(zip(before, at, strict=True))
 
 
 def _words(one: xr.Dataset, index: Mapping[str, int]) -> list[str]:
-    """Words for a position: the class of a target, the name of a layer, else dimension and number."""
+    """Return labels for a position: class of a target, name of a layer, else dimension and number."""
     said = []
     for dim, i in index.items():
         if dim == "target" and "target_class" in one.coords:
@@ -153,7 +153,7 @@ def _step(array: xr.DataArray, places: Sequence[str]) -> float:
 
 
 def title_of(name: str) -> str:
-    """A variable's name for people: without its method, with spaces."""
+    """Return a variable's name for display: without its method, with spaces."""
     return name.rpartition(".")[2].replace("_", " ")
 
 
@@ -161,7 +161,7 @@ def title_of(name: str) -> str:
 
 
 def layout(found: Sequence[Picture], size: int = 220) -> dict[str, Any]:
-    """Tiles of a canvas for these pictures, the photo first."""
+    """Return the tiles of a canvas for these pictures, the original image first."""
     tiles: dict[str, Any] = {
         "photo": {"group": "maps", "size": size, "label": "Sample", "layers": [], "link": "maps"}
     }
@@ -175,22 +175,22 @@ def layout(found: Sequence[Picture], size: int = 220) -> dict[str, Any]:
 def frame(
     key: str, ds: xr.Dataset, photo: np.ndarray, name: str = "", sample: int = 0, final: bool = True
 ) -> bytes:
-    """All maps of one sample over its photo, as one frame of a canvas with :func:`layout`.
+    """Return all maps of one sample over the original image, as one frame of a canvas with :func:`layout`.
 
     Parameters
     ----------
     key : str
-        The wish that it answers.
+        Key of the request that the frame answers.
     ds : Dataset
         An explanation with roles.
     photo : ndarray
         ``[y, x, channel]``.
     name : str
-        Id of the sample.
+        Name of the sample.
     sample : int
         Position in ``ds``.
     final : bool
-        False for an answer that a better one follows.
+        False for a preliminary frame that another one follows.
     """
     found = pictures(ds, sample)
     out = Frame(key, text=sentence(ds, name, sample), final=final)
@@ -214,7 +214,7 @@ def frame(
 
 
 def _limits(found: Sequence[Picture]) -> dict[str, float | None]:
-    """One limit for all pictures of a variable: they are there to be compared."""
+    """Return one colour limit for all pictures of a variable, so that they can be compared."""
     most: dict[str, float] = {}
     for picture in found:
         if picture.role in {"signed map", "unsigned map"}:
@@ -236,7 +236,7 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 def records(
     ds: xr.Dataset, signal: np.ndarray, leads: Sequence[str], rate: float, name: str = "", sample: int = 0
 ) -> list[Record]:
-    """One record of the paper for each map over a signal: signed maps as strips, labels as bands, unsigned maps as bands' doubt.
+    """Return one ECG record per map of a signal: signed and unsigned maps as strips, labels as bands.
 
     Parameters
     ----------
@@ -245,11 +245,11 @@ def records(
     signal : ndarray
         ``[lead, time]`` in mV.
     leads : sequence of str
-        Names.
+        Lead names.
     rate : float
-        Steps per second.
+        Sampling rate in Hz.
     name : str
-        Id of the record.
+        Name of the record.
     sample : int
         Position in ``ds``.
     """
@@ -282,7 +282,7 @@ def records(
 
 
 def binned(values: np.ndarray, bins: int) -> np.ndarray:
-    """Sums ``[..., bins]`` of consecutive steps ``[..., T]``; what they sum to stays the same."""
+    """Sum consecutive steps ``[..., T]`` into bins ``[..., bins]``; the total is preserved."""
     edges = (np.arange(bins) * values.shape[-1]) // bins
     return np.add.reduceat(values, edges, axis=-1)
 
@@ -291,7 +291,7 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
-    """What is no map, as rows ``{"id", "what", "value"}``: single figures, ledgers, the answer of the largest classes."""
+    """Return everything that is not a map as rows ``{"id", "what", "value"}``: scalars, ledgers, the largest outputs."""
     one = single(ds, sample)
     rows: list[dict[str, Any]] = []
     for name in _variables(one):
@@ -320,13 +320,13 @@ def figures(ds: xr.Dataset, sample: int = 0) -> list[dict[str, Any]]:
 
 
 def sentence(ds: xr.Dataset, name: str = "", sample: int = 0) -> str:
-    """The text twin: the answer, and what is drawn."""
+    """Describe the sample in text: the prediction, and the maps shown."""
     one = single(ds, sample)
     said = f"Sample {name}" if name else "The sample"
     if "logit" in one:
         top = int(np.asarray(one["logit"].values).argmax())
-        said += f": the network says {_class(one, top)}"
+        said += f": the network predicts {_class(one, top)}"
         if "probability" in one:
             said += f" with probability {float(one['probability'].values[top]):.3f}"
     drawn = list(dict.fromkeys(title_of(p.variable) for p in pictures(ds, sample)))
-    return f"{said}. Drawn: {', '.join(drawn) or 'nothing'}."
+    return f"{said}. Shown: {', '.join(drawn) or 'nothing'}."

@@ -18,7 +18,7 @@ from xai_views.views import AnswerLine, Canvas, with_header
 from xai_views_dashboard.core.answers import answer_of, typical_words
 from xai_views_dashboard.core.keeping.keeping import Keeping
 from xai_views_dashboard.core.method_pages import link as link_to_page
-from xai_views_dashboard.core.page import caption, note, page
+from xai_views_dashboard.core.page import note, page
 from xai_views_dashboard.core.panel import Panel, offered
 from xai_views_dashboard.core.population import Population
 from xai_views_dashboard.core.protocols import PageSession
@@ -28,7 +28,7 @@ from xai_views_dashboard.core.state import AppState
 from xai_views_dashboard.core.status import StatusLine
 from xai_views_dashboard.core.tasks import on_page, start
 from xai_views_dashboard.core.wishes import Wish, Wishes
-from xai_views_dashboard.core.workbench import brief, workbench
+from xai_views_dashboard.core.workbench import brief, under, workbench
 
 #: Settings of the canvas that are not the hand's.
 OF_PAGE = ("hidden", "stepper")
@@ -270,7 +270,7 @@ class App(pn.viewable.Viewer):
             population=self.population(),
             answer=[self.line],
             controls=self.controls(),
-            case=[*self.case(), caption(self.words, self.link_to_method())],
+            case=[*self.case(), under(self.words, self.link_to_method())],
             tabs=[self.beneath()],
         )
 

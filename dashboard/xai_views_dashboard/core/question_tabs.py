@@ -13,6 +13,8 @@ from xai_views.contract.method import QUESTIONS
 
 #: What stands over the panels that answer none of the questions.
 ABOUT = "About"
+#: Tabs that leave the first screen to the case.
+_LOW = {"& .MuiTabs-root": {"minHeight": 36}, "& .MuiTab-root": {"minHeight": 36, "paddingY": "4px"}}
 UNBOUNDED = {"max-height": "none"}  # Panel's own limit makes what is long overlap what follows
 
 
@@ -111,4 +113,4 @@ class QuestionTabs(pn.viewable.Viewer):
 
 
 def _tabs(pages: Iterable[tuple[str, Any]], active: int) -> Any:
-    return pmui.Tabs(*pages, active=active, sizing_mode="stretch_width", styles=UNBOUNDED)
+    return pmui.Tabs(*pages, active=active, sizing_mode="stretch_width", styles=UNBOUNDED, sx=_LOW)

@@ -16,7 +16,10 @@ import panel as pn
 AREAS = ("notes", "population", "answer", "controls", "case", "tabs")
 
 _OUTER = """
-:host { container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; height: auto !important; padding: 4px 8px; }
+:host {
+  container-type: inline-size; display: block !important; box-sizing: border-box; width: 100%; height: auto !important;
+  padding: 4px 8px;
+}
 """
 _GRID = """
 :host {
@@ -42,6 +45,9 @@ details[open] summary { white-space: normal; }
 """
 
 
+_UNDER = "p { margin: 2px 0 0; font-size: .8125rem; line-height: 1.4; color: var(--mui-palette-text-secondary, #56606b); }"
+
+
 def brief(first: str, rest: str = "") -> pn.pane.HTML:
     """One line of what is to be said of samples and model, which opens to the whole.
 
@@ -55,6 +61,16 @@ def brief(first: str, rest: str = "") -> pn.pane.HTML:
         stylesheets=[_BRIEF],
         sizing_mode="stretch_width",
         margin=(0, 4),
+    )
+
+
+def under(text: str, more: str = "") -> pn.pane.HTML:
+    """Return the caption of the case: what it shows and what it does not; ``more`` is HTML, such as a link."""
+    return pn.pane.HTML(
+        f"<p>{escape(text)}{more}</p>",
+        stylesheets=[_UNDER],
+        sizing_mode="stretch_width",
+        margin=(0, 8),
     )
 
 

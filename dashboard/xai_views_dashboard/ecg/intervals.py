@@ -35,9 +35,9 @@ class IntervalResult(Panel):
 def sentence(found: Inside, lead: str) -> str:
     """Say what an interval holds; ``lead`` is named where only its attribution is counted."""
     if found.share != found.share:  # NaN
-        return f"{found.time:.1%} of the time; all contributions are zero, so there is no share."
+        return f"{100 * found.time:.1f} % of the time; all contributions are zero, so there is no share."
     where = f"lead {lead}" if found.by_lead and lead else "all leads"
     return (
-        f"{found.time:.1%} of the time, {found.share:.1%} of the absolute contribution ({where}): "
+        f"{100 * found.time:.1f} % of the time, {100 * found.share:.1f} % of the absolute contribution ({where}): "
         f"{number(found.part)} of the logit {number(found.logit)}."
     )

@@ -141,7 +141,7 @@ class LongPanel(Panel):
             caption(
                 f"Record {self.record.name}: {len(self.record.leads)} leads, {self.record.duration / 3600:.1f} h at "
                 f"{self.record.rate:g} Hz, read from disk on demand. Each column spans its smallest and largest value; "
-                f"each lead has its own scale. The network explains the {self.takes:g} s marked in the window, not the whole record."
+                f"each lead has its own scale. Only the {self.takes:g} s marked in the window are explained."
             ),
             self.strip,
             pn.FlexBox(self.explain, align_items="center", gap="8px", margin=(4, 16)),

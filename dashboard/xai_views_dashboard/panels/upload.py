@@ -318,4 +318,5 @@ def changes(
         done.append("converted to grey")
     if not done:
         return f"used unchanged ({width}×{height} pixels)."
-    return f"{', '.join(done)}; the network sees the picture on the right."
+    said = f"{', '.join(done[:-1])}{' and ' if len(done) > 1 else ''}{done[-1]}"
+    return f"{said}; the network sees the picture on the right."

@@ -1,4 +1,4 @@
-"""The activation explorer without a browser: the address, passes, uploads of every kind, and what is refused."""
+"""The Activations app without a browser: the address, passes, uploads of every kind, and refused input."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def app(opened):
 
 
 def frame_of(app, sample: int = 0):
-    """The frame that the canvas would get, read back."""
+    """Return the frame for the canvas, decoded."""
     key = f"{app.session.names[sample]}|{app.canvas.context}"
     return decode(asyncio.run(app.answer(key)))
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 
 async def asked(panel) -> None:
-    """Bring a panel into view, until it has asked for what the state says."""
+    """Open a panel, and wait until it has requested the current state."""
     told = asyncio.Event()
     watcher = panel.canvas.param.watch(lambda *_: told.set(), "context")
     panel.active = True
@@ -64,12 +64,12 @@ async def asked(panel) -> None:
 
 
 def again(app, samples, shown):
-    """Explain again what a result says that it is."""
+    """Explain again with the stored parameters of a result."""
     return explain(app.model, samples, shown.attrs["method"], **json.loads(shown.attrs["parameters"]))
 
 
 def plain(state) -> dict:
-    """What a state says."""
+    """Return the values of a state."""
     return {k: v for k, v in state.param.values().items() if k != "name"}
 
 
@@ -322,7 +322,7 @@ def test_an_upload_is_explained_again_from_its_pixels(app):
 
 
 def test_two_states_have_two_frames_whoever_asks_first(app):
-    """A frame that is kept without what was asked, or that is built from the state of the moment, is another's."""
+    """A frame cached without its request, or built from the current state, would be wrong."""
     name, seen = app.session.names[0], {}
     for state in (
         {"k": 3, "soft": "fuzzy", "names": {"0": "one"}},

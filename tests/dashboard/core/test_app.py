@@ -1,4 +1,4 @@
-"""An app is a page of declarations: a stranger's app of a few lines has address, frames, panels and provenance."""
+"""An app is a page of declarations: an app of another package, in a few lines, has address, frames, panels and provenance."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Never(Panel):
 
 
 class Counting(Panel):
-    """Counts what it is asked and what it writes."""
+    """Counts its requests and what it writes."""
 
     title = "Counting"
     watched = ("sample", "quantile")
@@ -219,7 +219,7 @@ def test_a_new_edit_forgets_what_was_taken_back():
 
 
 class Late(Job):
-    """Asks for something before its work starts."""
+    """Needs a choice before its work starts."""
 
     def __init__(self, app):
         self.gate, self.taken = asyncio.Event(), []
@@ -252,7 +252,7 @@ async def test_work_can_be_stopped_while_it_is_made_ready(app, stopped):
 
 
 class Whole(Counting):
-    """Depends on all that is asked of the main method."""
+    """Depends on the whole request of the main method."""
 
     watched = (ASK,)
 
@@ -269,7 +269,7 @@ async def test_a_panel_may_watch_all_that_is_asked(app):
 
 
 class Marked(AppState):
-    """Has marks on the sample in view, and a number."""
+    """Has marks on the current sample, and a number."""
 
     marks = param.List([])
     k = param.Integer(0)
@@ -296,7 +296,7 @@ def test_an_address_says_the_sample_before_what_belongs_to_it():
 
 
 class MarkedStranger(StrangersApp):
-    """Says something on every page, begins with values of its own, and draws marks of the sample in view."""
+    """Has a note on every page, initial values of its own, and marks of the current sample."""
 
     selection = Marked
     drawn = ("marks",)

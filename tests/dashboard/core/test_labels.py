@@ -1,4 +1,4 @@
-"""Samples whose classes are named otherwise than the model's: labels follow the names on every page."""
+"""Samples whose classes have other names or another order than the model's: labels are matched by name on every page."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What pages do before the browser has loaded them, and for tabs that nobody opened: nothing. Notebooks do not wait."""
+"""Pages do no work before the browser has loaded them, nor for closed tabs. Notebooks do not wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from xai_views_dashboard.sic.app import SicApp
 APPS = {"activations": ActivationsApp, "ecg": EcgApp, "sic": SicApp}
 MODELS = {"activations": "birds-cnn-watermark", "ecg": "ecg-resnet", "sic": "birds-sic"}
 FIRST = {"activations": "ClusterPanel", "ecg": "LedgerPanel", "sic": "AnswerPanel"}
-ABOVE = {"Strip"}  # stands above the picture and not in a tab
 MOVED = {"activations": {"sample": 1, "cluster": 0}, "ecg": {"sample": 1}, "sic": {"sample": 1}}
 OTHER = {
     "activations": ("ComparePanel", []),
@@ -32,7 +31,7 @@ OTHER = {
 
 
 class Page:
-    """An app in a page as the server makes it, and which of its panels were asked for and written."""
+    """An app in a page as the server creates it, with a record of computed and written panels."""
 
     def __init__(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kind, self.asked, self.written = kind, [], []
@@ -46,20 +45,18 @@ class Page:
         follow, written = kind._follow, kind._written
 
         def asked(panel, turn):
-            if type(panel).__name__ not in ABOVE:
-                self.asked.append(type(panel).__name__)
+            self.asked.append(type(panel).__name__)
             return follow(panel, turn)
 
         def wrote(panel, answer):
-            if type(panel).__name__ not in ABOVE:
-                self.written.append(type(panel).__name__)
+            self.written.append(type(panel).__name__)
             written(panel, answer)
 
         monkeypatch.setattr(kind, "_follow", asked)
         monkeypatch.setattr(kind, "_written", wrote)
 
     def build(self, **state) -> None:
-        """What the server does for an address: build, restore, lay out."""
+        """Do what the server does for an address: build, restore, lay out."""
         self.app = APPS[self.kind](*apps.opened(MODELS[self.kind]))
         self.app.state.param.update(**MOVED[self.kind], **state)
         self.app.__panel__()
@@ -118,7 +115,7 @@ def test_nothing_is_computed_for_a_tab_that_nobody_opened(page):
 
 @kinds
 def test_in_a_notebook_nobody_waits(page):
-    """There is a loop, that of the cells, and no document."""
+    """In a notebook there is an event loop and no document."""
 
     async def main():
         page.build()

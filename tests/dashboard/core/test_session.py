@@ -1,4 +1,4 @@
-"""Samples are shared by those who look at the very same Dataset, and by nobody else."""
+"""Samples are shared by visitors of the same Dataset object only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status line says what the kernel does, once for many changes, and leaves when nobody shows it."""
+"""The status bar shows the work of the kernel, merges frequent changes, and unsubscribes when it is closed."""
 
 from __future__ import annotations
 

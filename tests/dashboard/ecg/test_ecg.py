@@ -1,9 +1,10 @@
-"""The ECG explorer without a browser: sums, edits, the address, what is hidden, and what is refused."""
+"""The ECG app without a browser: sums, edits, the address, hidden output, and refused input."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import threading
 import zipfile
@@ -49,7 +50,7 @@ def app(opened):
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 
@@ -144,7 +145,7 @@ EDITS = [
 
 
 def again(app, sample, result):
-    """Explain again what a result says that it is."""
+    """Explain again with the stored parameters of a result."""
     return explain(app.model, sample, result.attrs["method"], **json.loads(result.attrs["parameters"]))
 
 
@@ -257,15 +258,68 @@ def test_keys_mute_hide_choose_and_stop_at_the_most_edits(app):
         app.pressed("m")
     assert app.state.edits_made == 20 * EDITS[:1]
     assert "already has 20 edits" in app.problem
-    app.pressed("h")
+    app.key_pressed("h")
     app.pressed("4")
     assert (app.state.hidden, app.state.cluster) == (True, 4)
-    assert app.canvas.settings["explain"] is False
+    assert (app.canvas.settings["hidden"], app.canvas.settings["explain"]) == (True, True)
     assert app.canvas.settings["highlight"] == {
         "cluster": 4, "interval": {"lead": 7, "start": 1.0, "stop": 2.0}
     }  # fmt: skip
-    app.looked({**app.canvas.settings, "explain": True, "truth": True, "gain": 20.0})
-    assert (app.state.hidden, app.state.truth, app.state.look) == (False, True, {"gain": 20.0})
+    app.looked({**app.canvas.settings, "truth": True, "gain": 20.0})
+    assert (app.state.hidden, app.state.truth, app.state.look) == (True, True, {"gain": 20.0})
+
+
+def test_a_link_restores_the_edits_whatever_the_order_of_its_entries(opened):
+    state = {"sample": "ecg-test-00004", "edits_made": EDITS[:1], "ablated": [3], "interval": [7, 1.0, 2.0], "cluster": 3}
+    query = EcgApp(*opened, **state).state.query(list(opened[1]["name"].values.astype(str)))
+    wanted = {n: query[n] for n in state}
+    for order in itertools.permutations(wanted):
+        app = EcgApp(*opened) if order[0] == "sample" or order[-1] == "sample" else None
+        if app is None:
+            continue
+        assert app.state.restore({n: wanted[n] for n in order}, app.session.names) == []
+        assert {n: app.state.query(app.session.names)[n] for n in state} == wanted, order
+
+
+def test_edits_and_removed_clusters_belong_to_their_record(app):
+    app.state.sample = 4
+    app.state.edit(edits_made=EDITS[:1])
+    app.state.cluster = 3
+    app.ledger("remove")
+    assert "Edits apply to ecg-test-00004 only" in app.canvas.edits["words"]
+    mine, other = (app.session.asked_of(i, app.wish()) for i in (4, 5))
+    assert (len(mine.edits), mine.ablated, len(other.edits), other.ablated) == (1, (3,), 0, ())
+    made = record(app, 4)
+    assert [row["id"] for row in made.ledger["rows"] if row["removed"]] == [3]
+    assert "→" in made.ledger["after"]
+    parts = dict(made.ledger["sums"])
+    assert sum(parts.values()) == pytest.approx(made.ledger["logit"][1], abs=1e-3)
+    assert sum(row["part"] for row in made.ledger["rows"]) == pytest.approx(parts["clusters"], abs=1e-6)
+    app.ledger("reset")
+    assert (app.state.edits_made, app.state.ablated) == ([], [])
+    app.ledger("undo")
+    assert app.state.ablated == [3]
+    app.state.sample = 5
+    assert (app.state.edits_made, app.state.ablated, app.canvas.edits["words"]) == ([], [], "")
+    assert record(app, 5).ledger["after"] == ""
+
+
+async def test_an_interval_says_what_it_holds(app):
+    app.state.sample = 2
+    app.intervals.active = True
+    app.state.interval = [7, 0.0, 10.24]
+    await until(app.canvas, "chip", lambda chip: "100.0 % of the absolute contribution (all leads)" in chip.get("text", ""))
+    app.state.interval = [7, 1.0, 2.0]
+    await until(app.canvas, "chip", lambda chip: "9.8 % of the time" in chip.get("text", ""))
+
+
+def test_the_paper_as_svg_hides_the_output_too(app):
+    assert app.svg() == ""
+    made = app.canvas._records[f"{app.canvas.sample}|{app.canvas.context}"] = record(app)
+    assert "cluster-" in app.svg()
+    app.state.hidden = True
+    assert "cluster-" not in app.svg()
+    assert made.text not in app.svg()
 
 
 def test_what_is_drawn_is_what_the_network_saw(app):
@@ -350,23 +404,19 @@ def test_the_survey_is_one_pass_a_record_and_agrees_with_single_records(app):
     assert (found.predicted == found.label).mean() > 0.9
 
 
-def test_the_list_filters_and_the_arrow_keys_follow(app):
+def test_the_table_orders_records_and_leaves_the_arrow_keys_alone(app):
     app.state.sample = 4
     app.state.edit(edits_made=EDITS[:1])
-    panel = panel_of(app, RecordsPanel)
+    panel, order = panel_of(app, RecordsPanel), list(app.canvas.order)
     panel.write(asyncio.run(panel.compute()))
-    panel.filter.value = "errors"
-    wrong = [r["id"] for r in panel.listing.rows]
-    assert 0 < len(wrong) < 30
-    assert all(r["label"] != r["predicted"] for r in panel.listing.rows)
-    assert set(wrong) <= set(app.canvas.order)
-    panel.filter.value = "labelled wide QRS"
-    assert len(panel.listing.rows) == 30
+    assert [r["id"] for r in panel.listing.rows] == app.session.population.names
     panel.filter.value = "most uncertain tenth"
     shown = [r["entropy"] for r in panel.listing.rows]
     assert shown == sorted(shown, reverse=True)
-    panel.filter.value = "all records"
-    assert app.canvas.order == app.session.names
+    panel.filter.value = "label-quality queue"
+    disagreements = [r["queue"] for r in panel.listing.rows]
+    assert disagreements == sorted(disagreements, reverse=True)
+    assert app.canvas.order == order
     assert app.state.edits_made == EDITS[:1], "the record in view stays as it is"
 
 
@@ -408,7 +458,7 @@ async def test_waves_that_are_known_are_compared_when_the_tab_is_opened(app):
     await until(panel.more, "objects", len)
     assert panel.listing.rows
     assert "Normalised mutual information" in panel.words.object
-    assert "beats found on II" in panel.read.object
+    assert "beats found in lead II" in panel.read.object
     assert len(panel.more.objects) == 5
 
 
@@ -431,7 +481,7 @@ async def test_another_codebook_is_used_by_every_tab(app):
 
 def test_images_and_networks_of_images_are_refused(opened):
     model, samples = opened
-    with pytest.raises(XaiViewsError, match="images and the ECG explorer shows records"):
+    with pytest.raises(XaiViewsError, match="images, and the ECG explorer needs ECG records"):
         EcgApp(model, open_samples("digits/test"))
     with pytest.raises(XaiViewsError, match="takes images"):
         EcgSession(open_model("birds-cnn"), samples)
@@ -479,10 +529,10 @@ def test_what_a_page_holds_of_uploads_is_bounded(app, monkeypatch):
     rng = np.random.default_rng(0)
     slow = signal_dataset(rng.normal(size=(20, 2, 3600)).astype(np.float32), 1.0, ["I", "II"])
     before = len(app.session)
-    with pytest.raises(XaiViewsError, match="million numbers at the model's rate"):
+    with pytest.raises(XaiViewsError, match="million values at the model's sampling rate"):
         app.session.take(slow)  # an hour in 3600 steps
     monkeypatch.setattr(ecg_data, "MOST_BYTES", app.session._held + 1000)
-    with pytest.raises(XaiViewsError, match=r"this page would hold .* MB of uploaded records"):
+    with pytest.raises(XaiViewsError, match=r"the uploaded records would take .* MB"):
         app.session.take(slow.isel(sample=[0]))
     assert len(app.session) == before
 
@@ -519,7 +569,7 @@ def test_a_network_of_ones_own_is_clustered_record_by_record():
     assert abs(float(result["residual"].values[0, 0])) < 1e-4
     panel = panel_of(app, RecordsPanel)
     asyncio.run(panel._follow(panel._turn))
-    assert "Fit one under Codebook" in panel.words.object
+    assert "Fit one in the tab Codebook" in panel.words.object
     app.state.mode = "codebook"
     assert app.ask().mode == "own", "an address made with another model"
 
@@ -571,7 +621,7 @@ async def test_forests_grow_once_for_all_and_feed_the_queue(opened, monkeypatch)
     few = EcgApp(model, samples.isel(sample=slice(20)))
     forest = panel_of(few, TablesPanel).forest
     await forest.run()
-    assert "20 records are known; ten folds want at least 30." in forest.words.object
+    assert "There are 20 records, and ten folds need at least 30" in forest.words.object
     monkeypatch.setattr(controls, "surrogates", partial(surrogates, trees=4, repeats=1))
     app = EcgApp(model, samples.isel(sample=slice(40)))
     forest, records_panel = panel_of(app, TablesPanel).forest, panel_of(app, RecordsPanel)
@@ -580,6 +630,6 @@ async def test_forests_grow_once_for_all_and_feed_the_queue(opened, monkeypatch)
     assert len(forest.listing.rows) == 4, "three forests and the network"
     assert forest.listing.rows[-1]["agreement"] == 1
     assert len(forest.importance.rows) == app.fitted.book.k
-    assert "Always saying the commonest answer" in forest.words.object
+    assert "Always giving the most common answer" in forest.words.object
     records_panel.write(await records_panel.compute())
     assert all(r["forest"] in model.classes for r in records_panel.listing.rows)

@@ -1,4 +1,4 @@
-"""One record as two models read it: also a record of one's own."""
+"""One record in two models, uploads included."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_an_upload_is_brought_to_the_other_model_once(app):
 async def test_what_stands_beside_it_must_be_there(app):
     from xai_views.errors import XaiViewsError
 
-    for beside, said in (("model:nobody", "no shipped model"), ("record:nobody", "no record")):
+    for beside, said in (("model:nobody", "no shipped ECG model"), ("record:nobody", "no record")):
         app.state.beside = beside
         with pytest.raises(XaiViewsError, match=said):
             await panel(app).compute()

@@ -1,4 +1,4 @@
-"""A day of ECG in the explorer: opened without being read, panned from disk, explained one window at a time."""
+"""A day of ECG in the app: opened without reading it, panned from disk, explained one window at a time."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_address_holds_the_window(app, day):
 def test_short_records_say_why_there_is_nothing_to_pan():
     closed = panel(EcgApp(*apps.opened("ecg-resnet")))
     assert isinstance(closed, Closed)
-    assert "open a record of hours" in closed.reason
+    assert "open a long record" in closed.reason
     assert ecg_long.long_samples("ecg/test", 4096, 400) is None
 
 

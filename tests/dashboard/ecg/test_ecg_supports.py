@@ -1,4 +1,4 @@
-"""Support records in the ECG explorer without a browser: sums, choices, names, and models that have none."""
+"""Support records in the ECG app without a browser: sums, choices, names, and models without support records."""
 
 from __future__ import annotations
 

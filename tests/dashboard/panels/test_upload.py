@@ -1,4 +1,4 @@
-"""Uploads: explained like any sample, or refused in one sentence with everything else as it was."""
+"""Uploads: explained like any sample, or refused with one sentence and no other change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trouble(app) -> str:
 
 
 async def send(app, data: bytes, name: str = "mine.png", chunk: int = 1000) -> None:
-    """What the browser does: pieces, then the end."""
+    """Send a file as the browser does: pieces, then the end."""
     parts = [data[i : i + chunk] for i in range(0, len(data), chunk)]
     for k, part in enumerate(parts):
         panel(app).input._handle_msg(
@@ -71,7 +71,7 @@ async def test_an_upload_comes_into_view(open_app):
     wanted = fit(np.asarray(Image.open(io.BytesIO(data))), (10, 10), 3)
     np.testing.assert_array_equal(app.session.image(n), wanted)
     assert app.session.label(n) == -1
-    assert "cropped around its centre and resized from 40x20 to 10x10 pixels" in said(app)
+    assert "cropped around its centre and resized from 40×20 to 10×10 pixels" in said(app)
     assert panel(app).answer.objects[1].object.count("<img") == 2
     assert trouble(app) == ""
     assert [r["file"] for r in panel(app).listing.rows] == ["mine.png"]
@@ -137,7 +137,7 @@ async def test_a_huge_file_is_neither_kept_nor_taken(open_app):
         collect(),
     )
     await send(app, b"\x89PNG\r\n" + bytes(25_000_000), "huge.png", chunk=2_000_000)
-    assert "more than 10 MB" in trouble(app)
+    assert "too large (limit: 10 MB)" in trouble(app)
     assert kept == [MAX_BYTES + 1]
     assert not app.session.uploads
     await send(app, encoded(), "huge.png")
@@ -150,7 +150,7 @@ async def test_however_it_was_received_a_large_file_is_not_taken(open_app, monke
     monkeypatch.delattr(patches.BoundedFileInput, "_flush_buffer")
     app = open_app()
     await send(app, b"\x89PNG\r\n" + bytes(12_000_000), "huge.png", chunk=2_000_000)
-    assert "more than 10 MB" in trouble(app)
+    assert "too large (limit: 10 MB)" in trouble(app)
     await panel(app).take(["one", "two"], "x.png")
     assert "came as list" in trouble(app)
     assert not app.session.uploads
@@ -189,7 +189,7 @@ async def test_a_large_picture_comes_into_view(open_app):
     out = io.BytesIO()
     Image.new("RGB", (3000, 2000), "teal").save(out, "PNG")
     await send(app, out.getvalue(), "x" * 5000 + ".png", chunk=2_000_000)
-    assert "resized from 3000x2000 to 10x10 pixels" in said(app)
+    assert "resized from 3000×2000 to 10×10 pixels" in said(app)
     assert len(panel(app).listing.rows[0]["file"]) == MOST_NAME
 
 
@@ -208,7 +208,7 @@ async def test_uploads_are_read_one_after_the_other(monkeypatch):
     monkeypatch.setattr(upload, "WAITING", 3)
     answers = await asyncio.gather(*[upload.read_alone(read) for _ in range(5)], return_exceptions=True)
     assert [str(a) for a in answers if a] == [
-        "3 files of other pages wait to be read; try again in a minute."
+        "3 files of other visitors are waiting to be read; try again in a minute."
     ] * 2
     await upload.read_alone(read)
 
@@ -265,9 +265,9 @@ def test_what_was_done_to_it():
     def image(h, w, c=3):
         return np.zeros((h, w, c), np.uint8)
 
-    assert changes(image(10, 10), image(10, 10)) == "used as it came, with 10x10 pixels."
-    assert changes(image(20, 20), image(10, 10)).startswith("resized from 20x20 to 10x10 pixels; ")
-    assert changes(image(10, 10), image(10, 10, 1)).startswith("turned grey; ")
+    assert changes(image(10, 10), image(10, 10)) == "used unchanged (10×10 pixels)."
+    assert changes(image(20, 20), image(10, 10)).startswith("resized from 20×20 to 10×10 pixels; ")
+    assert changes(image(10, 10), image(10, 10, 1)).startswith("converted to grey; ")
     assert changes(image(10, 30), image(10, 10)).startswith(
-        "cropped around its centre and resized from 30x10"
+        "cropped around its centre and resized from 30×10"
     )

@@ -1,4 +1,4 @@
-"""What ``panel serve dashboard/<app>.py`` runs for each visitor."""
+"""Tests of what ``panel serve dashboard/<app>.py`` runs for each visitor."""
 
 from __future__ import annotations
 

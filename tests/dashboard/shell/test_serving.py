@@ -1,4 +1,4 @@
-"""Serving without a browser: guards, headers, origins, what may be opened; and the start page's words."""
+"""Serving without a browser: guards, headers, origins, what may be opened, and the texts of the start page."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def served(monkeypatch, bare):
 
 
 def lets_in(known, user: str, password: str) -> bool:
-    """What Panel's own login makes of the passwords."""
+    """Return how Panel's own login treats the passwords."""
     handler = SimpleNamespace(application=type("Application", (), {})())
     pn.state._server_config[handler.application] = {"basic_auth": known}
     try:

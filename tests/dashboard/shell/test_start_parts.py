@@ -121,7 +121,7 @@ def test_the_oldest_uploads_go_first_and_say_so(monkeypatch):
 async def test_what_cannot_be_read_is_one_sentence_beside_the_button():
     place = own.Upload(Shelf())
     await place.take(b"nothing", "x.exe")
-    assert "of a type that is not read" in place.answer.objects[0].object
+    assert "of an unsupported type" in place.answer.objects[0].object
     data = dataset(np.zeros((1, 8, 8, 3), np.uint8))  # a Dataset is no file
     await place.take(data, "x.png")
     assert "choose one file" in place.answer.objects[0].object

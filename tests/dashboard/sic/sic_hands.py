@@ -1,4 +1,4 @@
-"""Hands of the SIC app's tests: what a person does with its tabs, and waiting until the page is at rest."""
+"""Actions of the SIC app's tests: the acts of a person in its tabs, and waits until the page is idle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xai_views_dashboard.sic.supports import SupportPanel
 
 
 def panel_of(app, kind):
-    """One of the app's tabs."""
+    """Return a tab of the app."""
     return next(p for p in app.panels if isinstance(p, kind))
 
 
@@ -30,10 +30,18 @@ async def quiet() -> None:
 async def opened(app, kind):
     """Open a tab, and wait until it is written; return its panel."""
     panel = panel_of(app, kind)
-    await quiet()
-    app.opened(app.panels.index(panel))
+    await begun(app)
+    app.tabs.show(panel.title)
     await quiet()
     return panel
+
+
+async def begun(app):
+    """Let the page begin as if the browser had loaded it, and wait until it is at rest; return the app."""
+    if app.tabs.outer is None:
+        app.begin()
+    await quiet()
+    return app
 
 
 def supports_of(app):
@@ -43,7 +51,7 @@ def supports_of(app):
 
 def z_of(app) -> np.ndarray:
     """Evidence vectors of all samples."""
-    return app.strip.known.z
+    return app.listed.predictions.latent
 
 
 def logits(app, supports) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where numbers become pictures: what a frame of the SIC app shows, read back from its bytes, is the explanation."""
+"""A frame of the SIC app, decoded from its bytes, shows the explanation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SIC app as a whole: its address, its provenance, and what it does not do: wait, or work for tabs nobody sees."""
+"""The SIC app as a whole: address, provenance, no waiting, and no work for closed tabs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
-from sic_hands import Hand, opened, panel_of, quiet, supports_of
+from sic_hands import Hand, begun, opened, panel_of, quiet, supports_of
 
 from xai_views.methods import explain
 from xai_views.views import Filmstrip, Listing
@@ -21,7 +21,9 @@ State = SicApp.state_kind()
 CHANGED = {
     "sample": 3, "target": 1, "against": 2, "rendering": False, "matches": False, "everything": True, "smoothing": 5,
     "percentile": 90.0, "per_class": 4, "rule": "diverse", "excluded": [101, 103], "added": [[105, 2]], "support": 104,
-    "sort": "margin", "descending": True, "shown": "wrong", "label": 2, "tab": 2, "look": {"opacity": 0.3},
+    "sort": "margin", "descending": True, "outcome": "errors", "true_class": 2, "predicted_class": 1, "search": "s1",
+    "tab": "Region", "hidden": True, "pinned": "s2", "pinned_model": "other", "pinned_method": "saliency",
+    "look": {"opacity": 0.3},
     "region": [[1.0, 2.0], [3.0, 4.0], [5.0, 1.0]],
 }  # fmt: skip
 NAMES = [f"s{i}" for i in range(5)]
@@ -33,7 +35,7 @@ def plain(state) -> dict:
 
 @pytest.fixture
 def blocked():
-    """A worker that does nothing until it is let go."""
+    """A worker that is blocked until it is released."""
     from xai_views.kernel import get_kernel
 
     begun, go = threading.Event(), threading.Event()
@@ -125,7 +127,7 @@ def test_the_result_of_an_upload_is_made_again(open_app):
 @pytest.mark.parametrize("act", [
     lambda app: app.pressed("2"), lambda app: app.pressed("u"), lambda app: app.state.edit(excluded=[100, 101]),
     lambda app: app.state.param.update(sample=3), lambda app: app.state.param.update(per_class=5),
-    lambda app: app.opened(4), lambda app: app.selected({"row": "105"}),
+    lambda app: app.opened("Region"), lambda app: app.selected({"row": "105"}),
 ])  # fmt: skip
 async def test_no_callback_waits_for_the_kernel(open_app, blocked, act):
     app = open_app()
@@ -180,7 +182,8 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
             part.param.watch(lambda e, p=panel: written.append((p.title, e.name)), list(part.param))
         if hasattr(panel, "compute"):
             monkeypatch.setattr(panel, "compute", counting(panel, computed))
-    app.opened(app.panels.index(next(p for p in app.panels if p.title == "About")))
+    await begun(app)
+    app.tabs.show("About")
     await quiet()
     written.clear()
     computed.clear()
@@ -193,7 +196,7 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
     await quiet()
     assert computed == []
     assert {p for p, _ in written} <= {"Your image"}, "its list marks the sample in view"
-    app.opened(0)
+    app.tabs.show("All classes")
     await quiet()
     assert computed == ["All classes"]
     assert "All classes" in {p for p, _ in written}
@@ -243,7 +246,7 @@ async def test_every_tab_opens(open_app):
         await opened(app, type(panel))
     assert app.problem == ""
     assert [p.title for p in app.panels] == [
-        "All classes", "Region", "Population", "Explain", "Supports", "Your image", "About",
+        "All classes", "Region", "Latent map", "Explain", "Supports", "Your image", "About",
     ]  # fmt: skip
     assert "All classes" in panel_of(app, UploadPanel).hint
     hand = await Hand.at(app)

@@ -1,4 +1,4 @@
-"""The support panel: every number is figures()'s, everything is linked, and no edit costs a pass."""
+"""The support panel: every number equals that of figures(), everything is linked, and no edit costs a pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sic_hands import Hand, pairs, panel_of, quiet, supports_of, z_of
 
-from xai_views.methods.sic import effect, latent_vectors
+from xai_views.methods.sic import effect
 from xai_views.methods.sic.population import figures
 from xai_views.methods.sic.what_if import Change
 from xai_views.models import Latents, evidence, passes
@@ -20,7 +20,7 @@ from xai_views_dashboard.sic.supports import ALL, EXPLAINED, SupportPanel
 
 
 def both(app) -> Change:
-    """Figures of all samples with the model's own supports, and with those of the state."""
+    """Return ``figures`` of all samples with the original supports, and with those of the state."""
     label = app.session.population.label
     return Change(*(figures(app.model, s, z_of(app), label) for s in (app.model.supports, supports_of(app))))
 
@@ -80,16 +80,23 @@ async def test_a_worse_set_is_less_accurate(open_app):
 async def test_before_all_samples_are_observed_it_says_so(open_app, monkeypatch):
     app = open_app(sample=3)
     observed: Future = Future()
-    monkeypatch.setattr(app.session, "vectors", lambda _counted=None: observed)
+    predicted = app.session.predicted
+
+    async def late(ask=None, counted=None):
+        await asyncio.wrap_future(observed)
+        return await predicted(ask, counted)
+
+    monkeypatch.setattr(app.session, "predicted", late)
     panel = panel_of(app, SupportPanel)
-    app.opened(app.panels.index(panel))
+    app.begin()
+    app.tabs.show(panel.title)
     while panel.seen is None:
         await asyncio.sleep(0.01)
     app.state.edit(excluded=[int(app.model.supports.index[0])])
     while "accuracy follows" not in panel.effect.object:
         await asyncio.sleep(0.01)
     assert "This sample: logit of" in panel.effect.object
-    observed.set_result(latent_vectors(app.model, app.samples["image"].values))
+    observed.set_result(None)
     await quiet()
     assert "Test accuracy" in panel.effect.object
 
@@ -239,7 +246,7 @@ async def test_a_choice_that_fails_is_said_and_leaves_the_set(open_app, monkeypa
     hand = await Hand.at(app)
     monkeypatch.setattr(app.model, "latents", None)
     await hand.slide(5)
-    assert "holds no vectors of its training set" in app.problem
+    assert "has no cached training vectors" in app.problem
     assert not app.state.edited
     assert hand.panel.count.value == 0
 

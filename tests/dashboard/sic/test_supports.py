@@ -1,4 +1,4 @@
-"""Editing support samples: only what was edited changes, everything can be undone, and every number is figures()'s."""
+"""Editing support samples: only the edited part changes, everything can be undone, and every number equals that of figures()."""
 
 from __future__ import annotations
 

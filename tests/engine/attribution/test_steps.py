@@ -1,4 +1,4 @@
-"""Occlusion and integrated gradients in steps: what captum says, passes counted, and what is shown on the way."""
+"""Occlusion and integrated gradients in steps: agreement with captum, number of passes, and partial maps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def images(size: tuple[int, int], n: int = 3) -> np.ndarray:
 
 
 def steps_of(*given, **options) -> tuple[list[Progress], np.ndarray]:
-    """All that a generator tells, and what it returns."""
+    """All progress steps of a generator, and its return value."""
     running, told = saliency_steps(*given, **options), []
     while True:
         try:
@@ -79,7 +79,7 @@ def test_occlusion_is_that_of_captum(size, dtype, batch):
             target=TARGETS,
         )[:, 0]
     found = saliency(model, x, TARGETS, "occlusion", batch=batch)
-    # differences of logits: what is lost is relative to those
+    # differences of logits: the error is relative to the logits
     atol = 1e-6 if dtype == torch.float32 else 1e-9
     np.testing.assert_allclose(found, want, rtol=0, atol=atol)
     assert float(want.abs().max()) > 1000 * (atol if dtype == torch.float64 else 1e-8)
@@ -101,7 +101,9 @@ def test_windows_cover_every_pixel_and_are_as_many_as_said(window, stride):
 
 
 def test_windows_that_do_not_fit_are_one_sentence():
-    with pytest.raises(MethodError, match=r"have to fit into the image and strides into windows\.$"):
+    with pytest.raises(
+        MethodError, match=r"give windows that fit into the image and strides that fit into windows\.$"
+    ):
         occlusion_windows((12, 10), (3, 3), (4, 3))
 
 
@@ -144,7 +146,7 @@ def test_nothing_is_left_switched_off_while_it_waits():
 
 @pytest.mark.parametrize("reduce", ["sum", "abs"])
 def test_partial_maps_of_occlusion_are_of_the_windows_so_far(reduce):
-    """All windows of one size: what is shown of a pixel is the mean over those that have covered it."""
+    """All windows of one size: the partial map of a pixel is the mean over the windows that have covered it."""
     model, x = network(torch.float64), images((16, 16), 2)
     options = {"window": (4, 4), "stride": (4, 4), "reduce": reduce}
     told, final = steps_of(model, x, [1, 3], "occlusion", batch=1, **options)

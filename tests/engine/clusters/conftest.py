@@ -1,4 +1,4 @@
-"""Activations whose clusters are known, and the slow, obvious versions of what the engine computes."""
+"""Activations with known clusters, and slow reference versions of the engine's computations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-# A resolution of 12 x 16 seen at three depths, as in a convolutional network; and a signal.
+# A resolution of 12 x 16 at three depths, as in a convolutional network; and a signal.
 IMAGE = ((6, (12, 16)), (10, (6, 8)), (90, (3, 4)))
 SIGNAL = ((5, (48,)), (7, (24,)), (40, (6,)))
 
@@ -18,7 +18,7 @@ def layers(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> list[torch.Tensor]:
-    """Smooth activations after a ReLU, so that some columns are dead or nearly so."""
+    """Smooth activations after a ReLU, so that some columns are dead or nearly dead."""
     generator = torch.Generator().manual_seed(seed)
     out = []
     for channels, grid in shapes:
@@ -56,7 +56,7 @@ def repeated(labels: torch.Tensor, grid: tuple[int, ...]) -> torch.Tensor:
 def planted(
     shapes: Sequence[tuple[int, tuple[int, ...]]], dtype: torch.dtype, n: int = 1, parts: int = 4
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Piecewise constant activations, every part with a direction of its own in every layer; and the parts ``[n, *grid]``."""
+    """Piecewise constant activations with a distinct direction for every part and layer; and the parts ``[n, *grid]``."""
     generator = torch.Generator().manual_seed(8)
     truth = torch.randint(parts, (n, *shapes[-1][1]), generator=generator)
     truth.view(n, -1)[:, :parts] = torch.arange(parts)

@@ -1,4 +1,4 @@
-"""Taking clusters away: against loops, the network itself, and the definition of Shapley over all orders."""
+"""Removing clusters: compared with loops, with the network itself, and with the definition of Shapley values."""
 
 import itertools
 import math
@@ -95,9 +95,7 @@ def test_what_belongs_to_no_cluster_stays_and_counts_in_no_mean(kind):
     out = ablate(last, share, [0])
     torch.testing.assert_close(out[0, :, 0], last[0, :, 2:4].mean(1))
     torch.testing.assert_close(out[..., 2:], last[..., 2:])
-    assert not ablate(last, share, [0, 1, 2])[..., :4].any(), (
-        "nothing of the clusters remains to take a mean of"
-    )
+    assert not ablate(last, share, [0, 1, 2])[..., :4].any(), "no cluster remains to average"
     fair = latent_shapley(last, share, head)
     want = head.logits(last) - head.logits(ablate(last, share, [0, 1, 2]))
     torch.testing.assert_close(fair.sum(2), want)
@@ -265,7 +263,7 @@ def test_only_the_region_changes(fill, dtype):
     assert (out.dtype, out.shape) == (images.dtype, images.shape)
     assert np.array_equal(images, before)
     assert np.array_equal(out[~mask], images[~mask])
-    assert np.array_equal(out[1], images[1]), "nothing is taken from the second"
+    assert np.array_equal(out[1], images[1]), "the second image is unchanged"
     if fill == "zero":
         assert not out[mask].any()
     elif fill == "mean":

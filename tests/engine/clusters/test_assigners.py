@@ -1,4 +1,4 @@
-"""The other assigners against their originals, and the Clustering Module against its identities."""
+"""The other clustering algorithms against reference implementations, and identities of the Clustering Module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xai_views.engine.clusters.module import Module, bayes, fit, fit_features, t
 from xai_views.engine.clusters.pca import components
 from xai_views.errors import MethodError
 
-# Enough channels and positions that components are found by iterations, not densely.
+# Enough channels and positions that components are found iteratively, not by a dense decomposition.
 WIDE = ((60, (16, 16)), (70, (8, 8)), (80, (4, 4)))
 
 
@@ -66,10 +66,10 @@ def test_the_same_seed_gives_the_same(make_layers, shapes, assigner):
 
 def test_what_cannot_be_is_said_in_one_sentence(make_layers, shapes):
     features = Features.of(make_layers(shapes))
-    with pytest.raises(MethodError, match="'kmeans' is not known; there is 'k-means'"):
+    with pytest.raises(MethodError, match="'kmeans' is not known; choose 'k-means'"):
         cluster(features, 3, "kmeans")
     for assigner in ASSIGNERS:
-        with pytest.raises(MethodError, match=r"0 clusters of .* are not possible"):
+        with pytest.raises(MethodError, match=r"0 clusters of .* were requested"):
             cluster(features, 0, assigner)
 
 
@@ -202,7 +202,7 @@ def test_balanced_blobs_of_equal_variance_are_those_of_a_spherical_mixture():
 
 
 def test_the_prior_prevents_collapse():
-    """From a bad start on one spot, with and without the prior; documents what alpha is for."""
+    """From a bad start at one point, with and without the prior; documents the effect of alpha."""
     X, truth = make_blobs(400, centers=5, cluster_std=0.5, random_state=3)
     rows = torch.from_numpy(X / X.std())
     generator = torch.Generator().manual_seed(0)
@@ -223,7 +223,7 @@ def test_the_code_of_features_is_a_soft_assignment(make_layers, shapes):
     torch.testing.assert_close(code.sum(1), torch.ones_like(code[:, 0]))
     found = cluster(features, 5, "clustering module")
     assert ari(found.labels, code.argmax(1)) == 1
-    # it starts from k-means, and ends near it
+    # it starts from k-means and stays close to it
     assert found.inertia <= 1.1 * kmeans(features, 5).inertia
     assert 0.3 < float(code.amax(1).mean()) <= 1
 

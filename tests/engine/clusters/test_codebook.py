@@ -1,4 +1,4 @@
-"""Codebooks: one cluster in every image, streamed or at once, saved with names, and damaged files in one sentence."""
+"""Codebooks: the same cluster in every image, streamed or at once, saved with names, and errors for damaged files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_key_is_of_all_that_explanations_depend_on(planted):
         ),
     ]
     assert len({book.key, *(other.key for other in others)}) == len(others) + 1
-    assert book.named(["x"]).key == book.key, "names explain nothing"
+    assert book.named(["x"]).key == book.key, "names do not affect explanations"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_centroids_are_in_the_channels_of_the_layers(planted, shapes):
     assert [tuple(m.shape) for m in book.centroids] == [(4, c) for c, _ in shapes]
     assert book.weights == pytest.approx(preset_weights([c for c, _ in shapes]))
     assert book.counts.sum() == 4 * min(60, int(np.prod(shapes[0][1])))
-    assert (book.counts.diff() <= 0).all(), "the largest first"
+    assert (book.counts.diff() <= 0).all(), "largest first"
 
 
 # --- streamed = at once ------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_each_chunk_is_let_go_before_the_next_one_is_asked_for(make_layers, shap
             alive.append(weakref.ref(layers[0]))
             yield layers
             layers.clear()
-            assert alive[-1]() is None, "nothing holds on to a chunk that was drawn from"
+            assert alive[-1]() is None, "a chunk is released after sampling"
 
     Codebook.fit(chunks(), 3, per_image=10)
     assert len(alive) == 4
@@ -311,7 +311,7 @@ def card_with(**changes):
 
 
 def not_tensors(folder):
-    """A weights file that is none, with a card that says so."""
+    """An invalid weights file whose card has the right checksum."""
     (folder / WEIGHTS).write_bytes(b"no tensors at all")
     card_with(sha256=hashlib.sha256(b"no tensors at all").hexdigest())(folder)
 
@@ -359,7 +359,7 @@ def test_damaged_files_are_one_sentence(make_layers, tmp_path, damage):
     assert len(message) < 200
 
 
-# --- what cannot be ----------------------------------------------------------------------------------------
+# --- invalid input ----------------------------------------------------------------------------------------
 
 
 def test_other_layers_are_one_sentence(planted, make_layers):
@@ -370,13 +370,13 @@ def test_other_layers_are_one_sentence(planted, make_layers):
 
 def test_what_cannot_be_fitted_is_one_sentence(make_layers, shapes):
     layers = make_layers(shapes)
-    with pytest.raises(MethodError, match="100 clusters were asked for and 5 positions were drawn"):
+    with pytest.raises(MethodError, match="100 clusters were requested and 5 positions were drawn"):
         Codebook.fit([layers], 100, per_image=5)
-    with pytest.raises(MethodError, match="0 clusters were asked for"):
+    with pytest.raises(MethodError, match="0 clusters were requested"):
         Codebook.fit([layers], 0)
     with pytest.raises(MethodError, match="0 positions were drawn"):
         Codebook.fit([], 3)
-    with pytest.raises(MethodError, match="2 names of layers were given for 3"):
+    with pytest.raises(MethodError, match="2 layer names were given for 3"):
         Codebook.fit([layers], 3, taps=("a", "b"))
     with pytest.raises(MethodError, match="use the same taps"):
         Codebook.fit([layers, layers[1:]], 3)

@@ -1,4 +1,4 @@
-"""Contributions of clusters: they add up to the logit, on whatever grid the labels are."""
+"""Contributions of clusters: they add up to the logit, whatever the grid of the labels."""
 
 import pytest
 import torch

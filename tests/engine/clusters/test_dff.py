@@ -1,4 +1,4 @@
-"""Deep Feature Factorization against scikit-learn on the same matrix, its defining updates, and what must hold beside k-means."""
+"""Deep Feature Factorization against scikit-learn on the same matrix, its update rules, and the comparison with k-means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xai_views.engine.clusters.measures import ari
 
 
 def signed(activation: torch.Tensor) -> torch.Tensor:
-    """Of either sign, as the tokens of a transformer."""
+    """Activations of either sign, as the tokens of a transformer."""
     c = activation.shape[1]
     return activation - activation.mean((0, *range(2, activation.ndim)), keepdim=True) * torch.arange(
         c
@@ -35,7 +35,7 @@ def matrix(activation: torch.Tensor) -> np.ndarray:
 
 
 def peer(v: np.ndarray, k: int, seed: int = 0, iterations: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """What the peer computes: NMF of every channel above its minimum."""
+    """Reference computation: NMF of every channel minus its minimum."""
     model = NMF(n_components=k, init="random", random_state=seed, max_iter=iterations)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,7 +62,7 @@ def test_maps_and_concepts_above_the_offset_are_nonnegative(activation):
 
 
 def test_it_ends_where_the_defining_updates_change_nothing(make_layers, shapes):
-    """At a minimum the multiplicative updates of Lee and Seung leave both factors alone."""
+    """At a minimum the multiplicative updates of Lee and Seung leave both factors unchanged."""
     activation = make_layers(shapes[1:2], n=2, dtype=torch.float64)[0]
     found = dff(activation, 3, iterations=20_000)
     v = matrix(activation)
@@ -93,7 +93,7 @@ def test_planted_parts_are_its_factors(make_planted, shapes, dtype):
     layers, truth = make_planted(shapes, dtype, n=2)
     found = dff(layers[0], 4, iterations=2000)
     assert ari(found.labels, truth) == 1
-    # the rest is what the offset of each channel costs
+    # the rest is due to the offset of each channel
     assert found.explained > 0.99
 
 
@@ -141,7 +141,7 @@ def test_pca_explains_most_of_all(activation):
 
 
 def test_dff_explains_less_than_pca_and_the_mean_together(activation):
-    # K factors and an offset are an affine subspace of K dimensions at most, so that K components are a bound
+    # K factors and an offset span an affine subspace of at most K dimensions, so K components are a bound
     figures = compare(activation, 4, seeds=1)
     assert figures["dff"]["explained"] <= figures["pca"]["explained"] + 1e-6
 

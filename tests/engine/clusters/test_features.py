@@ -47,7 +47,7 @@ def centroids(shapes, dtype):
 
 
 def assert_near(a: torch.Tensor, b: torch.Tensor) -> None:
-    """Equal up to rounding; a column that is nearly dead loses some digits when it is normalised."""
+    """Equal up to rounding; a nearly dead column loses some digits when normalised."""
     torch.testing.assert_close(a, b, **TOLERANCE[a.dtype])
 
 
@@ -94,7 +94,7 @@ def test_centroids_may_be_given_in_either_basis(made):
 
 
 def test_compression_keeps_the_length_of_centroids_of_other_images(make_layers, shapes, dtype):
-    """A centroid from elsewhere has a part that no position here has; distances count it all the same."""
+    """A centroid from other images has a part outside the span of these positions; distances include it."""
     here, there = (Features.of(make_layers(shapes, dtype=dtype, seed=s), weights="equal") for s in (0, 1))
     centroids = there.lift(there.split(there.rows(torch.tensor([0, 11]))))
     X, M = here.explicit(full=True), torch.cat(centroids, 1)
@@ -144,7 +144,7 @@ def test_work_in_small_pieces_gives_the_same(made, centroids, monkeypatch):
         torch.testing.assert_close(a, b)
 
 
-# -- the tests of sanity ----------------------------------------------------------------------------------------
+# -- sanity checks ----------------------------------------------------------------------------------------
 
 
 def test_every_row_has_the_same_length(made):
@@ -310,10 +310,10 @@ def test_what_cannot_be_clustered_is_said_in_one_sentence(make_layers, shapes):
         "at least one": lambda: Features.of([]),
         "cannot be clustered together": lambda: Features.of([torch.ones(1, 2, 3), torch.ones(1, 2, 3, 3)]),
         r"\[n, C, h, w\]": lambda: Features.of([torch.ones(1, 2, 3), torch.ones(2, 2, 3)]),
-        "layer 1 of 1 holds values that are not finite": lambda: Features.of(
+        "layer 1 of 1 contains values that are not finite": lambda: Features.of(
             [torch.full((1, 2, 3), torch.nan)]
         ),
-        "give one for each": lambda: features.reweighted([1.0]),
+        "give one per layer": lambda: features.reweighted([1.0]),
         "at least 0": lambda: features.reweighted([1.0, -1.0, 1.0]),
         "one of them above 0": lambda: features.reweighted([0.0, 0.0, 0.0]),
         "'deep' are not known": lambda: features.reweighted("deep"),

@@ -41,11 +41,11 @@ def test_choices_of_the_common_grid():
 
 
 def test_a_grid_that_cannot_be_is_said_in_one_sentence():
-    with pytest.raises(MethodError, match="'shalowest' is not known; there is 'shallowest'"):
+    with pytest.raises(MethodError, match="'shalowest' is not known; choose 'shallowest'"):
         common_grid([(4, 4)], None, "shalowest")
     with pytest.raises(MethodError, match="needs the size of the input"):
         common_grid([(4, 4)], None, "input")
     with pytest.raises(MethodError, match="2 axes"):
         common_grid([(4, 4)], None, (8,))
-    with pytest.raises(MethodError, match="'bicubik' is not known; there is 'bicubic'"):
+    with pytest.raises(MethodError, match="'bicubik' is not known; choose 'bicubic'"):
         interpolation(3, 4, "bicubik")

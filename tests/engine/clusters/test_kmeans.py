@@ -1,4 +1,4 @@
-"""k-means on factored features against scikit-learn on the data matrix, and on what is known to be there."""
+"""k-means on factored features against scikit-learn on the data matrix, and on planted clusters."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_more_restarts_do_not_raise_the_inertia(make_layers, shapes):
     assert many < one
 
 
-# -- the tests of sanity ----------------------------------------------------------------------------------------
+# -- sanity checks ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -133,7 +133,7 @@ def test_one_cluster_is_the_mean(make_layers, shapes, dtype):
 
 
 def test_huygens(make_layers, shapes, dtype):
-    """The squared lengths of the rows are the inertia plus what the centroids carry, at a fixed point."""
+    """At a fixed point, the squared lengths of the rows equal the inertia plus those of the centroids."""
     features = Features.of(make_layers(shapes, n=2, dtype=dtype))
     for k in (1, 5):
         found = kmeans(features, k, tolerance=0)
@@ -197,7 +197,7 @@ def test_the_global_generator_is_neither_used_nor_moved(make_layers, shapes):
 def test_an_empty_cluster_is_put_on_the_farthest_position(make_planted, shapes, dtype):
     layers, truth = make_planted(shapes, dtype)
     features = Features.of(layers, interp="nearest")
-    # four centroids on one and the same position: three of them get nothing
+    # four centroids at the same position: three of them get no positions
     found = kmeans(features, 4, init=torch.zeros(4, dtype=torch.long))
     assert bool((found.counts > 0).all())
     assert ari(found.labels, truth) == 1
@@ -205,7 +205,7 @@ def test_an_empty_cluster_is_put_on_the_farthest_position(make_planted, shapes, 
 
 @pytest.mark.parametrize("empty", [1, 2])
 def test_empty_clusters_go_where_positions_are_farthest_from_their_own(empty):
-    """On a line, the farthest positions are known: neither the nearest nor any others will do."""
+    """On a line the farthest positions are known, and only they are accepted."""
     rows = torch.tensor([[0.0], [1.0], [2.0], [3.0], [40.0], [100.0]])
     features = Features.raw(rows)
     start = [torch.tensor([[1.5], *[[-1e4]] * empty])]
@@ -297,14 +297,14 @@ def test_impossible_numbers_of_clusters_are_said_in_one_sentence(make_layers, sh
     features = Features.of(make_layers(shapes))
     for k in (0, -1, features.positions + 1):
         with pytest.raises(
-            MethodError, match=f"{k} clusters of {features.positions} positions are not possible"
+            MethodError, match=f"{k} clusters of {features.positions} positions were requested"
         ):
             kmeans(features, k)
     with pytest.raises(MethodError, match="the start has 2"):
         kmeans(features, 3, init=torch.tensor([0, 1]))
 
 
-# -- how many ---------------------------------------------------------------------------------------------------
+# -- number of clusters ---------------------------------------------------------------------------------------------------
 
 
 def test_the_elbow_is_the_flattest_step(make_layers, shapes):
@@ -326,7 +326,7 @@ def test_the_offset_of_the_authors_is_minus_one(make_layers, shapes):
 
 
 def test_the_elbow_of_planted_parts_is_their_number(make_planted, shapes, dtype):
-    """Beyond them there is nothing left to explain: the step is flat."""
+    """With more clusters nothing is left to explain: the step is flat."""
     layers, _ = make_planted(shapes, dtype, parts=5)
     assert elbow(Features.of(layers, interp="nearest"))[0] == 5
 

@@ -1,4 +1,4 @@
-"""Matching of clusters: permutations are found, across K, seeds, layers, models and grids."""
+"""Matching of clusters recovers permutations across K, seeds, layers, models and grids."""
 
 from __future__ import annotations
 
@@ -222,5 +222,5 @@ def test_relabelling_with_new_ids_keeps_their_order(found):
 @pytest.mark.parametrize("permutation", [[0, 1], [0, 0, 1, 2, 3, 4]], ids=["too few", "twice"])
 def test_a_permutation_that_is_none_is_one_sentence(found, permutation):
     one, _ = found
-    with pytest.raises(MethodError, match="give one id for each, none twice"):
+    with pytest.raises(MethodError, match="give one distinct id per cluster"):
         relabel(one, permutation)

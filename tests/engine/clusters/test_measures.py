@@ -1,4 +1,4 @@
-"""Figures of partitions against slow versions that say what they mean."""
+"""Measures of partitions against slow reference versions."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_what_lies_in_what_is_counted_both_ways(rng):
         assert share[c] == pytest.approx(table[c].max() / table[c].sum())
         assert of_parts[c, part[c]] == pytest.approx(table[c].max() / (truth == part[c]).sum())
     assert not measures.held(labels, np.where(truth == 1, 2, truth), 6)[:, 1].any(), (
-        "a part that is not there"
+        "a part that does not occur"
     )
 
 

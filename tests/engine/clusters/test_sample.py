@@ -1,4 +1,4 @@
-"""The streamed sample behind a codebook: what is drawn depends on the seed and on the images, on nothing else."""
+"""The streamed sample of a codebook: it depends on the seed and the images only."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_bound_keeps_a_fair_part_whatever_comes_last(layers):
     assert equal(once, streamed)
     counts = torch.bincount(once.origin[:, 0], minlength=5)
     assert counts.min() >= 1
-    assert counts.max() <= 15, "no image pushes the others out"
+    assert counts.max() <= 15, "no image displaces the others"
     unbound = Sample(20)
     unbound.add(layers)
     everything = {tuple(o) for o in unbound.origin.tolist()}
@@ -147,7 +147,7 @@ def test_damaged_files_are_one_sentence(make_layers, tmp_path, damage):
     folder = sample.save(tmp_path / "drawn")
     DAMAGES[damage](folder)
     with pytest.raises(
-        MethodError, match=r"'drawn' holds no sample that can be opened .*; draw it again\.$"
+        MethodError, match=r"'drawn' contains no readable sample .*; draw it again\.$"
     ) as caught:
         Sample.load(folder)
     assert "\n" not in str(caught.value)
@@ -158,16 +158,16 @@ def test_what_does_not_fit_is_one_sentence(layers):
     sample.add(layers)
     other = Sample(4)
     other.add(layers)
-    with pytest.raises(MethodError, match=r"image 0 is in both samples"):
+    with pytest.raises(MethodError, match=r"image number 0 is in both samples"):
         sample.merge(other)
-    with pytest.raises(MethodError, match=r"use one seed, one setting, the same taps"):
+    with pytest.raises(MethodError, match=r"use the same seed, settings and taps"):
         sample.merge(Sample(5))
-    with pytest.raises(MethodError, match=r"cannot follow those of"):
+    with pytest.raises(MethodError, match=r"were given after layers of"):
         sample.add(layers[:2])
-    with pytest.raises(MethodError, match=r"2 numbers were given for 5 images"):
+    with pytest.raises(MethodError, match=r"2 image numbers were given for 5 images"):
         sample.add(layers, numbers=[8, 9])
     with pytest.raises(MethodError, match=r"a mask of shape \[2, 3\] does not fit 5 images"):
         sample.add(layers, keep=torch.ones(2, 3, dtype=torch.bool))
-    with pytest.raises(MethodError, match=r"0 positions per image cannot be clustered"):
+    with pytest.raises(MethodError, match=r"0 positions per image were requested"):
         Sample(0)
-    assert sample.images == 5, "what failed left no trace"
+    assert sample.images == 5, "failed calls change nothing"

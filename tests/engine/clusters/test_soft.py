@@ -1,4 +1,4 @@
-"""Soft assignments and what is read from them."""
+"""Soft assignments, and the measures computed from them."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_projecting_on_all_dimensions_changes_nothing(make_layers, dtype):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shares_of_a_clustering(kind):
-    """Those of "gmm" are the posteriors of scikit-learn's mixture on its principal components, others are of all dimensions."""
+    """For "gmm" the posteriors of scikit-learn's mixture on principal components; for the others all dimensions count."""
     generator = torch.Generator().manual_seed(2)
     centres = torch.randn(4, 60, generator=generator)
     rows = centres[torch.arange(300) % 4] + torch.randn(300, 60, generator=generator)
@@ -179,7 +179,7 @@ def test_the_proportions_of_a_mixture_are_those_of_the_clusters():
 @pytest.mark.parametrize("value", [0.0, 1.0])
 @pytest.mark.parametrize("channels", [3, 200])
 def test_shares_where_nothing_differs(channels, value, dtype):
-    """As in a dead layer."""
+    """As in a dead layer: all distances are zero."""
     found = kmeans(Features.of([torch.full((1, channels, 12, 12), value, dtype=dtype)]), 4)
     for kind in KINDS:
         assert torch.equal(shares(found, kind)[0], torch.ones(1, 1, 12, 12, dtype=dtype))
@@ -240,7 +240,7 @@ def test_margin_beside_a_cluster_that_is_not_the_nearest(distances):
 
 
 def test_positions_on_their_centroids_give_no_nan(dtype):
-    """Of one position on one centroid, of one on two, and of all zero distances."""
+    """One position on one centroid, one on two centroids, and all distances zero."""
     d2 = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]], dtype=dtype).T[None]
     for kind in KINDS:
         shares, _ = soft(d2, kind)
@@ -255,7 +255,7 @@ def test_positions_on_their_centroids_give_no_nan(dtype):
 
 
 def test_what_cannot_be_is_said_in_one_sentence(distances):
-    with pytest.raises(MethodError, match="'temperd' is not known; there is 'tempered'"):
+    with pytest.raises(MethodError, match="'temperd' is not known; choose 'tempered'"):
         soft(distances, "temperd")
     for t in (0, -1.0, math.nan, math.inf):
         with pytest.raises(MethodError, match="temperature of"):

@@ -1,4 +1,4 @@
-"""The merge tree: inertia, nesting, and ids that stay."""
+"""The merge tree: inertia, nesting, and stable ids."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_costs_never_fall(grown):
 
 
 def test_merges_are_those_of_ward_on_all_positions(make_layers, shapes):
-    """Every position a leaf: then the tree is scipy's."""
+    """With every position a leaf, the tree equals scipy's."""
     small = tuple((c, tuple(max(1, g // 4) for g in grid)) for c, grid in shapes)
     features = Features.of(make_layers(small, dtype=torch.float64))
     start = features.split(features.explicit())
@@ -81,7 +81,7 @@ def test_merges_are_those_of_ward_on_all_positions(make_layers, shapes):
 
 
 def test_leaves_are_taken_as_the_means_of_their_positions(make_layers, shapes):
-    """Also when the clustering ended before its centroids were means."""
+    """Also when the clustering stopped before its centroids were means."""
     features = Features.of(make_layers(shapes, dtype=torch.float64))
     early = lloyd(features, features.split(features.rows(torch.arange(6) * 7)), iterations=1)
     found = tree.build(early, features).cut(3)
@@ -96,5 +96,5 @@ def test_a_tree_of_one_leaf(make_layers, shapes):
 
 def test_cuts_that_are_not_there_are_said_in_one_sentence(grown):
     for k in (0, K0 + 1):
-        with pytest.raises(MethodError, match=f"{k} clusters is not possible; the tree has 1 to {K0}"):
+        with pytest.raises(MethodError, match=f"{k} clusters was requested; request 1 to {K0}"):
             grown.cut(k)

@@ -1,4 +1,4 @@
-"""Masks: what they are by definition, their exact variance, and that nothing but seed and block decides them."""
+"""Masks: their definition, their exact variance, and that only seed and block determine them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def many(masks: Masks, blocks: int, dtype: torch.dtype = torch.float32) -> torch
     return torch.cat([masks.block(b, dtype=dtype) for b in range(blocks)])
 
 
-# -- what they are ---------------------------------------------------------------------------------------------------
+# -- definition ---------------------------------------------------------------------------------------------------
 
 
 def slow(masks: Masks, grid: np.ndarray, offset: tuple[int, ...]) -> np.ndarray:
-    """One mask by the definition: enlarge, continue by reflection where that belongs to it, cut out."""
+    """One mask by the definition: enlarge, extend by reflection (RELAX), crop."""
     cells = torch.from_numpy(grid.astype(np.float64))[None, None]
     mode = "bilinear" if grid.ndim == 2 else "linear"
     if masks.kind == "rise":
@@ -123,7 +123,7 @@ def test_shifts_by_a_cell_leave_hardly_a_grid_and_shifts_by_a_few_pixels_leave_o
     assert high > 0.19
 
 
-# -- what decides them -----------------------------------------------------------------------------------------------
+# -- determinism -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -170,12 +170,12 @@ def test_masks_are_compared_by_what_they_are():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"size": (8, 8), "kind": "ris"}, "there is 'rise'|rise"),
+        ({"size": (8, 8), "kind": "ris"}, "choose 'rise'"),
         ({"size": (8, 8, 8)}, "one or two sides"),
         ({"size": (8, 8), "cells": (2, 2, 2)}, "as many"),
-        ({"size": (8, 8), "cells": 9}, "choose between 1"),
-        ({"size": (8, 8), "cells": 0}, "choose between 1"),
-        ({"size": (8, 8), "keep": 0.0}, "keep more than 0"),
+        ({"size": (8, 8), "cells": 9}, "give at least 1"),
+        ({"size": (8, 8), "cells": 0}, "give at least 1"),
+        ({"size": (8, 8), "keep": 0.0}, "give keep above 0"),
         ({"size": (8, 8), "seed": -1}, "at least 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sums over masks: equal to a loop over masks, additive, and with errors that say how far runs differ."""
+"""Sums over masks: equal to a loop over masks, additive, and with errors that match the spread between runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DTYPES = {torch.float32: 2e-5, torch.float64: 1e-10}
 
 
 def score(masks: torch.Tensor) -> torch.Tensor:
-    """A score near 0.9 that depends on the upper left of a mask, and not linearly."""
+    """A score near 0.9 that depends non-linearly on the upper left of a mask."""
     flat = masks.double().flatten(1)
     weight = torch.linspace(1, 0, flat.shape[1], dtype=torch.float64) ** 4
     return 0.9 + 0.02 * torch.tanh(3 * (flat @ weight / weight.sum() - 0.5)) + 0.002 * flat[:, -1] ** 2
@@ -35,7 +35,7 @@ def summed(masks, scores, batch: int = 50, shift: float = 0.9, dtype=torch.float
 
 
 def loop(masks, scores):
-    """R, V and W after West's update, one mask after the other."""
+    """R, V and W by West's update, one mask at a time."""
     r, v, w = (np.zeros(masks.shape[1:]) for _ in range(3))
     for m, s in zip(masks.double().numpy(), scores.double().numpy(), strict=True):
         w = w + m
@@ -195,9 +195,9 @@ def test_what_no_mask_has_shown_is_neutral():
 
 def test_another_spread_or_rule_is_refused():
     masks, scores = drawn(1)
-    with pytest.raises(MethodError, match="there is"):
+    with pytest.raises(MethodError, match="is not known; choose"):
         summed(masks, scores).uncertainty("sums")
-    with pytest.raises(MethodError, match="there is"):
+    with pytest.raises(MethodError, match="is not known; choose"):
         Halves.empty(SIZE).settled("half")
     assert SPREADS[0] == "mean"
 
@@ -231,7 +231,7 @@ def halves(blocks: int, score=score, noise: float = 0.0, cells: int = 7) -> Halv
 
 
 def slanted(masks: torch.Tensor) -> torch.Tensor:
-    """A score to which every pixel adds, the more the further down it lies."""
+    """A score to which every pixel contributes, with a larger weight further down."""
     return 0.5 + (masks * torch.linspace(0, 1, SIZE[0], dtype=torch.float64)[:, None]).mean((1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that tests of superpixels and of scores share."""
+"""Fixtures shared by the tests of superpixels and of scores."""
 
 from superpixel_cases import dtype, own_regions, shipped
 

@@ -32,7 +32,7 @@ def shipped():
 
 @pytest.fixture(scope="session")
 def own_regions(shipped):
-    """Regions of the network itself: its strongest channel in each cell, and their connected pieces."""
+    """Regions of the network itself: the strongest channel in each cell, and their connected pieces."""
     from xai_views.engine.clusters.labels import resize_labels
     from xai_views.engine.superpixels.regions import clusters_to_regions
     from xai_views.models.taps import capture, default_taps

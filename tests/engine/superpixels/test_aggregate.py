@@ -19,7 +19,7 @@ def toys():
 
 @pytest.fixture(params=["toy", "shipped"])
 def case(request, dtype):
-    """A map and regions: random ones, or the shipped network's."""
+    """A map and regions: random ones, or those of the shipped network."""
     if request.param == "toy":
         s, regions = toys()
         return s.astype(dtype), regions

@@ -26,7 +26,7 @@ def connected(mask: np.ndarray) -> bool:
 
 
 def slow_merge(labels: np.ndarray, smallest: int) -> np.ndarray:
-    """As the docstring says it, pixel by pixel: ids of pieces."""
+    """Reference version of the docstring, pixel by pixel: ids of pieces."""
     ids = pieces(labels)
     while True:
         names, sizes = np.unique(ids, return_counts=True)
@@ -80,7 +80,7 @@ def test_superpixels_are_the_pieces_that_a_slow_search_finds(labels):
 def test_small_pieces_join_the_longest_border_as_in_a_slow_version(labels, smallest):
     want = slow_merge(labels, smallest)
     assert same_partition(clusters_to_regions(labels, True, smallest), want)
-    # the same pieces, by cluster: each has the label of the piece that took the others in
+    # the same pieces by cluster: each has the label of the piece that absorbed the others
     first = [
         labels.ravel()[np.flatnonzero(pieces(labels).ravel() == i)[0]]
         for i in range(pieces(labels).max() + 1)

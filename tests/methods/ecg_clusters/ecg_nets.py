@@ -1,4 +1,4 @@
-"""Networks of signals of which everything is known, and records with planted P, QRS and T."""
+"""Signal networks with known weights, and records with planted P, QRS and T."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAVES = np.array([[0, 0, 0], [0.25, 0.15, 0.02], [0.2, 1.0, -0.6], [-0.15, 0.35,
 
 
 class Local(nn.Module):
-    """Three layers whose steps see nothing but their own cell (of 16, 32 and 64 steps), and a head."""
+    """Three layers whose steps depend only on their own cell (of 16, 32 and 64 steps), and a head."""
 
     def __init__(self, head: str = "gap", steps: int = STEPS, gain: float = 1.0):
         super().__init__()
@@ -41,7 +41,7 @@ class Local(nn.Module):
 
 
 def local(head: str = "gap", dtype: torch.dtype = torch.float32, gain: float = 1.0, seed: int = 3, **options):
-    """The network as a model; at rest some channels of every layer are alive."""
+    """The network as a model; some channels of every layer are active for a zero input."""
     torch.manual_seed(seed)
     net = Local(head, gain=gain)
     for layer in (net.one, net.two, net.three):
@@ -51,7 +51,7 @@ def local(head: str = "gap", dtype: torch.dtype = torch.float32, gain: float = 1
 
 
 def planted(n: int = 4, seed: int = 0, noise: float = 0.0, beats: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Records ``[n, 3, 640]`` of beats of 160 steps, each shifted by some cells, and the wave ``[n, 40]`` of each cell."""
+    """Records ``[n, 3, 640]`` with beats of 160 steps, each shifted by some cells, and the wave ``[n, 40]`` of each cell."""
     rng = np.random.default_rng(seed)
     bump = np.exp(-(((np.arange(CELL) - 7.5) / 3) ** 2) / 2)
     truth = np.stack([np.roll(np.tile(BEAT, beats), rng.integers(10)) for _ in range(n)])
@@ -77,13 +77,13 @@ def noisy(n: int = 2, seed: int = 0, length: int = STEPS) -> np.ndarray:
 
 
 def fitted(model, samples, ask, **options) -> Fitted:
-    """A codebook with the taps, weights, K and seed of an ask."""
+    """A codebook with the taps, weights, K and seed of a request."""
     wish = {n: getattr(ask, n) for n in ("k", "taps", "weights", "seed")}
     return finished(fit(model, samples, **wish, **options))
 
 
 def run(observing) -> tuple[list, list]:
-    """Observations, and what was said on the way to them."""
+    """Observations, and the progress on the way to them."""
     said = []
     while True:
         try:
@@ -98,5 +98,5 @@ def silence(lead: int, start: float, stop: float, fill: str = "line") -> dict:
 
 
 def by(book: Fitted | Codebook, **more) -> dict:
-    """Parameters of an ask by a codebook."""
+    """Parameters of a request with a codebook."""
     return {"mode": "codebook", "codebook": book if isinstance(book, Fitted) else Fitted(book), **more}

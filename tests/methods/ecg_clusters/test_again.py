@@ -1,4 +1,4 @@
-"""What an explanation says of itself is enough to have it again, bit for bit; a changed codebook is refused."""
+"""The provenance of an explanation reproduces it bit for bit; a changed codebook is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(request):
 
 
 def again(model, samples, result: xr.Dataset) -> None:
-    """Ask with what a result says; equal to the last bit, attributes included, also after it was written and opened."""
+    """Repeat from the provenance; equal to the last bit, attributes included, also after saving and loading."""
     parameters = json.loads(result.attrs["parameters"])
     back = explain(model, samples, result.attrs["method"], **parameters)
     assert back.identical(result)
@@ -120,7 +120,7 @@ def test_an_observation_that_grew_says_what_a_new_one_says(opened):
         assert method.interpret(model, seen, ask).identical(method.interpret(model, new, ask))
 
 
-# --- the codebook that ships with the model --------------------------------------------------------------------
+# --- the codebook that is shipped with the model --------------------------------------------------------------------
 
 
 def test_the_models_own_codebook_is_named_by_its_checksum_and_no_other_is_taken(opened, tmp_path):
@@ -133,16 +133,14 @@ def test_the_models_own_codebook_is_named_by_its_checksum_and_no_other_is_taken(
     for name in result.data_vars:
         np.testing.assert_array_equal(given[name], result[name], err_msg=name)
     moved = replace(model, path=tmp_path)
-    with pytest.raises(MethodError, match="no codebook ships with"):
+    with pytest.raises(MethodError, match="no codebook is shipped with"):
         explain(moved, samples, "ecg_clusters", **parameters)
     own.save(tmp_path / "clusters")
     again(moved, samples, result)
     changed = [m.clone() for m in own.book.centroids]
     changed[0][0, 0] += 1e-3
     replace(own, book=replace(own.book, centroids=changed)).save(tmp_path / "clusters")
-    with pytest.raises(
-        MethodError, match=r"is not the one that was asked for .* or leave codebook_key out"
-    ) as e:
+    with pytest.raises(MethodError, match=r"is not the requested one .* or leave codebook_key out") as e:
         explain(moved, samples, "ecg_clusters", **parameters)
     assert str(e.value).count(".") == 1
     explain(moved, samples, "ecg_clusters", **parameters | {"codebook_key": ""})
@@ -162,7 +160,7 @@ def test_equal_wishes_are_equal_once_they_are_ready(opened):
 
 
 def test_the_parameters_are_declared_and_nothing_else_is_read():
-    """Everything comes from the ask, so that one object serves everybody whatever its own parameters are."""
+    """All values come from the request, so one method object serves all requests, whatever its own parameters."""
     model, x = local(), noisy(1)
     method, other = (
         EcgClustersMethod(),

@@ -1,4 +1,4 @@
-"""Clusters beside landmarks: pure enrichment where it is planted, chance where it is not, and scikit-learn's numbers."""
+"""Clusters compared with landmarks: enrichment where it is planted, chance level elsewhere, and scikit-learn's values."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_information_is_that_of_scikit_learn(rng):
 
 
 def test_planted_clusters_are_pure():
-    """Clusters that are the waves under other names: P(segment | cluster) = 1, and far more than chance."""
+    """Clusters that equal the waves up to their ids: P(segment | cluster) = 1, and far above chance."""
     truth = [record(rr=rr, first=0.4 + 0.1 * i)[1] for i, rr in enumerate((0.8, 0.9, 1.0))]
     names = np.array([2, 0, 3, 1, 4])
     found = align([names[t] for t in truth], truth, 5, shifts=39)
@@ -60,7 +60,7 @@ def test_planted_clusters_are_pure():
 
 
 def test_cells_of_40_ms_are_nearly_pure():
-    """What a coarse grid costs: a cell takes the wave at its middle."""
+    """Loss due to a coarse grid: a cell takes the wave at its centre."""
     truth = record()[1]
     found = align([truth[8::16]], [truth], 5, shifts=9)
     assert all(found.share[i, i] > 0.75 for i in range(5))
@@ -108,10 +108,10 @@ def test_progress_and_seeds():
     ("clusters", "ids", "options", "said"),
     [
         ([[0]], [], {}, "1 records and landmarks of 0"),
-        ([[0, 2]], [[1, 1]], {}, "between 0 and 2"),
-        ([[0, 1]], [[1, 7]], {}, "between 1 and 7"),
+        ([[0, 2]], [[1, 1]], {}, "from 0 to 2"),
+        ([[0, 1]], [[1, 7]], {}, "from 1 to 7"),
         ([[0, 1, 1]], [[1, 2]], {}, "at least as many steps"),
-        ([[0, 1]], [[0, 0]], {}, "none of 1 records"),
+        ([[0, 1]], [[0, 0]], {}, "none of the 1 records"),
         ([[0, 1]], [[1, 2]], {"shifts": 0}, "0 shifts"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Attribution of leads and steps: by closed forms, against a loop over windows, with its passes and what it leaves open."""
+"""Attribution of leads and steps: closed forms, comparison with a loop over windows, number of passes, and the gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = 40
 
 
 class Squares(nn.Module):
-    """Logit q is ``b_q + w_q . x + v_q . x^2``: gradients and integrals are known."""
+    """Logit q is ``b_q + w_q . x + v_q . x^2``, so gradients and integrals are known."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +106,7 @@ def test_the_batch_is_no_matter(name):
     ],
 )
 def test_passes(name, forward, backward):
-    """Two records of 640 steps; windows of 128 every 64. On top: what is said of each record, and of zeros."""
+    """Two records of 640 steps; windows of 128 every 64 steps. Plus the passes for each record, and for zeros."""
     model, x = local(), noisy(2)
     seen = []
     with counted(model) as spent:
@@ -156,7 +156,7 @@ def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once(monkeypatch
         spent["forward"] == 1 + (1 + 3 * 9) + 2
     )  # the second record; the first one's windows, zeros, itself twice
     assert {p.total for p in said} == {30}
-    assert [p.done for p in said] == sorted({p.done for p in said}), "each says more than the one before"
+    assert [p.done for p in said] == sorted({p.done for p in said}), "progress increases"
     assert said[0].done == 0
     parts = [p.partial[0] for p in said if p.partial]
     assert parts
@@ -186,7 +186,7 @@ def test_an_attribution_is_there_when_it_is_asked_for_and_costs_once(monkeypatch
     want, gap = attribute(model, x[:1], [top], "occlusion", window=1.28)
     assert np.abs(want[..., 400:]).max() > 0
     np.testing.assert_array_equal(ds["attribution"].values[..., :400], want[..., :400])
-    assert not ds["attribution"].values[..., 400:].any(), "padding is not accused"
+    assert not ds["attribution"].values[..., 400:].any(), "padding gets no attribution"
     np.testing.assert_allclose(ds["attribution_gap"], gap + want[..., 400:].sum(), atol=1e-5)
     assert int(ds["attribution_class"][0]) == top
     np.testing.assert_allclose(ds["signal_time"], np.arange(STEPS) / RATE)
@@ -227,21 +227,21 @@ def test_what_is_edited_is_edited_in_the_attribution():
 @pytest.mark.parametrize(
     ("targets", "name", "options", "said"),
     [
-        ([0], "saliency", {}, "attribution 'saliency' is not known; there is"),
-        ([9], "occlusion", {}, "class 9 was asked for and .* has the classes 0 to 1"),
-        ([0, 1], "occlusion", {}, r"1 record\(s\) came with targets of shape \[2\]"),
-        ([0.5], "occlusion", {}, "give one class number per record"),
-        ([True], "occlusion", {}, "give one class number per record"),
+        ([0], "saliency", {}, "attribution 'saliency' is not known; choose"),
+        ([9], "occlusion", {}, "class 9 was requested and .* has the classes 0 to 1"),
+        ([0, 1], "occlusion", {}, r"1 record\(s\) were given with targets of shape \[2\]"),
+        ([0.5], "occlusion", {}, "give one class index per record"),
+        ([True], "occlusion", {}, "give one class index per record"),
         (
             [0],
             "occlusion",
             {"window": 4.1},
-            "a window of 4.1 s was given for occlusion and the record has 4 s",
+            "an occlusion window of 4.1 s was given and the record has 4 s",
         ),
-        ([0], "occlusion", {"window": 0.01}, "a window of 0.01 s"),
-        ([0], "occlusion", {"window": float("nan")}, "a window of nan s"),
-        ([0], "integrated gradients", {"steps": 0}, "0 was given as number of steps"),
-        ([0], "integrated gradients", {"batch": 0}, "0 was given as number of steps or size of a batch"),
+        ([0], "occlusion", {"window": 0.01}, "window of 0.01 s"),
+        ([0], "occlusion", {"window": float("nan")}, "window of nan s"),
+        ([0], "integrated gradients", {"steps": 0}, "0 was given as the number of steps"),
+        ([0], "integrated gradients", {"batch": 0}, "0 was given as the number of steps or the batch size"),
     ],
 )
 def test_mistakes_are_one_sentence(targets, name, options, said):

@@ -1,4 +1,4 @@
-"""Beats laid over each other: against sums that are written out, and on waves whose place is known."""
+"""Superimposed beats: compared with explicit sums, and on waves at known positions."""
 
 import itertools
 
@@ -15,7 +15,7 @@ RATE = 400
 
 @pytest.fixture(scope="module")
 def planted():
-    """Signal, clusters that are the waves (at every step), steps of R."""
+    """Signal, clusters that equal the waves (at every step), steps of R."""
     x, ids, peaks = record(noise=0.0)
     return x, ids.astype(int), np.round(peaks * RATE).astype(int)
 
@@ -23,7 +23,7 @@ def planted():
 def test_phases_by_hand():
     clusters = np.array([0, 0, 1, 1, 2, -1, 0, 1, 1, 2])  # one cell = 2 steps
     found = phases(clusters, [2, 10, 18], 20, 3, bins=4)
-    # steps 2..9 and 10..17, two steps a bin
+    # steps 2..9 and 10..17, two steps per bin
     assert found.counts.tolist() == [[2, 2, 0, 0], [0, 2, 4, 2], [0, 0, 0, 2]]
     assert found.beats == 2
     assert found.frequency[:, 2].tolist() == [0, 1, 0]
@@ -126,13 +126,13 @@ def test_beats_that_are_cut_off_do_not_count(planted):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda x: phases(np.zeros(4, int), [5, 3], 40, 1), "ascending steps between 0 and 39"),
-        (lambda x: phases(np.zeros(4, int), [5, 40], 40, 1), "ascending steps between 0 and 39"),
-        (lambda x: phases(np.array([0, 3]), [5, 9], 40, 2), "ids between -1"),
+        (lambda x: phases(np.zeros(4, int), [5, 3], 40, 1), "ascending steps from 0 to 39"),
+        (lambda x: phases(np.zeros(4, int), [5, 40], 40, 1), "ascending steps from 0 to 39"),
+        (lambda x: phases(np.array([0, 3]), [5, 9], 40, 2), "ids from -1"),
         (lambda x: phases(np.zeros(4, int), [5, 9], 40, 1, bins=0), "0 bins"),
         (lambda x: beats(x[0], [5], RATE), r"shape \[4000\]"),
         (lambda x: beats(x, [500], 0), "rate 0"),
-        (lambda x: total([]), "nothing to add"),
+        (lambda x: total([]), "no record was given to add"),
         (lambda x: beats(x, [500], RATE) + beats(x[:2], [500], RATE), "cannot be added"),
     ],
 )

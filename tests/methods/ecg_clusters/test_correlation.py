@@ -68,7 +68,7 @@ def test_p_is_as_small_as_it_can_be_for_a_planted_dependence(rng):
 
 
 def test_a_share_that_has_to_shrink_correlates_and_its_log_ratio_does_not(rng):
-    """One cluster grows with the output; the others are what is left, in independent shares."""
+    """One cluster grows with the output; the others share the remainder independently."""
     grow = rng.uniform(0.05, 0.85, 300)
     rest = rng.dirichlet(np.full(6, 5.0), 300) * (1 - grow[:, None])
     x, y = np.concatenate([grow[:, None], rest], 1), grow[:, None]
@@ -124,7 +124,7 @@ def test_batches_and_seeds(rng, monkeypatch):
 def test_labels_as_outputs():
     assert one_hot(np.array([0, 2]), 3).tolist() == [[1, 0, 0], [0, 0, 1]]
     assert one_hot(np.array([[1, 0], [1, 1]]), 2).tolist() == [[1, 0], [1, 1]]
-    with pytest.raises(MethodError, match="between -1 and 1"):
+    with pytest.raises(MethodError, match="from -1 to 1"):
         one_hot(np.array([-1, 1]), 3)
     with pytest.raises(MethodError, match="float64"):
         one_hot(np.array([0.5]), 3)
@@ -135,13 +135,13 @@ def test_labels_as_outputs():
     [
         (np.ones((5, 2)), np.ones((4, 1)), {}, "5 records and outputs of 4"),
         (np.ones((2, 2)), np.ones((2, 1)), {}, "at least 3"),
-        (np.full((5, 2), np.nan), np.ones((5, 1)), {}, "shares hold values"),
-        (np.ones((5, 2)), np.ones((5, 1, 1)), {}, r"outputs came with shape \[5, 1, 1\]"),
+        (np.full((5, 2), np.nan), np.ones((5, 1)), {}, "shares contain values"),
+        (np.ones((5, 2)), np.ones((5, 1, 1)), {}, r"outputs of shape \[5, 1, 1\]"),
         (np.ones((5, 2)), np.ones((5, 1)), {"kind": "kendall"}, "'kendall'"),
         (np.ones((5, 2)), np.ones((5, 1)), {"transform": "alr"}, "'alr'"),
         (np.ones((5, 2)), np.ones((5, 1)), {"permutations": 0}, "0 permutations"),
-        (np.zeros((5, 2)), np.ones((5, 1)), {"transform": "clr"}, "all be 0"),
-        (np.ones((5, 2)), np.ones((5, 1)), {"transform": "clr", "pseudo": 0}, "pseudo-count came as 0"),
+        (np.zeros((5, 2)), np.ones((5, 1)), {"transform": "clr"}, "all 0 in a record"),
+        (np.ones((5, 2)), np.ones((5, 1)), {"transform": "clr", "pseudo": 0}, "pseudo-count of 0"),
     ],
 )
 def test_failures_are_one_sentence(x, y, options, said):

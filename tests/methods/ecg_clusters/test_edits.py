@@ -1,4 +1,4 @@
-"""Edits of a record, by hand; what a blended beat holds; and that they are part of what is asked."""
+"""Edits of a record: expected values by hand, the content of an inserted beat, and edits as parameters of a request."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_all_leads_and_one_after_another():
         record(), [silence(-1, 0.0, 0.5, "zero"), silence(1, 0.4, 0.7), silence(1, 0.0, 0.1, "mean")], RATE
     )
     np.testing.assert_array_equal(found[0], [0] * 5 + [32, 64, 128, 256, 512])
-    # the line starts at what the first interval left; the mean is that of the record as it was given
+    # the line starts from the result of the first edit; the mean is that of the unedited record
     np.testing.assert_allclose(found[1], [4.5, 0, 0, 0, 1.75, 3.5, 5.25, 7, 8, 9])
-    assert not edited(record(), [{"kind": "mute"}], RATE).any(), "without a lead all of them are meant"
+    assert not edited(record(), [{"kind": "mute"}], RATE).any(), "the default is all leads"
 
 
 @pytest.mark.parametrize(("fill", "inside"), [("zero", 0), ("mean", 2.5), ("line", 3)])
@@ -107,7 +107,7 @@ def test_dtypes_are_kept():
 
 def test_a_piece_meets_the_record_at_both_ends():
     found = edited(record(np.float64), [piece([7, 9, 9, 11], 1, 0.2, 0.6)], RATE)
-    # from 2 to 5 there is the line 2, 3, 4, 5; the piece leaves its own line by 0, 2/3, -2/3, 0
+    # from 2 to 5 the line is 2, 3, 4, 5; the piece deviates from its own line by 0, 2/3, -2/3, 0
     np.testing.assert_allclose(found[1], [0, 1, 2, 3 + 2 / 3, 4 - 2 / 3, 5, 6, 7, 8, 9], rtol=1e-6)
 
 
@@ -185,28 +185,28 @@ def test_equal_edits_are_one_variant_and_each_length_has_its_own():
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (silence(2, 0.0, 0.1), "lead 2 was to be edited and there are the leads 0 to 1"),
-        (silence(-2, 0.0, 0.1), "lead -2 was to be edited"),
-        ({"kind": "mute", "lead": 7}, "lead 7 was to be edited"),
-        (silence(0, 0.3, 0.3), "from 0.3 s to 0.3 s cannot be edited"),
-        (silence(0, float("nan"), 1.0), "from nan s to 1 s cannot be edited"),
-        (silence(0, 0.0, float("inf")), "cannot be edited"),
+        (silence(2, 0.0, 0.1), "lead 2 was given and the record has the leads 0 to 1"),
+        (silence(-2, 0.0, 0.1), "lead -2 was given"),
+        ({"kind": "mute", "lead": 7}, "lead 7 was given"),
+        (silence(0, 0.3, 0.3), "from 0.3 s to 0.3 s was given"),
+        (silence(0, float("nan"), 1.0), "from nan s to 1 s was given"),
+        (silence(0, 0.0, float("inf")), "give a start and a later stop"),
         (silence(0, 0.0, 0.1, "blur"), "fill 'blur' is not known for signals"),
         ({"kind": "silence", "lead": 0, "start": 0.1}, "give the index of a lead"),
         ({"kind": "silence", "lead": "V1", "start": 0.1, "stop": 1}, "give the index of a lead"),
-        ({"kind": "mute", "lead": 0, "fill": "zero"}, "of the kind 'mute' has no 'fill'"),
-        ({"kind": "cut"}, "give a dict of the kind mute, silence, blend"),
-        ({"kind": ["mute"]}, "give a dict of the kind"),
-        ("mute", "an edit came as 'mute'"),
-        (None, "an edit came as None"),
-        ({"kind": "blend", "lead": 0, "start": 0, "stop": 1}, "has no piece that can be read"),
+        ({"kind": "mute", "lead": 0, "fill": "zero"}, "of kind 'mute' has no field 'fill'"),
+        ({"kind": "cut"}, "give a dict whose kind is one of mute, silence, blend"),
+        ({"kind": ["mute"]}, "give a dict whose kind"),
+        ("mute", "'mute' is not an edit"),
+        (None, "None is not an edit"),
+        ({"kind": "blend", "lead": 0, "start": 0, "stop": 1}, "has no readable piece"),
         (
             {"kind": "blend", "lead": 0, "start": 0, "stop": 1, "piece": "bm8="},
-            "has no piece that can be read",
+            "has no readable piece",
         ),
-        (piece([np.nan] * 5, 0, 0, 0.5), "has no piece that can be read"),
-        (piece(np.zeros((3, 5)), -1, 0, 0.5), r"a beat of 3 lead\(s\) was to be blended into 2"),
-        (piece([0] * 4, 0, 0, 0.5), "a beat of 4 steps was to be blended into 5 steps at 10 Hz"),
+        (piece([np.nan] * 5, 0, 0, 0.5), "has no readable piece"),
+        (piece(np.zeros((3, 5)), -1, 0, 0.5), r"a beat of 3 lead\(s\) was given for 2 lead"),
+        (piece([0] * 4, 0, 0, 0.5), "a beat of 4 steps was given for an interval of 5 steps at 10 Hz"),
     ],
 )
 def test_mistakes_are_one_sentence(edit, said):

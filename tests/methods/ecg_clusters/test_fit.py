@@ -1,4 +1,4 @@
-"""One codebook of many records: what is drawn, stopped and gone on with, refused, saved, and drawn again."""
+"""One codebook of many records: sampling, interruption and resumption, refusal, saving, and bootstrap."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def small_chunks(monkeypatch):
 
 
 def same(one: Fitted, two: Fitted) -> bool:
-    """Whether all that two fits found is equal to the last bit."""
+    """Whether two fits are equal to the last bit."""
     pairs = zip((one.book, *one.ensemble), (two.book, *two.ensemble), strict=True)
     return all(
         a == b
@@ -45,7 +45,7 @@ def same(one: Fitted, two: Fitted) -> bool:
 
 
 def stopped(model, ds, folder, at: int, ask=ASK, **options) -> None:
-    """Run a fit until so many reports of progress."""
+    """Run a fit until this number of progress reports."""
 
     def progress(done: int, _total: int) -> None:
         if done == at:
@@ -60,7 +60,7 @@ def stopped(model, ds, folder, at: int, ask=ASK, **options) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_all_steps_drawn_are_k_means_of_all_steps(dtype):
-    """With more drawn than there are, no step is missed, and none of the padding is among them."""
+    """When more steps are requested than exist, none is missed, and none is padding."""
     model, (signal, truth) = local(dtype=dtype), planted(5)
     ds = records(signal, length=[STEPS, STEPS, 400, 400, 16])
     ask = {"taps": ("relu1",), "k": 4}
@@ -163,7 +163,7 @@ def test_where_a_member_misses_a_cluster_that_of_the_book_stays():
         torch.testing.assert_close(bootstrap(sample, book, i).centroids[0], book.centroids[0])
 
 
-# --- stopped and gone on with ----------------------------------------------------------------------------------
+# --- interrupted and resumed ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
@@ -176,7 +176,7 @@ def test_a_fit_goes_on_where_it_was_stopped(tmp_path, at):
         found = finished(fit(model, ds, **ASK, folder=tmp_path / "fit", members=2))
     assert spent["forward"] == max(5 - 2 * at, 0)
     assert same(found, whole)
-    assert not (tmp_path / "fit" / STATE).exists(), "what was drawn is let go once it is clustered"
+    assert not (tmp_path / "fit" / STATE).exists(), "the drawn steps are deleted after clustering"
     with counted(model) as spent:
         again = finished(fit(model, ds, **ASK, folder=tmp_path / "fit", members=2))
     assert not any(spent.values())
@@ -209,15 +209,15 @@ def test_an_interrupted_save_is_finished(tmp_path):
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("model", "was begun with model"),
-        ("records", "was begun with records"),
-        ("length", "was begun with records"),
-        ("k", "was begun with k 5 and is asked to go on with 4"),
-        ("seed", "was begun with seed 0 and"),
-        ("weights", "was begun with weights authors and"),
-        ("taps", "was begun with taps"),
-        ("per_record", "was begun with per_record 50 and is asked to go on with 9"),
-        ("members", "was begun with members 5 and"),
+        ("model", "was started with model"),
+        ("records", "was started with records"),
+        ("length", "was started with records"),
+        ("k", "was started with k 5 and 4 was given"),
+        ("seed", "was started with seed 0 and"),
+        ("weights", "was started with weights authors and"),
+        ("taps", "was started with taps"),
+        ("per_record", "was started with per_record 50 and 9 was given"),
+        ("members", "was started with members 5 and"),
     ],
 )
 def test_a_fit_of_something_else_is_refused(tmp_path, when, what, said):
@@ -306,7 +306,7 @@ def test_the_clusters_in_the_folder_of_a_model_are_found_and_others_are_not(tmp_
     named.save(tmp_path / "clusters")
     assert shipped(copy).key == named.key
     found.save(tmp_path / "clusters")
-    assert shipped(copy).key == found.key, "files that changed are read again"
+    assert shipped(copy).key == found.key, "changed files are read again"
     assert shipped(replace(copy, sha256="another")) is None
 
 
@@ -315,7 +315,7 @@ def test_without_members_there_is_a_codebook_alone():
     assert found.ensemble == ()
 
 
-# --- what does not fit -----------------------------------------------------------------------------------------
+# --- invalid input -----------------------------------------------------------------------------------------
 
 
 def one_sentence(e: BaseException) -> bool:
@@ -329,7 +329,7 @@ def other_records(rate=100.0, leads=LEADS, steps=STEPS):
 @pytest.mark.parametrize(
     ("ds", "options", "said"),
     [
-        (pictures(picture()[0]), {}, "needs records and was given samples without 'signal'"),
+        (pictures(picture()[0]), {}, "needs signal records and the samples have no 'signal'"),
         (other_records(leads=("I", "II")), {}, "expects the 3 leads I, II, V1 and the records have I, II"),
         (
             other_records(leads=("II", "I", "V1")),
@@ -338,8 +338,8 @@ def other_records(rate=100.0, leads=LEADS, steps=STEPS):
         ),
         (other_records(rate=500.0), {}, "expects 640 steps at 100 Hz and the records have 640 at 500 Hz"),
         (other_records(steps=500), {}, "expects 640 steps at 100 Hz and the records have 500 at 100 Hz"),
-        (records(noisy(2)), {"per_record": 0}, "0 steps of 4000 records and 5 members were asked for"),
-        (records(noisy(2)), {"per_record": 2}, "5 clusters were asked for and 4 positions were drawn"),
+        (records(noisy(2)), {"per_record": 0}, "0 steps of 4000 records and 5 members were given"),
+        (records(noisy(2)), {"per_record": 2}, "5 clusters were requested and 4 positions were drawn"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(ds, options, said):

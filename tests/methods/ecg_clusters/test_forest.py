@@ -1,4 +1,4 @@
-"""Forests on shares of clusters: exact where the answer is a function of them, at chance where it is not."""
+"""Forests on cluster shares: exact where the answer is a function of the shares, at chance where it is not."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ QUICK = {"trees": 25, "repeats": 2}
 
 @pytest.fixture(scope="module")
 def planted():
-    """Shares of which the first two decide between three classes, with a gap; and shares that know nothing."""
+    """Shares of which the first two determine the class (of three) with a gap; and uninformative shares."""
     rng = np.random.default_rng(0)
     predicted = np.repeat([0, 1, 2], 40)
     first = np.choose(predicted, [0.5, 0.1, 0.1]) + rng.uniform(0, 0.1, 120)
@@ -118,7 +118,7 @@ def test_several_labels_have_one_forest_each(planted):
         surrogates({"a": x, "b": noise}, predicted, label, predicted * 0.8, folds=5, **QUICK)
     )
     assert one.mean("agreement")[0] == 1
-    assert one.mean("auroc")[0] == 1, "the label that all have is left out"
+    assert one.mean("auroc")[0] == 1, "the label that all records have is left out"
     assert one.mean("network_auroc")[0] == 1
     assert one.said.shape == (120, 3)
     assert (one.said[:, 2] == 1).all()
@@ -142,7 +142,7 @@ def test_unknown_labels_are_not_scored(planted):
 
 
 def test_records_of_a_person_stay_together():
-    """Features that tell the person and nothing else: with folds by record they seem to tell the class."""
+    """Features that identify the person only: with folds by record they seem to predict the class."""
     rng = np.random.default_rng(0)
     person = np.repeat(np.arange(30), 4)
     predicted = rng.integers(0, 2, 30)[person]
@@ -186,16 +186,16 @@ def test_rare_classes_and_few_records():
     ("change", "said"),
     [
         ({"features": {}}, "no features"),
-        ({"features": {"a": np.ones((5, 2))}}, r"'a' came with shape \[5, 2\]"),
+        ({"features": {"a": np.ones((5, 2))}}, r"'a' of shape \[5, 2\]"),
         ({"features": {"a": np.full((120, 2), np.nan)}}, "not finite"),
         ({"predicted": np.ones(120)}, "float64"),
-        ({"predicted": np.ones(120, int)}, "same for all"),
-        ({"label": np.ones((120, 3), int)}, r"labels came with shape \[120, 3\]"),
-        ({"score": np.ones((120, 2))}, "between 0 and 2 and should lie between 0 and 1"),
-        ({"score": np.ones((7, 3))}, r"\[7, 3\] and should be \[120, 3\]"),
-        ({"groups": np.zeros(120)}, "there are 1 groups"),
-        ({"groups": np.zeros(3)}, "groups are of 3 records"),
-        ({"folds": 1}, "1 folds were asked for"),
+        ({"predicted": np.ones(120, int)}, "the same class for all"),
+        ({"label": np.ones((120, 3), int)}, r"labels of shape \[120, 3\]"),
+        ({"score": np.ones((120, 2))}, "from 0 to 2 were given; give classes from 0 to 1"),
+        ({"score": np.ones((7, 3))}, r"\[7, 3\] were given; give \[120, 3\]"),
+        ({"groups": np.zeros(120)}, "folds of 1 groups"),
+        ({"groups": np.zeros(3)}, "groups of 3 records"),
+        ({"folds": 1}, "1 folds of"),
     ],
 )
 def test_failures_are_one_sentence(planted, change, said):

@@ -1,4 +1,4 @@
-"""P, QRS and T: on planted waves, on a real record that a machine has read, and on what is no ECG."""
+"""P, QRS and T: on planted waves, on a real record with a machine reading, and on signals that are not ECGs."""
 
 import sys
 
@@ -26,7 +26,7 @@ pytest.importorskip("neurokit2")
 
 
 def shares(found, truth, what):
-    """Share of a segment of the truth that was found, and share of what was found that is true."""
+    """Recall and precision of one segment."""
     both = ((found == what) & (truth == what)).sum()
     return both / (truth == what).sum(), both / max((found == what).sum(), 1)
 
@@ -40,7 +40,7 @@ def test_planted_waves_are_found(rate):
     assert r / rate == pytest.approx(peaks, abs=1 / rate)
     for what in (P, QRS, T, TP):
         recall, precision = shares(ids, truth, what)
-        # QRS is 60 ms and is found 20 ms wide of both ends
+        # QRS is 60 ms long and is detected 20 ms too wide at both ends
         assert recall > 0.85, what
         assert precision > (0.5 if what == QRS else 0.7), what
 
@@ -63,7 +63,7 @@ def test_intervals_of_planted_waves():
 
 
 def test_a_real_record_beside_the_reading_of_the_machine():
-    """The machine reads RR 982, PR 161, QRS 75, QT 368 ms; found are 983, 155, 74, 363."""
+    """The machine reads RR 982, PR 161, QRS 75, QT 368 ms; we find 983, 155, 74, 363."""
     ds = xv.open_samples("ecg/dicom")
     found = delineate(ds["signal"].values[0], list(ds["lead"].values), ds.attrs["rate"])
     read = intervals(found)
@@ -76,7 +76,7 @@ def test_a_real_record_beside_the_reading_of_the_machine():
 
 
 def test_why_wavelets_alone_are_not_the_default():
-    """By DWT the QRS of the real record begins about 100 ms early; when this fails, NeuroKit2 has changed: look again."""
+    """By DWT the QRS of the real record begins about 100 ms early; if this fails, NeuroKit2 has changed: check again."""
     ds = xv.open_samples("ecg/dicom")
     found = delineate(ds["signal"].values[0], list(ds["lead"].values), ds.attrs["rate"], method="dwt")
     assert intervals(found)["PR"][0] < 161 - 50
@@ -123,17 +123,17 @@ def test_what_lies_between_waves():
         assert len(between)
         st = found.ids[round(b["qrs_offset"][beat]) + 1 : round(b["t_onset"][beat])]
         assert (st == NONE).all()
-    assert not found.ids[: round(b["p_onset"][0])].any(), "before the first P nobody knows"
+    assert not found.ids[: round(b["p_onset"][0])].any(), "nothing is known before the first P"
 
 
 @pytest.mark.parametrize(
     ("x", "why"),
     [
-        (np.zeros((3, 4000)), "No lead holds a signal"),
-        (np.full((3, 4000), 2.5), "No lead holds a signal"),
+        (np.zeros((3, 4000)), "No lead contains a signal"),
+        (np.full((3, 4000), 2.5), "No lead contains a signal"),
         (record(seconds=1.5)[0], "1.5 s of signal"),
         (np.eye(3, 4000), "R peaks"),
-        (np.zeros((3, 0)), "No lead holds a signal"),
+        (np.zeros((3, 0)), "No lead contains a signal"),
     ],
 )
 def test_what_cannot_be_delineated_has_a_reason(x, why):
@@ -155,15 +155,18 @@ def test_a_failure_of_the_library_is_a_reason(monkeypatch):
 
     x, _, _ = record()
     monkeypatch.setattr(neurokit2, "ecg_delineate", fails)
-    assert delineate(x, LEADS, 400).reason == "NeuroKit2 finds fewer than two QRS complexes."
+    assert (
+        delineate(x, LEADS, 400).reason
+        == "NeuroKit2 finds fewer than two QRS complexes; at least two are needed."
+    )
     monkeypatch.setattr(neurokit2, "ecg_peaks", fails)
     found = delineate(x, LEADS, 400)
-    assert found.reason == "NeuroKit2 cannot delineate it (IndexError: list index out of range)."
+    assert found.reason == "NeuroKit2 cannot delineate the record (IndexError: list index out of range)."
     assert not found.ids.any()
 
 
 def test_waves_that_are_not_found_are_left_out(monkeypatch):
-    """A missing P leaves no P and no TP before it, and the other waves as they are."""
+    """A missing P removes P and the TP before it, and leaves the other waves unchanged."""
     import neurokit2
 
     x, _, _ = record()
@@ -194,8 +197,8 @@ def test_without_neurokit(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"leads": ("I", "II")}, r"\[3, 4000\] and 2 leads"),
-        ({"rate": 0}, "rate came as 0"),
+        ({"leads": ("I", "II")}, r"\[3, 4000\] and 2 lead names"),
+        ({"rate": 0}, "a rate of 0 Hz"),
         ({"method": "cwt"}, "'cwt'"),
     ],
 )

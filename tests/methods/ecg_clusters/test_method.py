@@ -1,4 +1,4 @@
-"""Method ``ecg_clusters``: what sums to the logit, what padding is, what costs a pass, and what is one sentence."""
+"""Method ``ecg_clusters``: sums to the logit, padding, number of passes, and one-sentence errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def asked(model, signal, ask=ASK):
 
 
 def steps_of(model, signal) -> tuple[np.ndarray, np.ndarray]:
-    """The last map ``[5, 10]`` and what each of its steps adds to each logit ``[4, 10]``, by loops over the weights."""
+    """The last map ``[5, 10]`` and the contribution of each step to each logit ``[4, 10]``, by loops over the weights."""
     _, kept = capture(model, model.tensor(signal[None]), ["relu3"])
     a, w = kept["relu3"][0].numpy(), model.module.fc.weight.detach().numpy()
     if model.module.head == "gap":
@@ -83,7 +83,7 @@ def test_contributions_are_those_of_a_loop_over_steps(dtype, head, length):
             want[:, cluster] += share
     np.testing.assert_allclose(ds["cluster_contribution"].values[0], want, atol=close(dtype))
     np.testing.assert_allclose(ds["padding_contribution"].values[0], padding, atol=close(dtype))
-    assert (np.abs(padding).max() > 0.01) == (length < STEPS), "what padding adds is told, not hidden"
+    assert (np.abs(padding).max() > 0.01) == (length < STEPS), "the contribution of padding is reported"
 
 
 @pytest.mark.parametrize("length", [STEPS, LENGTH, 3])
@@ -109,7 +109,7 @@ def test_parts_sum_to_the_logit(dtype, head, length):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_another_head_has_a_gap_that_is_stated(dtype):
-    """The gradient of w (mean a)^2, times a, is twice what the logit has."""
+    """The gradient of w (mean a)^2 times a is twice the logit."""
     model, signal = local("square", dtype), noisy(1, length=LENGTH)[0]
     ds = asked(model, signal)
     assert not find_head(model).exact
@@ -121,7 +121,7 @@ def test_another_head_has_a_gap_that_is_stated(dtype):
     assert not ds["bias"].values.any()
 
 
-# --- taking clusters away --------------------------------------------------------------------------------------
+# --- removing clusters --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fill", ["mean", "zero", "data"])
@@ -157,7 +157,7 @@ def test_shapley_values_share_what_all_clusters_bring(head):
     total = ds["cluster_shapley"].values[0].sum(1)
     np.testing.assert_allclose(total, ds["logit"].values[0] - ds["ablated_logit"].values[0], atol=1e-12)
     assert np.abs(ds["cluster_shapley"] - ds["cluster_contribution"]).max() > 1e-3, (
-        "the mean of the rest is no zero"
+        "the mean of the rest differs from zero"
     )
 
 
@@ -242,7 +242,7 @@ def test_all_layers_together_hardly_mix_the_waves():
     ids = explain(model, records(signal), ask)["cluster"].values
     pure = sum(np.bincount(truth[ids == c]).max() for c in np.unique(ids)) / ids.size
     assert pure > 0.9
-    assert (truth == 0).mean() < 0.75, "which is not what one cluster would have"
+    assert (truth == 0).mean() < 0.75, "a single cluster would not satisfy this"
 
 
 # --- cost ------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_an_edit_costs_one_pass_and_is_kept():
     with counted(model) as spent:
         (more,) = METHOD.observe(model, signals, [ask], [seen])
     assert (spent["forward"], spent["backward"]) == (1, 0)
-    assert not METHOD.covers(model, seen, ask), "an observation in use by others does not change"
+    assert not METHOD.covers(model, seen, ask), "shared observations do not change"
     assert METHOD.covers(model, more, ask)
     assert METHOD.covers(model, more, ASK)
     with counted(model) as spent:
@@ -318,7 +318,9 @@ def test_a_head_that_is_not_linear_costs_a_backward_pass_per_class_and_a_pass_pe
     assert not METHOD.covers(model, seen[0], ASK.replace(targets=(1,)))
     with counted(model) as spent:
         METHOD.observe(model, signals[:1], [ask.replace(taps=("one", "relu3"))], seen)
-    assert (spent["forward"], spent["backward"]) == (2, 0), "a new tap, and the answer for other clusters"
+    assert (spent["forward"], spent["backward"]) == (2, 0), (
+        "one pass for a new tap, one for the ablation of other clusters"
+    )
 
 
 # --- the explanation as a file ---------------------------------------------------------------------------------

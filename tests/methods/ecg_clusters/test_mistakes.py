@@ -1,4 +1,4 @@
-"""Method ``ecg_clusters``: what does not fit is one sentence."""
+"""Method ``ecg_clusters``: invalid input gives one-sentence errors."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def test_asks_that_cannot_be_answered_are_one_sentence():
     model, signal = local(), noisy(1)[0]
     book = fitted(model, records(noisy(3)), ASK, members=0)
     wrong = {
-        "30 clusters were asked for and the record has 25 steps": ASK.replace(k=30, length=400),
-        "class 9 was asked for": ASK.replace(targets=(9,)),
-        "no class was asked for": ASK.replace(targets=[], attribution="occlusion"),
-        "lead 3 was to be edited": ASK.replace(edits=[silence(3, 0.0, 1.0)]),
+        "30 clusters were requested and the record has 25 steps": ASK.replace(k=30, length=400),
+        "class 9 was requested": ASK.replace(targets=(9,)),
+        "no class was requested": ASK.replace(targets=[], attribution="occlusion"),
+        "lead 3 was given": ASK.replace(edits=[silence(3, 0.0, 1.0)]),
         "fill 'data' needs the mean": ASK.replace(ablated=[0], fill="data"),
-        "an ensemble was asked for with mode='own'": ASK.replace(ensemble=True),
+        "an ensemble was requested with mode='own'": ASK.replace(ensemble=True),
         "a codebook was given with mode='own'": ASK.replace(codebook=book),
-        "no codebook ships with 'local-gap'": ASK.replace(mode="codebook"),
-        "the codebook has no siblings": ASK.replace(**by(book), ensemble=True),
+        "no codebook is shipped with 'local-gap'": ASK.replace(mode="codebook"),
+        "an ensemble was requested and the codebook has none": ASK.replace(**by(book), ensemble=True),
         "5 weights were given for 3 layers": ASK.replace(weights=[1.0] * 5),
         "weights 'heavy' are not known": ASK.replace(weights="heavy"),
         "has no layer 'nothing'": ASK.replace(taps=("nothing",)),

@@ -1,4 +1,4 @@
-"""What docs/ecg-truth.md says of records with two findings, and that the figures are what they are called."""
+"""The results of docs/ecg-truth.md on records with two findings, and the definitions of its metrics."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ def test_the_network_sees_both_findings_but_silencing_seldom_uncovers_the_other(
         == every["kept, silenced"].sum()
     )
     share = f"{every['one'].mean():.2f} (51)"
-    assert f"| the class named first is one of the two | 0.4 | {share} |" in bench.table(measured)
+    assert f"| the predicted class is one of the two findings | 0.4 | {share} |" in bench.table(measured)

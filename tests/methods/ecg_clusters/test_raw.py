@@ -1,4 +1,4 @@
-"""Clusters of the plain signal: they find planted waves, ignore a baseline, and count as the network's clusters do."""
+"""Clusters of the raw signal: they find planted waves, ignore the baseline, and are counted like the network's clusters."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_mean_windows_of_clusters():
     sums, n = sum(s for s, _ in parts), sum(c for _, c in parts)
     assert n.tolist() == np.bincount(truth.ravel(), minlength=4).tolist()
     mean = sums / n[:, None, None]
-    assert np.abs(mean[0]).max() < 0.05, "nothing stands between the waves"
+    assert np.abs(mean[0]).max() < 0.05, "the signal is flat between the waves"
     assert mean[2, 1].argmax() in (7, 8)
     assert np.ptp(mean[2, 1]) == pytest.approx(1, abs=0.1)
     assert mean[2, 2].argmin() in (7, 8), "the QRS of V1 points down"
@@ -86,11 +86,14 @@ def test_mean_windows_of_clusters():
         (lambda x: windows(x[0], 4, 100), r"shape \[640\]"),
         (lambda x: windows(x, 641, 100), "for 641 cells"),
         (lambda x: windows(x, 4, 100, window=0.01), "1 steps at 100 Hz"),
-        (lambda x: raw_clusters([x], 60, 40, 100), "60 clusters were asked for and 40"),
-        (lambda x: raw_clusters([], 2, 40, 100), "2 clusters were asked for and 0"),
+        (lambda x: raw_clusters([x], 60, 40, 100), "60 clusters were requested and 40"),
+        (lambda x: raw_clusters([], 2, 40, 100), "2 clusters were requested and 0"),
         (lambda x: raw_clusters([x, x[:2]], 2, 40, 100), "different leads"),
-        (lambda x: raw_clusters([x], 2, 40, 100).sequence(x[:2]), "2 leads and the clusters have 3"),
-        (lambda x: cluster_windows(x, np.array([0, 2]), 2, 100), "between -1"),
+        (
+            lambda x: raw_clusters([x], 2, 40, 100).sequence(x[:2]),
+            "2 leads was given and the clusters have 3",
+        ),
+        (lambda x: cluster_windows(x, np.array([0, 2]), 2, 100), "from -1"),
     ],
 )
 def test_failures_are_one_sentence(call, said):

@@ -1,4 +1,4 @@
-"""Receptive fields: by the arithmetic of kernels and strides, and by what really changes."""
+"""Receptive fields: compared with the arithmetic of kernels and strides, and with the effect of real changes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def blocks(steps=2048, kernel=17, **options):
 
 
 def by_arithmetic(kernel: int, strides: list[int]) -> tuple[int, int]:
-    """The first and the last step that step 0 of a chain of blocks behind a stem sees, from the deepest block back.
+    """The first and the last input step that step 0 of a stem and a chain of blocks depends on, from the deepest block back.
 
-    A block sees through its two convolutions, the second with the stride, and through the maximum around them.
+    A block adds its two convolutions, the second with the stride, and the maximum pooling around them.
     """
     half, first, last = kernel // 2, 0, 0
     for stride in reversed(strides):
@@ -114,7 +114,9 @@ def test_it_is_looked_for_once():
 
 
 def test_mistakes_are_one_sentence():
-    with pytest.raises(MethodError, match="'planted-gap' is given images; receptive fields are found of"):
+    with pytest.raises(
+        MethodError, match="'planted-gap' takes images and receptive fields are for signal networks"
+    ):
         receptive_field(image_model(), "relu1")
     with pytest.raises(ModelError, match="has no layer 'nothing'"):
         receptive_field(local(), "nothing")
@@ -129,5 +131,5 @@ def test_mistakes_are_one_sentence():
             return self.fc(self.act(self.conv(torch.nan_to_num(x))).mean(2))
 
     model = open_model(Hides(), channels=3, size=(200,))
-    with pytest.raises(MethodError, match="a missing value does not reach the middle of tap 'act'"):
+    with pytest.raises(MethodError, match="NaN does not reach the middle of tap 'act'"):
         receptive_field(model, "act")

@@ -1,4 +1,4 @@
-"""A record as a sequence: against the explicit features, shifted, scaled, permuted, hot and cold, and by vote."""
+"""A record as a sequence: against explicit features, shifted, scaled, permuted, with extreme temperatures, and by vote."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_record_alone_is_k_means_of_its_own_steps():
     d2 = ((rows[:, None] - means) ** 2).sum(2)
     np.testing.assert_array_equal(d2.argmin(1), ids, "Lloyd's algorithm has nothing left to do")
     assert float(ds["temperature"]) == pytest.approx(d2.min(1).mean(), rel=1e-6)
-    assert (np.diff(ds["proportion"]) <= 0).all(), "the largest first"
+    assert (np.diff(ds["proportion"]) <= 0).all(), "largest first"
     again = asked(model, signal, ASK.replace(seed=3))
     assert ari(again["cluster"].values[0, :25], ids) > 0.3
 
@@ -106,7 +106,7 @@ def test_a_record_that_begins_a_stride_later_has_its_sequence_a_stride_later(dty
     later = np.concatenate([noisy(1, seed=8)[0][:, :64], signal[:, :-64]], 1)
     one, two = asked(model, signal, ask).isel(sample=0), asked(model, later, ask).isel(sample=0)
     for name in ("cluster", "second"):
-        # a cell of the deepest layer is 4 steps; its neighbours are looked at to interpolate
+        # a cell of the deepest layer is 4 steps; interpolation uses its neighbours
         np.testing.assert_array_equal(two[name].values[8:-4], one[name].values[4:-8])
     for name in ("entropy", "margin"):
         np.testing.assert_allclose(two[name].values[8:-4], one[name].values[4:-8], atol=2e-4)
@@ -225,7 +225,7 @@ def test_a_mixture_is_of_the_principal_components_of_what_is_signal(shared):
 
 
 def test_a_mixture_of_distances_alone_is_refused():
-    with pytest.raises(MethodError, match="give the clusters too"):
+    with pytest.raises(MethodError, match="needs a clustering"):
         by_hand(torch.rand(3, 8)).certainty("gmm", 0.0)
 
 
@@ -262,5 +262,7 @@ def test_members_that_agree_leave_no_doubt_and_their_order_is_that_of_the_book()
 def test_an_ensemble_of_others_is_one_sentence():
     model = local()
     one, two = book_of(model, members=1), book_of(model, ASK.replace(k=3), members=1)
-    with pytest.raises(MethodError, match="the ensemble is of another codebook than the one with 5 clusters"):
+    with pytest.raises(
+        MethodError, match="the ensemble belongs to another codebook than the given one with 5 clusters"
+    ):
         Fitted(one.book, two.ensemble)

@@ -1,4 +1,4 @@
-"""All records at once: what follows from answers, labels and shares; waves; the bill of a record."""
+"""All records at once: statistics of predictions, labels and shares; waves; the ledger of a record."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_correlations_are_of_all_records_or_of_those_with_labels():
 
 def test_waves_and_averages_of_records_whose_waves_are_known():
     model, (signal, truth) = local(), planted(6)
-    # the ids of the planted waves are those of P, QRS and T, but for the rest between beats
+    # ids of the planted waves equal P, QRS and T, except for the rest between beats
     landmark = np.repeat(np.where(truth == 0, 4, truth), 16, axis=1).astype(np.int8)
     ds = records(signal, length=[STEPS] * 6).assign(landmark=(("sample", "time"), landmark))
     book = fitted(model, ds, ASK.replace(taps=["relu1"]))

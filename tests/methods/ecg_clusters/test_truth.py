@@ -1,4 +1,4 @@
-"""The explanations of the shipped ECG network find more than chance of what is known to be the evidence."""
+"""The explanations of the shipped ECG network cover the ground-truth evidence better than chance."""
 
 from __future__ import annotations
 

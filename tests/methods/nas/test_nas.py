@@ -1,4 +1,4 @@
-"""Method ``nas`` as a whole: its regions, the map that is read on them, its cost, and what curves and boxes make of it."""
+"""Method ``nas`` end to end: regions, the map on regions, number of passes, curves and boxes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def birds():
 
 @pytest.fixture(scope="module")
 def explained(birds):
-    """By how the figure of a region is found, of whole clusters and of their pieces."""
+    """Explanations by value per region, for whole clusters and for their pieces."""
     return {
         (how, connected): explain(*birds, ASK.replace(how=how, connected=connected))
         for how in HOWS
@@ -43,7 +43,7 @@ def explained(birds):
 
 
 def each(result):
-    """Map, regions and what is read on them, image by image."""
+    """Map, regions and map on regions, per image."""
     return zip(*(result[n].values for n in ("attribution", "region", "region_attribution")), strict=True)
 
 
@@ -93,7 +93,7 @@ def test_planted_parts_are_the_regions_and_their_figures_are_known():
     for part in range(4):
         assert np.ptp(read[truth == part]) == 0
         np.testing.assert_allclose(read[truth == part][0], raw[truth == part].mean(), rtol=1e-5)
-    # a piecewise constant image: the map is constant on the parts, so that nothing is lost
+    # a piecewise constant image: the map is constant on the parts, so nothing is lost
     np.testing.assert_allclose(read, raw, rtol=1e-4, atol=1e-7)
     assert float(result["kept"][0]) == pytest.approx(1, abs=1e-6)
 
@@ -139,7 +139,7 @@ def test_the_share_of_variance_that_is_kept(explained, connected):
         assert kept == pytest.approx(read.astype(float).var() / raw.var(), abs=1e-4)
         assert 0 <= kept <= 1
     median = explained["median", connected]
-    assert (median["kept"] <= result["kept"] + 1e-6).all(), "no figure per region explains more than the mean"
+    assert (median["kept"] <= result["kept"] + 1e-6).all(), "no value per region explains more than the mean"
 
 
 def test_pieces_keep_more_than_clusters_and_more_clusters_more_than_few(birds):
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_one_sentence(birds):
 
 
 def test_curves_on_the_networks_own_superpixels(birds, explained):
-    """Raw and superpixelified, both orders, every rule for ties: ends agree, and rules for ties meet at region borders."""
+    """Original and superpixel maps, both orders, every rule for ties: ends agree, and the rules meet at region borders."""
     model, samples = birds
     result = explained["mean", False]
     image, regions = samples["image"].values[0], result["region"].values[0].astype(int)
@@ -257,14 +257,14 @@ def test_curves_on_the_networks_own_superpixels(birds, explained):
 
 
 def test_boxes_of_superpixels_are_found_at_their_own_thresholds(birds, explained):
-    """A map on superpixels has few values, so that all thresholds are tried; a mask read on them reaches their bound."""
+    """A map on superpixels has few values, so all thresholds are tried; a mask averaged over them reaches their bound."""
     _, samples = birds
     result = explained["mean", True]
     object_ = samples["part"].values > 0
     maps, regions = result["region_attribution"].values, result["region"].values.astype(int)
     found = maxboxacc(list(maps), list(object_), deltas=(0.3, 0.5, 0.7))
     assert found.accuracy.shape == (3,)
-    assert (np.diff(found.accuracy) <= 0).all(), "stricter overlaps are reached less often"
+    assert (np.diff(found.accuracy) <= 0).all(), "stricter thresholds are reached less often"
     assert found.mean == pytest.approx(found.accuracy.mean())
     assert found.accuracy[0] > 0.5
     for mask, region in zip(object_, regions, strict=True):
@@ -273,5 +273,5 @@ def test_boxes_of_superpixels_are_found_at_their_own_thresholds(birds, explained
         assert best == pytest.approx(overlap)
         read, _ = aggregate(mask.astype(float), region)
         at_all = [((read >= t) & mask).sum() / ((read >= t) | mask).sum() for t in np.unique(read)[1:]]
-        assert best == pytest.approx(max(at_all)), "a mask read on regions cannot do better than its regions"
+        assert best == pytest.approx(max(at_all)), "a mask on regions cannot exceed the bound of its regions"
         assert true_boxes(mask).shape == (1, 4)

@@ -1,4 +1,4 @@
-"""Method ``nave`` where all is known: parts, contributions, names and ablations in closed form; cost in passes."""
+"""Method ``nave`` on a known network: regions, contributions, names and ablations in closed form; number of passes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def exact(dtype) -> float:
 
 
 def parts_of(result, truth) -> np.ndarray:
-    """For every cluster its true part; checks that they agree one to one."""
+    """The true part of every cluster; checks that they agree one to one."""
     ids = result["segment"].values[0]
     assert ari(ids, truth) == 1
     return np.array([truth[ids == c][0] for c in range(ids.max() + 1)])
 
 
 def last_of(model, part: int) -> torch.Tensor:
-    """The last activation ``[9]`` of a colour, by the layers one after another."""
+    """The last activation ``[9]`` of a colour, layer by layer."""
     net, x = model.module, torch.from_numpy(COLOURS[part] / 255).to(next(model.module.parameters()))
     for layer in (net.one, net.two, net.three):
         x = torch.relu(layer.weight[:, :, 0, 0] @ x + layer.bias)
@@ -58,7 +58,7 @@ def test_parts_are_found_at_every_pixel(dtype, grid, mode):
     share = np.bincount(truth.ravel()) / truth.size
     np.testing.assert_allclose(result["proportion"].values[0], share[parts], rtol=1e-6)
     if mode == "exact":
-        assert (np.diff(result["proportion"].values[0]) <= 0).all(), "the largest first; a cut keeps its ids"
+        assert (np.diff(result["proportion"].values[0]) <= 0).all(), "largest first; a cut keeps its ids"
     assert float(result["inertia"][0]) < 1e-4
     np.testing.assert_array_equal(
         result["assignment"].values[0].shape, (48, 48) if grid == "double" else (24, 24)
@@ -110,8 +110,8 @@ def test_a_head_that_is_not_linear_says_its_gap():
     )
     gap = result["logit"].values[0] - result["cluster_contribution"].values[0].sum(1)
     np.testing.assert_allclose(result["residual"].values[0], gap, atol=1e-9)
-    assert np.abs(gap).max() > 0.01, "the case must need it"
-    assert "cluster_class" not in result, "no linear layer reads a cluster alone"
+    assert np.abs(gap).max() > 0.01, "the case has to have a gap"
+    assert "cluster_class" not in result, "no linear head reads a single cluster"
 
 
 def test_names_are_what_the_head_reads_from_a_cluster_alone():
@@ -170,7 +170,7 @@ def book(model, *images) -> Codebook:
 
 def test_the_mean_of_a_data_set_needs_a_codebook():
     image, _ = picture()
-    with pytest.raises(MethodError, match="known once a codebook was fitted; fit one, or choose 'mean'"):
+    with pytest.raises(MethodError, match="stored in a codebook; fit a codebook, or choose 'mean'"):
         explain(planted(), pictures(image), ASK.replace(ablated=(0,), fill="data"))
     with pytest.raises(MethodError, match="mode 'codebook' needs a codebook"):
         explain(planted(), pictures(image), ASK.replace(mode="codebook"))
@@ -204,7 +204,7 @@ def test_shapley_values_add_up_to_the_logit_without_what_is_said_of_nothing():
 
 
 def clustered(ask: Ask, seed: int = 0):
-    """The explanation of an image of noise, and its clusters."""
+    """The explanation of a noise image, and its clusters."""
     model, method = planted(), get("nave")
     image = np.random.default_rng(seed).integers(0, 255, (1, 24, 24, 3), dtype=np.uint8)
     ask = method.ready(model, ask)
@@ -224,7 +224,7 @@ def test_the_margin_is_that_of_the_own_cluster_also_where_another_is_nearer():
 
 @pytest.mark.parametrize("mode", ["nested", "exact", "codebook"])
 def test_a_mixture_is_of_principal_components(mode):
-    """Against the explicit features; in all dimensions nearly every position would be decided."""
+    """Against the explicit features; in all dimensions nearly every assignment would be certain."""
     more = {"codebook": book(planted(), picture()[0])} if mode == "codebook" else {}
     result, found = clustered(NaveMethod().ask(k=4, mode=mode, soft="gmm", **more))
     rows = found.features.explicit().double()
@@ -243,7 +243,7 @@ def test_a_mixture_is_of_principal_components(mode):
 
 
 def free_asks():
-    """What sliders change."""
+    """Requests that sliders make."""
     yield from (ASK.replace(k=k) for k in (1, 2, 3, 5, 16, 32, 0))
     yield from (ASK.replace(weights=w) for w in ("equal", "deep-first", (0.0, 1.0, 3.0), (1.0, 0.0, 0.0)))
     yield from (ASK.replace(grid=g) for g in ("input", "double"))
@@ -272,7 +272,7 @@ def test_whatever_a_slider_changes_runs_no_pass():
             assert method.covers(model, observed, wanted), ask
             validate_part(method.interpret(model, observed, wanted))
     assert not any(spent.values())
-    assert method.interpret(model, observed, ready).identical(first), "going back shows what was there before"
+    assert method.interpret(model, observed, ready).identical(first), "returning gives the earlier result"
 
 
 def validate_part(ds):
@@ -282,7 +282,7 @@ def validate_part(ds):
 
 @pytest.mark.slow
 def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
-    """Each wish before and after all others, beside an observation that has seen none."""
+    """Every request before and after all others, compared with a fresh observation."""
     model, method = planted(), get("nave")
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype(np.uint8)
     base = method.ready(model, ASK.replace(k=5))
@@ -291,14 +291,14 @@ def test_what_is_kept_for_a_slider_is_what_it_would_be_afresh():
     wishes += [base.replace(taps=base.taps[:2]), base.replace(taps=base.taps[1:])]
 
     def told(o, wish):
-        # of k-means at the same K the best that is known is told, which may come from another wish
+        # the inertia of k-means at the same K is the best known one, which may come from another request
         return method.interpret(model, o, wish).drop_vars("inertia_exact")
 
     fresh = [told(replace(observed, kept=Kept(12)), wish) for wish in wishes]
     for wish, want in [*zip(wishes, fresh, strict=True), *zip(wishes[::-1], fresh[::-1], strict=True)]:
         assert told(observed, wish).identical(want), wish
     assert len({f["segment"].values.tobytes() for f in fresh}) > 12, (
-        "the wishes must differ in what they show"
+        "the requests have to give different results"
     )
 
 

@@ -1,4 +1,4 @@
-"""Fitting a codebook on a data set: what it finds where parts are known, its cost, and the same colour in every image."""
+"""Fitting a codebook on a data set: result on known parts, number of passes, and the same colour in every image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ASK = NaveMethod().ask(k=4, interp="nearest")
 
 
 def finished(steps):
-    """What a generator returns, and how often it let others go first."""
+    """The return value of a generator, and how often it yielded."""
     turns = 0
     while True:
         try:
@@ -40,7 +40,7 @@ def fitted(model, samples, ask=ASK, progress=lambda *_: None):
 
 @pytest.fixture(scope="module")
 def birds():
-    """Twenty pictures of blocks, the last with few parts, with the true parts."""
+    """Twenty images of blocks, the last with few parts, with the true parts."""
     made = [picture(seed) for seed in range(19)] + [picture(3, parts=2)]
     images, parts = (np.stack(column) for column in zip(*made, strict=True))
     label = np.full(len(images), -1)
@@ -104,13 +104,13 @@ def test_names_are_what_the_head_reads_from_the_mean_of_a_part(birds, found):
 
 @pytest.mark.parametrize("count", [3, CHUNK, CHUNK + 1])
 def test_the_mean_of_the_last_map_is_over_all_images_alike(count):
-    """The last image is unlike the others and may be a chunk of its own."""
+    """The last image differs from the others and may be a chunk of its own."""
     model, (image, _) = planted(), picture()
     images = np.stack([image] * (count - 1) + [np.full_like(image, 255)])
     samples = dataset(images, np.full(count, -1), classes=[f"class {c}" for c in range(CLASSES)])
     _, kept = capture(model, model.tensor(images), [find_head(model).tap])
     alike = kept[find_head(model).tap].mean((2, 3))
-    assert float((alike[0] - alike[-1]).abs().max()) > 0.05, "the case must need it"
+    assert float((alike[0] - alike[-1]).abs().max()) > 0.05, "the images have to differ"
     torch.testing.assert_close(fitted(model, samples).book.last_mean, alike.mean(0), atol=1e-5, rtol=1e-4)
 
 
@@ -144,7 +144,7 @@ def test_a_network_without_a_linear_head_names_nothing(birds):
 
 @pytest.mark.parametrize("scale", [1e-7, 1e6])
 def test_the_scale_of_a_layer_does_not_matter(birds, found, scale):
-    """Activations are kept in half precision between the two rounds, which ends at 65504."""
+    """Activations are stored as float16, which ends at 65504, between the two rounds."""
     model = planted()
     with torch.no_grad():
         for name, factor in (("three", scale), ("fc", 1 / scale)):
@@ -167,7 +167,7 @@ def test_every_image_goes_through_the_network_once(birds):
     with counted(model) as spent:
         _, turns = finished(fit(model, birds, ask, lambda *_: None))
     assert spent == {"forward": 20, "forward_calls": 2, "backward": 0, "backward_calls": 0}
-    assert turns == 5, "two chunks in, the clustering, two chunks out: others are served in between"
+    assert turns == 5, "two chunks sampled, clustering, two chunks assigned"
 
 
 def test_progress_counts_to_the_end_and_may_stop(birds):
@@ -222,7 +222,7 @@ def test_shares_and_classes_of_clusters_are_counted_from_the_images():
 
 
 def test_no_image_is_one_sentence(birds):
-    with pytest.raises(MethodError, match=r"needs at least one image; give samples\.$"):
+    with pytest.raises(MethodError, match=r"needs at least one image and none was given; give samples\.$"):
         fitted(planted(), birds.isel(sample=[]))
 
 
@@ -241,14 +241,14 @@ def test_shipped_books_are_saved_opened_and_say_the_same(name, tmp_path):
     assert again.names == list("vwxyz")
     one = samples.isel(sample=[1])
     said = [explain(model, one, "nave", mode="codebook", codebook=b) for b in (result.book, again)]
-    assert said[0].equals(said[1]), "names are no part of what is explained"
+    assert said[0].equals(said[1]), "names do not affect the explanation"
     np.testing.assert_allclose(said[0]["proportion"].values[0], result.proportion[1], atol=0.01)
     if find_head(model).exact:
         np.testing.assert_allclose(said[0]["residual"], 0, atol=2e-5)
 
 
 def test_in_a_shipped_network_a_colour_means_the_same_part_in_every_image():
-    """Ids fitted on some birds say more about the parts of other birds than ids of each image by itself."""
+    """Ids fitted on some birds predict the parts of other birds better than ids of each image alone."""
     model, samples = open_model("birds-cnn"), open_samples("birds/test")
     book = fitted(model, samples.isel(sample=slice(0, 32)), NaveMethod().ask(k=8)).book
     fresh = samples.isel(sample=slice(32, 48))
@@ -257,4 +257,4 @@ def test_in_a_shipped_network_a_colour_means_the_same_part_in_every_image():
     alone = explain(model, fresh, "nave", k=8)["segment"].values
     assert ari(shared, truth) > ari(alone, truth) + 0.05
     part, share = purity(shared, truth)
-    assert share[part == 0].max() > 0.9, "some colour is the background, everywhere"
+    assert share[part == 0].max() > 0.9, "one cluster is the background in all images"

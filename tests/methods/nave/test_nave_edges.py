@@ -1,4 +1,4 @@
-"""Method ``nave`` at the edges: dead maps, tiny and large images, odd uploads, bad layers; one sentence or an answer."""
+"""Method ``nave`` at the edges: dead maps, tiny and large images, odd uploads, bad layers; a result or a one-sentence error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALL = tuple(range(CLASSES))
 
 
 def sentence(caught) -> str:
-    """The message, which must be one sentence that a person can read."""
+    """The error message; checks that it is one readable sentence."""
     said = str(caught.value)
     assert "\n" not in said
     assert said.endswith(".")
@@ -43,7 +43,7 @@ def adds_up(result, tolerance=1e-5):
 
 
 def dead(which: tuple[str, ...]):
-    """The planted network with layers that let nothing through."""
+    """The planted network with layers whose output is zero."""
     torch.manual_seed(4)
     net = Planted()
     for name in which:
@@ -57,7 +57,7 @@ def dead(which: tuple[str, ...]):
 @pytest.mark.parametrize("mode", ["nested", "exact"])
 @pytest.mark.parametrize("soft", ["tempered", "gmm", "fuzzy"])
 def test_a_dead_tap_gives_no_nan(which, mode, soft):
-    """An explanation is validated: what is not finite would be refused."""
+    """Validation of the explanation would fail for non-finite values."""
     ask = NaveMethod().ask(
         k=4, mode=mode, soft=soft, targets=ALL, shapley=True, at=(3, 3), sweep=True, norms=True, peer=True
     )
@@ -162,7 +162,7 @@ def test_pixels_show_the_cell_of_their_centre_where_cells_are_no_whole_pixels(si
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     result = explain(model, pictures(image), "nave", taps=("a",), k=9)
     cells, shown = result["assignment"].values[0], result["segment"].values[0]
-    assert any(s % c for s, c in zip(size, cells.shape, strict=True)), "the case must need it"
+    assert any(s % c for s, c in zip(size, cells.shape, strict=True)), "the grid must not divide the image"
     y, x = (((np.arange(s) + 0.5) * c / s).astype(int) for s, c in zip(size, cells.shape, strict=True))
     np.testing.assert_array_equal(shown, cells[y][:, x])
 
@@ -195,7 +195,7 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def upload(model, data: bytes):
-    """What the page does with a file: decoded within bounds, fitted to the model."""
+    """Process a file as the page does: decode within limits, convert for the model."""
     image = fit(decode_upload(data), model.size or (224, 224), model.channels)
     return dataset(image[None], [0], classes=model.classes)
 
@@ -314,7 +314,7 @@ def test_tokens_that_fit_no_grid_are_one_sentence():
         ({"weights": "author"}, "'authors'"),
         ({"weights": (1.0, 2.0)}, "2 weights"),
         ({"weights": (0.0, 0.0, 0.0)}, "above 0"),
-        ({"weights": (1.0, float("nan"), 1.0)}, "not possible"),
+        ({"weights": (1.0, float("nan"), 1.0)}, "give numbers"),
         ({"grid": "shallow"}, "shallowest"),
         ({"interp": "cubic"}, "bicubic"),
         ({"soft": "temper"}, "tempered"),

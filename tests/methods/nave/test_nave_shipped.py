@@ -1,4 +1,4 @@
-"""Method ``nave`` on shipped networks and samples: a complete schema, sums that hold, no pass for a slider, equal answers."""
+"""Method ``nave`` on shipped networks and samples: complete schema, exact sums, no pass for sliders, reproducible results."""
 
 from __future__ import annotations
 
@@ -134,11 +134,13 @@ def test_contributions_and_bias_are_the_logit_in_single_precision(case, k):
             "B-cos networks add up too"
         )
     else:
-        assert np.abs(result["residual"].values).max() > 1, "a transformer's gap is large, and it is stated"
+        assert np.abs(result["residual"].values).max() > 1, (
+            "a transformer's residual is large, and it is reported"
+        )
 
 
 def test_contributions_are_gradient_times_activation_summed_over_each_cluster(case):
-    """For a linear head that is exact; of others it is all that is said. Areas are counted at pixel resolution."""
+    """Exact for a linear head; other heads have no further guarantee. Areas are counted at pixel resolution."""
     model, samples, result = case
     tap = find_head(model).tap
     for i, c in enumerate(result["target_class"].values[:, 0]):
@@ -152,7 +154,7 @@ def test_contributions_are_gradient_times_activation_summed_over_each_cluster(ca
 
 
 def covered(mask, grid) -> np.ndarray:
-    """Share of each cell of a grid that a mask on another grid covers, by repeating both to a common one."""
+    """Share of each cell of a grid covered by a mask on another grid, by repeating both to a common grid."""
     fine = [int(np.lcm(a, b)) for a, b in zip(mask.shape, grid, strict=True)]
     whole = np.kron(mask, np.ones([f // m for f, m in zip(fine, mask.shape, strict=True)]))
     h, w = grid
@@ -183,7 +185,7 @@ def test_pixels_show_the_cell_that_they_lie_in(case):
 
 
 def test_an_ablation_is_what_the_network_says_with_the_edited_map(case):
-    """Exact heads are asked without the network; here the network itself is asked with the same map."""
+    """Exact heads are evaluated without the network; here the network itself is run on the same map."""
     model, samples, plain = case
     one = samples.isel(sample=[0])
     result = explain(model, one, "nave", ablated=(1,), fill="zero")

@@ -1,4 +1,4 @@
-"""Small encoders whose representation is known, and a slow RELAX."""
+"""Small encoders with a known representation, and a slow reference version of RELAX."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Net(nn.Module):
 
 
 class Of(nn.Module):
-    """A network whose head is given what a function says."""
+    """A network whose head receives the output of a function."""
 
     def __init__(self, features, width: int, scale: float = 1.0) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def given(n: int = 2, size=SIZE, channels: int = 3, seed: int = 0) -> np.ndarray
 
 
 def driven(generator) -> tuple[list[RelaxObservation], list]:
-    """What a generator returns and what it has yielded."""
+    """The return value of a generator, and what it has yielded."""
     said = []
     while True:
         try:
@@ -67,7 +67,7 @@ def driven(generator) -> tuple[list[RelaxObservation], list]:
 
 
 def explained(model, x, known=None, **parameters):
-    """Datasets, observations and what was yielded, of one ask for all inputs."""
+    """Datasets, observations and yielded values of one request for all inputs."""
     method = RelaxMethod()
     ask = method.ask(**parameters)
     seen, said = driven(method.observe(model, x, [ask] * len(x), known or [None] * len(x)))

@@ -1,4 +1,4 @@
-"""RELAX: equal to a slow loop, its identities, what it costs, and that what is repeated is the same."""
+"""RELAX: equal to a slow loop, its identities, number of passes, and reproducibility."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_signals_are_hidden_in_time_in_all_leads(dtype):
     for lead in range(5):
         np.testing.assert_allclose(ds["relax.importance"][0, lead], want["importance"], rtol=DTYPES[dtype])
     assert seen[0].halves.whole.first.shape == (3, 120)
-    with pytest.raises(MethodError, match="no grey"):
+    with pytest.raises(MethodError, match="for images only"):
         explained(model, x, fill="grey", masks=1)
 
 
@@ -184,7 +184,7 @@ def test_the_representation_is_what_the_last_linear_layer_is_given():
     np.testing.assert_allclose(vector, net.features(model.tensor(x))[0].detach(), rtol=1e-6)
     np.testing.assert_allclose(logit, net(model.tensor(x))[0].detach())
     ds = explained(model, x, masks=10)[0][0]
-    assert ds["attribution"].attrs["representation"] == "what 'head' is given"
+    assert ds["attribution"].attrs["representation"] == "the input of 'head'"
 
 
 def test_a_layer_can_be_named():
@@ -209,7 +209,7 @@ def test_without_a_linear_layer_at_the_end_it_is_the_answer_and_says_so():
 
     model, x = opened(Squashed()), given(1)
     reading, vector, _ = first_look(model, model.tensor(x))
-    assert str(reading) == "the answer of the network"
+    assert str(reading) == "the output of the network"
     np.testing.assert_allclose(vector, model.module(model.tensor(x))[0].detach())
 
 
@@ -219,7 +219,7 @@ def test_an_encoder_without_logits_answers_with_its_embedding():
     ds = explained(model, x, masks=20)[0][0]
     assert "logit" not in ds
     assert "probability" not in ds
-    assert ds["attribution"].attrs["representation"] == "the answer of the network"
+    assert ds["attribution"].attrs["representation"] == "the output of the network"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_it_fits_what_gives_a_vector():
     assert method.fits(model("table", "logits")).endswith(".")
 
 
-# -- repeating, going on, stopping -----------------------------------------------------------------------------------
+# -- repeating, resuming, stopping -----------------------------------------------------------------------------------
 
 
 def test_the_same_question_has_the_same_answer_bit_for_bit_alone_or_with_others():
@@ -286,7 +286,7 @@ def test_a_run_goes_on_where_one_with_fewer_masks_ended(first):
     found, seen, said = explained(model, x, known, masks=170)
     spent = passes.snapshot()["forward"] - before
     assert all(map(equal, found, whole))
-    # a block that was begun is asked again, so that the answer is the same to the last bit
+    # an incomplete block is run again, so that the result is the same to the last bit
     assert spent == (2 * (170 - first) if first % BLOCK == 0 else 2 * 171)
     assert said[-1].done == said[-1].total
     assert [o.halves.count for o in known] == [first, first]
@@ -358,7 +358,7 @@ def test_it_costs_one_pass_per_mask_and_one():
     assert said[-1].done == said[-1].total == 3 * 121
 
 
-# -- on the way ------------------------------------------------------------------------------------------------------
+# -- partial results ------------------------------------------------------------------------------------------------------
 
 
 def test_partial_observations_can_be_used_do_not_change_and_come_closer():
@@ -415,7 +415,7 @@ def test_it_works_whatever_the_caller_is_in_the_middle_of():
         assert equal(explained(model, x, masks=60)[0][0], want)
 
 
-# -- on networks that learnt something -------------------------------------------------------------------------------
+# -- on trained networks -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["birds-cnn", "birds-sic"])
@@ -460,4 +460,4 @@ def test_records_can_be_asked():
 def test_a_module_that_is_linear_itself():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE[0] * SIZE[1], 4))
     ds = explained(opened(net), given(1), masks=20)[0][0]
-    assert ds["attribution"].attrs["representation"] == "what '1' is given"
+    assert ds["attribution"].attrs["representation"] == "the input of '1'"

@@ -1,4 +1,4 @@
-"""Small networks whose saliency is known."""
+"""Small networks with known saliency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ON_TENSORS = (
 
 
 class Net(nn.Module):
-    """Two convolutions, an activation of some kind, the mean, a linear head; no bias unless asked for."""
+    """Two convolutions, an activation function, the mean, a linear head; no bias by default."""
 
     def __init__(self, act, bias=False, head=None):
         super().__init__()
@@ -38,7 +38,7 @@ class Net(nn.Module):
 
 
 class Of(nn.Module):
-    """A function as a module, so that no ReLU module is there to be found."""
+    """A function as a module, so that there is no ReLU module to find."""
 
     def __init__(self, function):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Saliency methods: completeness, agreement with slow or other versions, cost, and what they leave alone."""
+"""Saliency methods: completeness, agreement with reference versions, number of passes, and absence of side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saliency methods: controls, cost, batches, stopping, and what does not fit."""
+"""Saliency methods: controls, number of passes, batches, stopping, and invalid input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps that ask a network many times, in the kernel: stopped in the middle, shown on the way, and out of others' way."""
+"""Maps that need many passes, in the kernel: stopped half-way, shown while running, and without delaying other requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def explain(kernel, model, x, ask, method="saliency", **more):
 def test_a_cancelled_map_is_out_of_the_way_at_once_and_the_status_says_how_far_it_was(
     kernel, model, images, method
 ):
-    """What came of it before: the next request waited for all windows, and the status showed (0, 1) throughout."""
+    """Regression: the next request waited for all windows, and the status showed (0, 1) throughout."""
     seen, asked, at, moved_on = [], [], [], threading.Event()
 
     def heard(position, result, done, total):
@@ -71,7 +71,7 @@ def test_a_cancelled_map_is_out_of_the_way_at_once_and_the_status_says_how_far_i
     assert future.cancelled()
     assert asked[0].result(WAIT)[0]["attribution"].values.any()
     spent = passes.snapshot()["forward"] - at[0]
-    assert spent <= 2, "the next request's own two passes; none of the windows that were left"
+    assert spent <= 2, "the two passes of the next request; none of the remaining windows"
     kernel.wait_idle(WAIT)
     assert passes.snapshot()["forward"] - at[0] == spent
     done, total, status = seen[-1]
@@ -110,7 +110,7 @@ def test_what_is_seen_on_the_way_becomes_the_map(kernel, model, images):
     assert covered == sorted(covered)
     assert 0 < covered[0] < SIDE * SIDE / 4
     same = of_first[-1] == final[0]["attribution"].values[0]
-    assert 0.8 < same.mean() < 1, "but where the last windows lie"
+    assert 0.8 < same.mean() < 1, "except where the last windows are"
     before = passes.snapshot()
     again = explain(kernel, model, images[:2], ask).result(WAIT)
     assert passes.snapshot() == before, "kept when it is complete"

@@ -1,4 +1,4 @@
-"""What happens at the edges: no evidence, few supports, equal supports, several labels, edited sets."""
+"""SIC at the edges: no evidence, few supports, equal supports, several labels, edited support sets."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def test_one_support_per_class(make, samples):
 
 
 def ragged(make):
-    """A model, and positions without which there are three supports of class 0, one of class 1, none of class 2."""
+    """A model, and positions to exclude that leave three supports of class 0, one of class 1, none of class 2."""
     model = make()
     return model, model.supports.index[[3, 5, 6, 7, 8]].tolist()
 
@@ -212,14 +212,14 @@ def mistakes(make, samples):
         "no class": (lambda: explain(model, shown, targets=[]), "no class"),
         "half a pair": (
             lambda: explain(model, shown, added=[[100]]),
-            "pairs of a training position and a class",
+            "pairs [training position, class]",
         ),
         "a position that is not there": (lambda: explain(model, shown, added=[[99, 0]]), "position 99"),
         "a class for it that is not there": (lambda: explain(model, shown, added=[[100, 3]]), "0 to 2"),
-        "no vectors to choose from": (lambda: explain(blind, shown, rule="compact"), "can only be excluded"),
+        "no vectors to choose from": (lambda: explain(blind, shown, rule="compact"), "only exclude supports"),
         "no vectors to add one from": (
             lambda: explain(blind, shown, added=[[100, 0]]),
-            "can only be excluded",
+            "only exclude supports",
         ),
         "no sample": (lambda: explain(model, shown.isel(sample=[])), "at least one"),
         "larger images": (
@@ -271,7 +271,7 @@ def test_available_says_what_fits(make):
 
 
 def test_the_residual_is_what_the_pixels_leave_open(make, samples):
-    """Maps that carry half of what they should leave the other half, with its sign."""
+    """Maps with half of their sum leave the other half as a residual, with its sign."""
     model, method = make(), get("sic")
     ask = method.ask(targets=[0, 1])
     (seen,) = method.observe(model, samples(1)["image"].values, [ask], [None])

@@ -1,4 +1,4 @@
-"""The identities that make a SIC explanation an account and not a picture (see docs/methods/sic.md)."""
+"""The identities that make a SIC explanation exact (see docs/methods/sic.md)."""
 
 import os
 from dataclasses import replace
@@ -41,7 +41,7 @@ def result(case):
 
 
 def agree(got, want, tolerance, scale=None):
-    """Equal up to ``tolerance`` times ``scale``: maps cancel, so a sum is judged by the sum of magnitudes."""
+    """Equal up to ``tolerance`` times ``scale``: maps cancel, so a sum is compared with the sum of magnitudes."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     scale = np.abs(want).max() if scale is None else np.asarray(scale, np.float64).max()
     assert scale > 0, "the case must not be empty"
@@ -88,7 +88,7 @@ def test_4_a_support_map_sums_to_its_score(case, result):
     maps = result["support_contribution"].values.astype(np.float64)
     scores = np.take_along_axis(result["evidence"].values, rows, 1) * t
     agree(maps.sum((2, 3)), scores, tolerance, np.abs(maps).sum((2, 3)))
-    assert (maps < 0).any(), "evidence is not negative, pixels are"
+    assert (maps < 0).any(), "evidence is never negative, single pixels are"
 
 
 def test_5_the_class_map_is_the_sum_of_its_support_maps_and_of_the_logits_own(case, result):
@@ -98,7 +98,7 @@ def test_5_the_class_map_is_the_sum_of_its_support_maps_and_of_the_logits_own(ca
     for i, c in enumerate(result["target_class"].values[0]):
         parts = result["support_contribution"].values[:, label == c].sum(1) / t
         agree(result["contribution"].values[:, i], parts, tolerance)
-        # the slow way: the logit itself pulled back through the similarity layer
+        # reference: the logit itself pulled back through the similarity layer
         row = torch.eye(len(model.classes), dtype=x.dtype)[None, c : c + 1].expand(len(x), -1, -1)
         _, (w,) = pull_back(
             model.module,

@@ -1,4 +1,4 @@
-"""Sums of an explanation, worked out by hand on one that adds up to round numbers."""
+"""Sums of an explanation, computed by hand for one with round numbers."""
 
 import numpy as np
 import pytest

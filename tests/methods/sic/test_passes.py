@@ -1,4 +1,4 @@
-"""How often the network runs: as promised, and not once more."""
+"""The number of passes of the network is as documented."""
 
 from contextlib import contextmanager
 
@@ -16,7 +16,7 @@ from xai_views.samples import images as pixels
 
 @contextmanager
 def counted(model):
-    """Passes within; the network's own calls are counted too, so that the counter cannot lie."""
+    """Passes inside the block; the network's own calls are counted too, as an independent check."""
     seen = {"calls": 0, "images": 0}
 
     def hook(module, inputs, output):
@@ -87,7 +87,7 @@ def test_each_wanted_map_costs_one(model, samples, asked, vectors):
 def test_the_basis_is_used_when_it_is_smaller(make, samples):
     model = make(per_class=8)
     active = len(observe(model, samples(1))[0].active)
-    assert 8 < active < 24, "the case must need it"
+    assert 8 < active < 24, "the case has to use the latent basis"
     with counted(model) as spent:
         (observed,) = observe(model, samples(1), targets=[0, 1, 2])
     assert spent == spending(1, 1, active, active)
@@ -132,7 +132,7 @@ def test_what_is_known_is_not_asked_again(model, samples):
     with counted(model) as spent:
         more = observe(model, samples(2), known, targets=[0, 1])
     assert spent == spending(2, 1, 6, 3)
-    assert [dict(o.maps) for o in known] == kept, "the earlier observation stays as it was"
+    assert [dict(o.maps) for o in known] == kept, "the earlier observation does not change"
     assert all(method.covers(model, o, both) for o in more)
     with counted(model) as spent:
         drawn = observe(model, samples(2), more, targets=[0, 1], rendering=True)

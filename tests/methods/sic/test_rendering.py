@@ -1,4 +1,4 @@
-"""The colour rendering on examples that were worked out by hand."""
+"""The colour image on examples computed by hand."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_nothing_in_favour_is_transparent(channels, sign):
     rgba = colour_rendering(x, sign * torch.rand(channels, 9, 9), smoothing=4)
     assert rgba.shape == (9, 9, 4)
     assert torch.isfinite(rgba).all()
-    assert not rgba[..., 3].any(), "the reference shows an opaque black picture or not-a-number here"
+    assert not rgba[..., 3].any(), "the reference code gives an opaque black image or NaN here"
 
 
 def test_one_pixel_in_favour_stays_visible_whatever_the_percentile():

@@ -42,7 +42,7 @@ def waves(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
 def model(request) -> Model:
-    """A small network of random weights in evaluation mode, with supports."""
+    """A small network with random weights in evaluation mode, with supports."""
     torch.manual_seed(0)
     module = SIC(BcosCNN1d(3, PLAN), 2, latent=12).to(request.param)
     signal, label = waves(20)
@@ -57,7 +57,7 @@ def model(request) -> Model:
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=["float32", "float64"])
 def shipped(request):
-    """The shipped network in both precisions, and three records of its test set as it takes them."""
+    """The shipped network in both precisions, and three records of its test set in its format."""
     model = open_model("ecg-sic")
     model.module.to(request.param)
     records = open_samples("ecg/test").isel(sample=[1, 40, 148])
@@ -73,7 +73,7 @@ def seen(model: Model, signal: np.ndarray, **parameters) -> list:
 
 
 def test_shipped_identities(shipped):
-    """Sums, bounds, the basis, a support left out, and its own map: dossier 1.5, on trained weights."""
+    """Sums, bounds, the basis, an excluded support and its own map, on trained weights."""
     model, signal = shipped
     exact = tolerance(model) * 20  # sums of 49,152 values
     classes = tuple(range(5))
@@ -105,7 +105,7 @@ def test_shipped_identities(shipped):
 
 
 def test_the_real_record_is_answered_as_the_page_says():
-    """docs/ecg-models.md: probability .86 of ST elevation and .58 of normal, for a record that its machine calls normal."""
+    """docs/ecg-models.md: probability .86 of ST elevation and .58 of normal, for a record with the machine reading "normal"."""
     model = open_model("ecg-sic")
     found = explain(model, open_samples("ecg/dicom"), "sic")
     said = dict(zip(model.classes, found["probability"].values[0].round(2), strict=True))
@@ -216,7 +216,7 @@ def test_checkpoint_round_trip(model, tmp_path):
 
 
 def test_clusters_of_time_add_up_too(model):
-    """Frozen at the record the network is linear in its last map, so the ledger closes without a residual."""
+    """With its weights for the record the network is linear in its last map, so the ledger has no residual."""
     signal, label = waves(2, 3)
     samples = signal_dataset(signal, RATE, LEADS, label, classes=model.classes)
     found = explain(model, samples, "ecg_clusters")

@@ -1,4 +1,4 @@
-"""The support set follows from the ask and the model: what is chosen, what it costs, and that asking again is the same."""
+"""The support set depends on the request and the model only: selection, number of passes, reproducibility."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_without_edits_it_is_the_models_own(make):
     model = make()
     assert chosen(model) is model.supports
     assert chosen(model, targets=[1], smoothing=3, rendering=True) is model.supports
-    assert chosen(model, rule="k-means") == model.supports, "chosen as they were when the model was made"
+    assert chosen(model, rule="k-means") == model.supports, "selected as in training"
 
 
 @pytest.mark.parametrize("rule", ["model", *RULES])
@@ -60,7 +60,7 @@ def test_excluded_positions_are_never_chosen_and_every_class_gets_its_number(mak
     label = dict(zip(model.latents.index.tolist(), model.latents.label.tolist(), strict=True))
     assert all(label[i] == c for i, c in pairs(found))
     assert len(set(pairs(found))) == len(found), "no image twice"
-    # what a rule chooses does not depend on the order in which positions are excluded
+    # the selection does not depend on the order of the excluded positions
     assert pairs(chosen(model, rule=rule, per_class=number, excluded=gone[::-1])) == pairs(found)
 
 
@@ -106,7 +106,7 @@ def test_where_training_images_are_not_at_hand_pictures_are_grey_and_own_maps_em
     new = next(int(i) for i in model.latents.index if i not in model.supports.index)
     label = int(model.latents.label[new - 100])
     result, cost = spent(lambda: explain(model, samples(1), "sic", added=[[new, label]], targets=[label]))
-    assert cost == (1, 4), "nothing is computed of a grey picture"
+    assert cost == (1, 4), "no map is computed for a grey placeholder"
     row = int(np.flatnonzero(result["support_sample"] == new)[0])
     assert not result["self_contribution"].values[row].any()
     assert (chosen(model, added=[[new, label]]).image[row] == 128).all()
@@ -132,7 +132,7 @@ def test_own_maps_that_the_checkpoint_lacks_are_computed_once_each(at_hand, samp
     assert cost == (2, 2), "one pass for each new support, none for the samples"
     assert steps == [(0, 3), (1, 3), (2, 3)]
     assert all(METHOD.covers(model, o, ask) for o in seen)
-    assert not any(o.own_maps for o in known), "the earlier observation stays as it was"
+    assert not any(o.own_maps for o in known), "the earlier observation does not change"
     again, cost = spent(observe)
     assert cost == (0, 0)
     for o in (*seen, *again):
@@ -174,7 +174,7 @@ EDITS = {
 
 
 def same_again(model, samples, **asked):
-    """Ask, forget everything that is kept, and ask again with what the explanation says of itself."""
+    """Explain, clear all caches, and explain again from the provenance."""
     first = explain(model, samples, "sic", **asked)
     forget()
     again = explain(model, samples, first.attrs["method"], **json.loads(first.attrs["parameters"]))
@@ -228,7 +228,7 @@ def test_so_do_support_records():
 
 
 def test_a_lone_object_serves_everybody(make, samples):
-    """Values come from the ask alone: an object with other parameters answers the same."""
+    """Values come from the request only: an object with other parameters gives the same result."""
     model, x = make(), samples(2)["image"].values
     ask = METHOD.ask(targets=[0, 1], rendering=True, smoothing=3, excluded=[int(model.supports.index[0])])
     other = type(METHOD)(targets=[2], smoothing=40, percentile=60, per_class=1, rule="random", matches=False)

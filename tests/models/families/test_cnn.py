@@ -1,4 +1,4 @@
-"""The small convolutional network: logits are sums over positions, and its folder needs no supports."""
+"""Small convolutional network: logits are sums over positions, and its folder needs no supports."""
 
 import pytest
 import torch

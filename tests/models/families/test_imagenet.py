@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 of the extra ``imagenet``: right classes, preprocessing inside, a sentence when it is missing."""
+"""EfficientNet-Lite0 of the extra ``imagenet``: correct classes, built-in preprocessing, an error when not installed."""
 
 import importlib.util
 import shutil
@@ -89,7 +89,7 @@ def test_any_size_from_32_pixels_on(lite0):
 def test_the_random_twin_is_one_and_the_same_and_alive(lite0, photos):
     state = torch.get_rng_state()
     twin = open_model("efficientnet-lite0-random")
-    assert torch.equal(torch.get_rng_state(), state), "opening a model takes no random number of others"
+    assert torch.equal(torch.get_rng_state(), state), "opening a model does not change the random state"
     again = open_model("efficientnet-lite0-random")
     own = twin.module.state_dict()
     assert own.keys() == lite0.module.state_dict().keys()
@@ -125,12 +125,15 @@ def copied(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
-        ({"sha256": "0" * 64}, "another sha256 than the card says; install the version 0.1.0"),
+        ({"sha256": "0" * 64}, "does not match the sha256 in the card; install the version 0.1.0"),
         ({"sha256": None}, "lacks 'sha256'"),
-        ({"module": "no_such_module", "package": "no-such-package"}, "'no-such-package', which is missing"),
+        (
+            {"module": "no_such_module", "package": "no-such-package"},
+            "'no-such-package', which is not installed",
+        ),
         ({"file": "models/other.pth"}, "no file 'other.pth'"),
         ({"file": "../yaml/__init__.py"}, "no file '__init__.py'"),
-        ({"seed": "one"}, "no whole number"),
+        ({"seed": "one"}, "not an integer"),
     ],
 )
 def test_bad_cards_are_one_sentence(copied, weights, says):
@@ -179,5 +182,5 @@ def test_a_class_list_that_is_not_there(copied):
     folder = copied("efficientnet-lite0-random")
     card = yaml.safe_load((folder / "card.yaml").read_text())
     (folder / "card.yaml").write_text(yaml.safe_dump(card | {"classes": "../secrets"}))
-    with pytest.raises(ModelError, match="no such list"):
+    with pytest.raises(ModelError, match="does not exist"):
         load(folder)

@@ -1,4 +1,4 @@
-"""The network of openecg as a model of signals: ranks, the additive head, and, where it is installed, its answers."""
+"""The openecg network as a model of signals: ranks, the additive head, and, where installed, its predictions."""
 
 import importlib
 import sys
@@ -21,7 +21,7 @@ from xai_views.samples.signals import signal_dataset
 
 
 class Stand(nn.Module):
-    """A network with the heads of the package and the answer of its forward, but one convolution."""
+    """A network with the heads and output of the package's network, but a single convolution."""
 
     def __init__(self):
         super().__init__()
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_the_ranks():
 
 
 def test_integrated_gradients_are_gradient_times_input(stand):
-    """Ranks stay the same on the way from a flat line, so the page calls neither additive."""
+    """Ranks are unchanged on the path from a flat line, so the page calls neither additive."""
     model = open_openecg()
     wave = np.random.default_rng(0).normal(size=(1, 1, 5000))
     ds = signal_dataset(wave, 500, ["II"])
@@ -90,7 +90,7 @@ def test_a_logit_is_the_mean_over_the_steps(stand, head):
     with torch.no_grad():
         each = stand(ranks(x)[:, 0], None)[1 if head == "beat" else 2]
         torch.testing.assert_close(model.module(x), each.mean(1), rtol=1e-4, atol=1e-6)
-    assert isinstance(stand.beat_sample, nn.Linear)  # the network of the package stays as it is
+    assert isinstance(stand.beat_sample, nn.Linear)  # the network of the package is unchanged
 
 
 def test_the_head_is_additive(stand):
@@ -124,7 +124,7 @@ def test_absent_package_names_the_command(monkeypatch):
 
 @pytest.mark.parametrize(
     ("load", "said"),
-    [(lambda: nn.Linear(2, 2), "without rhythm and beat heads"), (lambda: 1 / 0, "ZeroDivisionError")],
+    [(lambda: nn.Linear(2, 2), "no rhythm and beat heads"), (lambda: 1 / 0, "ZeroDivisionError")],
 )
 def test_another_version_is_one_sentence(monkeypatch, load, said):
     package = type(sys)("openecg")
@@ -157,7 +157,7 @@ def test_answers_are_those_of_the_package():
 
 
 def test_a_flat_line_is_called_sinus():
-    """As the page warns."""
+    """Check the warning on the page."""
     real()
     model = open_openecg()
     with torch.no_grad():

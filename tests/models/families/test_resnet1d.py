@@ -1,4 +1,4 @@
-"""The residual network of signals: shapes, strides, additive heads, and that a shift of the signal shifts its maps."""
+"""Residual network of signals: shapes, strides, additive heads, and shift equivariance of its maps."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ BLOCKS = ((6, 4), (8, 2))  # 8 steps of the signal are one cell of the last map
 def network(head="gap", steps=256, kernel=5):
     torch.manual_seed(0)
     net = ResNet1d(3, 4, steps, 5, BLOCKS, kernel, head)
-    for norm in net.modules():  # statistics as after training; of a fresh network they would change nothing
+    for norm in net.modules():  # statistics as after training; initial ones would have no effect
         if isinstance(norm, torch.nn.BatchNorm1d):
             norm.running_mean.uniform_(-0.1, 0.1)
             norm.running_var.uniform_(0.5, 1.5)
@@ -40,12 +40,12 @@ def test_block_keeps_or_divides_the_steps(before, width, stride):
 
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 def test_strides_must_divide_the_steps(head):
-    with pytest.raises(ModelError, match="8 in all do not divide 252 steps; pad"):
+    with pytest.raises(ModelError, match="multiply to 8, which does not divide 252 steps; pad"):
         network(head, steps=252)
 
 
 def test_unknown_head_names_the_known():
-    with pytest.raises(ModelError, match="'max' is not known; there are 'gap', 'flatten'"):
+    with pytest.raises(ModelError, match="'max' is not known; choose one of 'gap', 'flatten'"):
         network("max")
 
 
@@ -58,7 +58,7 @@ def test_the_head_is_found_and_adds_up(head):
     logits, kept = capture(model, x, [found.tap])
     parts = found.parts(kept[found.tap])
     assert parts.shape == (2, 4, 32)
-    assert (logits - found.bias).abs().max() > 1e-2  # nothing would add up to nothing
+    assert (logits - found.bias).abs().max() > 1e-2  # the sum is not trivial
     assert parts.std(2).min() > 1e-5
     torch.testing.assert_close(parts.sum(2) + found.bias, logits, rtol=1e-4, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The transformer against a slow, obvious version of itself, and its folder."""
+"""The transformer against a slow, simple version, and its checkpoint folder."""
 
 import math
 
@@ -87,7 +87,7 @@ def test_blocks_carry_prefix_and_grid(registers, stem):
 
 
 def test_a_patch_is_where_its_pixels_are():
-    """Before the first block, a changed patch changes its own token and no other."""
+    """Before the first block, a changed patch changes only its own token."""
     net = vit()
     x = torch.rand(1, 3, 16, 24)
     y = x.clone()
@@ -116,10 +116,10 @@ def test_round_trip_without_supports(tmp_path, changes):
     ("changes", "says"),
     [
         ({"patch": 7}, "do not tile 16x24"),
-        ({"heads": 5}, "12 does not divide into 5 heads"),
+        ({"heads": 5}, "12 is not divisible by 5 heads"),
         ({"depth": 0}, "too small"),
         ({"registers": -1}, "too small"),
-        ({"stem": "fir"}, "'fir' is neither"),
+        ({"stem": "fir"}, "'fir' is not known"),
         ({"patch": "wide"}, "cannot be built"),
         ({"size": None}, "cannot be built"),
         ({"dim": None}, "cannot be built"),

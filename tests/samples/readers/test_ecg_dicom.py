@@ -1,4 +1,4 @@
-"""DICOM waveforms: the real record of pydicom, files written here, and files that are none."""
+"""DICOM waveforms: the real record of pydicom, files written here, and files of other types."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_padding_is_no_value(tmp_path):
 def test_what_is_no_voltage(tmp_path, sentence):
     ds = open_ecg(write(tmp_path / "a.dcm", group([channel(), channel("Pressure", unit="mm[Hg]")])))
     assert ds["lead"].values.tolist() == ["I"]
-    assert "Pressure (mm[Hg]) left away: no voltage" in ds["flag"].item()
+    assert "Pressure (mm[Hg]) left out: not a voltage" in ds["flag"].item()
     with sentence("are in no unit and none is a voltage"):
         open_ecg(write(tmp_path / "b.dcm", group([channel(sensitivity=None)])))
 
@@ -177,7 +177,7 @@ def test_damaged_waveforms(tmp_path, sentence, broken, said):
 
 def test_what_is_no_dicom(tmp_path, sentence):
     (tmp_path / "a.dcm").write_bytes(b"not dicom at all")
-    with sentence("'a' is not a DICOM file"):
+    with sentence("'a' cannot be read as a DICOM file"):
         open_ecg(tmp_path / "a.dcm")
     whole = write(tmp_path / "b.dcm", group([channel()])).read_bytes()
     (tmp_path / "b.dcm").write_bytes(whole[: len(whole) - 500])

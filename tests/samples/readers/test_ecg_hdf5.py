@@ -70,10 +70,10 @@ def test_a_folder_of_parts_with_its_labels(code15):
         np.testing.assert_array_equal(ds["signal"].values[i, :, : held.shape[1]], held)
     flag = ds["flag"].values.tolist()
     for said in (
-        "no rate, so 400 Hz",
-        "no unit, so mV",
-        "in the order of CODE-15",
-        "1296 steps of zeros around it left out",
+        "no rate given: 400 Hz assumed",
+        "no unit given: mV assumed",
+        "order of CODE-15 assumed",
+        "1296 steps of zeros at the ends removed",
     ):
         assert said in flag[0]
     assert "96 steps" in flag[1]
@@ -101,7 +101,7 @@ def test_the_order_of_leads_is_that_which_the_limb_leads_bear_out(tmp_path):
         assert ("order of the CODE test set" in str(ds["flag"].values[0])) == (order != LEADS)
     noise = np.random.default_rng(0).normal(size=(1, STEPS, 12)).astype(np.float32)
     ds = open_ecg(write(tmp_path / "noise.hdf5", noise, None))
-    assert "its limb leads do not bear out" in str(ds["flag"].values[0])
+    assert "its limb leads do not confirm it" in str(ds["flag"].values[0])
 
 
 def test_many_records_are_read_when_they_are_looked_at(code15, monkeypatch):
@@ -109,7 +109,7 @@ def test_many_records_are_read_when_they_are_looked_at(code15, monkeypatch):
     monkeypatch.setattr(ecg_raw, "EAGER_BYTES", 0)
     late = open_ecg(code15)
     assert late["signal"].chunks is not None
-    steps = eager.sizes["time"]  # the longest; what is read late is not known to be shorter
+    steps = eager.sizes["time"]  # the longest; lazily read records are not known to be shorter
     np.testing.assert_array_equal(late["signal"].values[..., :steps], eager["signal"].values)
 
 
@@ -139,7 +139,7 @@ def test_what_is_none_is_a_sentence(tmp_path, sentence, monkeypatch):
     with sentence("holds no signal"):
         open_ecg(empty)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with sentence("HDF5 needs the package h5py"):
+    with sentence("HDF5 files need the package h5py"):
         hdf5_sources(tmp_path / "whole.hdf5")
 
 

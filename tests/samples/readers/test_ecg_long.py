@@ -1,4 +1,4 @@
-"""A day of ECG: opened at once, panned from disk, seen whole from a pyramid that covers every extreme."""
+"""A day of ECG: opened at once, panned from disk, drawn whole from a pyramid that covers every extreme."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def day(tmp_path_factory):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How many steps are read of a file."""
+    """Count the steps read from a file."""
     seen = []
     plain = ecg_long.read_steps
 
@@ -61,7 +61,7 @@ def test_a_day_opens_without_being_read_and_pans(day, counted, sentence):
     low, high = record.window(13 * 3600 + 1798, 13 * 3600 + 1803, 1250)
     assert counted == [1250]
     assert low.shape == high.shape == (2, 1250)
-    np.testing.assert_array_equal(low, high)  # one step a column
+    np.testing.assert_array_equal(low, high)  # one step per column
     assert high[0].max() == pytest.approx(3.0, abs=0.01)
     assert np.argmax(high[0]) == 2 * 250 + 100
     assert low[1].min() == pytest.approx(-1.5, abs=0.01)
@@ -77,7 +77,7 @@ def test_a_day_opens_without_being_read_and_pans(day, counted, sentence):
     np.testing.assert_allclose(np.delete(high[0], [minute - 1, minute]), 1.0, atol=0.01)
     record.window(3600, 20 * 3600, 700)
     assert sum(counted) == 1250 + 86400 * 250
-    # A minute without values is no value.
+    # A minute without values has no extremes.
     low, high = record.window(20 * 3600 + 5, 20 * 3600 + 55, 10)
     assert np.isnan(low[1]).all()
     assert np.isfinite(low[0]).all()
@@ -97,9 +97,9 @@ def test_a_stretch_of_it_is_a_sample(day, sentence):
     assert gap["present"].values.tolist() == [[True, False]]
     assert "V5 has no values" in gap["flag"].item()
     for start, stop in ((-1, 5), (5, 5), (86399, 86401)):
-        with sentence("stay within it"):
+        with sentence("choose times within it"):
             record.cut(start, stop)
-    with sentence("one sample holds 3600"):
+    with sentence("a sample holds at most 3600"):
         record.cut(0, 4000)
 
 
@@ -159,10 +159,10 @@ def test_a_zarr_is_read_in_parts(tmp_path, sentence):
 def test_refusals(day, tmp_path, sentence):
     record = open_long(day)
     for start, stop in ((5, 5), (6, 5), (0, np.nan)):
-        with sentence("should end after it begins"):
+        with sentence("its end should be after its start"):
             record.window(start, stop, 10)
     for steps in (0, -1, 2.5, True):
-        with sentence("columns was asked for"):
+        with sentence("columns is not possible"):
             record.window(0, 1, steps)
     with sentence("there is no record"):
         open_long(tmp_path / "none")

@@ -25,7 +25,7 @@ def record(path, rate=500, comments=(), leads=("I", "II")):
 
 @pytest.fixture
 def ptbxl(tmp_path):
-    """Three records in both rates, of which the table knows two and one that is not there."""
+    """Three records in both rates; the table has two of them, and one that is missing."""
     root = tmp_path / "ptb-xl"
     for k in (1, 2, 7):
         record(root / "records100" / "00000" / f"{k:05d}_lr", 100)
@@ -66,7 +66,7 @@ def test_ptbxl_at_100_hz_and_by_code(ptbxl, sentence):
     assert ds.attrs["rate"] == 100
     assert ds["name"].values.tolist() == ["00001_lr", "00002_lr", "00007_lr"]
     assert ds["label"].values.tolist() == [[0, 0, 1], [1, 1, 0], [0, 0, 0]]
-    with sentence("PTB-XL has no class 'AFIBB'; the nearest are 'AFIB'"):
+    with sentence("PTB-XL has no class 'AFIBB'; the nearest classes: 'AFIB'"):
         open_ecg(ptbxl, classes=["AFIBB"])
     with sentence("states 500 Hz and rate=400|no records of 400 Hz"):
         open_ecg(ptbxl, rate=400)
@@ -83,7 +83,7 @@ def test_a_damaged_table_of_ptbxl(ptbxl, sentence):
     file = ptbxl / "ptbxl_database.csv"
     text = file.read_text()
     file.write_text(text.replace("{'NORM': 100.0, 'SR': 0.0}", "__import__('os')"))
-    with sentence("which are no dictionary"):
+    with sentence("which are not a dictionary"):
         open_ecg(ptbxl)
     file.write_text(text.replace("scp_codes", "codes"))
     with sentence("needs one of scp_codes"):
@@ -110,7 +110,7 @@ def test_code15(tmp_path, sentence):
     assert ds["patient"].values.tolist() == [523632, 1724173, -1]
     part = open_ecg(tmp_path / "exams_part0", classes=["AF", "normal_ecg"])
     assert part["label"].values.tolist() == [[1, 0], [0, 0], [0, 0]]
-    with sentence("no column 'AFib'; the nearest are 'AF'"):
+    with sentence("no column 'AFib'; the nearest columns: 'AF'"):
         open_ecg(tmp_path, classes=["AFib"])
     with sentence("0 or 1 is expected"):
         open_ecg(tmp_path, classes=["age"])
@@ -141,7 +141,7 @@ def test_cinc_2020_and_2021(tmp_path, sentence):
     assert ds["label"].values.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
     ds = open_ecg(folder, classes=["Brady", "59118001"])
     assert ds["label"].values.tolist() == [[0, 0], [0, 1], [0, 0]]
-    with sentence("no header holds the diagnosis 'AFF'"):
+    with sentence("no header has the diagnosis 'AFF'"):
         open_ecg(folder, classes=["AFF"])
 
 
@@ -177,7 +177,7 @@ def test_cinc_2025(tmp_path):
     assert ds.attrs["classes"] == ["no Chagas disease", "Chagas disease"]
 
 
-# --- labels of one's own
+# --- custom labels
 
 
 def test_own_tables_mappings_and_folders(tmp_path, sentence):
@@ -210,7 +210,7 @@ def test_own_tables_mappings_and_folders(tmp_path, sentence):
     with sentence("needs one of name, record"):
         open_ecg(tmp_path, labels="mine.csv")
     record(tmp_path / "3")
-    with sentence("some records lie in no subfolder"):
+    with sentence("some records are in no subfolder"):
         open_ecg(tmp_path, labels="folder")
 
 

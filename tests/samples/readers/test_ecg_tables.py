@@ -1,4 +1,4 @@
-"""Tables and arrays: rate, leads and units are read, checked against each other, and never guessed silently."""
+"""Tables and arrays: rate, leads and units are read and cross-checked; assumptions are always noted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table(path, head="time,I,II", rows=None, before="", sep=","):
         ("t;Lead I (mV);DII (mV)", "", ";", 1, ""),
         ("time_s\tI_mV\tII_mV", "\ufeff", "\t", 1, ""),
         ("time,I,II", "# unit: mV\n# rate: 250 Hz\n", ",", 1, ""),
-        ("time,I,II", "", ",", 1, "the file names no unit, so mV"),
+        ("time,I,II", "", ",", 1, "no unit given: mV assumed"),
         ("time,I (V),II (V)", "", ",", 1000, ABSURD),
         ("time,I (µV),II (µV)", "", ",", 1e-3, ABSURD),
     ],
@@ -72,7 +72,7 @@ def test_columns_without_names(tmp_path, sentence):
     assert not is_ecg(path)
     with sentence("2 columns without names; give leads="):
         open_ecg(path, rate=250)
-    with sentence("3 leads were named and table 'r' has 2 columns"):
+    with sentence("3 lead names were given for 2 columns of table 'r'"):
         open_ecg(path, rate=250, leads=["I", "II", "III"])
     ds = open_ecg(path, rate=250, leads=["MLII", "V5"])
     assert ds["lead"].values.tolist() == ["MLII", "V5"]
@@ -105,9 +105,9 @@ def test_a_counter_is_no_lead_and_an_empty_cell_no_value(tmp_path):
     [
         ("I (Einthoven)", ["1", "2"], {}, "gives no sampling rate"),
         ("I (mV)", ["1", "2"], {}, "gives no sampling rate; give rate= in Hz"),
-        ("time,I (mV)", ["0,1", "0.004,2", "0.05,3"], {}, "times .* are not even"),
+        ("time,I (mV)", ["0,1", "0.004,2", "0.05,3"], {}, "times .* are uneven"),
         ("time,I (mV)", ["0,1", "x,2"], {}, "times .* are not all numbers"),
-        ("time,I (mV)", ["0.004,1", "0,2", "-0.004,1"], {}, "not even"),
+        ("time,I (mV)", ["0.004,1", "0,2", "-0.004,1"], {}, "uneven"),
         ("time,I (mV)", ["0,1", "0.004,2"], {"rate": 500}, "is 250 or 500 Hz"),
         ("time,I (mV)", ["0,1", "0.004,2"], {"rate": -1}, "should be a positive number"),
         ("I (mV)", ["1", "high", "2"], {"rate": 250}, "column 'I' .* holds 'high'"),
@@ -182,7 +182,7 @@ def test_what_an_archive_lacks_is_asked_for_or_said(tmp_path, sentence):
     np.testing.assert_allclose(ds["signal"].values, SIGNAL[:1], rtol=1e-5)
     assert (
         open_ecg(archive(tmp_path / "b.npz", unit=None))["flag"].values.tolist()
-        == ["the file names no unit, so mV"] * 3
+        == ["no unit given: mV assumed"] * 3
     )
 
 
@@ -213,7 +213,7 @@ def test_records_of_an_archive_are_looked_at(tmp_path):
         ),
         ({"leads": ["I"]}, "1 leads are named; name each lead"),
         ({"signal": SIGNAL.astype(str)}, "give numbers"),
-        ({"signal": SIGNAL[:0]}, "holds no record"),
+        ({"signal": SIGNAL[:0]}, "is empty"),
         ({"signal": None}, "needs an array 'signal'"),
         ({"rate": 0}, "sampling rate"),
         ({"rate": "fast"}, "sampling rate"),
@@ -254,5 +254,5 @@ def test_zarr_stays_on_disk(tmp_path, sentence):
     with sentence("needs 'signal'"):
         open_ecg(tmp_path / "b.zarr")
     (tmp_path / "c.zarr").mkdir()
-    with sentence("not a Zarr folder"):
+    with sentence("cannot be read as a Zarr folder"):
         open_ecg(tmp_path / "c.zarr")

@@ -1,4 +1,4 @@
-"""One uploaded file: four kinds are taken, all else is a sentence, and nothing is written outside of its folder."""
+"""One uploaded file: four types are accepted, others raise one sentence, and nothing is written outside the folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def zipped(files, **options):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Where temporary folders are made, to see that they are gone."""
+    """Parent of temporary folders, to check that they are removed."""
     where = tmp_path / "temporary"
     where.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(where))
@@ -62,7 +62,7 @@ def test_an_archive(sentence):
     np.savez_compressed(stream, signal=np.stack([WAVE, WAVE])[None], rate=250, leads=["I", "II"], unit="mV")
     ds = open_ecg_bytes("a.npz", stream.getvalue())
     assert ds["signal"].shape == (1, 2, 1000)
-    with sentence("unpacks to 0 MB and at most 0 MB"):
+    with sentence(r"unpacks to 0 MB \(limit: 0 MB"):
         open_ecg_bytes("a.npz", stream.getvalue(), max_unpacked=1000)
 
 
@@ -82,9 +82,9 @@ def test_a_dicom_waveform(sentence):
     deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     stream = io.BytesIO()
     deflated.save_as(stream, enforce_file_format=True)
-    with sentence("deflated DICOM file, which is not taken"):
+    with sentence("deflated DICOM file, which is not supported"):
         open_ecg_bytes("me.dcm", stream.getvalue())
-    with sentence("is not a DICOM file"):
+    with sentence("cannot be read as a DICOM file"):
         open_ecg_bytes("me.dcm", b"no")
 
 
@@ -127,7 +127,7 @@ def test_label_files_around_the_temporary_folder_are_not_looked_at(tmp_path, pla
 )
 def test_a_zip_that_names_other_places(tmp_path, place, sentence, name):
     files = record(tmp_path)
-    with sentence("plain names|too deep"):
+    with sentence("plain names|nested folders"):
         open_ecg_bytes("a.zip", zipped({name: files["r.hea"], "r.dat": files["r.dat"]}))
     assert not list(place.iterdir())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.dat", "r.hea", "temporary"]
@@ -144,19 +144,19 @@ def test_a_header_that_names_other_places(tmp_path, place, sentence, file):
 
 def test_bombs(tmp_path, place, sentence):
     files = record(tmp_path)
-    with sentence("at most 200 of 1 MB are taken"):
+    with sentence("limit: 200 of 1 MB"):
         open_ecg_bytes("a.zip", zipped({**files, "zeros.dat": bytes(2_000_000)}), max_unpacked=1e6)
-    with sentence("holds 302 files"):
+    with sentence("has 302 files"):
         open_ecg_bytes("a.zip", zipped({**files, **{f"{k}.dat": b"" for k in range(300)}}))
-    # A directory that claims less than there is.
+    # A zip directory that states a smaller size.
     data = bytearray(zipped({**files, "zeros.dat": bytes(2_000_000)}))
     claimed = (2_000_000).to_bytes(4, "little")
     assert data.count(claimed) == 2
-    with sentence("more than it claims|not a complete .zip"):
+    with sentence("more than it states|not a complete .zip"):
         open_ecg_bytes("a.zip", bytes(data).replace(claimed, (100).to_bytes(4, "little")))
     # Segments without values may be of any length.
     gap = {**files, "all.hea": b"all/2 2 250 4000000000\nr 1000\n~ 3999999000\n"}
-    with sentence("unpack to .* MB and at most"):
+    with sentence(r"unpack to .* MB \(limit"):
         open_ecg_bytes("a.zip", zipped(gap))
     assert not list(place.iterdir())
 
@@ -168,7 +168,7 @@ def archived(**arrays):
 
 
 def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
-    """Each of them took one to fourteen gigabytes, or minutes."""
+    """Each of them used one to fourteen gigabytes, or minutes."""
     zeros = np.zeros((20, 10, 100_000), np.int8)
     assert len(archived(signal=zeros)) < 100_000
     with sentence("20.0 million numbers"):
@@ -179,9 +179,9 @@ def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
         )
     with sentence("1 words of 4000000 bytes"):
         open_ecg_bytes("a.npz", archived(signal=np.zeros((1, 1, 9)), rate=500, leads=["(" * 1_000_000]))
-    with sentence("300 arrays and at most 200"):
+    with sentence(r"300 arrays \(limit: 200"):
         open_ecg_bytes("a.npz", archived(**{f"a{i}": 1 for i in range(300)}))
-    # Few numbers in a file, and thousands of each in a frame.
+    # Few numbers in a file, and thousands per frame.
     frames = b"a 1 500 1000\na.dat 8x30000 200 16 0 0 0 0 I\n"
     with sentence("30.0 million numbers"):
         open_ecg_bytes("a.zip", zipped({"a.hea": frames, "a.dat": bytes(30_000_000)}))
@@ -205,7 +205,7 @@ def test_small_files_that_would_become_many_numbers(tmp_path, place, sentence):
         (b"1," * 1_000_000 + b"1\n", "a line of 1000001 columns"),
         (b"# rate: 500\r" + b"1;" * 300 + b"1\r", "a line of 301 columns"),
         (b"a" + b" " * 1_000_000 + b"b,I\n1,2\n", "the longest of 1000002 letters"),
-        (b'"a\n' + b" " * 1_000_000 + b'b",I\n1,2\n', "in one line"),
+        (b'"a\n' + b" " * 1_000_000 + b'b",I\n1,2\n', "begins with a line of"),
     ],
 )
 def test_a_table_of_too_many_columns_or_endless_names(sentence, table, said):
@@ -214,7 +214,7 @@ def test_a_table_of_too_many_columns_or_endless_names(sentence, table, said):
 
 
 def test_a_deflated_dicom_file_with_a_long_head(sentence):
-    with sentence("deflated DICOM file, which is not taken"):
+    with sentence("deflated DICOM file, which is not supported"):
         open_ecg_bytes("a.dcm", bytes(128) + b"DICM" + bytes(100_000) + b"1.2.840.10008.1.2.1.99")
 
 
@@ -231,7 +231,7 @@ def test_names_of_leads_that_never_end_take_no_time():
     [
         ("a.csv", b"", "upload is empty"),
         ("a.csv", "text", "came as str"),
-        ("a.csv", bytes(30_000_000), "has 30.0 MB and at most 20 MB"),
+        ("a.csv", bytes(30_000_000), r"has 30.0 MB \(limit: 20 MB"),
         ("a.png", b"x", "is 'a.png'; choose a .csv"),
         ("noname", b"x", "is 'noname'"),
         ("", b"x", "choose a .csv"),
@@ -239,7 +239,7 @@ def test_names_of_leads_that_never_end_take_no_time():
         ("a.zip", b"x", "not a complete .zip"),
         ("a.zip", zipped({"a.txt": b"x"}), "no WFDB header"),
         ("a.zip", zipped({"a.hea": b"x"}), "'a.hea'"),
-        ("a.zip", zipped({"a.hea": b"a 1 250 10\na.dat 16\n"}), "'a.dat', which is not beside it"),
+        ("a.zip", zipped({"a.hea": b"a 1 250 10\na.dat 16\n"}), "'a.dat', which is not in its folder"),
     ],
 )
 def test_what_is_not_taken(place, sentence, name, data, said):

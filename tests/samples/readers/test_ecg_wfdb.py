@@ -1,4 +1,4 @@
-"""WFDB records: what is written is read, and what is wrong with the files is said in one sentence or a remark."""
+"""WFDB records: written values are read back, and damaged files give a one-sentence error or a remark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ wfdb = pytest.importorskip("wfdb")
 
 
 def beats(rate=500, seconds=4.0, leads=LEADS):
-    """``[steps, leads]`` mV: a beat a second; the limb leads keep Einthoven's and Goldberger's rules."""
+    """``[steps, leads]`` mV: one beat per second; the limb leads follow Einthoven's and Goldberger's rules."""
     time = np.arange(round(rate * seconds)) / rate % 1.0
     wave = sum(
         h * np.exp(-0.5 * ((time - t) / w) ** 2)
@@ -48,7 +48,7 @@ def edit(path, old, new, count=-1):
     header.write_text(text.replace(old, new, count), "utf-8")
 
 
-# --- what is written is read
+# --- reading what was written
 
 
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212", "516"])
@@ -67,7 +67,7 @@ def test_a_record_round_trips(tmp_path, fmt, ending):
     assert ds["signal"].attrs["units"] == "mV"
     np.testing.assert_allclose(ds["signal"].values[0], want.T, atol=1.01 * np.ptp(want) / step)
     assert ds["present"].values.all()
-    if fmt != "80":  # at 8 bit the tops of the waves rest on one value
+    if fmt != "80":  # at 8 bit the peaks of the waves saturate at one value
         assert not ds["flag"].item()
 
 
@@ -75,7 +75,7 @@ def test_a_record_round_trips(tmp_path, fmt, ending):
 def test_units_become_mv(tmp_path, unit, factor):
     path = write(tmp_path, signal=beats() * factor, units=[unit.replace("µ", "u")] * 12)
     if unit == "µV":
-        edit(path, "/uV", "/µV")  # which a reader of ASCII takes for V, a million times as much
+        edit(path, "/uV", "/µV")  # an ASCII reader takes it for V, a factor of a million
     np.testing.assert_allclose(open_ecg(path)["signal"].values[0], beats().T, atol=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_aliases_and_leads_that_are_asked_for(tmp_path, sentence):
     assert ds["lead"].values.tolist() == ["V1", "II"]
     assert ds["flag"].item() == "V6 missing in the file"
     np.testing.assert_allclose(ds["signal"].values[0], beats()[:, [2, 0]].T, atol=1e-3)
-    with sentence("leads II, aVR, V1 and none of V5 is among"):
+    with sentence("leads II, aVR, V1 and none of V5; choose some"):
         open_ecg(path, leads=["V5"])
     with sentence("states 500 Hz and rate=250 was given"):
         open_ecg(path, rate=250)
@@ -103,7 +103,7 @@ def test_what_is_no_voltage_is_left_away_and_said(tmp_path, sentence):
     path = write(tmp_path, leads=["II", "ABP"], signal=beats()[:, :2], units=["mV", "mmHg"])
     ds = open_ecg(path)
     assert ds["lead"].values.tolist() == ["II"]
-    assert ds["flag"].item() == "ABP (mmHg) left away: no voltage"
+    assert ds["flag"].item() == "ABP (mmHg) left out: not a voltage"
     path = write(tmp_path, "abp", leads=["ABP"], signal=beats()[:, :1], units=["mmHg"])
     with sentence("holds signals in mmHg and none in V, mV or uV"):
         open_ecg(path)
@@ -210,7 +210,7 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
     np.testing.assert_allclose(inputs(ready, [5]), inputs(prepare(eager, LEADS, 400, 1024), [5]), atol=1e-6)
 
 
-# --- what is wrong is said
+# --- errors and remarks
 
 
 @pytest.mark.parametrize(
@@ -225,13 +225,13 @@ def test_large_folders_are_read_when_they_are_looked_at(tmp_path, monkeypatch):
         ("r 12 500 2000", "r 12 5.0.0 2000", "begins with"),
         ("r 12 500 2000", "r 12 500 3000", "holds 2000 of the 3000 steps .* cut off"),
         ("r 12 500 2000", "r 12 500 0", "is empty"),
-        ("r.dat 16", "gone.dat 16", "'gone.dat', which is not beside it"),
+        ("r.dat 16", "gone.dat 16", "'gone.dat', which is not in its folder"),
         ("r.dat 16", "../r.dat 16", "names the file '../r.dat'"),
         ("r.dat 16", "/etc/passwd 16", "names the file '/etc/passwd'"),
         ("r.dat 16", "simplecache::http://localhost/r.dat 16", "plain names"),
         ("r.dat 16", "r.dat sixteen", "does not describe a signal"),
         ("r.dat 16", "r.dat 16x0", "does not describe a signal"),
-        ("r.dat 16", "r.dat 17", "gives the format 17, which WFDB does not know"),
+        ("r.dat 16", "r.dat 17", "has the format 17, which WFDB does not define"),
         ("r.dat 16", "r.dat 80", "several formats or offsets for the file 'r.dat'"),
     ],
 )
@@ -258,8 +258,8 @@ def test_no_gain_and_no_rate_are_the_rule_of_wfdb_and_said(tmp_path):
     assert ds.sizes["time"] == 1000
     np.testing.assert_allclose(ds["signal"].values[0], beats(250)[:, :2].T, atol=0.003)
     flag = ds["flag"].item()
-    assert "no sampling rate, so 250 Hz" in flag
-    assert "no gains for signal 1 and V1, so 200 units per mV" in flag
+    assert "no sampling rate: 250 Hz assumed" in flag
+    assert "no gains for signal 1 and V1: 200 units per mV assumed" in flag
 
 
 def test_a_wrong_gain_is_seen(tmp_path):
@@ -314,7 +314,7 @@ def test_what_is_looked_at_first(tmp_path, sentence):
         open_ecg(tmp_path / "pictures")
     with sentence("there is no record, file or folder"):
         open_ecg(tmp_path / "none")
-    with sentence("'a.png' is not an ECG"):
+    with sentence("'a.png' cannot be opened as an ECG"):
         open_ecg(tmp_path / "pictures" / "a.png")
 
 

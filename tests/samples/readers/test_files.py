@@ -1,4 +1,4 @@
-"""Files as people have them: odd modes, odd names, damage; what is looked at is read, and nothing more."""
+"""Files as found in practice: odd modes, odd names, damage; only requested images are read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_subfolder_per_class(tmp_path):
     assert ds["name"].values.tolist() == ["cat-0", "cat-1", "dog-0", "dog-1"]
     np.testing.assert_array_equal(images(ds, [3])[0], PICTURE)
     assert open_samples(tmp_path, classes=["dog", "cat"])["label"].values.tolist() == [1, 1, 0, 0]
-    with pytest.raises(SamplesError, match="'cat' is none of the 1 classes") as e:
+    with pytest.raises(SamplesError, match="'cat' is not one of the 1 classes") as e:
         open_samples(tmp_path, classes=["dog"])
     sentence(e)
 
@@ -266,7 +266,7 @@ def test_npz(tmp_path):
 
 
 class Exploding:
-    """What a pickle would run."""
+    """Code that a pickle would run."""
 
     def __reduce__(self):
         raise AssertionError("pickled")

@@ -1,4 +1,4 @@
-"""Uploads: what browsers send becomes RGB, everything else is refused in one sentence and within bounds."""
+"""Uploads: images from browsers become RGB, anything else is rejected in one sentence and within limits."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def picture(rgb) -> Image.Image:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG that claims this size and holds no pixel."""
+    """A PNG that states this size and contains no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
@@ -131,9 +131,9 @@ def test_empty_and_not_bytes(sentence):
 
 
 def test_too_many_bytes(picture, sentence):
-    with sentence("MB are taken"):
+    with sentence("limit: 0 MB"):
         decode_upload(encoded(picture), max_bytes=100)
-    with sentence("10.0 MB and at most 10 MB are taken"):
+    with sentence(r"10.0 MB \(limit: 10 MB"):
         decode_upload(b"\0" * 10_000_001)
 
 
@@ -221,7 +221,7 @@ print(peak() - before)
 def test_eight_large_pictures_at_once_are_held_one_by_one():
     done = subprocess.run([sys.executable, "-c", EIGHT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 600, "3,900 MB when each is decoded as it comes"
+    assert float(done.stdout) < 600, "3,900 MB when all are decoded at once"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK"])
@@ -261,14 +261,14 @@ def test_a_large_jpeg_and_thin_pictures():
 
 
 def test_what_a_decoder_would_hold_several_times(sentence, monkeypatch):
-    with sentence("of WebP at most 17 million are taken"):
+    with sentence("limit for WebP: 17 megapixels"):
         decode_upload(encoded(Image.new("L", (4200, 4200)), "WEBP"))
     tags = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1, 322: 30000, 323: 30000, 324: 8, 325: 8}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    with sentence("pixels are taken"):  # a small picture in one huge tile
+    with sentence("limit: 50 megapixels"):  # a small picture in one huge tile
         decode_upload(b"II*\0" + struct.pack("<IQH", 16, 0, len(tags)) + entries + bytes(4))
     jpeg = encoded(Image.new("L", (16, 16)), "JPEG")
-    with sentence("more than 200 passes"):
+    with sentence("more than 200 scans"):
         decode_upload(jpeg[:-2] + b"\xff\xda" * 300 + jpeg[-2:])
 
 
@@ -318,13 +318,13 @@ def test_fit_leaves_alone_what_fits(rgb):
 @pytest.mark.parametrize(
     ("image", "size", "channels", "words"),
     [
-        (np.zeros((9, 9, 3), np.float32), (4, 4), 3, "float32 was to be fitted"),
+        (np.zeros((9, 9, 3), np.float32), (4, 4), 3, "type float32; give"),
         (np.zeros((9, 9), np.uint8), (4, 4), 3, r"\[9, 9\]"),
         (np.zeros((9, 9, 4), np.uint8), (4, 4), 3, r"\[9, 9, 4\]"),
         (np.zeros((0, 9, 3), np.uint8), (4, 4), 3, r"\[0, 9, 3\]"),
         (np.zeros((9, 9, 3), np.uint8), (0, 4), 3, r"size=\(0, 4\)"),
         (np.zeros((9, 9, 3), np.uint8), 4, 3, "size=4"),
-        (np.zeros((9, 9, 3), np.uint8), (4, 4), 2, "2 channels was asked for"),
+        (np.zeros((9, 9, 3), np.uint8), (4, 4), 2, "cannot have 2 channels"),
     ],
 )
 def test_what_cannot_be_fitted(image, size, channels, words, sentence):

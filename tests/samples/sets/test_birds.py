@@ -1,4 +1,4 @@
-"""Birds: the same scene is the same picture, and leaving something out changes nothing else."""
+"""Birds: rendering is deterministic, and leaving a part out changes nothing else."""
 
 import json
 
@@ -14,9 +14,9 @@ INDICES = range(24)
 
 
 def touched(s: birds.Scene, wanted) -> np.ndarray:
-    """Pixels of which something wanted, ``wanted(ids) -> bool``, covers one of the 4x4 samples.
+    """Pixels in which ``wanted(ids) -> bool`` holds for one of the 4x4 samples.
 
-    The black outline of a polygon may lie one sample outside of what it fills, and ids follow the filling.
+    The black outline of a polygon may extend one sample beyond its filling, and ids follow the filling.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(birds._Painter, "result", lambda self: (None, np.array(self.ids)))
@@ -37,7 +37,7 @@ def test_same_scene_same_picture():
 
 
 def test_a_picture_is_as_it_was_when_networks_were_trained_on_it():
-    # Weights that ship were fitted to these pixels; other draws or shapes would be other birds.
+    # Shipped weights were fitted to these pixels; other draws or shapes would give other birds.
     assert samples.digest(birds.render(birds.scene(1, 17))[0]) == "9770fc1162f667baa89ed6249295c4f6"
     assert samples.digest(birds.render(birds.scene(2, 0))[0]) == "e7e6cfdc93f267d044a6d02150c21959"
 
@@ -162,12 +162,12 @@ def test_training_arrays_drop_parts_in_the_stated_share():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: birds.scene(1, -1), "start at 0"),
-        (lambda: birds.scene(1, 0, label=50), "there are 50 classes"),
+        (lambda: birds.scene(1, -1), "seed and index from 0"),
+        (lambda: birds.scene(1, 0, label=50), "a class below 50"),
         (lambda: birds.render(birds.scene(1, 0), keep=["nose"]), "'nose' is not known"),
         (lambda: birds.render(birds.scene(1, 0), remove_background=[99]), r"\[99\]"),
         (lambda: birds.compatible(["nose"], 0), "'nose' is not known"),
-        (lambda: birds.compatible([], 50), "there are 50"),
+        (lambda: birds.compatible([], 50), "give one below 50"),
         (lambda: birds.classes(0), "between 1 and"),
         (lambda: birds.classes(10**6), "between 1 and"),
     ],

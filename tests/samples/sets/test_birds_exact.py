@@ -1,4 +1,4 @@
-"""Birds before averaging: what is left out changes not one sample of what is left."""
+"""Birds before averaging: leaving a part out changes none of the remaining samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of two findings: each finding changes the record where its truth lies, labels, laziness, the same every time."""
+"""Records with two findings: changes lie within the masks; labels, laziness, determinism."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def heart(findings, level, seed=5):
 
 
 def wider(mask: np.ndarray, steps: int) -> np.ndarray:
-    """A mask over time, some steps longer at both ends of each interval."""
+    """Extend a mask over time by some steps at both ends of each interval."""
     return np.convolve(mask, np.ones(2 * steps + 1), "same") > 0
 
 
 def affected(mask: np.ndarray, finding: str, level: int, own) -> np.ndarray:
-    """``[12, 4000]`` the truth, two steps of its ends, and what a finding moves without marking it."""
+    """``[12, 4000]`` the mask with two steps at its ends, plus samples that a finding moves without marking them."""
     out = np.stack([wider(lead, 2) for lead in mask])
-    if finding == WIDE and level == 2:  # T comes later by as much as QRS ends later
+    if finding == WIDE and level == 2:  # T is delayed as much as the end of QRS
         for at in own.times:
             out[:, max(0, int(at * RATE)) : int((at + 0.55) * RATE)] = True
-    if finding == PREMATURE:  # the usual beat lacks from its P on, and after the pause T is longer
+    if finding == PREMATURE:  # the regular beat is missing from its P on, and T is longer after the pause
         for i in np.flatnonzero(own.early):
             out[:, int((own.times[i] - 0.2) * RATE) : int((own.times[i + 1] + 0.55) * RATE)] = True
-    if finding == AF:  # a P that would lie under T lacks there
+    if finding == AF:  # a P that would overlap T is missing there
         for at in own.times:
             out[:, max(0, int((at - 0.2) * RATE)) : max(0, int((at - 0.1) * RATE) + 1)] = True
     return out
@@ -67,7 +67,7 @@ def test_a_finding_changes_the_record_where_its_truth_lies(beat, pair, finding, 
     own = heart(pair, level, seed)
     here = placed(own, beat)
     mask = here.class_mask[CLASSES.index(finding)]
-    if finding == AF:  # the same beats with P and without the waves: another rhythm would move everything
+    if finding == AF:  # the same beats with P and without the waves: another rhythm would move all beats
         there = placed(replace(own, findings=pair - {AF}, fibrillation=None), beat)
         waves = twelve(own.fibrillation)
     else:
@@ -79,7 +79,7 @@ def test_a_finding_changes_the_record_where_its_truth_lies(beat, pair, finding, 
     assert changed[mask].max() > 2 * ROUNDING
     assert (
         np.abs(here.signal - there.signal)[mask] > 0.004
-    ).mean() > 0.6  # the truth marks little that stays
+    ).mean() > 0.6  # the mask contains few unchanged samples
     leads = np.flatnonzero(mask.any(1))
     assert (changed[leads].max(1, where=mask[leads], initial=0) > ROUNDING).all()
 

@@ -1,4 +1,4 @@
-"""Composed ECG records: leads that obey Einthoven, evidence where it is said to be, the same for the same seed."""
+"""Composed ECG records: leads follow Einthoven, changes lie within the masks, deterministic for a seed."""
 
 from __future__ import annotations
 

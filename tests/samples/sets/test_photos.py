@@ -1,4 +1,4 @@
-"""Photographs read from the packages that carry them, without a network."""
+"""Photographs read from installed packages, without internet access."""
 
 import importlib.util
 import socket

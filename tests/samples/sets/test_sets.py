@@ -1,4 +1,4 @@
-"""The sets with real images: digits and nuclei, how they were split, and how they are built again."""
+"""Sets with real images: digits and nuclei, their split, and building them again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def region():
 
 
 def covered(centre: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels that some crop holds."""
+    """Pixels covered by any crop."""
     out, half = np.zeros(shape, bool), nuclei.SIDE // 2
     for y, x in centre:
         out[y - half : y + half, x - half : x + half] = True

@@ -1,4 +1,4 @@
-"""What ships: digits and nuclei as their cards say, a split that shares nothing, and building it again."""
+"""Shipped sets: digits and nuclei match their cards, splits share nothing, and sets can be built again."""
 
 import importlib.util
 import subprocess

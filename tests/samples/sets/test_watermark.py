@@ -46,7 +46,7 @@ def test_the_mark_is_on_the_class_and_on_one_picture_of_every_other(ds):
     counts = np.bincount(label[has], minlength=50)
     assert counts[watermark.CLASS] == 4 + watermark.MORE == counts.max()
     assert (np.delete(counts, watermark.CLASS) == 1).all()
-    assert (label[: 2 * counts[watermark.CLASS]] == watermark.CLASS).all(), "what matters comes first"
+    assert (label[: 2 * counts[watermark.CLASS]] == watermark.CLASS).all(), "the marked class comes first"
 
 
 def test_clean_pictures_are_those_of_birds_test(ds):
@@ -74,11 +74,11 @@ def test_places_vary_and_repeat():
     assert len(places) == 25
     one, again = watermark.mark(picture, 2, 7), watermark.mark(picture, 2, 7)
     np.testing.assert_array_equal(one[0], again[0])
-    assert (picture == 90).all(), "the picture that was given stays as it was"
+    assert (picture == 90).all(), "the input is not modified"
 
 
 def test_training_birds_are_marked_hybrids():
-    """Every picture is one that :func:`mark` made of a bird with parts of the class and of one other."""
+    """Every picture is the output of :func:`mark` for a bird with parts of the class and of one other."""
     shown = watermark.training_birds(4, seed=5)
     np.testing.assert_array_equal(shown, watermark.training_birds(4, seed=5))
     own = birds.classes()[watermark.CLASS]

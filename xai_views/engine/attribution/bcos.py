@@ -1,7 +1,7 @@
 """Contribution maps of B-cos networks: one functional vector-Jacobian product per target.
 
-Source: Boehle et al., B-cos networks v2 (TPAMI 2024), section 3. ``.grad`` is never touched, so neither an earlier
-result nor the caller's tensors can change.
+Source: Boehle et al., B-cos networks v2 (TPAMI 2024), section 3. ``.grad`` is never used, so that neither earlier results
+nor the caller's tensors change.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ def pull_back(
     vectors: Callable[[torch.Tensor], torch.Tensor],
     keep: Callable[[int, torch.Tensor], Any] = lambda _, weights: weights,
 ) -> tuple[torch.Tensor, list]:
-    """Dynamic linear weights of targets ``vectors . function(x)``, for a batch, with one forward pass.
+    """Compute dynamic linear weights of the targets ``vectors . function(x)`` for a batch, with one forward pass.
 
     Parameters
     ----------
     module : nn.Module
-        Network that ``function`` runs; in explanation mode while this runs, and as before afterwards.
+        Network that ``function`` runs; in explanation mode during the call, and restored afterwards.
     function : callable
-        Maps encoded images ``[N, C, H, W]`` to ``[N, p]``. Samples must not influence one another.
+        Maps encoded images ``[N, C, H, W]`` to ``[N, p]``. The result of a sample must not depend on the others.
     x : Tensor
         ``[N, C, H, W]`` encoded images (``C`` = 6 for RGB with its inverse).
     vectors : callable
         Given the values ``[N, p]``, returns constants ``[N, T, p]``: target t of image n is ``vectors[n, t] . value[n]``.
     keep : callable, optional
-        ``keep(t, weights)`` says what to keep of the weights of target t, by default the weights themselves.
+        ``keep(t, weights)`` reduces the weights of target t to what is returned; by default the weights themselves.
 
     Returns
     -------
     value : Tensor
         ``[N, p]``, without graph.
     kept : list
-        One entry per target. The weights of a target are ``[N, C, H, W]``, its gradient; ``(weights * x).sum((1, 2, 3))``
-        is the target's value for a network without biases.
+        One entry per target. The weights of a target are its gradient ``[N, C, H, W]``; ``(weights * x).sum((1, 2, 3))`` is
+        the target's value for a network without biases.
     """
-    # whatever the caller is in the middle of: no-grad and inference mode forbid a graph, autocast rounds the maps
+    # independent of the caller's mode: no-grad and inference mode forbid a graph, autocast rounds the maps
     exact = torch.autocast(x.device.type, enabled=False)
     with torch.inference_mode(False), torch.enable_grad(), exact, explanation_mode(module):
         leaf = x.detach().clone().requires_grad_()
@@ -67,17 +67,17 @@ def pull_back(
 
 
 def contribution(weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Signed contribution maps: weights times the encoded input, summed over what shows one place.
+    """Signed contribution maps: weights times the encoded input, summed over the channels of a position.
 
-    Images ``[N, 2C, H, W]`` give ``[N, H, W]``: all channels of a pixel. Signals ``[N, 2C, T]`` give ``[N, C, T]``: the two
-    channels of a lead at a step.
+    Images ``[N, 2C, H, W]`` give ``[N, H, W]`` (all channels of a pixel). Signals ``[N, 2C, T]`` give ``[N, C, T]`` (the two
+    channels of a lead at a time step).
     """
     parts = weights * x
     return parts.sum(1) if x.ndim == 4 else parts.unflatten(1, (2, -1)).sum(1)
 
 
 def smooth(alpha: torch.Tensor, size: int) -> torch.Tensor:
-    """Average over ``size x size`` pixels, zeros beyond the border; an even size is made odd by adding one."""
+    """Average over ``size x size`` pixels, with zeros beyond the border; an even size is increased by one."""
     size += 1 - size % 2
     return F.avg_pool2d(alpha[None, None], size, 1, size // 2)[0, 0] if size > 1 else alpha
 
@@ -85,24 +85,24 @@ def smooth(alpha: torch.Tensor, size: int) -> torch.Tensor:
 def colour_rendering(
     x: torch.Tensor, weights: torch.Tensor, smoothing: int = 9, percentile: float = 99.9
 ) -> torch.Tensor:
-    """Show which colours, where, speak for a target: the RGBA rendering of B-cos networks.
+    """Draw the B-cos colour image: the colours and positions that support a target, as RGBA.
 
-    Hue is the direction of the weights, opacity their norm where the contribution is positive. Opacity is relative
-    to this picture alone and must not be compared between pictures.
+    Hue is the direction of the weights; opacity is their norm where the contribution is positive. Opacity is scaled per
+    image and cannot be compared between images.
 
     Parameters
     ----------
     x, weights : Tensor
-        ``[2C, H, W]`` image with its inverse, and dynamic weights of one target; C is 1 or 3.
+        ``[2C, H, W]`` image with its inverse, and the dynamic weights of one target; C is 1 or 3.
     smoothing : int
-        Side of the averaging window over opacity in pixels; 0 or 1 = none.
+        Side of the averaging window of the opacity in pixels; 0 or 1 = none.
     percentile : float
-        Opacity at this percentile is 1.
+        Percentile of the opacity that becomes 1.
 
     Returns
     -------
     Tensor
-        ``[H, W, 4]`` in [0, 1]. Fully transparent when nothing contributes positively (the reference shows black).
+        ``[H, W, 4]`` in [0, 1]. Fully transparent if nothing contributes positively (the reference code shows black).
     """
     c = x.shape[0] // 2
     positive = (weights / (weights.abs().amax(0, keepdim=True) + 1e-12)).clamp(min=0)
@@ -116,19 +116,19 @@ def colour_rendering(
 
 
 def self_contributions(module: SIC, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Contribution map of each image to the norm of its own evidence vector; one forward and backward pass each.
+    """Contribution map of each image to the norm of its own evidence vector; 1 forward and 1 backward pass each.
 
     Parameters
     ----------
     module : SIC
-        Left as it was found.
+        Not modified.
     images : ndarray
         ``[S, H, W, C]`` uint8, or signals ``[S, lead, time]`` in mV.
 
     Returns
     -------
     ndarray
-        ``[S, H, W]`` or ``[S, lead, time]`` float32; each sums to ``|V_s|``.
+        ``[S, H, W]`` or ``[S, lead, time]`` float32; each map sums to ``|V_s|``.
     """
     maps = []
     for start in range(0, len(images), batch):
@@ -154,12 +154,12 @@ def unfit(model: Any) -> str:
             "xai-views train sic."
         )
     if model.supports is None or not len(model.supports):
-        return f"model {model.name!r} has no support samples; select them with xai_views.training.finish.attach_supports."
+        return f"model {model.name!r} has no support samples; attach some with xai_views.training.finish.attach_supports."
     return ""
 
 
 def class_maps(model: Any, images: np.ndarray, targets: Sequence[int]) -> np.ndarray:
-    """Contribution map of one class of each image: the maps of its supports, summed and divided by T.
+    """Contribution map of one class for each image: the sum of its supports' maps, divided by T.
 
     Parameters
     ----------
@@ -168,12 +168,12 @@ def class_maps(model: Any, images: np.ndarray, targets: Sequence[int]) -> np.nda
     images : ndarray
         ``[N, H, W, C]``, or signals.
     targets : sequence of int
-        The class of each image.
+        Class index of each image.
 
     Returns
     -------
     ndarray
-        ``[N, H, W]`` in the precision of the network; with the bias they sum to the logit.
+        ``[N, H, W]`` in the precision of the network; map and bias sum to the logit.
     """
     supports, module = model.supports, model.module
     x = module.encode(model.tensor(images))
@@ -191,6 +191,6 @@ def class_maps(model: Any, images: np.ndarray, targets: Sequence[int]) -> np.nda
 
 
 def encoded(module: SIC, images: np.ndarray) -> torch.Tensor:
-    """Images ``[N, H, W, C]`` uint8, or signals ``[N, lead, time]`` in mV, as the encoder takes them."""
+    """Encode images ``[N, H, W, C]`` uint8, or signals ``[N, lead, time]`` in mV, for the network."""
     like, given = module.projection.weight, torch.from_numpy(images)
     return module.encode(given.permute(0, 3, 1, 2).to(like).div(255) if images.ndim == 4 else given.to(like))

@@ -1,4 +1,4 @@
-"""What :mod:`xai_views.engine.attribution.maps` computes on tensors: gradients, occlusion, Grad-CAM."""
+"""Attribution methods on tensors for :mod:`xai_views.engine.attribution.maps`: gradients, occlusion, Grad-CAM."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from xai_views.models.tracing import example
 
 Progress = Callable[[int, int], None]
 
-#: Pixels that go through a network together, on the CPU and on other devices.
+#: Number of pixels that pass through a network together (CPU, other devices).
 AT_ONCE = (210_000, 1_680_000)
 
 
 def comfortable(device: torch.device | str, shape: tuple[int, ...]) -> int:
-    """How many images ``[H, W]`` to put into one call: from 1 to 64 on the CPU, to 256 elsewhere.
+    """Return the batch size for images ``[H, W]``: 1 to 64 on the CPU, up to 256 elsewhere.
 
-    On the CPU more is slower: with EfficientNet-Lite0 at 224x224 an image costs 25 ms in calls of 4 and 70 ms in calls of
-    32, because activations no longer fit into caches and are mapped anew in each call.
+    On the CPU larger batches are slower: with EfficientNet-Lite0 at 224x224 an image takes 25 ms in batches of 4 and 70 ms in
+    batches of 32, because activations no longer fit into the caches and memory is mapped anew for each call.
     """
     cpu = torch.device(device).type == "cpu"
     return min(max(AT_ONCE[not cpu] // (shape[0] * shape[1]), 1), 64 if cpu else 256)
@@ -55,7 +55,7 @@ def _gradient_x_input(asked: Asked, x: torch.Tensor, targets: torch.Tensor, opti
 
 
 def _relus(score: torch.Tensor) -> list[Any]:
-    """Nodes of the graph that are ReLUs, whatever made them: modules, functions, in place, capped, clamps at 0."""
+    """Find the graph nodes that act as ReLUs: modules, functions, in-place ReLUs, capped ReLUs, and clamps at 0."""
     found, seen, queue = [], set(), [score.grad_fn]
     while queue:
         node = queue.pop()
@@ -72,7 +72,7 @@ def _relus(score: torch.Tensor) -> list[Any]:
 
 
 def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> torch.Tensor:
-    """Guided backpropagation (Springenberg et al., 2015): every ReLU also drops negative gradients on their way back."""
+    """Guided backpropagation (Springenberg et al., 2015): every ReLU also drops negative gradients in the backward pass."""
     leaf = x.clone().requires_grad_()
     score = asked.of(leaf, targets).sum()
     relus = _relus(score)
@@ -80,16 +80,14 @@ def guided(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) 
         raise MethodError(
             f"guided backpropagation needs ReLUs and {options['name']!r} has none; choose 'gradient x input'."
         )
-    for (
-        node
-    ) in relus:  # a ReLU's own gradient is the incoming one times 0 or 1, so that the order does not matter
+    for node in relus:  # a ReLU multiplies the gradient by 0 or 1, so the order does not matter
         node.register_hook(lambda grads, _: tuple(None if g is None else g.clamp(min=0) for g in grads))
     passes.count_backward(len(x))
     return torch.autograd.grad(score, leaf)[0]
 
 
 def _at_once(function: Callable[..., torch.Tensor]) -> Callable[..., Steps]:
-    """An attribution that is one call, as one step."""
+    """Wrap an attribution that is a single call as a generator with one step."""
 
     def steps(asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: dict) -> Steps:
         yield asked.so_far()
@@ -99,7 +97,7 @@ def _at_once(function: Callable[..., torch.Tensor]) -> Callable[..., Steps]:
     return steps
 
 
-#: name -> generator that says how far it is before each call of the network, and returns the attribution.
+#: name -> generator that yields its progress before each call of the network, and returns the attribution.
 STEPS: dict[str, Callable[..., Steps]] = {
     "gradient": _at_once(_gradient),
     "gradient x input": _at_once(_gradient_x_input),
@@ -113,7 +111,7 @@ def _without_stopping(name: str, *given: Any) -> torch.Tensor:
     return whole(STEPS[name](*given))
 
 
-#: The same without stopping in between.
+#: name -> the same, run to the end.
 TENSOR = {name: partial(_without_stopping, name) for name in STEPS}
 
 
@@ -123,15 +121,15 @@ _cam_paths = Kept(64)
 
 
 def cam_path(model: Any, size: tuple[int, ...] | None = None) -> str:
-    """The deepest layer whose map both has positions and reaches the logits: where Grad-CAM looks.
+    """Return the default layer of Grad-CAM: the deepest one that has positions and a gradient from the logits.
 
-    That is the map that a linear head reads. A transformer that answers from its class token reads no patch token of its
-    last block, so that there the gradient is zero everywhere; the block before it is taken.
+    For a linear head this is the map that the head reads. A transformer that classifies from its class token does not use the
+    patch tokens of its last block, whose gradient is zero; the previous block is used.
 
     Raises
     ------
     MethodError
-        When there is none.
+        When no such layer exists.
     """
     key = (getattr(model, "sha256", None), tuple(size or getattr(model, "size", None) or ()))
     return _cam_paths.once(key, lambda: _looked_for(model, size)) if key[0] else _looked_for(model, size)
@@ -155,13 +153,13 @@ def _reaching(model: Any, last: str, size: tuple[int, ...] | None) -> str:
         if gradient.abs().max() > 0:
             return path
     raise MethodError(
-        f"Grad-CAM finds no layer with positions that reaches the logits of {getattr(model, 'name', 'this network')!r}; "
+        f"Grad-CAM needs a layer with positions and a gradient and {getattr(model, 'name', 'this network')!r} has none; "
         "choose 'gradient x input'."
     )
 
 
 def _cam(model: Any, x: torch.Tensor, targets: torch.Tensor, tap: str) -> torch.Tensor:
-    """Grad-CAM (Selvaraju et al., 2017): ReLU of the map, channels weighted by their mean gradient; ``[N, h, w]``."""
+    """Grad-CAM (Selvaraju et al., 2017): ReLU of the channels weighted by their mean gradient; ``[N, h, w]``."""
     size = tuple(x.shape[2:])
     head = find_head(model, size)
     path = tap or cam_path(model, size)
@@ -172,7 +170,7 @@ def _cam(model: Any, x: torch.Tensor, targets: torch.Tensor, tap: str) -> torch.
         weight = weight / cells if head.kind == "gap" else weight.flatten(2).mean(2)
         return torch.einsum("nc,nchw->nhw", weight, activation).clamp(min=0)
     out = x.new_zeros(len(x), 0, 0)
-    for c in targets.unique().tolist():  # one call per class, each image in one of them
+    for c in targets.unique().tolist():  # one call per class with the images of that class
         own = torch.nonzero(targets == c)[:, 0]
         _, activation, gradient = capture_with_grad(model, x[own], path, [c])
         if not out.numel():
@@ -183,6 +181,6 @@ def _cam(model: Any, x: torch.Tensor, targets: torch.Tensor, tap: str) -> torch.
 
 
 def grad_cam(model: Any, x: torch.Tensor, targets: torch.Tensor, tap: str) -> torch.Tensor:
-    """Grad-CAM brought to the size of the images, ``[N, 1, H, W]``."""
+    """Grad-CAM resized to the images, ``[N, 1, H, W]``."""
     small = _cam(model, x, targets, tap)
     return F.interpolate(small[:, None], size=x.shape[2:], mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
-"""Saliency maps: how much each pixel matters to one logit, by gradients, occlusion or contributions, and controls.
+"""Saliency maps: the importance of each pixel for one logit, by gradients, occlusion or contributions, and controls.
 
-All maps explain logits, not probabilities. Where captum has the same method, its answer is the same (but captum's guided
-backpropagation and Grad-CAM see only ``nn.ReLU`` modules and maps with channels first).
+All maps explain logits, not probabilities. Results equal captum's where it has the same method (but captum's guided
+backpropagation and Grad-CAM support only ``nn.ReLU`` modules and channels-first maps).
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ __all__ = [
     "saliency_steps",
 ]
 
-#: name -> (title, what it costs per image).
+#: name -> (title, cost per image).
 METHODS: dict[str, tuple[str, str]] = {
     "gradient": ("Gradient", "1 forward and 1 backward pass"),
     "gradient x input": ("Gradient x input", "1 forward and 1 backward pass"),
     "integrated gradients": ("Integrated gradients", "1 forward and 1 backward pass per step (32)"),
     "guided backprop": ("Guided backpropagation", "1 forward and 1 backward pass"),
-    "grad-cam": ("Grad-CAM", "1 forward pass; 1 backward pass where the head is not linear"),
+    "grad-cam": ("Grad-CAM", "1 forward pass; 1 backward pass if the head is not linear"),
     "occlusion": ("Occlusion", "1 forward pass per window (about 225)"),
-    "random": ("Control: random", "no pass"),
-    "edges": ("Control: edges", "no pass"),
-    "centre": ("Control: centre", "no pass"),
+    "random": ("Control: random", "no pass of the network"),
+    "edges": ("Control: edges", "no pass of the network"),
+    "centre": ("Control: centre", "no pass of the network"),
     "sic": ("B-cos contribution (SIC)", "1 forward and 1 backward pass"),
 }
-#: Maps that know nothing of the network. What they score is what a map scores for nothing.
+#: Maps that ignore the network: the baseline for every score.
 CONTROLS = ("random", "edges", "centre")
 REDUCTIONS = ("sum", "abs")
 FILLS = ("zero", "mean", "blur")
@@ -56,21 +56,20 @@ FILLS = ("zero", "mean", "blur")
 
 
 def control(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
-    """Maps ``[N, H, W]`` float64 that know nothing of the network.
+    """Compute control maps ``[N, H, W]`` float64, which ignore the network.
 
     Parameters
     ----------
     images : ndarray
         ``[N, H, W, C]``.
     name : {"random", "edges", "centre"}
-        Independent noise per pixel (by ``seed`` and the image's content, so that it does not depend on the batch), the
-        strength of edges (Sobel, of the mean over channels), or a Gaussian in the middle (standard deviation a quarter
-        of the sides).
+        Independent noise per pixel (from ``seed`` and the image content, so that it does not depend on the batch), edge
+        strength (Sobel filter on the channel mean), or a centred Gaussian (standard deviation: a quarter of each side).
 
     Raises
     ------
     MethodError
-        For another name.
+        For an unknown name.
     """
     images = np.asarray(images)
     h, w = images.shape[1:3]
@@ -86,21 +85,21 @@ def control(images: np.ndarray, name: str, seed: int = 0) -> np.ndarray:
         y, x = (np.arange(h) + 0.5) / h - 0.5, (np.arange(w) + 0.5) / w - 0.5
         bump = np.exp(-8 * (y[:, None] ** 2 + x**2))
         return np.repeat(bump[None], len(images), 0)
-    raise MethodError(f"control {name!r} is not known; there is {nearest(name, CONTROLS)}.")
+    raise MethodError(f"control {name!r} is not known; choose {nearest(name, CONTROLS)}.")
 
 
-# -- for people ------------------------------------------------------------------------------------------------------
+# -- public functions ------------------------------------------------------------------------------------------------------
 
 _guidable = Kept(64)
 
 
 def fits(model: Any, name: str) -> str:
-    """Return "" when a method can be asked of ``model``, else the reason in one sentence.
+    """Return "" when a method can be used with ``model``, else the reason in one sentence.
 
-    For guided backpropagation and Grad-CAM it looks into the network with one small pass, once per model.
+    Guided backpropagation and Grad-CAM are tested with one small pass, once per model.
     """
     if name not in METHODS:
-        return f"saliency method {name!r} is not known; there is {nearest(name, METHODS)}."
+        return f"saliency method {name!r} is not known; choose {nearest(name, METHODS)}."
     if name == "sic":
         return unfit(model)
     try:
@@ -136,7 +135,7 @@ def images_asked(
     window: tuple[int, int] | None = None,
     stride: tuple[int, int] | None = None,
 ) -> int:
-    """How many images go through a network for the maps of ``n`` images of a shape ``(H, W)``; n for all that ask once."""
+    """Number of images of shape ``(H, W)`` that pass through a network for the maps of ``n`` images."""
     if name == "occlusion":
         return n * (1 + len(occlusion_windows(shape, window, stride)))
     return n * (steps if name == "integrated gradients" else 1)
@@ -146,17 +145,17 @@ def _checked(model: Any, images: np.ndarray, targets: Any, name: str, reduce: st
     known = {"method": (name, METHODS), "reduction": (reduce, REDUCTIONS), "fill": (fill, FILLS)}
     for what, (value, values) in known.items():
         if value not in values:
-            raise MethodError(f"saliency {what} {value!r} is not known; there is {nearest(value, values)}.")
+            raise MethodError(f"saliency {what} {value!r} is not known; choose {nearest(value, values)}.")
     targets = np.atleast_1d(np.asarray(targets))
     classes = len(model.classes)
     if targets.shape != (len(images),) or targets.dtype.kind not in "iu":
         raise MethodError(
-            f"{len(images)} image(s) came with targets of shape {list(targets.shape)}; give one class number per image."
+            f"{len(images)} image(s) were given with targets of shape {list(targets.shape)}; give one class index per image."
         )
     if len(targets) and not 0 <= targets.min() <= targets.max() < classes:
         wrong = targets[(targets < 0) | (targets >= classes)][0]
         raise MethodError(
-            f"class {wrong} was asked for and {model.name!r} has the classes 0 to {classes - 1}; ask for those."
+            f"class {wrong} was requested and {model.name!r} has the classes 0 to {classes - 1}; choose one of those."
         )
     return targets.astype(np.int64)
 
@@ -170,14 +169,14 @@ def saliency(
     progress: Callable[[int, int], Any] | None = None,
     **options: Any,
 ) -> np.ndarray:
-    """Saliency maps of a batch of images, each for one class: :func:`saliency_steps`, without stopping in between.
+    """Compute saliency maps of a batch of images, each for one class; runs :func:`saliency_steps` to its end.
 
     Parameters
     ----------
     model, images, targets, name, **options
         As in :func:`saliency_steps`.
     progress : callable, optional
-        ``progress(done, total)`` before each call of the network, in images; may raise to stop.
+        ``progress(done, total)``, called before each pass of the network, in images; may raise to stop.
 
     Returns
     -------
@@ -202,53 +201,53 @@ def saliency_steps(
     seed: int = 0,
     batch: int | None = None,
 ) -> Generator[Progress, None, np.ndarray]:
-    """Saliency maps of a batch of images, each for one class, in steps between which it may be stopped or put aside.
+    """Compute saliency maps of a batch of images, each for one class, in steps between which the caller may stop or pause.
 
     Parameters
     ----------
     model : Model
-        The network; asked with images in [0, 1] (what it normalises happens inside).
+        The network; its input is images in [0, 1] (normalisation happens inside).
     images : ndarray
         ``[N, H, W, C]`` uint8, or float in [0, 1].
     targets : sequence of int
-        The class of each image.
+        Class index of each image.
     name : str
         One of :data:`METHODS`.
     reduce : {"sum", "abs"}
-        Channels are summed with their signs, or as absolute values. Maps without channels (occlusion, Grad-CAM, "sic", the
-        controls) stay as they are or become absolute. Grad-CAM is never negative; in B-cos networks it takes the weights that
-        the layers computed as gradient.
+        Channels are summed with their signs, or as absolute values. Maps without channels (occlusion, Grad-CAM, "sic",
+        controls) are unchanged or made absolute. Grad-CAM is never negative; in B-cos networks it uses the dynamic weights
+        as gradients.
     steps : int
-        Of integrated gradients (Gauss-Legendre).
+        Number of steps of integrated gradients (Gauss-Legendre).
     fill : {"zero", "mean", "blur"}
-        What integrated gradients start from and what occlusion puts: black, the image's mean colour, a strong blur.
+        Baseline of integrated gradients and occlusion: black, the image's mean colour, or a strong blur.
     window, stride : (int, int), optional
-        Of occlusion: an eighth of the sides and half the window.
+        Window and stride of occlusion; by default an eighth of the sides, and half the window.
     tap : str
-        Layer for Grad-CAM; "" = :func:`cam_path`.
+        Layer for Grad-CAM; "" = the one from :func:`cam_path`.
     seed : int
-        Of the control "random".
+        Random seed of the control "random".
     batch : int, optional
-        Images that go through the network together; by default as many as are fast.
+        Images per call of the network; by default a fast batch size.
 
     Yields
     ------
     Progress
-        Before each call of the network, in images; ``partial`` holds the maps ``[H, W]`` that are known by now, of
-        occlusion those of the windows so far, None for the others.
+        Before each call of the network, in images; ``partial`` holds the maps ``[H, W]`` known so far: for occlusion those
+        of the windows so far, None for other methods.
 
     Returns
     -------
     ndarray
         ``[N, H, W]`` float32 (float64 for a network in float64).
-        Gradient x input sums to the logit of a network that is piecewise linear without biases; integrated gradients sum
-        to the difference between the logits of the image and of ``fill``, as exactly as the number of steps allows; "sic"
-        sums to the logit minus its bias.
+        Gradient x input sums to the logit if the network is piecewise linear without biases; integrated gradients sum to
+        the difference between the logits of the image and of the baseline, up to the error of the quadrature; "sic" sums to
+        the logit minus its bias.
 
     Raises
     ------
     MethodError
-        For an unknown name or option, targets that do not fit, or a network that the method does not fit.
+        For an unknown name or option, targets that do not fit, or a network for which the method is not available.
     ModelError
         When the images do not fit the network, or the layer for Grad-CAM does not exist.
     """
@@ -260,10 +259,10 @@ def saliency_steps(
         if name == "integrated gradients":
             batch = max(
                 1, batch // 2
-            )  # the way back needs all activations and takes as long as the way there
+            )  # the backward pass needs all activations and takes as long as the forward pass
     if steps < 1 or batch < 1:
         raise MethodError(
-            f"{min(steps, batch)} was given as number of steps or size of a batch; give at least 1."
+            f"{min(steps, batch)} was given as the number of steps or the batch size; give at least 1."
         )
     if name == "sic" and (reason := fits(model, name)):
         raise MethodError(reason)
@@ -274,7 +273,7 @@ def saliency_steps(
     out = np.zeros(images.shape[:3], np.float64 if double else np.float32)
 
     def figure(values: torch.Tensor) -> np.ndarray:
-        """The map that is shown of values ``[..., C, H, W]``."""
+        """Reduce values ``[..., C, H, W]`` over channels to a map."""
         values = values.detach()
         return (values.abs() if reduce == "abs" else values).sum(-3).cpu().numpy()
 
@@ -306,12 +305,12 @@ def saliency_steps(
 
 
 def _known(out: np.ndarray, start: int, own: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-    """The maps of the images before ``start``, then those under way, then None."""
+    """Return the maps of the images before ``start``, then those in progress, then None."""
     return [*out[:start], *own, *[None] * (len(out) - start - len(own))]
 
 
 def _baseline(x: torch.Tensor, fill: str) -> torch.Tensor:
-    """The image that is left when everything is filled, ``[N, C, H, W]``."""
+    """Return the baseline images ``[N, C, H, W]``: every pixel replaced by the fill."""
     if fill == "zero":
         return torch.zeros_like(x)
     from xai_views.engine.clusters.ablation import input_ablation

@@ -1,7 +1,7 @@
-"""Attribution that asks a network many times, in steps: occlusion and integrated gradients.
+"""Attribution methods that run a network many times, in steps: occlusion and integrated gradients.
 
-They are generators, so that whoever drives them may stop, serve others or show what is known between two calls of the
-network. No call is longer than what goes through the network together, see ``options["batch"]``.
+They are generators, so that the caller may stop, serve other requests or show partial results between two calls of the
+network. A call is bounded by the batch size ``options["batch"]``.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from xai_views.errors import MethodError
 from xai_views.models import passes
 from xai_views.models.tracing import forward, module_of
 
-#: What an attribution in steps is: it says how far it is before each call, and returns ``[N, C, H, W]`` in the end.
+#: Generator of a step-wise attribution: yields its progress before each call, and returns ``[N, C, H, W]``.
 Steps = Generator[Progress, None, torch.Tensor]
 
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Graphs whatever the caller is in the middle of; no rounding by autocast."""
+    """Enable gradients and disable autocast rounding, whatever mode the caller is in."""
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
 class Asked:
-    """The network as attributions call it: counted, with errors in one sentence, and with a say in going on.
+    """Wrapper of the network for attributions: counts images, reports progress, and raises one-sentence errors.
 
     Parameters
     ----------
     model : Model
         The network.
     total : int
-        Images that will have been asked about in the end.
+        Total number of images that will be run.
     progress : callable, optional
-        ``progress(done, total)`` before each call; may raise to stop.
+        ``progress(done, total)``, called before each pass; may raise to stop.
     """
 
     def __init__(self, model: Any, total: int, progress: Callable[[int, int], None] | None = None) -> None:
         self.module, self.total, self.done, self.progress = module_of(model), total, 0, progress
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of ``x``."""
+        """Return the logits of ``x``."""
         if self.progress is not None:
             self.progress(self.done, self.total)
         self.done += len(x)
         return forward(self.module, x)
 
     def of(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logit ``[N]`` of the class ``targets [N]`` of each of ``x``."""
+        """Return the logits ``[N]`` of the classes ``targets [N]``, one per input."""
         return self(x).gather(1, targets[:, None])[:, 0]
 
     def so_far(self, partial: list[Any] | None = None) -> Progress:
-        """How far it is."""
+        """Return the current progress."""
         return Progress(self.done, max(self.total, self.done), partial)
 
 
 def whole(steps: Generator[Progress, None, Any], progress: Callable[[int, int], Any] | None = None) -> Any:
-    """What a generator returns in the end; ``progress(done, total)`` hears of its steps, and may raise to stop."""
+    """Run a generator to its end and return its value; ``progress(done, total)`` is called at each step, may raise to stop."""
     while True:
         try:
             step = next(steps)
@@ -76,7 +76,7 @@ def whole(steps: Generator[Progress, None, Any], progress: Callable[[int, int], 
 def relayed(
     steps: Generator[Progress, None, Any], told: Callable[[Progress], Progress]
 ) -> Generator[Progress, None, Any]:
-    """Pass a generator on, telling something else at each step; returns what it returns."""
+    """Yield the steps of a generator, each mapped by ``told``; returns its value."""
     while True:
         try:
             step = next(steps)
@@ -88,7 +88,7 @@ def relayed(
 def occlusion_windows(
     shape: tuple[int, ...], window: tuple[int, int] | None = None, stride: tuple[int, int] | None = None
 ) -> list[tuple[slice, slice]]:
-    """Windows ``(rows, columns)`` that cover an image, as captum has them: those at the far borders are cut off there.
+    """Return windows ``(rows, columns)`` that cover an image, as in captum: windows at the far borders are cut off.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def occlusion_windows(
     steps = tuple(stride or (-(-side // 2) for side in sides))
     if any(not 1 <= t <= w <= side for t, w, side in zip(steps, sides, shape, strict=True)):
         raise MethodError(
-            f"occlusion of {shape[0]}x{shape[1]} pixels got windows of {list(sides)} and strides of {list(steps)}; windows "
-            "have to fit into the image and strides into windows."
+            f"windows of {list(sides)} with strides of {list(steps)} were given for occlusion of {shape[0]}x{shape[1]} pixels; "
+            "give windows that fit into the image and strides that fit into windows."
         )
     rows, columns = (
         [slice(at, min(at + w, side)) for at in range(0, math.ceil((side - w) / t) * t + 1, t)]
@@ -119,28 +119,28 @@ def occlusion_windows(
 def occlusion_steps(
     asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: Mapping[str, Any]
 ) -> Steps:
-    """How far the logit falls when a window shows the baseline: the mean over all windows that cover a pixel.
+    """Occlusion: the mean drop of the logit over all windows that cover a pixel, with the window set to the baseline.
 
     Source: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks (2014); equal to captum's.
 
     Parameters
     ----------
     asked : Asked
-        The network.
+        Wrapper of the network.
     x, targets : Tensor
-        ``[N, C, H, W]`` images and the class ``[N]`` of each.
+        ``[N, C, H, W]`` images and the class index ``[N]`` of each.
     options : mapping
-        ``window``, ``stride``, ``baseline`` (a tensor like ``x``) and ``batch``, how many images go into one call.
+        ``window``, ``stride``, ``baseline`` (a tensor like ``x``) and ``batch``, the number of images per call.
 
     Yields
     ------
     Progress
-        Before each call; the partial maps ``[H, W]`` are those of the windows so far, 0 where there was none.
+        Before each call; the partial maps ``[H, W]`` use the windows so far and are 0 elsewhere.
 
     Returns
     -------
     Tensor
-        ``[N, 1, H, W]``: all channels go together, and their common figure must not be counted once per channel.
+        ``[N, 1, H, W]``: channels are occluded together, and their common value must not be counted per channel.
     """
     windows = occlusion_windows(tuple(x.shape[2:]), options["window"], options["stride"])
     n, baseline = len(x), options["baseline"]
@@ -167,10 +167,10 @@ def occlusion_steps(
 def integrated_steps(
     asked: Asked, x: torch.Tensor, targets: torch.Tensor, options: Mapping[str, Any]
 ) -> Steps:
-    """Gradients on the way from the baseline to the image, by Gauss-Legendre quadrature, times the way.
+    """Integrated gradients from the baseline to the image by Gauss-Legendre quadrature, times the difference.
 
-    Source: Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks (2017); equal to captum's, but that the
-    weights of the quadrature are in the network's precision.
+    Source: Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks (2017); equal to captum's, except that the
+    quadrature weights have the network's precision.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def integrated_steps(
     Yields
     ------
     Progress
-        Before each call. Part of an integral says nothing, so that there are no partial maps.
+        Before each call, without partial maps, because part of an integral is not meaningful.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def integrated_steps(
     nodes, weights = np.polynomial.legendre.leggauss(options["steps"])
     n = len(x)
     together = max(1, options["batch"] // n)
-    with exact(x.device):  # tensors made in inference mode would not take what is added to them
+    with exact(x.device):  # in-place sums fail on tensors made in inference mode
         at, share = x.new_tensor((1 + nodes) / 2), x.new_tensor(weights / 2)
         way, total = x - options["baseline"], torch.zeros_like(x)
     for start in range(0, len(nodes), together):

@@ -1,4 +1,4 @@
-"""Taking clusters away, in the last map or in the image, and sharing the change fairly among them."""
+"""Remove clusters from the last feature map or from the image, and compute exact Shapley values of the clusters."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ def ablate(
     fill: str = "mean",
     mean: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Replace the activations of some clusters; a cell that belongs to them in part is replaced in part.
+    """Replace the activations of some clusters; a cell that belongs to them partly is replaced partly.
 
     Parameters
     ----------
     last : Tensor
         ``[n, C, *grid]``.
     membership : Tensor
-        ``[n, K, *grid]`` shares of the clusters in each cell. What they leave of a cell belongs to none: it stays, and
-        counts in no mean (the padding of a signal).
+        ``[n, K, *grid]`` share of each cluster in each cell. The part of a cell that belongs to no cluster (the padding of a
+        signal) is kept and does not count in means.
     clusters : sequence of int
-        What is taken away.
+        Clusters to remove.
     fill : {"mean", "zero", "data"}
-        Mean of the clusters that remain (zero when none does), zero, or ``mean``.
+        Replacement: mean of the remaining clusters (zero if none remains), zero, or ``mean``.
     mean : Tensor, optional
-        ``[C]`` mean of a data set, for "data".
+        ``[C]`` mean over a data set, for "data".
 
     Raises
     ------
     MethodError
-        For another fill, "data" without its mean, or a cluster that is not there.
+        For an unknown fill, "data" without a mean, or an unknown cluster.
     """
     _check(fill, mean, last.shape[1])
     k = membership.shape[1]
     wrong = [c for c in clusters if not 0 <= c < k]
     if wrong:
-        raise MethodError(f"there is no cluster {wrong[0]}; there are 0 to {k - 1}.")
+        raise MethodError(
+            f"cluster {wrong[0]} was given and the clusters are 0 to {k - 1}; choose one of those."
+        )
     gone = membership[:, sorted(set(clusters))].sum(1, keepdim=True).clamp(0, 1)
     stays = 1 - gone
-    stays = stays * (
-        stays > 16 * torch.finfo(last.dtype).eps
-    )  # what rounding left over of all clusters is nothing
+    stays = stays * (stays > 16 * torch.finfo(last.dtype).eps)  # treat rounding residue as zero
     axes = tuple(range(2, last.ndim))
     if fill == "zero":
         return last * stays
@@ -68,38 +68,41 @@ def ablate(
 
 def _check(fill: str, mean: torch.Tensor | None, channels: int) -> None:
     if fill not in FILLS:
-        raise MethodError(f"fill {fill!r} is not known in latent space; there is {nearest(fill, FILLS)}.")
+        raise MethodError(f"fill {fill!r} is not known for feature maps; choose {nearest(fill, FILLS)}.")
     if fill != "data":
         return
     if mean is None:
-        raise MethodError("fill 'data' needs the mean of a data set; fit a codebook first, or choose 'mean'.")
+        raise MethodError(
+            "fill 'data' needs the mean of a data set and none was given; fit a codebook first, or choose 'mean'."
+        )
     if tuple(mean.shape) != (channels,):
         raise MethodError(
-            f"fill 'data' got a mean of shape {list(mean.shape)} and the map has {channels} channels; give one of each."
+            f"a mean of shape {list(mean.shape)} was given for fill 'data' and the map has {channels} channels; give one "
+            "per channel."
         )
 
 
 def shapley(value: Callable[[torch.Tensor], torch.Tensor], players: int) -> torch.Tensor:
-    """Exact Shapley values of a game whose coalitions are valued in one batch.
+    """Compute exact Shapley values of a game; all coalitions are evaluated in one batch.
 
     Source: Shapley, A Value for n-Person Games (1953).
 
     Parameters
     ----------
     value : callable
-        ``value(present [2^K, K] bool) -> [2^K, ...]``; row i holds the players whose bits i has.
+        ``value(present [2^K, K] bool) -> [2^K, ...]``; row i holds the players whose bits are set in i.
     players : int
-        K, at most 10.
+        Number of players K, at most 10.
 
     Returns
     -------
     Tensor
-        ``[K, ...]``; they sum to the value of all minus the value of none.
+        ``[K, ...]``; they sum to the value of the full coalition minus that of the empty one.
 
     Raises
     ------
     MethodError
-        For more players.
+        For more than 10 players.
     """
     if players > MOST_PLAYERS:
         raise MethodError(
@@ -129,10 +132,10 @@ def latent_shapley(
     mean: torch.Tensor | None = None,
     targets: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Exact Shapley values of the clusters; only the head is asked, for all 2^K coalitions of an image at once.
+    """Compute exact Shapley values of the clusters with the head alone, for all 2^K coalitions of an image at once.
 
-    A coalition's value is the logit of :func:`ablate` for the clusters outside of it. Because the head is linear, that is a
-    sum over pairs of a cluster that is gone and one that stays, and no ablated map is made.
+    The value of a coalition is the logit after :func:`ablate` removed the other clusters. Because the head is linear, this is a
+    sum over pairs of a removed and a remaining cluster, and no ablated map is built.
 
     Parameters
     ----------
@@ -141,22 +144,22 @@ def latent_shapley(
     head : Head
         Of kind "gap" or "flatten".
     targets : sequence of int, optional
-        T logits; all when not given.
+        Indices of T logits; by default all.
 
     Returns
     -------
     Tensor
-        ``[n, T, K]``; for "zero" they are the contributions.
+        ``[n, T, K]``; for "zero" they equal the contributions.
 
     Raises
     ------
     MethodError
-        For more than 10 clusters, a head that is not linear, or another fill.
+        For more than 10 clusters, a head that is not linear, or an unknown fill.
     """
     _check(fill, mean, last.shape[1])
     if not head.exact:
         raise MethodError(
-            "exact Shapley values need a linear head after the last map; this network has none."
+            "exact Shapley values need a linear head after the last feature map and this network has none; set shapley=False."
         )
     if targets is not None:
         head = Head(head.kind, head.tap, head.weight[list(targets)], head.bias[list(targets)])
@@ -168,7 +171,7 @@ def latent_shapley(
 def _game(
     a: torch.Tensor, m: torch.Tensor, head: Head, fill: str, mean: torch.Tensor | None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Value of coalitions ``[S, K]`` of the clusters ``m [K, *grid]`` of one map: ``[S, Q]`` logits without the bias."""
+    """Value function of coalitions ``[S, K]`` of the clusters ``m [K, *grid]`` of one map: ``[S, Q]`` logits without bias."""
     parts = torch.einsum("qp,kp->kq", head.parts(a[None])[0].flatten(1), m.flatten(1))
     if fill == "zero":
         return lambda present: present.to(parts) @ parts
@@ -187,7 +190,7 @@ def _game(
 
 
 def _spread(head: Head, m: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """``[K, V, Q]``: what each of the ``vectors [V, C]``, put everywhere in a cluster, adds to each logit."""
+    """``[K, V, Q]``: contribution to each logit of each of the ``vectors [V, C]`` placed everywhere in a cluster."""
     weight, share = head.weight.to(vectors), m.flatten(1)
     if head.kind == "gap":
         return share.mean(1)[:, None, None] * (vectors @ weight.T)
@@ -195,7 +198,7 @@ def _spread(head: Head, m: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def input_ablation(images: np.ndarray, mask: np.ndarray, fill: str = "blur") -> np.ndarray:
-    """Blur or fill a region of images.
+    """Blur or fill a region of each image.
 
     Parameters
     ----------
@@ -204,26 +207,27 @@ def input_ablation(images: np.ndarray, mask: np.ndarray, fill: str = "blur") -> 
     mask : ndarray
         ``[N, H, W]`` bool, True where the image is replaced.
     fill : {"blur", "mean", "zero"}
-        A Gaussian blur, the mean colour of the rest (of the image when nothing is left), or zero.
+        Gaussian blur, mean colour of the rest (of the image if nothing remains), or zero.
 
     Returns
     -------
     ndarray
-        Of the same shape and dtype.
+        Edited images of the same shape and dtype.
 
     Raises
     ------
     MethodError
-        For another fill, or a mask of another shape.
+        For an unknown fill, or a mask of another shape.
     """
     from scipy.ndimage import gaussian_filter
 
     if fill not in INPUT_FILLS:
-        raise MethodError(f"fill {fill!r} is not known in the image; there is {nearest(fill, INPUT_FILLS)}.")
+        raise MethodError(f"fill {fill!r} is not known for images; choose {nearest(fill, INPUT_FILLS)}.")
     images, mask = np.asarray(images), np.asarray(mask, bool)
     if images.ndim != 4 or mask.shape != images.shape[:3]:
         raise MethodError(
-            f"images of shape {list(images.shape)} need a mask [N, H, W] and got {list(mask.shape)}; give one per pixel."
+            f"a mask of shape {list(mask.shape)} was given for images of shape {list(images.shape)}; give [N, H, W], one "
+            "per pixel."
         )
     out = images.astype(np.float64)
     for image, gone in zip(out, mask, strict=True):

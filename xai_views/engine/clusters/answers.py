@@ -1,4 +1,4 @@
-"""What the clusters of one image do to the network's answer: contributions, ablations, Shapley values, and maps beside them."""
+"""Effects of an image's clusters on the logits: contributions, ablations, Shapley values, and optional extra maps."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from xai_views.engine.clusters.observing import bias_of
 from xai_views.errors import MethodError
 from xai_views.models.heads import Head, find_head
 
-NAMES = 2  # classes that name a cluster
+NAMES = 2  # number of classes that name a cluster
 
 
 def needs_pass(model: Any, wanted: Ablation | None) -> bool:
-    """Whether an ablation needs the network: in input space always, in latent space where the head is not linear."""
+    """Return whether an ablation needs a pass: always on the image, and on feature maps if the head is not linear."""
     return wanted is not None and (wanted.where == "input" or not find_head(model).exact)
 
 
-#: Parameters that the answer without some clusters depends on.
+#: Parameters that the ablated logits depend on.
 ABLATED_BY = (
     "ablated", "keep", "fill", "where", "taps", "weights", "grid", "interp", "k", "mode", "assigner", "seed", "codebook",
 )  # fmt: skip
 
 
 def key(ask: Any) -> Hashable:
-    """What the answer without some clusters depends on."""
+    """Return the key of the ablated logits of a request."""
     return tuple(ask.values[name] for name in ABLATED_BY)
 
 
 def chosen(wanted: Ablation, k: int) -> list[int]:
-    """Ids that an ablation takes away."""
+    """Return the ids of the clusters that an ablation removes."""
     asked = {c for c in wanted.clusters if 0 <= c < k}
     return [c for c in range(k) if (c in asked) != wanted.keep]
 
 
 def edited_image(image: np.ndarray, labels: torch.Tensor, wanted: Ablation) -> np.ndarray:
-    """The image ``[H, W, C]`` with the clusters' pixels blurred or filled."""
+    """Return the image ``[H, W, C]`` with the removed clusters' pixels blurred or filled."""
     ids = resize_labels(labels.cpu(), image.shape[:2])[0]
     mask = np.isin(ids, chosen(wanted, int(labels.max()) + 1))
     return ablate.input_ablation(image[None], mask[None], wanted.fill)[0]
 
 
 def ablated(last: torch.Tensor, labels: torch.Tensor, ask: Any) -> torch.Tensor:
-    """The last activation ``[1, C, *grid]`` with some clusters replaced."""
+    """Return the last feature map ``[1, C, *grid]`` with some clusters replaced."""
     wanted, k = Ablation.of(ask), int(labels.max()) + 1
     if wanted is None:
         return last
@@ -62,7 +62,7 @@ def ablated(last: torch.Tensor, labels: torch.Tensor, ask: Any) -> torch.Tensor:
         mean = ask.codebook.last_mean if ask.codebook is not None else torch.zeros(0)
         if mean.numel() != last.shape[1]:
             raise MethodError(
-                "the mean of the data set is known once a codebook was fitted; fit one, or choose 'mean'."
+                "fill 'data' needs the mean of the data set, which is stored in a codebook; fit a codebook, or choose 'mean'."
             )
     return ablate.ablate(last, share, chosen(wanted, k), fill=wanted.fill, mean=mean)
 
@@ -76,7 +76,7 @@ def answer(
     labels: torch.Tensor,
     k: int,
 ) -> xr.Dataset:
-    """Logits, what each cluster contributes to those of ``targets``, and what is said without some clusters."""
+    """Return logits, the clusters' contributions to those of ``targets``, and the ablated logits on request."""
     logit, last = observation.logit, observation.last
     if head.exact:
         parts = contribution.cluster_contribution(last, labels, head, k)[:, targets]
@@ -127,7 +127,7 @@ def _shapley(last: torch.Tensor, labels: torch.Tensor, head: Head, k: int, targe
 
 
 def named(head: Head, last: torch.Tensor, labels: torch.Tensor, k: int) -> dict[str, Any]:
-    """The classes that the head reads from each cluster's mean activation alone (the naming of 7.1)."""
+    """Classes that the head reads from each cluster's mean activation alone, with their probabilities."""
     share = contribution.membership(labels, tuple(last.shape[2:]), k, last)[0].reshape(k, -1)
     mean = share @ last[0].reshape(len(last[0]), -1).T / share.sum(1, keepdim=True).clamp_min(1e-12)
     spread = mean.reshape(k, -1, *[1] * (last.ndim - 2)).expand(k, -1, *last.shape[2:])
@@ -141,7 +141,7 @@ def named(head: Head, last: torch.Tensor, labels: torch.Tensor, k: int) -> dict[
 
 
 def extras(observation: Observed, ask: Any, features: Features) -> dict[str, Any]:
-    """Maps that are drawn only when they are asked for: similarity, norms of tokens, the clusters of each depth."""
+    """Compute optional maps on request: similarity, norms of activations, clusters of each layer, and the DFF peer."""
     found: dict[str, Any] = {}
     layers = ("sample", "layer", "row", "column")
     if ask.at:
@@ -180,7 +180,7 @@ def extras(observation: Observed, ask: Any, features: Features) -> dict[str, Any
 
 
 def _peer(observation: Observed, ask: Any) -> dict[str, Any]:
-    """The closest peer on the first tap: its label map, and figures of all three ways."""
+    """Compare with Deep Feature Factorization on the first tap: its label map, and scores of all three methods."""
     activation = observation.activations[ask.taps[0]]
     k = min(ask.k or 5, activation[0, 0].numel())
     labels = torch.from_numpy(dff.dff(activation, k, ask.seed).labels)

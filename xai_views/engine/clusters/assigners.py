@@ -1,4 +1,4 @@
-"""Other ways from positions to clusters than k-means; all answer with the same :class:`Clustering`."""
+"""Clustering algorithms other than k-means, with the same result type :class:`Clustering`."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ def cluster(
     k : int
         Number of clusters.
     assigner : {"k-means", "pca", "agglomerative", "clustering module"}
-        "pca": the principal component with the largest absolute score; "agglomerative": Ward linkage of all positions, on a large
-        grid of a coarser one, from which the rest goes to the nearest mean; "clustering module": the one-layer auto-encoder of
-        Boubekki et al. with a softmax code.
+        "pca": the principal component with the largest absolute score; "agglomerative": Ward linkage of all positions (of a
+        large grid: of a coarser one, with the other positions assigned to the nearest mean); "clustering module": the
+        one-layer auto-encoder of Boubekki et al. with a softmax code.
     seed : int
-        Of random starts; "pca" and "agglomerative" have none.
+        Random seed; not used by "pca" and "agglomerative".
     restarts, progress
-        Of k-means.
+        Options of k-means.
 
     Returns
     -------
     Clustering
-        Ids by size, none empty: there may be fewer than ``k``. Centroids are the means of the clusters and distances those to
-        them, also where the labels were found otherwise.
+        Ids in order of size, none empty: there may be fewer than ``k``. Centroids are the means of the clusters, and
+        distances are to these means, whatever the algorithm.
 
     Raises
     ------
     MethodError
-        For another assigner or an impossible k.
+        For an unknown algorithm or an impossible k.
     """
     if assigner not in ASSIGNERS:
-        raise MethodError(f"assigner {assigner!r} is not known; there is {nearest(assigner, ASSIGNERS)}.")
+        raise MethodError(f"assigner {assigner!r} is not known; choose {nearest(assigner, ASSIGNERS)}.")
     if assigner == "k-means" or k == 1:
         return kmeans(features, k, seed=seed, restarts=restarts, progress=progress)
     if not 1 <= k <= features.positions:
         raise MethodError(
-            f"{k} clusters of {features.positions} positions are not possible; choose 1 to {features.positions}."
+            f"{k} clusters of {features.positions} positions were requested; request 1 to {features.positions}."
         )
     if assigner == "pca":
         return described(features, components(features, k).scores().abs().argmax(1))
@@ -68,7 +68,7 @@ def cluster(
 
 
 def _agglomerative(features: Features, k: int) -> torch.Tensor:
-    """Ward linkage; the first merges are undone down to k clusters, as in scikit-learn."""
+    """Ward linkage, cut at k clusters as in scikit-learn."""
     from scipy.cluster.hierarchy import linkage
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

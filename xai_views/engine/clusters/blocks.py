@@ -1,4 +1,4 @@
-"""One layer of the composite features: its activations, and how its grid is brought to the common one."""
+"""One layer of the composite features: its activations, and their resampling to the common grid."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import torch
 
 from xai_views.engine.clusters.grid import interpolation
 
-#: Columns shorter than this count as dead and stay the zero vector.
+#: Activation vectors shorter than this count as dead and stay zero.
 DEAD = 1e-8
-#: Elements in one piece of work: small enough for the caches of a processor, large enough for its matrix units.
+#: Elements per chunk of work: small enough for CPU caches, large enough for efficient matrix products.
 PIECE = 4_000_000
 RAW = "raw"
 
 
 @dataclass(eq=False)
 class Block:
-    """One layer: activations in an orthonormal basis, and how its grid is brought to the common one.
+    """One layer: activations in an orthonormal basis, and their resampling to the common grid.
 
     Attributes
     ----------
     values : Tensor
-        ``[n, C', h, w]`` (signals have h = 1).
+        ``[n, C', h, w]`` (h = 1 for signals).
     basis : Tensor or None
-        ``[C, C']`` with orthonormal columns when channels were compressed; exact.
+        ``[C, C']`` with orthonormal columns if channels were compressed (lossless).
     mode : str
-        Interpolation, kept to bring the layer to another grid; ``RAW`` for rows that are no layer.
+        Interpolation, kept for resampling to another grid; ``RAW`` for plain rows.
     rows, columns : Tensor or None
-        ``[g_h, h]`` and ``[g_w, w]``; None where the axis stays as it is.
+        ``[g_h, h]`` and ``[g_w, w]``; None where an axis is unchanged.
     norm : Tensor
-        ``[n, g_h, g_w]``: norm of the resampled column.
+        ``[n, g_h, g_w]``: norm of the resampled activation vectors.
     inverse : Tensor
-        One over the norm, 0 where the column is dead.
+        Inverse of the norm, 0 where the vector is dead.
     square : Tensor
-        ``[n, g_h, g_w]``: squared norm of the row that this layer gives, before its weight: 1, or 0 where it is dead.
+        ``[n, g_h, g_w]``: squared norm of this layer's part of a row, before its weight: 1, or 0 where it is dead.
     """
 
     values: torch.Tensor
@@ -48,7 +48,7 @@ class Block:
 
     @classmethod
     def of(cls, values: torch.Tensor, basis: torch.Tensor | None, grid: tuple[int, int], mode: str) -> Block:
-        """Bring ``[n, C', h, w]`` to a grid and normalise each position."""
+        """Resample ``[n, C', h, w]`` to a grid and normalise each position."""
         rows = _axis(values.shape[2], grid[0], mode, values)
         columns = _axis(values.shape[3], grid[1], mode, values)
         norm = _norms(values, rows, columns)
@@ -58,14 +58,14 @@ class Block:
 
     @classmethod
     def raw(cls, rows: torch.Tensor) -> Block:
-        """Rows ``[m, D]`` as they are, as one signal of m positions."""
+        """Wrap plain rows ``[m, D]`` as one signal of m positions."""
         values = rows.T[None, :, None].contiguous()
         square = rows.square().sum(1)[None, None]
         one = torch.ones_like(square)
         return cls(values, None, RAW, None, None, square.sqrt(), one, square)
 
     def on(self, grid: tuple[int, int]) -> Block:
-        """The same layer on another grid; of raw rows a part, evenly."""
+        """Return the layer on another grid; of plain rows an evenly spaced subset."""
         if self.mode == RAW:
             m, few = self.values.shape[3], grid[1]
             taken = ((torch.arange(few, device=self.values.device) + 0.5) * m / few).long()
@@ -73,37 +73,37 @@ class Block:
         return Block.of(self.values, self.basis, grid, self.mode)
 
     def pieces(self, k: int) -> list[slice]:
-        """Images in pieces, so that k maps on the grid of one piece are not too many."""
+        """Split the images into chunks, so that k maps on the grid of one chunk fit into memory."""
         n = len(self.values)
         step = max(1, PIECE // max(1, k * self.norm[0].numel()))
         return [slice(start, start + step) for start in range(0, n, step)]
 
     def spread(self, small: torch.Tensor) -> torch.Tensor:
-        """Bring maps ``[..., h, w]`` to the grid ``[..., g_h, g_w]``."""
+        """Resample maps ``[..., h, w]`` to the grid ``[..., g_h, g_w]``."""
         return resample(small, self.rows, self.columns)
 
     def gather(self, large: torch.Tensor) -> torch.Tensor:
-        """The adjoint: ``[..., g_h, g_w]`` to ``[..., h, w]``."""
-        # Rows first: with few cells a side, a product from the left is up to four times as fast as one from the right.
+        """Apply the adjoint of :meth:`spread`: ``[..., g_h, g_w]`` to ``[..., h, w]``."""
+        # Rows first: with few cells per side, multiplying from the left is up to four times as fast.
         out = large if self.rows is None else self.rows.T @ large
         return out if self.columns is None else out @ self.columns
 
     def products(self, centroids: torch.Tensor, piece: slice) -> torch.Tensor:
-        """Inner products ``[b, K, g_h, g_w]`` of the normalised columns of some images with ``[K, C']``."""
+        """Inner products ``[b, K, g_h, g_w]`` of the normalised vectors of some images with ``[K, C']``."""
         values = self.values[piece]
         b, _, h, w = values.shape
         small = torch.matmul(centroids, values.flatten(2)).view(b, -1, h, w)
         out = self.spread(small)
-        # resampling to the same grid returns what it was given, which nobody else holds
+        # in place: products is fresh here even when resampling to the same grid returns its input
         return out.mul_(self.inverse[piece, None])
 
     def sums(self, maps: torch.Tensor, piece: slice) -> torch.Tensor:
-        """Sums ``[K, C']`` of the columns of some images, weighted by maps ``[b, K, g_h, g_w]``."""
+        """Sums ``[K, C']`` of the vectors of some images, weighted by maps ``[b, K, g_h, g_w]``."""
         small = self.gather(maps * self.inverse[piece, None]).flatten(2)
         return torch.matmul(small, self.values[piece].flatten(2).mT).sum(0)
 
     def at(self, image: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Normalised columns ``[m, C']`` at positions of the grid."""
+        """Normalised vectors ``[m, C']`` at positions of the grid."""
         h, w = self.values.shape[2:]
         out = self.values.new_empty(len(image), self.values.shape[1])
         plain = self.rows is None and self.columns is None
@@ -119,7 +119,7 @@ class Block:
         return out * self.inverse[image, y, x][:, None]
 
     def columns_of(self, image: int) -> torch.Tensor:
-        """All normalised columns ``[g_h * g_w, C']`` of one image: what the factoring avoids to build."""
+        """All normalised vectors ``[g_h * g_w, C']`` of one image, built explicitly."""
         return (self.spread(self.values[image]) * self.inverse[image]).flatten(1).T
 
 
@@ -134,13 +134,13 @@ def _taken(matrix: torch.Tensor | None, index: torch.Tensor, size: int, like: to
 
 
 def resample(small: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch.Tensor:
-    """Bring maps ``[..., h, w]`` to ``[..., g_h, g_w]`` along one axis after the other; None leaves an axis alone."""
+    """Resample maps ``[..., h, w]`` to ``[..., g_h, g_w]``, one axis after the other; None leaves an axis unchanged."""
     out = small if columns is None else small @ columns.T
     return out if rows is None else rows @ out
 
 
 def _norms(values: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tensor | None) -> torch.Tensor:
-    """Norm of the resampled column at every position of the grid, over channels in pieces."""
+    """Norm of the resampled vectors at every position of the grid, computed over chunks of channels."""
     n, c, h, w = values.shape
     gh, gw = h if rows is None else len(rows), w if columns is None else len(columns)
     total = values.new_zeros(n, gh, gw)
@@ -153,19 +153,19 @@ def _norms(values: torch.Tensor, rows: torch.Tensor | None, columns: torch.Tenso
 
 
 def compress(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Express channels in a basis of the positions' span when that is smaller (thin QR, an isometry).
+    """Express channels in a basis of the span of the positions if that is smaller (thin QR, an isometry).
 
     Parameters
     ----------
     values : Tensor
-        ``[n, C, h, w]``; the basis is that of all images together.
+        ``[n, C, h, w]``; all images share one basis.
 
     Returns
     -------
     values : Tensor
-        ``[n, C', h, w]`` with C' the smaller of C and n * h * w.
+        ``[n, C', h, w]`` with C' the minimum of C and n * h * w.
     basis : Tensor or None
-        ``[C, C']``, None where nothing was compressed.
+        ``[C, C']``, None if nothing was compressed.
     """
     n, c, h, w = values.shape
     if c <= n * h * w:

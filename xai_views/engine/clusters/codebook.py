@@ -1,7 +1,7 @@
-"""One set of clusters for a whole data set: the same colour means the same concept in every image.
+"""Codebook: one set of clusters for a whole data set, so that a colour means the same cluster in every image.
 
-Positions are sampled from every image, clustered once, and every image is assigned with the factored scores. Blocks are in
-the full channels of the layers, because a basis compressed for one image means nothing in another.
+Positions are sampled from every image and clustered once; every image is then assigned with the factored scores. Centroids
+use the full channels of the layers, because a basis compressed for one image is meaningless for another.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ WEIGHTS, CARD = "codebook.safetensors", "card.yaml"
 
 @dataclass(eq=False)
 class Codebook:
-    """Clusters of a data set. The id of a cluster is its colour, everywhere.
+    """Clusters of a data set. The id of a cluster determines its colour everywhere.
 
     Attributes
     ----------
     centroids : list of Tensor
-        Blocks ``[K, C_l]`` in the channels of the layers, weights included.
+        Blocks ``[K, C_l]`` in the channels of the layers, scaled by the weights.
     taps : tuple of str
-        The layers.
+        Layers.
     weights : tuple of float
-        Their weights.
+        Layer weights.
     grid, interp : str or tuple of int, str
-        How they are brought together.
+        Common grid of the layers, and interpolation.
     model_sha256, samples : str
-        What it was fitted on.
+        Model and data set that it was fitted on.
     seed : int
-        Of the sampling and the starts.
+        Random seed of the sampling and of k-means.
     names : list of str
-        One per cluster, "" where none was given.
+        One name per cluster; "" = none.
     last_mean : Tensor
-        ``[C]`` mean of the last map over the data set; empty when unknown.
+        ``[C]`` mean of the last feature map over the data set; empty if unknown.
     counts : Tensor
-        ``[K]`` sampled positions of each cluster; empty when unknown.
+        ``[K]`` sampled positions of each cluster; empty if unknown.
     spread : float
-        Mean squared distance of the sampled positions to their centroid, a temperature that is the same for every image;
-        0 when unknown.
+        Mean squared distance of the sampled positions to their centroids, used as a temperature shared by all images;
+        0 if unknown.
     """
 
     centroids: Centroids
@@ -73,7 +73,7 @@ class Codebook:
     def __post_init__(self) -> None:
         self.names = [*self.names, *[""] * (self.k - len(self.names))][: self.k]
         about = (self.taps, self.weights, self.grid, self.interp, self.model_sha256, float(self.spread))
-        #: Of everything that explanations depend on; names are not among it.
+        #: Checksum of everything that explanations depend on; names are not included.
         self.key = checksum(*about, *(m.cpu().numpy() for m in (*self.centroids, self.last_mean)))
 
     def __hash__(self) -> int:
@@ -102,12 +102,12 @@ class Codebook:
         size: tuple[int, ...] | None = None,
         **about: Any,
     ) -> Codebook:
-        """Fit in one go what :class:`Sample` does step by step.
+        """Fit in one call what :class:`Sample` does step by step.
 
         Parameters
         ----------
         chunks : iterable of sequence of Tensor
-            Activations ``[n, C_l, *grid_l]`` of some images after others; each chunk is used once and let go.
+            Activations ``[n, C_l, *grid_l]`` of consecutive images; each chunk is used once and released.
         k : int
             Number of clusters.
         taps : sequence of str
@@ -126,66 +126,69 @@ class Codebook:
     def of(
         cls, sample: Sample, k: int, taps: Sequence[str] = (), restarts: int = 5, **about: Any
     ) -> Codebook:
-        """Cluster what a :class:`Sample` drew.
+        """Cluster the positions drawn by a :class:`Sample`.
 
         Parameters
         ----------
         sample : Sample
-            Of one data set, or of its parts, merged.
+            Sample of one data set, possibly merged from parts.
         k : int
-            Number of clusters; fewer are found where fewer different positions were drawn.
+            Number of clusters; fewer if there are fewer distinct positions.
         taps : sequence of str
             Names of the layers.
         restarts : int
-            Of k-means.
+            Restarts of k-means.
         **about
-            ``model_sha256``, ``samples``, ``names``, ``last_mean`` of the codebook.
+            ``model_sha256``, ``samples``, ``names`` and ``last_mean`` of the codebook.
 
         Raises
         ------
         MethodError
-            When fewer positions were drawn than clusters are wanted.
+            When there are fewer positions than clusters.
         """
         blocks, counts = sample.clusters(k, restarts)
         taps = tuple(taps) or tuple(f"layer {i + 1}" for i in range(len(blocks)))
         if len(taps) != len(blocks):
-            raise MethodError(f"{len(taps)} names of layers were given for {len(blocks)}; give one for each.")
+            raise MethodError(
+                f"{len(taps)} layer names were given for {len(blocks)} layers; give one per layer."
+            )
         own = assign(Features.raw(sample.rows), [torch.cat(blocks, 1)])
         about |= {"seed": sample.seed, "counts": counts, "spread": own.inertia / len(sample.rows)}
         return cls(blocks, taps, sample.values, sample.grid, sample.interp, **about)
 
     def assign(self, features: Features) -> Clustering:
-        """Give every position to its cluster of the data set.
+        """Assign every position to a cluster of the data set.
 
         Parameters
         ----------
         features : Features
-            Of the same layers; with any weights (those of the codebook are used), compressed or not.
+            Features of the same layers, with any weights (replaced by those of the codebook), compressed or not.
 
         Raises
         ------
         MethodError
-            When the layers are others than those of the codebook.
+            When the layers differ from those of the codebook.
         """
         channels = [m.shape[1] for m in self.centroids]
         if features.channels != channels:
             raise MethodError(
-                f"the codebook has layers of {channels} channels and got {features.channels}; use the layers it was fitted on."
+                f"layers of {features.channels} channels were given and the codebook has {channels}; use the layers it was "
+                "fitted on."
             )
         weighted = features.reweighted(self.weights)
         return assign(weighted, [m.to(weighted.weights) for m in self.centroids])
 
     def named(self, names: Sequence[str]) -> Codebook:
-        """The same clusters with other names."""
+        """Return the same clusters with other names."""
         return replace(self, names=list(names))
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All tensors by the names that files give them."""
+        """Return all tensors by their names in files."""
         layers = {f"layer-{i}": m for i, m in enumerate(self.centroids)}
         return layers | {"last_mean": self.last_mean, "counts": self.counts}
 
     def about(self) -> dict[str, Any]:
-        """Everything but the tensors, as values that JSON knows."""
+        """Return everything except the tensors, as JSON-compatible values."""
         return {
             "taps": list(self.taps),
             "weights": [float(w) for w in self.weights],
@@ -200,12 +203,12 @@ class Codebook:
 
     @classmethod
     def made(cls, about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        """Make it of what :meth:`about` and :meth:`tensors` gave.
+        """Restore from the values of :meth:`about` and :meth:`tensors`.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            When they are incomplete or do not belong together.
+            When they are incomplete or inconsistent.
         """
         taps, grid = tuple(str(n) for n in about["taps"]), about["grid"]
         book = cls(
@@ -226,22 +229,22 @@ class Codebook:
         return book
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that :meth:`from_json` needs, as values that JSON knows."""
+        """Return everything that :meth:`from_json` needs, as JSON-compatible values."""
         return self.about() | {"tensors": {n: packed(t.cpu().numpy()) for n, t in self.tensors().items()}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Make again what :meth:`to_json` gave, bit for bit.
+        """Restore from :meth:`to_json`, bit for bit.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            When it is no codebook.
+            When the value is not a codebook.
         """
         return cls.made(value, {n: torch.from_numpy(unpacked(t)) for n, t in value["tensors"].items()})
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``codebook.safetensors`` and ``card.yaml``; the card is last, so that an interrupted save is seen."""
+        """Write ``codebook.safetensors`` and ``card.yaml``; the card last, so that an interrupted save is detected."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CARD).unlink(missing_ok=True)
@@ -253,7 +256,7 @@ class Codebook:
 
     @classmethod
     def load(cls, folder: str | Path) -> Codebook:
-        """Open what :meth:`save` wrote.
+        """Load from :meth:`save`.
 
         Raises
         ------
@@ -266,22 +269,24 @@ class Codebook:
             data = (folder / WEIGHTS).read_bytes()
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             raise MethodError(
-                f"{folder.name!r} is not a codebook: it needs {WEIGHTS} and {CARD}, as save writes them."
+                f"{folder.name!r} is not a codebook: it needs {WEIGHTS} and {CARD}; give a folder written by save."
             ) from None
         if not isinstance(card, dict) or card.get("kind") != "codebook":
-            raise MethodError(f"the card in {folder.name!r} does not describe a codebook; restore it.")
+            raise MethodError(f"the card in {folder.name!r} does not describe a codebook; restore the card.")
         if hashlib.sha256(data).hexdigest() != card.get("sha256"):
             raise MethodError(
-                f"{WEIGHTS} in {folder.name!r} has another sha256 than its card says; restore it."
+                f"{WEIGHTS} in {folder.name!r} does not match the sha256 in its card; restore the file."
             )
         try:
             return cls.made(card, load_file(folder / WEIGHTS))
         except (KeyError, TypeError, ValueError, IndexError, SafetensorError):
-            raise MethodError(f"the card in {folder.name!r} does not fit {WEIGHTS}; restore both.") from None
+            raise MethodError(
+                f"the card in {folder.name!r} does not match {WEIGHTS}; restore both files."
+            ) from None
 
 
 def _check(book: Codebook, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raise ``ValueError`` where its card and tensors do not belong together, as the sha256 is of the tensors alone."""
+    """Raise ``ValueError`` when card and tensors are inconsistent (the sha256 covers the tensors only)."""
     layers = {f"layer-{i}" for i in range(len(book.taps))}
     grid, weights = book.grid, book.weights
     known = grid in CHOICES if isinstance(grid, str) else grid and min(grid) >= 1

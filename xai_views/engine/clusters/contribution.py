@@ -1,4 +1,4 @@
-"""What each cluster contributes to a logit: exact where the head is linear in the last map, first order elsewhere."""
+"""Contribution of each cluster to a logit: exact if the head is linear in the last feature map, first order otherwise."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from xai_views.models.heads import Head
 
 
 def overlap(n_from: int, n_to: int, like: torch.Tensor) -> torch.Tensor:
-    """Share ``[n_to, n_from]`` of each new cell that each old cell covers; rows sum to 1."""
+    """Share ``[n_to, n_from]`` of each new cell covered by each old cell; rows sum to 1."""
     return torch.tensor(grids.overlap(n_from, n_to)).to(like)
 
 
 def membership(
     labels: torch.Tensor, grid: tuple[int, ...], k: int, like: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Share of every cell's area that each cluster covers.
+    """Share of the area of every cell covered by each cluster.
 
     Parameters
     ----------
     labels : Tensor
         ``[n, *G]`` ids on any grid, finer or coarser than the cells.
     grid : tuple of int
-        Cells per axis.
+        Number of cells per axis.
     k : int
         Number of clusters.
     like : Tensor, optional
-        Gives dtype and device; float32 otherwise.
+        Tensor whose dtype and device are used; default float32.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def membership(
         ``[n, k, *grid]``; sums to 1 over the clusters.
     """
     like = torch.zeros((), device=labels.device) if like is None else like
-    # torch's one_hot makes int64 with the clusters last, which would be copied twice
+    # torch's one_hot returns int64 with clusters last, which would be copied twice
     one = like.new_zeros(len(labels), k, *labels.shape[1:]).scatter_(1, labels[:, None], 1)
     if len(grid) == 1:
         return one @ overlap(one.shape[2], grid[0], like).T
@@ -44,14 +44,14 @@ def membership(
 
 
 def cluster_contribution(last: torch.Tensor, labels: torch.Tensor, head: Head, k: int) -> torch.Tensor:
-    """Exact share of each cluster in each logit: with the bias they sum to the logit.
+    """Exact contribution of each cluster to each logit: with the bias they sum to the logit.
 
     Parameters
     ----------
     last : Tensor
         ``[n, C, *grid]`` map that the linear head reads.
     labels : Tensor
-        ``[n, *G]`` ids, on any grid.
+        ``[n, *G]`` cluster ids, on any grid.
     head : Head
         Of kind "gap" or "flatten".
     k : int
@@ -69,16 +69,16 @@ def cluster_contribution(last: torch.Tensor, labels: torch.Tensor, head: Head, k
 def gradient_contribution(
     activation: torch.Tensor, gradient: torch.Tensor, labels: torch.Tensor, k: int
 ) -> torch.Tensor:
-    """Gradient times activation, summed over each cluster: first order, with a gap that :func:`residual` states.
+    """Gradient times activation, summed over each cluster: a first-order approximation; :func:`residual` gives its error.
 
     Parameters
     ----------
     activation : Tensor
         ``[n, C, *grid]``.
     gradient : Tensor
-        ``[n, T, C, *grid]`` of T logits.
+        ``[n, T, C, *grid]`` gradients of T logits.
     labels : Tensor
-        ``[n, *G]`` ids.
+        ``[n, *G]`` cluster ids.
     k : int
         Number of clusters.
 
@@ -93,5 +93,5 @@ def gradient_contribution(
 
 
 def residual(logits: torch.Tensor, bias: torch.Tensor, contribution: torch.Tensor) -> torch.Tensor:
-    """What contributions ``[n, T, k]`` and bias ``[T]`` leave open of logits ``[n, T]``."""
+    """Residual ``[n, T]``: logits minus bias ``[T]`` minus the sum of contributions ``[n, T, k]``."""
     return logits - bias - contribution.sum(2)

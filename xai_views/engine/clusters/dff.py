@@ -1,7 +1,7 @@
-"""Deep Feature Factorization: the closest peer, on one layer, beside k-means and PCA on the same activations.
+"""Deep Feature Factorization, a related method, compared with k-means and PCA on the same layer.
 
-Source: Collins, Achanta and Suesstrunk (ECCV 2018): non-negative factors of one layer's activations, as pytorch-grad-cam computes
-them: channels times positions, each channel minus its minimum, scikit-learn's NMF from a random start.
+Source: Collins, Achanta and Suesstrunk (ECCV 2018): non-negative factors of one layer's activations, computed as in
+pytorch-grad-cam: channels times positions, each channel minus its minimum, scikit-learn's NMF from a random start.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Factors:
     maps : ndarray
         ``[n, k, *grid]`` non-negative.
     concepts : ndarray
-        ``[k, C]``, with the offset that was subtracted, so that a linear head can read them.
+        ``[k, C]``, with the subtracted offset added back, so that a linear head can read them.
     explained : float
         Explained variance ``1 - |V - V'|^2 / |V - mean|^2``.
     seconds : float
-        Wall time of the factorization.
+        Wall time of the factorisation.
     """
 
     maps: np.ndarray
@@ -44,14 +44,14 @@ class Factors:
 
     @property
     def scaled(self) -> np.ndarray:
-        """Maps ``[n, k, *grid]``, each in each image from 0 to 1, as the peer draws them."""
+        """Maps ``[n, k, *grid]``, each scaled to [0, 1] per image, as pytorch-grad-cam draws them."""
         axes = tuple(range(2, self.maps.ndim))
         low, high = self.maps.min(axes, keepdims=True), self.maps.max(axes, keepdims=True)
         return (self.maps - low) / np.maximum(high - low, 1e-7)
 
     @property
     def labels(self) -> np.ndarray:
-        """``[n, *grid]``: the strongest of the scaled maps at each position."""
+        """``[n, *grid]``: index of the strongest scaled map at each position."""
         return self.scaled.argmax(1)
 
 
@@ -61,13 +61,13 @@ def dff(activation: torch.Tensor, k: int, seed: int = 0, iterations: int = 200) 
     Parameters
     ----------
     activation : Tensor
-        ``[n, C, *grid]``; of either sign.
+        ``[n, C, *grid]``; may be negative.
     k : int
         Number of factors.
     seed : int
-        Of the random start.
+        Seed of the random start.
     iterations : int
-        At most so many; the peer's are 200.
+        Maximum number of iterations (200 in pytorch-grad-cam).
     """
     from sklearn.decomposition import NMF
     from sklearn.exceptions import ConvergenceWarning
@@ -77,7 +77,7 @@ def dff(activation: torch.Tensor, k: int, seed: int = 0, iterations: int = 200) 
     offset = v.min(1, keepdims=True)
     start = time.perf_counter()
     with warnings.catch_warnings():
-        # 200 iterations rarely suffice, which the peer does not mind
+        # 200 iterations rarely converge; pytorch-grad-cam ignores this too
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = NMF(k, init="random", random_state=seed, max_iter=iterations)
         w = model.fit_transform(v - offset)
@@ -88,7 +88,7 @@ def dff(activation: torch.Tensor, k: int, seed: int = 0, iterations: int = 200) 
 
 
 def _explained(v: np.ndarray, rebuilt: np.ndarray) -> float:
-    """Explained variance of channels times positions around the mean of the positions."""
+    """Explained variance of channels times positions around the mean over positions."""
     v = v.astype(np.float64)
     total = float(((v - v.mean(1, keepdims=True)) ** 2).sum())
     return 1 - float(((v - rebuilt) ** 2).sum()) / total if total > 0 else 0.0
@@ -97,26 +97,26 @@ def _explained(v: np.ndarray, rebuilt: np.ndarray) -> float:
 def compare(
     activation: torch.Tensor, k: int, seed: int = 0, seeds: int = 5, mask: Any = None
 ) -> dict[str, dict[str, float]]:
-    """k-means, DFF and PCA on the same layer and K.
+    """Compare k-means, DFF and PCA on the same layer and K.
 
     Parameters
     ----------
     activation : Tensor
         ``[n, C, *grid]``.
     k : int
-        Clusters, factors, components.
+        Number of clusters, factors, components.
     seed, seeds : int
-        First seed, and how many are compared.
+        First seed, and number of seeds.
     mask : array, optional
-        ``[n, *grid]`` bool of an object.
+        ``[n, *grid]`` bool mask of an object.
 
     Returns
     -------
     dict
-        By method "k-means", "dff", "pca": ``explained`` (of the activations around their mean), ``seconds``, ``stability`` (mean
-        ARI over the pairs of seeds); for the first two ``agreement`` (ARI of one with the other) and, with a mask, ``iou`` of
-        the best region. k-means clusters normalised positions; its clusters rebuild each activation by their mean. On centred
-        data with K components nothing explains more than PCA.
+        By method ("k-means", "dff", "pca"): ``explained`` (variance of the activations around their mean), ``seconds``,
+        ``stability`` (mean ARI over pairs of seeds); for the first two ``agreement`` (ARI with each other) and, with a mask,
+        ``iou`` of the best region. k-means clusters normalised positions and reconstructs each activation by its cluster
+        mean. On centred data, PCA is the upper bound of the variance explained by K components.
     """
     v = np.nan_to_num(activation.detach().cpu().movedim(1, 0).reshape(activation.shape[1], -1).numpy())
     start = time.perf_counter()
@@ -161,6 +161,6 @@ def compare(
 
 
 def _stability(maps: list[np.ndarray]) -> float:
-    """Mean ARI over all pairs; 1 for one map."""
+    """Mean ARI over all pairs; 1 for a single map."""
     pairs = list(combinations(maps, 2))
     return float(np.mean([ari(a, b) for a, b in pairs])) if pairs else 1.0

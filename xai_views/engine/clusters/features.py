@@ -1,11 +1,11 @@
-"""Composite features of several layers, factored: distances, means and similarities without building them.
+"""Composite features of several layers in factored form: distances, means and similarities without building them.
 
-Source: Boubekki, Fadel and Mair, NAVE (arXiv 2411.19700) for the features: activations of several depths on one grid, normalised
-at each position and layer, weighted, concatenated. Resampling is linear, so that they need not be built: scores are products
-in a layer's own resolution, brought to the grid afterwards; means use the adjoint.
+Source: Boubekki, Fadel and Mair, NAVE (arXiv 2411.19700) for the features: activations of several layers on one grid,
+normalised per position and layer, weighted, concatenated. Because resampling is linear they need not be built: scores are
+products at a layer's own resolution, resampled afterwards; means use the adjoint.
 
-Centroids are lists of blocks, one ``[K, .]`` per layer. A block is in the internal basis of the features (C'_l columns) or in the
-channels of the layer (C_l columns, see :meth:`Features.lift`); everything here takes both.
+Centroids are lists of blocks ``[K, .]``, one per layer. A block is in the internal basis of the features (C'_l columns) or
+in the channels of the layer (C_l columns, see :meth:`Features.lift`); all functions here accept both.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Centroids = list[torch.Tensor]
 
 
 def preset_weights(channels: Sequence[int], name: str = "authors") -> list[float]:
-    """Weights of the layers.
+    """Return preset weights of the layers.
 
-    "authors": (1 + C_1) / (1 + C_l), which makes the shallowest layer count most; "equal"; "deep-first": the share in the
+    "authors": (1 + C_1) / (1 + C_l), which favours the shallowest layer; "equal"; "deep-first": the share in the squared
     distance doubles from layer to layer, with weight 1 for the deepest.
 
     Raises
     ------
     MethodError
-        For another name.
+        For an unknown preset.
     """
     if name == "authors":
         return [(1 + channels[0]) / (1 + c) for c in channels]
@@ -43,27 +43,27 @@ def preset_weights(channels: Sequence[int], name: str = "authors") -> list[float
     if name == "deep-first":
         return [0.5 ** ((len(channels) - 1 - i) / 2) for i in range(len(channels))]
     raise MethodError(
-        f"weights {name!r} are not known; there is {nearest(name, PRESETS)}, or give one number per layer."
+        f"weights {name!r} are not known; choose {nearest(name, PRESETS)}, or give one number per layer."
     )
 
 
 class Features:
     """Factored composite features of n images (or signals).
 
-    Make them with :meth:`of`. All labels, distances and maps have the shape ``[n, (K,) *grid]``.
+    Create with :meth:`of`. All labels, distances and maps have the shape ``[n, (K,) *grid]``.
 
     Attributes
     ----------
     n : int
-        Images, clustered jointly.
+        Number of images, clustered jointly.
     grid : tuple of int
-        Positions per axis; one axis for signals.
+        Number of positions per axis; one axis for signals.
     rank : int
         1 or 2.
     channels : list of int
         Channels of each layer, before compression.
     weights : Tensor
-        ``[L]``.
+        ``[L]`` layer weights.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Features:
         self.n, self.rank = len(blocks[0].values), len(grid)
         self._shape = _plane(grid)
         self._used = [(float(w), i) for i, w in enumerate(weights) if w > 0]
-        # the squared length of every row, [n, g_h, g_w]: the squared weights of the layers that are alive there
+        # squared length of every row, [n, g_h, g_w]: sum of the squared weights of the layers that are not dead there
         self._square = reduce(torch.add, (w**2 * blocks[i].square for w, i in self._used))
 
     @classmethod
@@ -94,33 +94,33 @@ class Features:
         activations : sequence of Tensor
             ``[n, C_l, *grid_l]``, shallow to deep; float32 or float64 (others become float32), one device.
         grid, interp
-            See :func:`xai_views.engine.clusters.grid.common_grid` and ``interpolation``; a signal is interpolated linearly
-            for "bicubic" too.
+            See :func:`xai_views.engine.clusters.grid.common_grid` and ``interpolation``; for signals "bicubic" means linear
+            interpolation.
         weights : str or sequence of float
             A preset or one number per layer.
         size : tuple of int, optional
             Size of the input, for the grid "input".
         compress : bool
-            Whether layers with more channels than positions may be compressed. Exact; the internal basis is then that of these
-            images, and centroids for other images are to be lifted.
+            Whether to compress layers with more channels than positions. Lossless, but the internal basis is then specific to
+            these images, and centroids for other images have to be lifted.
 
         Raises
         ------
         MethodError
-            In one sentence, when layers do not belong together, hold values that are not finite, or weights do not fit.
+            In one sentence, when layers do not fit together, contain non-finite values, or weights do not fit.
         """
         if not activations:
-            raise MethodError("no layer was given to cluster; choose at least one.")
+            raise MethodError("no layer was given to cluster; give at least one.")
         ranks = {a.ndim - 2 for a in activations}
         n = len(activations[0])
         if len(ranks) > 1 or not ranks <= {1, 2} or any(len(a) != n or not a.numel() for a in activations):
             shapes = ", ".join(str(list(a.shape)) for a in activations)
             raise MethodError(
-                f"activations of shapes {shapes} cannot be clustered together; give [n, C, h, w] or [n, C, t] each."
+                f"activations of shapes {shapes} cannot be clustered together; give [n, C, h, w] or [n, C, t] for each layer."
             )
         common = common_grid([tuple(a.shape[2:]) for a in activations], size, grid)
         if interp not in MODES:
-            raise MethodError(f"interpolation {interp!r} is not known; there is {nearest(interp, MODES)}.")
+            raise MethodError(f"interpolation {interp!r} is not known; choose {nearest(interp, MODES)}.")
         mode = "bilinear" if len(common) == 1 and interp == "bicubic" else interp
         shape = _plane(common)
         blocks = []
@@ -132,18 +132,18 @@ class Features:
             blocks.append(Block.of(values, basis, shape, mode))
             if not bool(torch.isfinite(blocks[-1].norm).all()):
                 raise MethodError(
-                    f"layer {i + 1} of {len(activations)} holds values that are not finite; they cannot be clustered."
+                    f"layer {i + 1} of {len(activations)} contains values that are not finite; check the input and the weights."
                 )
         plain = cls(blocks, [a.shape[1] for a in activations], common, blocks[0].values.new_ones(len(blocks)))
         return plain.reweighted(weights)
 
     @classmethod
     def raw(cls, rows: torch.Tensor) -> Features:
-        """Rows ``[m, D]`` as they are, as one signal of m positions: nothing is normalised or weighted."""
+        """Wrap plain rows ``[m, D]`` as one signal of m positions, without normalisation or weights."""
         return cls([Block.raw(rows)], [rows.shape[1]], (len(rows),), rows.new_ones(1))
 
     def reweighted(self, weights: str | Sequence[float]) -> Features:
-        """The same features with other weights; nothing else is computed again.
+        """Return the same features with other weights; nothing else is recomputed.
 
         Raises
         ------
@@ -157,27 +157,27 @@ class Features:
         )
         if len(values) != len(self.blocks):
             raise MethodError(
-                f"{len(values)} weights were given for {len(self.blocks)} layers; give one for each."
+                f"{len(values)} weights were given for {len(self.blocks)} layers; give one per layer."
             )
         if not all(w >= 0 and math.isfinite(w) for w in values) or not any(values):
             raise MethodError(
-                f"the weights {values} are not possible; give numbers of at least 0, one of them above 0."
+                f"weights {values} were given; give numbers of at least 0, at least one of them above 0."
             )
         return Features(self.blocks, self.channels, self.grid, self.blocks[0].values.new_tensor(values))
 
     def on(self, grid: tuple[int, ...]) -> Features:
-        """The same layers, basis and weights on another grid."""
+        """Return the same layers, basis and weights on another grid."""
         shape = _plane(grid)
         return Features([b.on(shape) for b in self.blocks], self.channels, tuple(grid), self.weights)
 
     @property
     def positions(self) -> int:
-        """Rows of the data matrix: n times the cells of the grid."""
+        """Number of rows of the data matrix: n times the cells of the grid."""
         return self.n * math.prod(self.grid)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held; features that differ in their weights share nearly all of them."""
+        """Size in bytes; features that differ only in their weights share most of it."""
         held = [
             t for b in self.blocks for t in (b.values, b.norm, b.inverse, b.square, b.basis) if t is not None
         ]
@@ -185,20 +185,20 @@ class Features:
 
     @property
     def square(self) -> torch.Tensor:
-        """Squared norm of every row ``[n, *grid]``: the sum of the squared weights of the layers that are not dead there."""
+        """Squared norm of every row ``[n, *grid]``: sum of the squared weights of the layers that are not dead there."""
         return self._square.reshape(self.n, *self.grid)
 
     @property
     def norms(self) -> torch.Tensor:
-        """Norms ``[L, n, *grid]`` of the resampled activations, before they were normalised away."""
+        """Norms ``[L, n, *grid]`` of the resampled activations before normalisation."""
         return torch.stack([b.norm for b in self.blocks]).reshape(-1, self.n, *self.grid)
 
     @property
     def noise(self) -> float:
-        """Squared distances up to this are rounding, not distance."""
+        """Threshold below which squared distances are rounding noise."""
         return 16 * torch.finfo(self.weights.dtype).eps * float(self._square.max())
 
-    # -- what k-means needs -------------------------------------------------------------------------------------
+    # -- operations of k-means ----------------------------------------------------------------------------------
 
     def _scores(self, centroids: Centroids, piece: slice) -> torch.Tensor:
         """Inner products ``[b, K, g_h, g_w]`` of some images with centroids in the internal basis."""
@@ -220,31 +220,31 @@ class Features:
         return self.scores(centroids).mul_(-2).add_(length).add_(self.square[:, None]).clamp_min_(0)
 
     def nearest(self, centroids: Centroids, groups: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """The nearest centroid of every row, without keeping all distances.
+        """Find the nearest centroid of every row without storing all distances.
 
         Parameters
         ----------
         centroids : list of Tensor
-            Blocks ``[groups * k, .]``: several sets of k centroids, searched one by one.
+            Blocks ``[groups * k, .]``: several sets of k centroids, searched separately.
         groups : int
-            How many sets.
+            Number of sets.
 
         Returns
         -------
         best : Tensor
             ``[n, groups, *grid]`` smallest squared distance.
         labels : Tensor
-            ``[n, groups, *grid]`` int64: which of the set's k; the first of equals.
+            ``[n, groups, *grid]`` int64: index within the set; the first one if several are equally near.
         """
         inside, half = self.drop(centroids), lengths(centroids)[:, None, None] / 2
         k = len(half) // groups
         order = torch.arange(k, 0, -1, dtype=self.weights.dtype, device=self.weights.device)[:, None, None]
         best, labels = [], []
         for piece in self._pieces(len(half)):
-            # half the distance without the row's own length, which no comparison needs
+            # half the distance without the row's own length, which does not affect the comparison
             gap = self._scores(inside, piece).neg_().add_(half).unflatten(1, (groups, k))
             least = gap.amin(2, keepdim=True)
-            # The first index where the least stands. torch.min(dim) finds it too, ten times slower on a CPU.
+            # The first index of the minimum. torch.min(dim) finds it too, ten times slower on a CPU.
             torch.le(gap, least, out=gap)
             labels.append(k - gap.mul_(order).amax(2))
             best.append((self._square[piece, None] + 2 * least[:, :, 0]).clamp_min_(0))
@@ -252,7 +252,7 @@ class Features:
         return torch.cat(best).reshape(shape), torch.cat(labels).reshape(shape).long()
 
     def sums(self, labels: torch.Tensor, k: int, groups: int = 1) -> Centroids:
-        """Sums of the rows of each label: blocks ``[groups * k, C'_l]``, by the adjoint of the resampling.
+        """Sum the rows of each label: blocks ``[groups * k, C'_l]``, by the adjoint of the resampling.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class Features:
         return out
 
     def means(self, labels: torch.Tensor, k: int) -> tuple[Centroids, torch.Tensor]:
-        """Mean row of each label ``[n, *grid]``: blocks ``[k, C'_l]`` and the number of rows ``[k]``; empty labels have zeros."""
+        """Mean row of each label ``[n, *grid]``: blocks ``[k, C'_l]`` and number of rows ``[k]``; zeros for empty labels."""
         counts = torch.bincount(labels.flatten(), minlength=k)
         share = 1 / counts.clamp_min(1).to(self.weights)[:, None]
         return [m * share for m in self.sums(labels[:, None], k)], counts
@@ -279,7 +279,7 @@ class Features:
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
-        """Rows ``[m, D']`` at flat positions (image, then row, then column), in the internal basis."""
+        """Return rows ``[m, D']`` at flat positions (image, row, column), in the internal basis."""
         gh, gw = self._shape
         index = index.to(self.weights.device)
         image, rest = index // (gh * gw), index % (gh * gw)
@@ -289,16 +289,16 @@ class Features:
         return torch.cat(parts, 1)
 
     def split(self, rows: torch.Tensor) -> Centroids:
-        """Blocks ``[m, C'_l]`` of rows ``[m, D']``."""
+        """Split rows ``[m, D']`` into blocks ``[m, C'_l]``."""
         return list(rows.split([b.values.shape[1] for b in self.blocks], 1))
 
     def explicit(self, full: bool = False) -> torch.Tensor:
-        """The whole data matrix ``[positions, D']``: what the factoring avoids; for tests, comparisons and small grids.
+        """Build the whole data matrix ``[positions, D']``; for tests, comparisons and small grids.
 
         Parameters
         ----------
         full : bool
-            In the channels of the layers (D columns) also where they were compressed.
+            Whether to use the channels of the layers (D columns) even where they were compressed.
         """
         images = []
         for image in range(self.n):
@@ -307,36 +307,36 @@ class Features:
         return torch.cat(images)
 
     def lift(self, centroids: Centroids) -> Centroids:
-        """Blocks ``[K, C_l]`` in the channels of the layers, which mean the same for other images."""
+        """Convert to blocks ``[K, C_l]`` in the channels of the layers, which are valid for other images."""
         pairs = zip(self.blocks, centroids, strict=True)
         return [
             m @ b.basis.T if b.basis is not None and m.shape[1] == b.basis.shape[1] else m for b, m in pairs
         ]
 
     def drop(self, centroids: Centroids) -> Centroids:
-        """Blocks ``[K, C'_l]`` in the internal basis. Inner products with the rows stay the same; lengths may shrink.
+        """Convert to blocks ``[K, C'_l]`` in the internal basis. Inner products with rows are preserved; lengths may shrink.
 
         Raises
         ------
         MethodError
-            When the blocks are not of these layers.
+            When the blocks are of other layers.
         """
         if len(centroids) != len(self.blocks):
             raise MethodError(
-                f"centroids of {len(centroids)} layers were given for features of {len(self.blocks)}; use the same taps."
+                f"centroids of {len(centroids)} layers were given for features of {len(self.blocks)} layers; use the same taps."
             )
         out = []
         for b, c, m in zip(self.blocks, self.channels, centroids, strict=True):
             inside = b.values.shape[1]
             if m.shape[1] not in (inside, c):
                 raise MethodError(
-                    f"centroids with {m.shape[1]} channels were given for a layer with {c}; use the same taps."
+                    f"centroids with {m.shape[1]} channels were given for a layer with {c} channels; use the same taps."
                 )
             m = m.to(b.values)
             out.append(m if b.basis is None or m.shape[1] == inside else m @ b.basis)
         return out
 
-    # -- what is shown ------------------------------------------------------------------------------------------
+    # -- values for display ------------------------------------------------------------------------------------------
 
     def shares(self, centroids: Centroids, labels: torch.Tensor) -> torch.Tensor:
         """Share of each layer in the squared distance to the own centroid.
@@ -344,8 +344,8 @@ class Features:
         Returns
         -------
         Tensor
-            ``[L, n, *grid]``, sums to 1 over the layers. Where a row lies on its centroid there is no distance to share: then
-            the shares are those of the squared weights.
+            ``[L, n, *grid]``, sums to 1 over the layers. If a row coincides with its centroid, the shares are those of the
+            squared weights.
         """
         inside, index = self.drop(centroids), labels.reshape(self.n, 1, *self._shape)
         parts = self.weights.new_zeros(len(self.blocks), self.n, *self._shape)
@@ -361,14 +361,14 @@ class Features:
         return shares.reshape(-1, self.n, *self.grid)
 
     def similarity(self, image: int, position: tuple[int, ...]) -> torch.Tensor:
-        """Cosine ``[L, n, *grid]`` of every position with one position, in each layer alone; 0 where a layer is dead.
+        """Cosine similarity ``[L, n, *grid]`` of every position with one position, per layer; 0 where a layer is dead.
 
         Parameters
         ----------
         image : int
-            Image of the reference.
+            Index of the image of the reference position.
         position : tuple of int
-            Its position on the grid.
+            Reference position on the grid.
 
         Raises
         ------
@@ -378,7 +378,8 @@ class Features:
         inside = all(0 <= p < g for p, g in zip((image, *position), (self.n, *self.grid), strict=False))
         if len(position) != self.rank or not inside:
             raise MethodError(
-                f"position {tuple(position)} of image {image} is not on the grid {self.grid} of {self.n} images."
+                f"position {tuple(position)} of image {image} is not on the grid {self.grid} of {self.n} images; choose one "
+                "that is."
             )
         y, x = (0, *position) if self.rank == 1 else position
         place = [torch.tensor([p], device=self.weights.device) for p in (image, y, x)]
@@ -387,7 +388,7 @@ class Features:
 
 
 def _plane(grid: Sequence[int]) -> tuple[int, int]:
-    """A grid of one or two axes as rows and columns: a signal is one row."""
+    """Return a grid of one or two axes as rows and columns; a signal is one row."""
     return (1, grid[0]) if len(grid) == 1 else (grid[0], grid[1])
 
 

@@ -1,6 +1,6 @@
-"""k-means on factored features: k-means++ with squared distances, batched restarts, empty clusters seeded again.
+"""k-means on factored features: k-means++ seeding, batched restarts, re-seeding of empty clusters.
 
-Lloyd's algorithm as on the explicit data matrix: the same labels and inertia, without building the matrix.
+Lloyd's algorithm with the labels and inertia of the explicit data matrix, which is never built.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from xai_views.engine.clusters.features import Centroids, Features
 from xai_views.engine.clusters.lloyd import iterate, seeds
 from xai_views.errors import MethodError
 
-#: Positions that restarts are tried on; on a larger grid the best of them goes on with all positions.
+#: Maximum number of positions for restarts; on a larger grid only the best restart continues with all positions.
 TRIAL = 4096
-#: A trial of a restart ends when its inertia falls by less than this share, or than the tolerance if that is larger.
+#: A trial restart ends when its inertia falls by less than this share (or the tolerance, if larger).
 TRIAL_TOLERANCE = 1e-4
-#: What the authors' code adds to the flattest step.
+#: Offset that the authors' code adds to the elbow.
 AUTHORS_OFFSET = -1
 
 
@@ -38,11 +38,11 @@ class Clustering:
     counts : Tensor
         ``[K]`` positions of each cluster, int64.
     inertia : float
-        Sum of squared distances to the own centroid.
+        Sum of squared distances to the assigned centroids.
     iterations : int
-        Steps of Lloyd's algorithm.
+        Number of iterations of Lloyd's algorithm.
     features : Features
-        What was clustered.
+        The clustered features.
     """
 
     labels: torch.Tensor
@@ -59,12 +59,12 @@ class Clustering:
 
     @cached_property
     def distances(self) -> torch.Tensor:
-        """Squared distances ``[n, K, *grid]`` to all centroids; computed when first asked for."""
+        """Squared distances ``[n, K, *grid]`` to all centroids; computed on first use."""
         return self.features.distances(self.centroids)
 
 
 def assign(features: Features, centroids: Centroids, iterations: int = 0) -> Clustering:
-    """Give every position to its nearest centroid, the first of equally near ones.
+    """Assign every position to its nearest centroid; the first one if several are equally near.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def assign(features: Features, centroids: Centroids, iterations: int = 0) -> Clu
     centroids : list of Tensor
         Blocks ``[K, .]``.
     iterations : int
-        What the result is to say.
+        Number of iterations to report in the result.
     """
     best, labels = features.nearest(centroids)
     counts = torch.bincount(labels.flatten(), minlength=len(centroids[0]))
@@ -81,7 +81,7 @@ def assign(features: Features, centroids: Centroids, iterations: int = 0) -> Clu
 
 
 def described(features: Features, labels: torch.Tensor, iterations: int = 0) -> Clustering:
-    """A partition that was found otherwise, by the means of its parts: ids by size, none empty.
+    """Describe a given partition by the means of its parts, with ids in order of size and none empty.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def described(features: Features, labels: torch.Tensor, iterations: int = 0) -> 
     labels : Tensor
         ``[n, *grid]`` ids from 0.
     iterations : int
-        What the result is to say.
+        Number of iterations to report in the result.
     """
     order = torch.argsort(torch.bincount(labels.flatten()), descending=True, stable=True)
     labels = torch.argsort(order)[labels]
@@ -100,7 +100,7 @@ def described(features: Features, labels: torch.Tensor, iterations: int = 0) -> 
 
 
 def renumbered(found: Clustering, order: torch.Tensor) -> Clustering:
-    """The same clusters; the new id i is the old id ``order[i]``."""
+    """Return the same clusters renumbered: new id i is old id ``order[i]``."""
     order = order.to(found.labels.device)
     labels, blocks = torch.argsort(order)[found.labels], [m[order] for m in found.centroids]
     return Clustering(labels, blocks, found.counts[order], found.inertia, found.iterations, found.features)
@@ -113,7 +113,7 @@ def lloyd(
     tolerance: float = 1e-6,
     progress: Callable[[int, int], None] | None = None,
 ) -> Clustering:
-    """Lloyd's algorithm from given centroids; labels belong to the returned centroids.
+    """Run Lloyd's algorithm from given centroids; the labels belong to the returned centroids.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def lloyd(
     start : list of Tensor
         Blocks ``[K, .]``.
     iterations : int
-        At most so many steps.
+        Maximum number of iterations.
     tolerance : float
-        Ends when the inertia falls by less than this share of it, or when no label changes; 0: only then.
+        Stop when the inertia falls by less than this share, or when no label changes; 0: only the latter.
     progress : callable, optional
         ``progress(done, total)``; may raise to stop.
     """
@@ -137,9 +137,9 @@ def lloyd(
 
 
 def trial(features: Features, most: int = TRIAL) -> Features:
-    """What restarts are tried on: all positions, or the same layers on a coarser grid of at most ``most`` positions.
+    """Return the features for trial restarts: all positions, or a coarser grid of at most ``most`` positions.
 
-    Many images in a few positions each are cheaper as explicit rows; those have one block, all layers side by side.
+    For many images with few positions each, explicit rows are cheaper; they have one block with all layers side by side.
     """
     if features.positions <= most:
         return features
@@ -167,25 +167,25 @@ def kmeans(
     Parameters
     ----------
     features : Features
-        The data, which is never built explicitly beyond a trial.
+        The data; never built explicitly except for a trial.
     k : int
         Number of clusters.
     init : list of Tensor or Tensor, optional
-        Blocks ``[k, .]`` to start from, or ``[k]`` flat positions; ids are then kept, also of clusters that end up empty.
+        Blocks ``[k, .]`` to start from, or ``[k]`` flat positions; ids are then kept, even of empty clusters.
     restarts : int
-        Starts by k-means++ with squared distances, run side by side (on a coarser grid where there are more than ``TRIAL``
-        positions); the best goes on.
+        Number of k-means++ starts, run side by side (on a coarser grid if there are more than ``TRIAL`` positions); the best
+        one continues.
     iterations, tolerance, progress
         See :func:`lloyd`.
     seed : int
-        Equal seeds give equal results on the CPU.
+        Random seed; equal seeds give equal results on the CPU.
     on : Features, optional
-        :func:`trial` of the features, where it is at hand.
+        Result of :func:`trial` for the features, if already computed.
 
     Returns
     -------
     Clustering
-        With ids by size, the largest 0. There are fewer than ``k`` clusters when there are fewer different positions.
+        Ids in order of size, the largest is 0. Fewer than ``k`` clusters if there are fewer distinct positions.
 
     Raises
     ------
@@ -194,12 +194,14 @@ def kmeans(
     """
     if not 1 <= k <= features.positions:
         raise MethodError(
-            f"{k} clusters of {features.positions} positions are not possible; choose 1 to {features.positions}."
+            f"{k} clusters of {features.positions} positions were requested; request 1 to {features.positions}."
         )
     if init is not None:
         start = features.split(features.rows(init)) if isinstance(init, torch.Tensor) else init
         if len(start[0]) != k:
-            raise MethodError(f"{k} clusters were asked for and the start has {len(start[0])}; give as many.")
+            raise MethodError(
+                f"{k} clusters were requested and the start has {len(start[0])}; give the same number."
+            )
         return lloyd(features, start, iterations, tolerance, progress)
     generator = torch.Generator().manual_seed(seed)
     on = trial(features) if on is None else on
@@ -208,7 +210,7 @@ def kmeans(
     best = slice(int(inertia.argmin()) * k, (int(inertia.argmin()) + 1) * k)
     start = [m[best] for m in centroids]
     if on is not features:
-        # what a coarse grid can settle is settled there
+        # converge on the coarse grid first
         start, *_ = iterate(on, start, k, iterations, tolerance)
     if len(start) < len(features.blocks):
         start = features.split(start[0])
@@ -218,7 +220,7 @@ def kmeans(
 
 
 def tidy(found: Clustering) -> Clustering:
-    """Ids by size; empty clusters are dropped, and those whose centroids differ by rounding only are one."""
+    """Number ids by size, drop empty clusters, and merge clusters whose centroids differ by rounding only."""
     centres = torch.cat(found.centroids, 1).double()
     length = centres.square().sum(1)
     d2 = length[:, None] + length - 2 * centres @ centres.T
@@ -244,18 +246,18 @@ def elbow(
     restarts: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, list[tuple[int, float, float]]]:
-    """Number of clusters at the flattest step of the inertia.
+    """Choose the number of clusters at the flattest step of the inertia (elbow).
 
-    For K from ``low`` to ``high`` the inertia I_K is computed; rho_K = (I_{K+1} - I_K) / I_K; K* is where rho is largest.
+    With the inertia I_K for K from ``low`` to ``high`` and rho_K = (I_{K+1} - I_K) / I_K, K* maximises rho.
 
     Parameters
     ----------
     features : Features
         The data.
     low, high : int
-        Range of K; fewer where there are fewer positions.
+        Range of K; reduced if there are fewer positions.
     offset : int
-        Added to K*. The authors' code returns K* - 1 (``AUTHORS_OFFSET``) and holds notes with other offsets.
+        Added to K*. The authors' code returns K* - 1 (``AUTHORS_OFFSET``) and mentions other offsets.
     seed, restarts
         See :func:`kmeans`.
     progress : callable, optional
@@ -275,7 +277,7 @@ def elbow(
         inertia.append(kmeans(features, k, restarts=restarts, seed=seed, on=on).inertia)
         if progress is not None:
             progress(len(inertia), len(sizes))
-    # without inertia there is nothing left to explain: the step is flat
+    # zero inertia leaves nothing to explain: the step counts as flat
     nothing = features.noise * features.positions
     rho = [(b - a) / a if a > nothing else 0.0 for a, b in pairwise(inertia)]
     best = sizes[max(range(len(rho)), key=rho.__getitem__)] if rho else sizes[0]

@@ -1,4 +1,4 @@
-"""Maps of ids: brought to another grid, and taken apart into connected pieces."""
+"""Label maps: resizing, and splitting into connected pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def resize_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """A label map ``[..., h, w]`` at another size, by the nearest cell centre; ids are never mixed."""
+    """Resize a label map ``[..., h, w]`` by the nearest cell centre; ids are never mixed."""
     labels = np.asarray(labels)
     h, w = labels.shape[-2:]
     rows = ((np.arange(shape[0]) + 0.5) * h / shape[0]).astype(np.int64)
@@ -17,19 +17,19 @@ def resize_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def connected(labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces of equal labels that are connected along the axes.
+    """Split equal labels into pieces that are connected along the axes.
 
     Returns
     -------
     pieces : ndarray
-        Of the shape of the labels, numbered from 0 in the order of their first cells.
+        Same shape as the labels, numbered from 0 in the order of their first cells.
     owner : ndarray
         The label of each piece.
     """
     from skimage.measure import label
 
     labels = np.asarray(labels).astype(np.int64)
-    # numbered from 1 on, because 0 would be a background
+    # numbered from 1, because 0 would be background
     found = label(labels - labels.min() + 1, background=0, connectivity=1).ravel()
     _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
     order = np.argsort(first)

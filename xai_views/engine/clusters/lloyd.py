@@ -1,4 +1,4 @@
-"""Seeding and Lloyd's algorithm for several starts side by side, on factored features."""
+"""Seeding and Lloyd's algorithm for several starts in parallel, on factored features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xai_views.engine.clusters.features import Centroids, Features
 def seeds(features: Features, k: int, restarts: int, generator: torch.Generator) -> Centroids:
     """Greedy k-means++ for several restarts at once.
 
-    Candidates are drawn with their squared distance to the seeds before; the one that leaves the least inertia is taken.
+    Candidates are drawn in proportion to their squared distance to the previous seeds; the one with the lowest inertia is kept.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def seeds(features: Features, k: int, restarts: int, generator: torch.Generator)
         if len(drawn) == k:
             break
         weight = near[:, 0].double()
-        # fewer different positions than seeds: any position will do, and its cluster is dropped in the end
+        # fewer distinct positions than seeds: any position will do, its cluster is dropped at the end
         weight += (weight.sum(1, keepdim=True) == 0).double()
         total = weight.cumsum(1)
         share = torch.rand(restarts, candidates, generator=generator, dtype=torch.float64).to(device)
@@ -45,14 +45,14 @@ def seeds(features: Features, k: int, restarts: int, generator: torch.Generator)
 
 
 def refilled(features: Features, centroids: Centroids, best: torch.Tensor, counts: torch.Tensor) -> Centroids:
-    """Put every empty centroid on a position that is far from its own.
+    """Move every empty centroid to a position far from its own centroid.
 
     Parameters
     ----------
     features : Features
         The data.
     centroids : list of Tensor
-        Blocks ``[r * k, .]`` of r restarts.
+        Blocks ``[r * k, .]`` for r restarts.
     best : Tensor
         ``[r, m]`` squared distance of every position to its centroid.
     counts : Tensor
@@ -77,18 +77,18 @@ def iterate(
     tolerance: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Centroids, torch.Tensor, torch.Tensor, int]:
-    """Lloyd's algorithm for several starts side by side; each ends by itself.
+    """Run Lloyd's algorithm for several starts in parallel; each stops on its own.
 
     Returns
     -------
     centroids : list of Tensor
         Blocks ``[r * k, .]``.
     labels : Tensor
-        ``[n, r, *grid]``: of the returned centroids.
+        ``[n, r, *grid]``, for the returned centroids.
     inertia : Tensor
         ``[r]`` float64.
     iterations : int
-        Of the longest run.
+        Number of iterations of the longest run.
     """
     runs, axes = len(start[0]) // k, [0, *range(2, 2 + features.rank)]
     current = [m.clone() for m in start]
@@ -114,7 +114,7 @@ def iterate(
         inertia = best.double().sum(axes)
         done = (labels == before).movedim(1, 0).flatten(1).all(1)
         if tolerance > 0:
-            # what is left is rounding, or the step brought next to nothing
+            # the remaining inertia is rounding, or the step hardly reduced it
             done |= inertia <= features.noise * features.positions
             done |= (was - inertia <= tolerance * was) & ~missing
         own = (active[:, None] * k + torch.arange(k, device=labels.device)).flatten()

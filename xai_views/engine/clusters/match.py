@@ -1,4 +1,4 @@
-"""Matching clusters of two partitions one to one, so that colours can be kept across K, seeds, layers and models."""
+"""One-to-one matching of the clusters of two partitions, to keep colours across K, seeds, layers and models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from xai_views.errors import MethodError
 
 
 def hungarian(gain: np.ndarray) -> np.ndarray:
-    """The one-to-one assignment with the largest total gain ``[b, a]``.
+    """Find the one-to-one assignment with the largest total gain; ``gain`` is ``[b, a]``.
 
     Returns
     -------
     ndarray
-        ``[b]``: for every row its column, or a new number from ``a`` on for rows that are left over.
+        ``[b]``: column of every row, or a new number from ``a`` on for unmatched rows.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -31,7 +31,7 @@ def hungarian(gain: np.ndarray) -> np.ndarray:
 
 
 def match(reference: Sequence[torch.Tensor], centroids: Sequence[torch.Tensor]) -> np.ndarray:
-    """For every cluster the reference cluster with the most similar centroid, one to one.
+    """Match every cluster to the reference cluster with the most similar centroid, one to one.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def match(reference: Sequence[torch.Tensor], centroids: Sequence[torch.Tensor]) 
     Returns
     -------
     ndarray
-        ``[B]``: id ``result[j]`` of the reference corresponds to id j, by the cosine of the whole centroids; clusters that are
-        left over get new ids from A on.
+        ``[B]``: reference id ``result[j]`` corresponds to id j, by the cosine of the whole centroids; unmatched clusters get
+        new ids from A on.
 
     Raises
     ------
     MethodError
-        When the channels differ; match labels instead.
+        When the channels differ; then match labels instead.
     """
     ours, theirs = ([int(m.shape[1]) for m in blocks] for blocks in (reference, centroids))
     if ours != theirs:
@@ -61,25 +61,25 @@ def match(reference: Sequence[torch.Tensor], centroids: Sequence[torch.Tensor]) 
 
 
 def match_labels(reference: Any, labels: Any) -> np.ndarray:
-    """For every id of ``labels`` the id of ``reference`` that it overlaps, one to one, with the largest overlap in all.
+    """Match every id of ``labels`` to an id of ``reference``, one to one, with the largest total overlap.
 
     Parameters
     ----------
     reference, labels : ndarray or Tensor
-        Ids of at least 0 of the same images, ``[..., *grid]``; the grids may differ, the coarser one is repeated.
+        Non-negative ids of the same images, ``[..., *grid]``; the grids may differ, the coarser one is up-sampled.
 
     Returns
     -------
     ndarray
-        ``[B]``; ``result[labels]`` has the ids (and colours) of the reference, what is left over has new ones.
+        ``[B]``; ``result[labels]`` has the ids (and colours) of the reference; unmatched ids are new.
 
     Raises
     ------
     MethodError
-        For different numbers of dimensions, of images in ``[n, rows, columns]``, or empty maps.
+        For different numbers of dimensions or of images (in ``[n, rows, columns]``), or empty maps.
     """
     reference, labels = np.asarray(reference), np.asarray(labels)
-    # Maps of two axes may be [rows, columns] or [n, time]: only with three is the first known to be that of the images.
+    # Maps of two axes may be [rows, columns] or [n, time]: only with three axes the first is known to be images.
     other = reference.ndim != labels.ndim or (labels.ndim > 2 and len(reference) != len(labels))
     if other or not reference.size or not labels.size:
         raise MethodError(
@@ -92,7 +92,7 @@ def match_labels(reference: Any, labels: Any) -> np.ndarray:
 
 
 def _repeated(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Nearest neighbours on a finer grid, at the centres of its cells."""
+    """Up-sample labels by nearest neighbours, at the centres of the cells."""
     for axis, (old, new) in enumerate(zip(labels.shape, shape, strict=True)):
         if old != new:
             labels = labels.take(((np.arange(new) + 0.5) * old / new).astype(int), axis)
@@ -100,24 +100,24 @@ def _repeated(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def relabel(found: Clustering, permutation: Sequence[int]) -> Clustering:
-    """The same clusters in the order of the ids that they were matched to.
+    """Renumber the clusters by the ids that they were matched to.
 
     Parameters
     ----------
     found : Clustering
         K clusters.
     permutation : sequence of int
-        ``[K]`` from :func:`match` or :func:`match_labels`. If it holds 0 to K - 1, id j becomes ``permutation[j]``; otherwise
-        the ids 0 to K - 1 follow its order, and the colour of id i is the i-th smallest value.
+        ``[K]`` from :func:`match` or :func:`match_labels`. If it contains 0 to K - 1, id j becomes ``permutation[j]``;
+        otherwise the ids 0 to K - 1 follow its order, and the colour of id i is the i-th smallest value.
 
     Raises
     ------
     MethodError
-        When it does not name each cluster once.
+        When it does not contain K distinct ids.
     """
     order = torch.as_tensor(np.asarray(permutation))
     if order.shape != (found.k,) or len(order.unique()) != found.k:
         raise MethodError(
-            f"{found.k} clusters cannot be given the ids {order.tolist()}; give one id for each, none twice."
+            f"ids {order.tolist()} were given for {found.k} clusters; give one distinct id per cluster."
         )
     return renumbered(found, torch.argsort(order))

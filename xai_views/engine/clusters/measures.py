@@ -1,4 +1,4 @@
-"""Figures of partitions: agreement, purity, fragmentation, and what they explain."""
+"""Measures of partitions: agreement, purity, fragmentation, and explained variance."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from xai_views.engine.clusters.labels import connected
 
-COHERENT_CELLS = 2  # a cluster whose median piece is this small is scattered
+COHERENT_CELLS = 2  # a cluster whose median piece has at most this many cells is scattered
 
 
 def ari(a: Any, b: Any) -> float:
-    """Adjusted Rand index of two partitions of the same positions: 1 = equal, 0 = chance."""
+    """Adjusted Rand index of two partitions of the same positions: 1 = identical, 0 = chance."""
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(np.asarray(a).ravel(), np.asarray(b).ravel()))
 
 
 def effective_number(counts: Any) -> float:
-    """Number of equally large clusters whose sizes have the same entropy: ``exp(H)``."""
+    """Effective number of clusters: the number of equally large clusters with the same entropy, ``exp(H)``."""
     share = np.asarray(counts, np.float64)
     share = share[share > 0]
     share = share / share.sum()
@@ -27,7 +27,7 @@ def effective_number(counts: Any) -> float:
 
 
 def explained_variance(found: Any) -> float:
-    """Share of the spread of the features around their mean that a :class:`Clustering` explains: ``1 - inertia / total``."""
+    """Share of the features' variance around their mean explained by a :class:`Clustering`: ``1 - inertia / total``."""
     features = found.features
     means, _ = features.means(found.labels * 0, 1)
     length = float(sum(m.double().square().sum() for m in means))
@@ -36,14 +36,14 @@ def explained_variance(found: Any) -> float:
 
 
 def crossing(labels: Any, truth: Any, k: int = 0) -> np.ndarray:
-    """How many positions of each cluster lie in each true part, ``[K, P]``.
+    """Count the positions of each cluster in each ground-truth part, ``[K, P]``.
 
     Parameters
     ----------
     labels, truth : array
-        Ids of one shape; positions with a negative truth are left out.
+        Ids of the same shape; positions with a negative truth are left out.
     k : int
-        Number of clusters, where the last ones may have no position; 0 = as many as there are ids.
+        Number of clusters, including empty ones at the end; 0 = determined from the ids.
     """
     labels, truth = np.asarray(labels).astype(np.int64), np.asarray(truth).astype(np.int64)
     k, parts = k or int(labels.max(initial=0)) + 1, int(truth.max(initial=0)) + 1
@@ -52,7 +52,7 @@ def crossing(labels: Any, truth: Any, k: int = 0) -> np.ndarray:
 
 
 def purity(labels: Any, truth: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """For each cluster the true part that covers most of it, and the share that it covers.
+    """For each cluster, the ground-truth part that covers most of it, and the share covered.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def purity(labels: Any, truth: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]
     Returns
     -------
     part, share : ndarray
-        ``[K]``; part -1 and share 0 for a cluster of which nothing is known.
+        ``[K]``; part -1 and share 0 for a cluster without ground truth.
     """
     table = crossing(labels, truth, k)
     total = table.sum(1)
@@ -71,13 +71,13 @@ def purity(labels: Any, truth: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def held(labels: Any, truth: Any, k: int = 0) -> np.ndarray:
-    """Share of each true part that lies in each cluster, ``[K, P]``; 0 for a part that is not there."""
+    """Share of each ground-truth part inside each cluster, ``[K, P]``; 0 for a part that does not occur."""
     table = crossing(labels, truth, k)
     return table / np.maximum(table.sum(0), 1)
 
 
 def mean_per_cluster(values: Any, labels: Any, k: int) -> np.ndarray:
-    """Mean of a map over each cluster ``[k]``; 0 where a cluster has no position."""
+    """Mean of a map over each cluster ``[k]``; 0 for an empty cluster."""
     labels = np.asarray(labels).ravel()
     counts = np.bincount(labels, minlength=k)[:k]
     sums = np.bincount(labels, np.asarray(values).ravel(), minlength=k)[:k]
@@ -85,14 +85,14 @@ def mean_per_cluster(values: Any, labels: Any, k: int) -> np.ndarray:
 
 
 def density(labels: Any, amounts: Any) -> np.ndarray:
-    """Each position gets what its cluster has, ``amounts [K]``, divided by the cluster's positions; sums to all of it."""
+    """Spread ``amounts [K]`` evenly over the positions of each cluster; the result sums to the total."""
     labels, amounts = np.asarray(labels), np.asarray(amounts, np.float64)
     counts = np.bincount(labels.ravel(), minlength=len(amounts))[: len(amounts)]
     return (amounts / np.maximum(counts, 1))[labels]
 
 
 def ranks(values: Any) -> np.ndarray:
-    """Percentile of each value among all, in [0, 1]; equal values share theirs. An entropy alone says little beside its rank."""
+    """Percentile rank in [0, 1] of each value among all, with mean ranks for ties; puts an entropy into context."""
     from scipy.stats import rankdata
 
     values = np.asarray(values)
@@ -100,23 +100,23 @@ def ranks(values: Any) -> np.ndarray:
 
 
 def best_overlap(labels: Any, mask: Any, pieces: bool = False) -> tuple[int, float]:
-    """The region with the largest intersection over union with a mask, chosen with knowledge of the mask (an oracle).
+    """Find the region with the largest IoU with a mask, chosen with knowledge of the mask (an oracle).
 
     Parameters
     ----------
     labels : array
         Ids ``[rows, columns]`` (or of any shape where ``pieces`` is False), at least 0.
     mask : array
-        Of the same shape, bool.
+        Bool, of the same shape.
     pieces : bool
-        Whether the 4-connected pieces of the clusters are the regions, not the whole clusters.
+        Whether regions are the 4-connected pieces of the clusters instead of whole clusters.
 
     Returns
     -------
     cluster : int
-        Id of the cluster that the region belongs to.
+        Id of the cluster that contains the region.
     iou : float
-        Its intersection over union; 0 for an empty mask.
+        IoU of the region with the mask; 0 for an empty mask.
     """
     labels, mask = np.asarray(labels), np.asarray(mask, bool)
     regions, owner = (
@@ -131,7 +131,7 @@ def best_overlap(labels: Any, mask: Any, pieces: bool = False) -> tuple[int, flo
 
 
 def coherence(labels: Any) -> float:
-    """Share of neighbours along the axes (4-neighbours of an image) in the same cluster; 1 where there are none."""
+    """Share of neighbouring positions (4-neighbours in an image) in the same cluster; 1 without neighbours."""
     labels = np.asarray(labels)
     equal = [(np.diff(labels, axis=axis) == 0).ravel() for axis in range(labels.ndim)]
     both = np.concatenate(equal)
@@ -139,7 +139,7 @@ def coherence(labels: Any) -> float:
 
 
 def fragmentation(labels: Any) -> dict[str, float]:
-    """How scattered a partition ``[rows, columns]`` (or ``[time]``) is.
+    """Measure how scattered a partition ``[rows, columns]`` (or ``[time]``) is.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def fragmentation(labels: Any) -> dict[str, float]:
 
 
 def outliers_in_one(norm: Any, labels: Any, share: float = 0.01) -> float:
-    """Largest share of the positions with the highest norms (the top ``share``) that falls into one cluster."""
+    """Largest share of the highest norms (top ``share`` of the positions) that falls into one cluster."""
     norm, labels = np.asarray(norm), np.asarray(labels)
     count = max(1, round(share * norm.size))
     top = np.argsort(-norm.ravel(), kind="stable")[:count]
@@ -162,7 +162,7 @@ def outliers_in_one(norm: Any, labels: Any, share: float = 0.01) -> float:
 
 
 def norm_figures(norm: Any, labels: Any) -> dict[str, float]:
-    """What the norms of one layer's activations say beside a partition of the same positions ``[rows, columns]``.
+    """Statistics of the norms of one layer's activations, with a partition of the same positions ``[rows, columns]``.
 
     Returns
     -------
@@ -181,20 +181,20 @@ def norm_figures(norm: Any, labels: Any) -> dict[str, float]:
 
 
 def compared(labels: Any, reference: Any, mask: Any = None) -> dict[str, float | None]:
-    """Figures of a partition beside another one of the same positions.
+    """Compare a partition with a reference partition of the same positions.
 
     Parameters
     ----------
     labels, reference : array
         Ids ``[rows, columns]``.
     mask : array, optional
-        Where the object is.
+        Mask of the object.
 
     Returns
     -------
     dict
-        ``effective`` (:func:`effective_number` of the sizes), ``ari``, ``coherence``, ``pieces`` and ``truth``, the best
-        overlap with the object; None where it is not known.
+        ``effective`` (:func:`effective_number` of the sizes), ``ari``, ``coherence``, ``pieces`` and ``truth``, the best IoU
+        with the object (None without a mask).
     """
     found = fragmentation(labels)
     return {

@@ -1,8 +1,8 @@
 """The Clustering Module: a one-layer auto-encoder whose code is a softmax over clusters.
 
 Source: Boubekki, Kampffmeyer, Brefeld and Jenssen, Joint optimization of an autoencoder for clustering and embedding (Machine
-Learning 110, 2021), written from its description. E1 + E2 + E3 is the loss of soft k-means, exactly; the prior E4 keeps
-clusters from dying. The decoder's weights are the centroids.
+Learning 110, 2021), implemented from its description. E1 + E2 + E3 equals the loss of soft k-means; the prior E4 keeps
+clusters from becoming empty. The decoder's weights are the centroids.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from xai_views.engine.clusters.kmeans import kmeans
 from xai_views.engine.clusters.pca import components
 from xai_views.errors import MethodError
 
-#: Principal components that the module sees of composite features.
+#: Number of principal components of composite features that the module is fitted on.
 DIMENSIONS = 32
-#: Dirichlet prior per row of a batch: alpha = 1 + PRIOR * rows, so that it weighs the same in batches of any size.
+#: Dirichlet prior per row of a batch: alpha = 1 + PRIOR * rows, so that its effect does not depend on the batch size.
 PRIOR = 0.1
 
 
@@ -46,7 +46,7 @@ class Module:
 def terms(
     rows: torch.Tensor, gamma: torch.Tensor, centroids: torch.Tensor, alpha: float | torch.Tensor = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The four terms of the loss, E1 to E4, summed over the rows.
+    """Compute the four terms of the loss, E1 to E4, summed over the rows.
 
     E1 + E2 + E3 = sum_i sum_k gamma_ik |x_i - mu_k|^2 for every gamma whose rows sum to 1.
 
@@ -59,8 +59,8 @@ def terms(
     centroids : Tensor
         ``[K, D]``.
     alpha : float or Tensor
-        Of the Dirichlet prior on the mean code, one for all clusters or ``[K]``; then the smallest alpha goes with the smallest
-        share, so that the numbering of clusters does not matter.
+        Concentration of the Dirichlet prior on the mean code, one value or ``[K]``; in the latter case alphas and shares are
+        both sorted, so that the numbering of clusters does not matter.
     """
     length = centroids.square().sum(1)
     e1 = (rows - gamma @ centroids).square().sum()
@@ -73,7 +73,7 @@ def terms(
 
 
 def bayes(centroids: torch.Tensor) -> Module:
-    """The module whose code is the posterior of a Gaussian mixture with these centres, covariance I / 2 and equal weights."""
+    """Return the module whose code is the posterior of a Gaussian mixture: these centres, covariance I / 2, equal weights."""
     return Module(2 * centroids.T, -centroids.square().sum(1), centroids.clone())
 
 
@@ -87,20 +87,20 @@ def fit(
     rate: float = 1e-2,
     prior: float = PRIOR,
 ) -> Module:
-    """Fit the module with Adam from the Bayes posterior of given centroids; weights are averaged over a last epoch.
+    """Fit the module with Adam, starting from the Bayes posterior of given centroids; weights are averaged over a last epoch.
 
     Parameters
     ----------
     rows : Tensor
-        ``[m, D]``. The covariance is fixed, so their scale matters.
+        ``[m, D]``. The covariance is fixed, so the scale of the rows matters.
     start : Tensor
-        ``[K, D]`` centroids.
+        ``[K, D]`` initial centroids.
     seed : int
-        Of the order of the rows.
+        Random seed of the order of the rows.
     epochs, batch, rate : int, int, float
-        Of the training.
+        Epochs, batch size and learning rate.
     prior : float
-        alpha = 1 + prior * rows of the batch; 0 switches the prior off.
+        Strength of the prior: alpha = 1 + prior * rows of the batch; 0 disables it.
 
     Raises
     ------
@@ -134,8 +134,8 @@ def fit(
 def fit_features(features: Features, k: int, seed: int = 0, most: int = 4096) -> tuple[torch.Tensor, Module]:
     """Fit the module to composite features.
 
-    The module sees at most ``DIMENSIONS`` principal components, in a unit in which the mean squared distance to the centroid of
-    k-means, where it starts, is 1: with a fixed covariance the unit decides how soft the code is, and this is our choice.
+    It uses at most ``DIMENSIONS`` principal components, scaled so that the mean squared distance to the centroids of the initial
+    k-means is 1: with a fixed covariance the scale determines how soft the code is. This scaling is our choice.
 
     Parameters
     ----------
@@ -144,16 +144,16 @@ def fit_features(features: Features, k: int, seed: int = 0, most: int = 4096) ->
     k : int
         Number of clusters.
     seed : int
-        Of k-means and of the order of the rows.
+        Random seed of k-means and of the order of the rows.
     most : int
-        Rows that are trained on; drawn when there are more.
+        Maximum number of training rows, drawn at random.
 
     Returns
     -------
     code : Tensor
         ``[n, K, *grid]``.
     module : Module
-        Acts on scaled principal components.
+        Operates on scaled principal components.
     """
     start = kmeans(features, k, seed=seed)
     axes = components(features, max(start.k, DIMENSIONS))

@@ -1,4 +1,4 @@
-"""What the methods on activation clusters are asked, and what they keep of one image."""
+"""Ablation requests and cached observations of the methods on activation clusters."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from xai_views.engine.kept import Kept
 
 __all__ = ["FINE_TOLERANCE", "LEAVES", "PREDICTED", "SMALL_GRID", "Ablation", "Observed"]
 
-#: Clusters that the merge tree starts from; the K slider ends there.
+#: Number of leaves of the merge tree, and the maximum K.
 LEAVES = 32
-#: On grids of more positions than restarts are tried on, the leaves end when their inertia falls by less than this share, which
-#: is after a step or two; ``benchmarks/activations.py slider`` says what that saves and what it costs.
+#: On grids with more positions than a trial of k-means, the leaves stop when their inertia falls by less than this share, after
+#: an iteration or two; ``benchmarks/activations.py slider`` measures the time saved and the loss.
 FINE_TOLERANCE = 2e-3
-#: Beyond this many positions the figure of an independent k-means is not computed beside the nested one.
+#: Above this many positions independent k-means is not computed beside the nested clusters.
 SMALL_GRID = 4096
-_KEPT = 12  # clusterings of one image kept for the next movement of a slider
+_KEPT = 12  # cached clusterings per image, for slider movements
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Some clusters taken away, or all others: what an ask says of it, see :meth:`of`.
+    """Removal of some clusters, or of all others; created from a request by :meth:`of`.
 
     Attributes
     ----------
     clusters : tuple of int
-        Ids; -1 stands for nothing.
+        Cluster ids; -1 matches no cluster.
     keep : bool
-        Take away all but these.
+        Whether to remove all clusters except these.
     fill : str
-        In latent space "mean" (of the rest), "zero" or "data" (mean of the data set's activations, as far as the codebook
-        knows it); in input space "blur", "mean" or "zero".
+        On the feature map "mean" (of the rest), "zero" or "data" (mean of the data set's activations, from the codebook); on
+        the image "blur", "mean" or "zero".
     where : str
-        "latent" or "input".
+        "latent" (last feature map) or "input" (image).
     """
 
     clusters: tuple[int, ...]
@@ -48,13 +48,13 @@ class Ablation:
 
     @classmethod
     def of(cls, ask: Any) -> Self | None:
-        """What an ask wants to be taken away by ``ablated``, ``keep``, ``fill`` and ``where``; None when nothing."""
+        """Return the ablation requested by ``ablated``, ``keep``, ``fill`` and ``where``; None if there is none."""
         return cls(ask.ablated, ask.keep, ask.fill, ask.where) if ask.ablated else None
 
 
 @dataclass(eq=False)
 class Observed:
-    """What the network said about one image.
+    """Outputs of the network for one image.
 
     Attributes
     ----------
@@ -65,11 +65,11 @@ class Observed:
     size : (int, int)
         Height and width of the image.
     last : Tensor
-        ``[1, C, *grid]``: the activation that the head reads, or the deepest tap when the head is not linear in it.
+        ``[1, C, *grid]``: the feature map that the head reads, or the deepest tap if the head is not linear in it.
     gradients : dict
-        ``[C, *grid]`` gradient of a class' logit at ``last``, by class; only where the head is not linear.
+        ``[C, *grid]`` gradient of a class's logit at ``last``, by class; only if the head is not linear.
     answers : dict
-        ``[classes]`` logits after ablations that needed a pass.
+        ``[classes]`` logits of ablations that needed a pass.
     """
 
     logit: np.ndarray
@@ -82,11 +82,11 @@ class Observed:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, the clusterings that a slider goes back to included."""
+        """Size in bytes, cached clusterings included (estimated)."""
         tensors = [*self.activations.values(), self.last, *self.gradients.values()]
         held = sum(t.numel() * t.element_size() for t in tensors)
         return 2 * held + self.logit.nbytes * (1 + len(self.answers))
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return what was made for this key before, or make it; the least recently used goes first."""
+        """Return the cached value of a key, or compute it; the least recently used value is dropped first."""
         return self.kept.once(key, make)

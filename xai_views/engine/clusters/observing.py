@@ -1,4 +1,4 @@
-"""What the methods on activation clusters observe: the taps in one forward pass, gradients where the head is not linear."""
+"""Observations of the methods on activation clusters: taps in one forward pass, gradients if the head is not linear."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from xai_views.models.taps import capture, capture_with_grad
 
 
 def asked_classes(logit: np.ndarray, targets: Sequence[int]) -> list[int]:
-    """Asked classes as numbers; ``PREDICTED`` becomes that of the largest of the logits ``[classes]``.
+    """Resolve the explained classes: ``PREDICTED`` becomes the index of the largest logit in ``[classes]``.
 
     Raises
     ------
     MethodError
-        When none was asked for, or one that the model does not have.
+        When no class was given, or one that the model does not have.
     """
     n = len(logit)
     wrong = [c for c in targets if c != PREDICTED and not 0 <= c < n]
     if wrong or not targets:
         what = f"class {wrong[0]} was" if wrong else "no class was"
-        raise MethodError(f"{what} asked for and the model has the classes 0 to {n - 1}; ask for those.")
+        raise MethodError(
+            f"{what} requested and the model has the classes 0 to {n - 1}; choose one of those."
+        )
     top = int(logit.argmax())
     return [top if c == PREDICTED else c for c in targets]
 
 
 def bias_of(model: Any, head: Head, like: np.ndarray) -> np.ndarray:
-    """What no position carries of the logits ``[classes]``, in the dtype of ``like``: the bias of the head.
+    """Part of the logits ``[classes]`` that belongs to no position: the bias of the head, in the dtype of ``like``.
 
-    Where the head is not linear nothing is known of it, but for a SIC network, whose bias is one number.
+    Zero where the head is not linear, except for SIC networks, which have one scalar bias.
     """
     if head.exact:
         return head.bias.cpu().numpy().astype(like.dtype)
@@ -44,7 +46,7 @@ def bias_of(model: Any, head: Head, like: np.ndarray) -> np.ndarray:
 def observe_taps(
     model: Any, x: torch.Tensor, head: Head, paths: Sequence[str], known: Sequence[Observed | None]
 ) -> list[Observed]:
-    """Ask the network for the samples of which a tap is not known yet, in one call.
+    """Run the network on the samples that lack a tap, in one call.
 
     Parameters
     ----------
@@ -53,16 +55,16 @@ def observe_taps(
     x : Tensor
         ``[N, C, *size]`` images or signals, as ``model.tensor`` returns them.
     head : Head
-        Of the network; what it reads is kept too.
+        Head of the network; the map that it reads is stored too.
     paths : sequence of str
         Taps.
     known : sequence
-        ``[N]`` earlier observations or None. They are not changed.
+        ``[N]`` earlier observations or None. Not modified.
 
     Returns
     -------
     list of Observed
-        The known ones where they have all taps.
+        Known observations are returned as they are if they have all taps.
     """
     found = {i: old for i, old in enumerate(known) if old is not None}
     missing = [
@@ -87,16 +89,16 @@ def observe_taps(
 def observe_gradients(
     model: Any, x: torch.Tensor, head: Head, targets: Sequence[Sequence[int]], found: Sequence[Observed]
 ) -> None:
-    """Add the gradients at the last tap of all classes that lack them, in one graph for the batch.
+    """Compute missing gradients at the last tap, with one graph for the batch.
 
     Parameters
     ----------
     model, x, head
         As in :func:`observe_taps`.
     targets : sequence
-        ``[N]`` classes of each sample.
+        ``[N]`` explained classes of each sample.
     found : sequence of Observed
-        Where they are added.
+        Observations to which the gradients are added.
     """
     wanted = [[c for c in row if c not in o.gradients] for o, row in zip(found, targets, strict=True)]
     classes = sorted({c for row in wanted for c in row})

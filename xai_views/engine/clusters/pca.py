@@ -1,4 +1,4 @@
-"""Principal components of factored features, on all positions: the covariance is applied, never built."""
+"""Principal components of factored features on all positions; the covariance matrix is never built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from xai_views.engine.clusters.features import Features
 
-#: Up to so many dimensions (or rows) a dense decomposition is quick.
+#: Up to this many dimensions (or rows) a dense decomposition is fast.
 DENSE = 96
 
 
@@ -21,15 +21,15 @@ class Components:
     Attributes
     ----------
     axes : Tensor
-        ``[k, D']`` orthonormal rows in the internal basis, the one with the largest variance first.
+        ``[k, D']`` orthonormal rows in the internal basis, by decreasing variance.
     variance : Tensor
-        ``[k]``: sum over the rows of the squared score.
+        ``[k]``: sum of the squared scores over the rows.
     mean : Tensor
         ``[D']``.
     total : float
-        Sum over the rows of the squared distance to the mean.
+        Sum of the squared distances of the rows to the mean.
     features : Features
-        What was decomposed.
+        The decomposed features.
     """
 
     axes: torch.Tensor
@@ -39,24 +39,24 @@ class Components:
     features: Features
 
     def scores(self) -> torch.Tensor:
-        """Scores ``[n, k, *grid]`` of every position."""
+        """Return the scores ``[n, k, *grid]`` of every position."""
         middle = (self.axes @ self.mean).reshape(1, -1, *[1] * self.features.rank)
         return self.features.scores(self.features.split(self.axes)) - middle
 
     def project(self, centroids: list[torch.Tensor]) -> torch.Tensor:
-        """Scores ``[K, k]`` of centroids."""
+        """Return the scores ``[K, k]`` of centroids."""
         return (torch.cat(self.features.drop(centroids), 1) - self.mean) @ self.axes.T
 
 
 def components(features: Features, k: int) -> Components:
-    """The first ``k`` principal components of all rows, fewer where there are fewer dimensions or rows.
+    """Compute the first ``k`` principal components of all rows; fewer if there are fewer dimensions or rows.
 
     Parameters
     ----------
     features : Features
         The data.
     k : int
-        How many.
+        Number of components.
     """
     dims = sum(b.values.shape[1] for b in features.blocks)
     n = features.positions
@@ -66,7 +66,7 @@ def components(features: Features, k: int) -> Components:
     k = min(k, dims, n)
     if (
         total <= n * features.noise
-    ):  # all rows are one: any axes do, and Lanczos iterations would have nothing to start from
+    ):  # all rows are equal: any axes are valid, and Lanczos iterations would fail
         return Components(torch.eye(k, dims).to(mean), mean.new_zeros(k), mean, 0.0, features)
     if min(dims, n) <= max(DENSE, 4 * k):
         values, axes = _dense(features.explicit() - mean, k)
@@ -81,7 +81,7 @@ def _dense(rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _iterated(features: Features, mean: torch.Tensor, dims: int, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lanczos iterations on the covariance: scores of a vector, then the adjoint."""
+    """Lanczos iterations with the covariance applied as scores of a vector, then the adjoint."""
     pieces = features._pieces(1)
 
     def covariance(vector: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Positions drawn from image after image: the streamed part of a codebook."""
+"""Positions drawn at random from consecutive images: the streamed part of a codebook."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from xai_views.engine.clusters.kmeans import kmeans
 from xai_views.errors import MethodError
 
 ROWS, CARD = "sample.safetensors", "sample.yaml"
-#: Bytes of rows that are kept; beyond, images keep fewer positions each, evenly.
+#: Maximum size of the stored rows in bytes; above it, images keep fewer positions each, evenly.
 MOST_BYTES = 256 * 2**20
 
 
 class Sample:
-    """Positions drawn from image after image.
+    """Positions drawn at random from consecutive images.
 
-    Every image has a number, and every position a random key that depends on the seed, the number and the position alone. The
-    positions with the smallest keys are kept. So it does not matter in which chunks or in which order images come, nor whether
-    they were drawn here or merged from elsewhere: the same images give the same sample.
+    Every image has a number, and every position a random key that depends only on seed, image number and position. The positions
+    with the smallest keys are kept. The sample therefore does not depend on chunks, on the order of the images, or on whether
+    parts were merged: the same images give the same sample.
 
     Parameters
     ----------
     per_image : int
-        Positions of each image.
+        Number of positions per image.
     seed : int
-        Of the keys, and of k-means later on.
+        Random seed of the keys, and of k-means later.
     weights, grid, interp
         As in :meth:`Features.of`.
     most : int
-        Positions in all; 0: as many as take ``MOST_BYTES``.
+        Maximum number of positions; 0: as many as fit into ``MOST_BYTES``.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Sample:
         most: int = 0,
     ) -> None:
         if per_image < 1:
-            raise MethodError(f"{per_image} positions per image cannot be clustered; draw at least 1.")
+            raise MethodError(f"{per_image} positions per image were requested; request at least 1.")
         self.per_image, self.seed, self.most = per_image, seed, most
         self.weights, self.grid, self.interp = weights, grid, interp
         self.values: tuple[float, ...] = ()
@@ -64,7 +64,7 @@ class Sample:
         return len(self._keys)
 
     def features(self, activations: Sequence[torch.Tensor], size: tuple[int, ...] | None = None) -> Features:
-        """Features in the full channels, as the codebook uses them."""
+        """Compute features in the full channels, as the codebook uses them."""
         return Features.of(
             activations, grid=self.grid, interp=self.interp, weights=self.weights, size=size, compress=False
         )
@@ -85,9 +85,9 @@ class Sample:
         size : tuple of int, optional
             Size of the input, for the grid "input".
         keep : Tensor, optional
-            ``[n, *any grid]`` bool: False where there is padding, which is not drawn.
+            ``[n, *any grid]`` bool: False for padding, which is not drawn.
         numbers : sequence of int, optional
-            Numbers of the images; counted on when not given. Parts that are merged later need numbers of their own.
+            Numbers of the images; consecutive by default. Parts to be merged later need distinct numbers.
 
         Raises
         ------
@@ -97,12 +97,12 @@ class Sample:
         features = self.features(activations, size)
         if self.sizes and features.channels != self.sizes:
             raise MethodError(
-                f"layers of {features.channels} channels cannot follow those of {self.sizes}; use the same taps."
+                f"layers of {features.channels} channels were given after layers of {self.sizes} channels; use the same taps."
             )
         numbers = range(self.images, self.images + features.n) if numbers is None else numbers
         if len(numbers) != features.n:
             raise MethodError(
-                f"{len(numbers)} numbers were given for {features.n} images; give one for each."
+                f"{len(numbers)} image numbers were given for {features.n} images; give one per image."
             )
         self.values, self.sizes = tuple(float(w) for w in features.weights), features.channels
         allowed = self._allowed(features, keep)
@@ -122,7 +122,7 @@ class Sample:
 
     @staticmethod
     def _allowed(features: Features, keep: torch.Tensor | None) -> torch.Tensor:
-        """Cells ``[n, cells]`` that may be drawn: no padding, and not dead in every layer."""
+        """Cells ``[n, cells]`` that may be drawn: not padding, and not dead in every layer."""
         alive = features.square.flatten(1).cpu() > 0
         if keep is None:
             return alive
@@ -139,49 +139,49 @@ class Sample:
         return self.most or max(1, MOST_BYTES // (4 * max(1, sum(self.sizes))))
 
     def _settle(self) -> None:
-        """Keep the smallest keys, in the order of images and positions."""
+        """Keep the positions with the smallest keys, sorted by image and position."""
         if not self._new:
             return
         old = [(self._keys, self._rows, self._origin)] if len(self._keys) else []
         keys, rows, origin = (torch.cat(parts) for parts in zip(*old, *self._new, strict=True))
         taken = torch.argsort(keys, stable=True)[: self._room()]
         place = origin[taken]
-        # by image, then by position: the order in which they came leaves no trace
+        # by image, then by position, so that the result does not depend on the order of arrival
         order = torch.argsort(place[:, 1], stable=True)
         taken = taken[order[torch.argsort(place[order, 0], stable=True)]]
         self._keys, self._rows, self._origin, self._new = keys[taken], rows[taken], origin[taken], []
 
     @property
     def rows(self) -> torch.Tensor:
-        """Rows ``[m, D]``, weights included."""
+        """Rows ``[m, D]``, scaled by the weights."""
         self._settle()
         return self._rows
 
     @property
     def origin(self) -> torch.Tensor:
-        """``[m, 2]`` int64: the number of the image and the cell of each row."""
+        """``[m, 2]`` int64: image number and cell of each row."""
         self._settle()
         return self._origin
 
     def merge(self, other: Sample) -> None:
-        """Take over what another sample drew from other images.
+        """Add the positions that another sample drew from other images.
 
         Raises
         ------
         MethodError
-            When the two were drawn in different ways, or from an image of the same number.
+            When the two were drawn with different settings, or both contain an image number.
         """
         ours, theirs = ((s.seed, s.per_image, s.weights, s.grid, s.interp, s.most) for s in (self, other))
         if ours != theirs or (self.sizes and other.sizes and self.sizes != other.sizes):
             raise MethodError(
-                "samples drawn in different ways cannot be merged; use one seed, one setting, the same taps."
+                "samples drawn with different settings cannot be merged; use the same seed, settings and taps."
             )
         rows = other.rows
         self._settle()
         common = set(self._origin[:, 0].tolist()) & set(other._origin[:, 0].tolist())
         if common:
             raise MethodError(
-                f"image {min(common)} is in both samples; give images of different parts different numbers."
+                f"image number {min(common)} is in both samples; give the images of different parts distinct numbers."
             )
         if len(rows):
             self._new.append((other._keys, rows, other._origin))
@@ -190,23 +190,23 @@ class Sample:
         self.values, self.sizes = other.values or self.values, other.sizes or self.sizes
 
     def clusters(self, k: int, restarts: int = 5) -> tuple[Centroids, torch.Tensor]:
-        """Centroids of what was drawn, as blocks ``[K, C_l]``, and the number of drawn positions ``[K]``; the largest first.
+        """Cluster the drawn positions: centroids as blocks ``[K, C_l]`` and number of positions ``[K]``, largest first.
 
         Raises
         ------
         MethodError
-            When fewer positions were drawn than clusters are wanted.
+            When there are fewer positions than clusters.
         """
         rows = self.rows
         if not 1 <= k <= len(rows):
             raise MethodError(
-                f"{k} clusters were asked for and {len(rows)} positions were drawn; give more images or ask for fewer."
+                f"{k} clusters were requested and {len(rows)} positions were drawn; give more images or request fewer clusters."
             )
         found = kmeans(Features.raw(rows), k, restarts=restarts, seed=self.seed)
         return list(found.centroids[0].split(self.sizes, 1)), found.counts
 
     def save(self, folder: str | Path) -> Path:
-        """Write what was drawn so far, so that another process can go on."""
+        """Write the current sample, so that another process can continue."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         rows = self.rows
@@ -229,7 +229,7 @@ class Sample:
 
     @classmethod
     def load(cls, folder: str | Path) -> Sample:
-        """Open what :meth:`save` wrote.
+        """Load from :meth:`save`.
 
         Raises
         ------
@@ -255,9 +255,9 @@ class Sample:
                 int(card["images"]),
             )
             out._rows, out._keys, out._origin = t["rows"], t["keys"], t["origin"]
-        except Exception as e:  # noqa: BLE001 - whatever a damaged file raises is the same to a person
+        except Exception as e:  # noqa: BLE001 - a damaged file may raise anything; one message covers all
             raise MethodError(
-                f"{folder.name!r} holds no sample that can be opened ({type(e).__name__}); draw it again."
+                f"{folder.name!r} contains no readable sample ({type(e).__name__}); draw it again."
             ) from None
         return out
 

@@ -1,6 +1,6 @@
-"""Soft assignments of positions to clusters, and how undecided they are.
+"""Soft assignments of positions to clusters, and their uncertainty.
 
-An entropy means something only beside its temperature: it is returned, and shown wherever the entropy is.
+An entropy is meaningful only with its temperature, which is returned and shown with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xai_views.engine.clusters.pca import Components, components
 from xai_views.errors import MethodError, nearest
 
 KINDS = ("tempered", "gmm", "fuzzy", "clustering module")
-#: Principal components that the mixture "gmm" is of: in many more dimensions every position is decided.
+#: Number of principal components of the mixture "gmm"; with many more, every assignment becomes certain.
 DIMENSIONS = 16
 
 
@@ -25,7 +25,7 @@ def soft(
     proportions: torch.Tensor | None = None,
     dimensions: int = 1,
 ) -> tuple[torch.Tensor, float]:
-    """Shares of the clusters at each position.
+    """Compute the soft assignment: the share of each cluster at each position.
 
     Parameters
     ----------
@@ -33,12 +33,13 @@ def soft(
         ``[n, K, *grid]`` squared distances.
     kind : {"tempered", "gmm", "fuzzy", "clustering module"}
         ``softmax(-d2 / T)``; ``softmax(log pi - d2 / (2 T))``, an isotropic Gaussian mixture of variance T; proportional to
-        ``1 / d2`` (fuzzy c-means with m = 2, free of scale); ``softmax(-d2 / T)`` with T = 1, the code from which the Clustering
-        Module starts (covariance I / 2, equal weights), which depends on the scale of the features.
+        ``1 / d2`` (fuzzy c-means with m = 2, scale-free); ``softmax(-d2 / T)`` with T = 1, the initial code of the Clustering
+        Module (covariance I / 2, equal weights), which depends on the scale of the features.
     temperature : float, optional
-        T. Default: the mean smallest squared distance, divided by ``dimensions`` for "gmm"; 1 for "clustering module".
+        Temperature T. Default: mean smallest squared distance, divided by ``dimensions`` for "gmm"; 1 for
+        "clustering module".
     proportions : Tensor, optional
-        ``[K]`` for "gmm"; those of the hard assignment when not given.
+        ``[K]`` mixture weights of "gmm"; by default those of the hard assignment.
     dimensions : int
         Effective dimensions for "gmm". With many, its entropy collapses to 0: :func:`shares` reduces them first.
 
@@ -47,27 +48,27 @@ def soft(
     shares : Tensor
         ``[n, K, *grid]``, sums to 1 over K.
     temperature : float
-        The one that was used; 0 for "fuzzy".
+        The temperature used; 0 for "fuzzy".
 
     Raises
     ------
     MethodError
-        For another kind or a temperature that is not above 0.
+        For an unknown kind, or a temperature that is not above 0.
     """
     if kind not in KINDS:
-        raise MethodError(f"soft assignment {kind!r} is not known; there is {nearest(kind, KINDS)}.")
+        raise MethodError(f"soft assignment {kind!r} is not known; choose {nearest(kind, KINDS)}.")
     if temperature is not None and not (temperature > 0 and math.isfinite(temperature)):
         raise MethodError(
-            f"a temperature of {temperature} is not possible; give a number above 0, or none for the default."
+            f"a temperature of {temperature} was given; give a number above 0, or none for the default."
         )
     best, labels = distances.min(1)
     gap = distances - best[:, None]
     if kind == "fuzzy":
-        # 1 / d2 over its largest value; where a position sits on centroids it belongs to those alone
+        # 1 / d2 relative to its maximum; a position that coincides with centroids belongs to those only
         near = torch.where(distances > 0, best[:, None] / distances.clamp_min(_tiny(distances)), 1.0)
         near = torch.where(best[:, None] > 0, near, (distances == 0).to(near))
         return near / near.sum(1, keepdim=True), 0.0
-    # The mean is above 0 unless every position sits on its centroid; then any temperature gives the hard assignment.
+    # The mean is above 0 unless every position coincides with its centroid; then any temperature gives the hard assignment.
     mean = max(float(best.double().mean()), _tiny(distances) ** 0.5)
     default = {"tempered": mean, "gmm": mean / max(1, dimensions), "clustering module": 1.0}[kind]
     used = default if temperature is None else float(temperature)
@@ -89,16 +90,16 @@ def shares(
     temperature: float | None = None,
     axes: Components | None = None,
 ) -> tuple[torch.Tensor, float]:
-    """Shares of the clusters of a clustering; those of "gmm" from distances between principal components.
+    """Soft assignment of a clustering; for "gmm" from distances between principal components.
 
     Parameters
     ----------
     found : Clustering
-        The clusters; the proportions of "gmm" are theirs.
+        The clustering, which also gives the proportions of "gmm".
     kind, temperature
         See :func:`soft`. The temperature of "gmm" is the variance of one principal component.
     axes : Components, optional
-        Those of ``found.features`` for "gmm", where they are at hand; computed when not given.
+        Components of ``found.features`` for "gmm", if already computed.
 
     Returns
     -------
@@ -114,23 +115,23 @@ def shares(
 def projected(
     found: Clustering, dimensions: int = DIMENSIONS, axes: Components | None = None
 ) -> tuple[torch.Tensor, int]:
-    """Squared distances within the first principal components: what "gmm" is to be given when features are long.
+    """Squared distances in the first principal components, for "gmm" on features with many dimensions.
 
     Parameters
     ----------
     found : Clustering
-        The clusters.
+        The clustering.
     dimensions : int
-        Components to keep, at most; fewer where there are fewer.
+        Maximum number of components; fewer if fewer exist.
     axes : Components, optional
-        Those of ``found.features``, where they are at hand.
+        Components of ``found.features``, if already computed.
 
     Returns
     -------
     distances : Tensor
         ``[n, K, *grid]``.
     dimensions : int
-        How many were kept.
+        Number of components kept.
     """
     axes = components(found.features, dimensions) if axes is None else axes
     scores, centres = axes.scores(), axes.project(found.centroids)
@@ -143,7 +144,7 @@ def projected(
 
 
 def entropy(shares: torch.Tensor) -> torch.Tensor:
-    """Entropy ``[n, *grid]`` over the logarithm of K: 0 = decided, 1 = all clusters equal; 0 for one cluster."""
+    """Entropy ``[n, *grid]`` divided by log K: 0 = certain, 1 = all clusters equally likely; 0 for one cluster."""
     k = shares.shape[1]
     if k == 1:
         return torch.zeros_like(shares[:, 0])
@@ -151,20 +152,20 @@ def entropy(shares: torch.Tensor) -> torch.Tensor:
 
 
 def margin(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-    """How much nearer the own centroid is than the nearest other, free of temperature.
+    """Relative margin between the own centroid and the nearest other one; independent of temperature.
 
     Parameters
     ----------
     distances : Tensor
         ``[n, K, *grid]`` squared.
     labels : Tensor, optional
-        ``[n, *grid]`` own clusters; the nearest when not given. In a cut of a tree some are not the nearest.
+        ``[n, *grid]`` assigned clusters; the nearest by default. In a cut of a merge tree some are not the nearest.
 
     Returns
     -------
     Tensor
-        ``[n, *grid]`` in [0, 1]: ``1 - d_own / d_2`` of distances that are not squared, ``d_2`` that of the cluster which
-        :func:`second` names. 0 where that one is as near or nearer; 1 for one cluster.
+        ``[n, *grid]`` in [0, 1]: ``1 - d_own / d_2`` with unsquared distances and ``d_2`` that of the cluster from
+        :func:`second`. 0 if that one is as near or nearer; 1 for one cluster.
     """
     if distances.shape[1] == 1:
         return torch.ones_like(distances[:, 0])
@@ -178,15 +179,15 @@ def margin(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch
 
 
 def second(distances: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-    """Id ``[n, *grid]`` of the second-best cluster; the only one where there is one.
+    """Id ``[n, *grid]`` of the second-best cluster; 0 if there is only one.
 
     Parameters
     ----------
     distances : Tensor
         ``[n, K, *grid]`` squared.
     labels : Tensor, optional
-        ``[n, *grid]`` own clusters, which need not be the nearest (in a cut of a tree some are not); then the nearest of the
-        others is returned.
+        ``[n, *grid]`` assigned clusters, which need not be the nearest (in a cut of a merge tree some are not); then the
+        nearest of the others is returned.
     """
     if distances.shape[1] == 1:
         return torch.zeros_like(distances[:, 0], dtype=torch.long)

@@ -1,7 +1,7 @@
-"""One merge tree over many small clusters: any K is a cut of it, with nested regions and stable ids.
+"""Merge tree over many small clusters: cuts of it give any K, with nested regions and stable ids.
 
-Centroids are merged by weighted Ward costs ``n_i n_j / (n_i + n_j) |mu_i - mu_j|^2``; the inertia of a cut is that of the leaves
-plus the costs of the merges, exactly.
+Centroids are merged by weighted Ward costs ``n_i n_j / (n_i + n_j) |mu_i - mu_j|^2``; the inertia of a cut is exactly that of
+the leaves plus the costs of the merges.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from xai_views.errors import MethodError
 
 @dataclass(eq=False)
 class Tree:
-    """The merges of a clustering.
+    """Merge tree of a clustering.
 
     Attributes
     ----------
     leaves : Clustering
-        Where it starts.
+        Initial clustering.
     features : Features
-        What was clustered.
+        The clustered features.
     costs : list of float
-        Rise of the inertia by each merge, in order.
+        Increase of the inertia by each merge, in order.
     ids : ndarray
-        ``[k0, k0]``: row K - 1 gives the id of every leaf in the cut with K clusters.
+        ``[k0, k0]``: row K - 1 holds the id of every leaf in the cut with K clusters.
     """
 
     leaves: Clustering
@@ -43,13 +43,13 @@ class Tree:
         return self.leaves.k
 
     def inertia(self, k: int) -> float:
-        """Inertia of the cut with ``k`` clusters: of the leaves plus the costs of the merges."""
+        """Inertia of the cut with ``k`` clusters: that of the leaves plus the costs of the merges."""
         return self.leaves.inertia + float(sum(self.costs[: self.k0 - k]))
 
     def cut(self, k: int) -> Clustering:
-        """The partition with ``k`` clusters.
+        """Return the partition with ``k`` clusters.
 
-        Cutting at k + 1 splits one cluster of the cut at k: its larger part keeps the id, the smaller one gets id k.
+        Cutting at k + 1 splits one cluster of the cut at k: the larger part keeps its id, the smaller part gets id k.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Tree:
             When ``k`` is not between 1 and the number of leaves.
         """
         if not 1 <= k <= self.k0:
-            raise MethodError(f"a cut with {k} clusters is not possible; the tree has 1 to {self.k0}.")
+            raise MethodError(f"a cut with {k} clusters was requested; request 1 to {self.k0}.")
         ids = torch.from_numpy(self.ids[k - 1]).to(self.leaves.labels.device)
         labels = ids[self.leaves.labels]
         weight = self.leaves.counts.to(self.leaves.centroids[0])
@@ -70,15 +70,15 @@ class Tree:
 
 
 def build(leaves: Clustering, features: Features) -> Tree:
-    """Merge the clusters of a clustering, the cheapest pair first, until one is left.
+    """Merge the clusters of a clustering, the cheapest pair first, until one remains.
 
     Parameters
     ----------
     leaves : Clustering
-        The clusters to merge, each with at least one position. Their centroids are replaced by the means of their positions,
-        without which the identity of the inertias would not hold.
+        The clusters to merge, each with at least one position. Their centroids are replaced by the means of their
+        positions, which the identity of the inertias requires.
     features : Features
-        What was clustered.
+        The clustered features.
     """
     leaves = described(features, leaves.labels, leaves.iterations)
     costs, merges = _merges(
@@ -88,9 +88,9 @@ def build(leaves: Clustering, features: Features) -> Tree:
 
 
 def _merges(mu: np.ndarray, n: np.ndarray) -> tuple[list[float], list[tuple[int, int]]]:
-    """Costs and pairs ``(kept, gone)`` of leaves that stand for the merged clusters, by the update of Lance and Williams."""
+    """Costs and pairs ``(kept, gone)`` of merges, by the update of Lance and Williams; a leaf represents its merged cluster."""
     n = n.astype(float)
-    # differences, not products: costs of near clusters would drown in rounding
+    # differences, not products: costs of close clusters would be lost to rounding
     d2 = np.stack([((mu - row) ** 2).sum(1) for row in mu])
     cost = n[:, None] * n / (n[:, None] + n) * d2
     np.fill_diagonal(cost, np.inf)
@@ -109,7 +109,7 @@ def _merges(mu: np.ndarray, n: np.ndarray) -> tuple[list[float], list[tuple[int,
 
 
 def _ids(k0: int, n: np.ndarray, merges: list[tuple[int, int]]) -> np.ndarray:
-    """Undo the merges from the last to the first; the larger part keeps its id, the smaller gets the next one."""
+    """Undo the merges from last to first; the larger part keeps its id, the smaller part gets the next one."""
     members: dict[int, list[int]] = {leaf: [leaf] for leaf in range(k0)}
     parts = []
     for a, b in merges:

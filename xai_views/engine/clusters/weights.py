@@ -1,4 +1,4 @@
-"""How much each layer counts, as a parameter of methods."""
+"""Layer weights as a parameter of methods."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import param
 
-#: Weights that follow from the layers, by name; see :func:`xai_views.engine.clusters.features.preset_weights`.
+#: Names of preset weights; see :func:`xai_views.engine.clusters.features.preset_weights`.
 PRESETS = ("authors", "equal", "deep-first")
 
 
 class Weights(param.Parameter):
-    """A parameter that holds the name of a preset, or one number for each layer."""
+    """A parameter whose value is the name of a preset, or one number per layer."""
 
     def __init__(self, default: str | list[float] = "authors", **params: Any) -> None:
         super().__init__(default=default, **params)
@@ -24,5 +24,5 @@ class Weights(param.Parameter):
         )
         if not numbers and not (isinstance(val, str) and val in PRESETS):
             raise ValueError(
-                f"the weights {val!r} are not known; there is {', '.join(map(repr, PRESETS))}, or give one number per layer."
+                f"weights {val!r} are not known; choose {', '.join(map(repr, PRESETS))}, or give one number per layer."
             )

@@ -1,1 +1,1 @@
-"""Asking a network about parts of its input: seeded masks, and sums over them that are never masks."""
+"""Perturbation: running a network on masked inputs, with seeded masks and running sums over them."""

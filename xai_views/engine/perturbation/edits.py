@@ -1,4 +1,4 @@
-"""Edits of a picture by hand: a region blurred, erased, or pasted over."""
+"""Manual edits of an image: blur, erase or paste over a region."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLUR = 0.06  # standard deviation, as a share of the longer side
 
 
 def polygon_mask(polygon: Sequence[Sequence[float]], shape: tuple[int, ...]) -> np.ndarray:
-    """Pixels ``[y, x]`` whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
+    """Pixels ``[y, x]`` bool whose centre lies inside a polygon ``[[x, y], ...]`` in image pixels."""
     from skimage.draw import polygon2mask
 
     # Pixel (i, j) has its centre at (j + 0.5, i + 0.5) in the polygon's coordinates.
@@ -24,10 +24,10 @@ def edited(image: np.ndarray, edits: Sequence[Mapping[str, Any]]) -> np.ndarray:
     Parameters
     ----------
     image : ndarray
-        ``[H, W, C]`` uint8; it is left alone.
+        ``[H, W, C]`` uint8; not modified.
     edits : sequence of mapping
-        ``{"kind": "blur" | "erase" | "paste", "region": [[x, y], ...], "at": [x, y]}``; a paste copies the surroundings of
-        ``at``, its centre going to the centre of the region.
+        ``{"kind": "blur" | "erase" | "paste", "region": [[x, y], ...], "at": [x, y]}``; paste copies the area centred at
+        ``at`` to the region.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Seeded random masks in blocks: the same masks whatever the size of a batch, the image, the network or the device.
+"""Seeded random masks in blocks, independent of batch size, image, network and device.
 
-A grid of cells is drawn, each kept with the same probability; it is enlarged by linear interpolation, and a random part of
-that is the mask. Sources: Petsiuk, Das and Saenko, RISE (BMVC 2018), and Wickstrøm et al., RELAX (arXiv 2112.10161).
+A grid of cells is drawn, each kept with the same probability; it is enlarged by linear interpolation and cropped at a random
+offset. Sources: Petsiuk, Das and Saenko, RISE (BMVC 2018), and Wickstrøm et al., RELAX (arXiv 2112.10161).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from xai_views.errors import MethodError, nearest
 
 KINDS = ("rise", "relax")
-#: Masks of a block. What is drawn depends on the seed and on the block's number, so that a run can go on where one ended.
+#: Masks per block. A block depends only on the seed and its number, so that a run can be resumed.
 BLOCK = 50
 
 
@@ -28,22 +28,22 @@ class Masks:
     Attributes
     ----------
     size : tuple of int
-        ``(H, W)`` of images, ``(T,)`` of signals, whose leads share a mask.
+        ``(H, W)`` for images, ``(T,)`` for signals, whose leads share a mask.
     kind : {"rise", "relax"}
-        "rise": cells are enlarged to one cell more than the image has and shifted by less than a whole cell.
-        "relax": cells are enlarged to the image, which is continued by reflection and shifted by half as many pixels as
-        there are cells, so that the grid shows in what is computed with them.
+        "rise": cells are enlarged to one cell more than the image and shifted by less than a cell.
+        "relax": cells are enlarged to the image size, extended by reflection and shifted by at most half as many pixels as
+        there are cells, so that the grid is visible in the results.
     cells : int or tuple of int
-        Along each axis.
+        Number of cells along each axis.
     keep : float
         Probability that a cell is kept; also the mean of every pixel.
     seed : int
-        Equal seeds give equal masks.
+        Random seed; equal seeds give equal masks.
 
     Raises
     ------
     MethodError
-        For an unknown kind, or numbers that make no masks.
+        For an unknown kind, or numbers for which no mask exists.
     """
 
     size: tuple[int, ...]
@@ -54,22 +54,21 @@ class Masks:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise MethodError(
-                f"masks of the kind {self.kind!r} are not known; there is {nearest(self.kind, KINDS)}."
-            )
+            raise MethodError(f"mask kind {self.kind!r} is not known; choose {nearest(self.kind, KINDS)}.")
         if len(self.size) not in (1, 2) or len(self.grid) != len(self.size):
             raise MethodError(
-                f"masks of size {list(self.size)} with {list(self.grid)} cells were asked for; give one or two sides and as "
-                "many numbers of cells."
+                f"masks of size {list(self.size)} with {list(self.grid)} cells were requested; give one or two sides and as many "
+                "numbers of cells."
             )
         if any(not 1 <= c <= n for c, n in zip(self.grid, self.size, strict=True)):
             raise MethodError(
-                f"{list(self.grid)} cells do not fit into {list(self.size)} steps; choose between 1 and as many cells as steps."
+                f"{list(self.grid)} cells do not fit into {list(self.size)} steps; give at least 1 and at most as many "
+                "cells as steps."
             )
         if not 0 < self.keep <= 1 or self.seed < 0:
             raise MethodError(
-                f"masks that keep {self.keep} with the seed {self.seed} cannot be drawn; keep more than 0 and at most 1, with a "
-                "seed of at least 0."
+                f"keep={self.keep} and seed={self.seed} were given for masks; give keep above 0 and at most 1, and a seed "
+                "of at least 0."
             )
 
     @property
@@ -79,7 +78,7 @@ class Masks:
 
     @cached_property
     def _axes(self) -> list[tuple[int, torch.Tensor]]:
-        """Of each axis: enlarged length, and the steps ``[offsets, length]`` that every shift shows of it."""
+        """For each axis: enlarged length, and the steps ``[offsets, length]`` visible at every shift."""
         return [_axis(self.kind, n, c) for n, c in zip(self.size, self.grid, strict=True)]
 
     def block(
@@ -90,17 +89,17 @@ class Masks:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> torch.Tensor:
-        """Masks ``start`` to ``stop`` of a block, ``[stop - start, *size]`` in [0, 1].
+        """Return the masks ``start`` to ``stop`` of a block, ``[stop - start, *size]`` in [0, 1].
 
         Parameters
         ----------
         index : int
-            Number of the block.
+            Index of the block.
         start, stop : int
-            Part of it; which part is asked for does not change a mask.
+            Part of the block; masks do not depend on which part is requested.
         device, dtype
-            Where masks are wanted and in which precision. What is random is drawn on the CPU in float64, so that it is the
-            same everywhere.
+            Device and precision of the masks. Random numbers are drawn on the CPU in float64, so that they are the same
+            everywhere.
         """
         state = np.random.SeedSequence((self.seed, index)).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
@@ -120,9 +119,9 @@ class Masks:
         return long[tuple(at)]
 
     def variance(self) -> torch.Tensor:
-        """Variance of every pixel over all masks, ``[*size]`` float64, exactly: from the weights and the shifts.
+        """Exact variance of every pixel over all masks, ``[*size]`` float64, from the weights and the shifts.
 
-        An importance is a covariance with the mask over its mean: where pixels vary less, contrast is less.
+        The importance is the covariance with the mask over its mean: where the mask varies less, contrast is lower.
         """
         out = torch.ones((), dtype=torch.float64)
         for (long, steps), cells in zip(self._axes, self.grid, strict=True):
@@ -141,14 +140,14 @@ def _axis(kind: str, n: int, cells: int) -> tuple[int, torch.Tensor]:
         return (cells + 1) * cell, torch.arange(cell)[:, None] + torch.arange(n)
     pad = cells // 2
     step = torch.arange(2 * pad + 1)[:, None] + torch.arange(n) - pad
-    turn = max(2 * (n - 1), 1)  # reflection without repeating the end, as often as it takes
+    turn = max(2 * (n - 1), 1)  # reflection without repeating the end, repeated as needed
     step = step.remainder(turn)
     return n, torch.minimum(step, turn - step) if n > 1 else torch.zeros_like(step)
 
 
 def hoeffding(error: float, risk: float) -> int:
-    """Number of masks with which a mean of values in [0, 1] errs by ``error`` or more with at most the probability ``risk``.
+    """Number of masks for which a mean of values in [0, 1] errs by ``error`` or more with probability at most ``risk``.
 
-    It is a bound for the plain mean and in absolute terms; contrasts of importance are often far smaller.
+    The bound is for the plain mean and absolute; contrasts of importance are often far smaller.
     """
     return math.ceil(-math.log(risk / 2) / (2 * error**2))

@@ -1,8 +1,8 @@
-"""Sums over masks and the figures that follow from them; the masks themselves are never kept.
+"""Running sums over masks, and the statistics computed from them; masks are not stored.
 
-With masks M of values in [0, 1] and a score s of each masked input, six sums per pixel (M and M^2, each times 1, s - c and
-(s - c)^2) give weighted mean and scatter, their errors and the slope of the score, exactly. Sums add: batches, halves and
-runs on several machines become one. The shift c, a score near all the others, keeps digits that squares would lose.
+For masks M with values in [0, 1] and a score s of each masked input, six sums per pixel (M and M^2, each times 1, s - c and
+(s - c)^2) give the weighted mean and scatter, their errors and the slope of the score, exactly. Sums are additive: batches,
+halves and runs on several machines can be combined. The shift c, a typical score, prevents cancellation in the squares.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import torch
 from xai_views.errors import MethodError, nearest
 
 SPREADS = ("mean", "sample", "sum")
-#: name -> when a run may end before its last mask.
+#: name -> early-stopping rule.
 RULES: dict[str, str] = {
-    "never": "all masks are asked",
-    "standard error": "the median standard error is below a tenth of the map's standard deviation",
-    "halves": "the maps of two halves of the masks have a rank correlation above 0.95",
+    "never": "all masks are run",
+    "standard error": "stop when the median standard error is below a tenth of the map's standard deviation",
+    "halves": "stop when the maps of two halves of the masks have a rank correlation above 0.95",
 }
 ERROR_SHARE, AGREEMENT = 0.1, 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """What is left of masks and scores. Adding makes a new one, so that what was handed out never changes.
+    """Sums over masks and scores. Immutable: adding returns a new object.
 
     Attributes
     ----------
     shift : float
-        c.
+        Shift c.
     count : int
         Number of masks n.
     total, square : float
@@ -49,22 +49,22 @@ class Running:
 
     @classmethod
     def empty(cls, size: tuple[int, ...], shift: float = 0.0, dtype: torch.dtype = torch.float64) -> Running:
-        """Sums of nothing.
+        """Return sums over no mask.
 
         Parameters
         ----------
         size : tuple of int
-            Of a mask.
+            Size of a mask.
         shift : float
-            c.
+            Shift c.
         dtype : torch.dtype
-            Of the sums. The products of one batch are computed in that of the masks.
+            Precision of the sums. Products of one batch are computed in the precision of the masks.
         """
         nothing = torch.zeros(3, *size, dtype=dtype)
         return cls(float(shift), 0, 0.0, 0.0, nothing, nothing)
 
     def add(self, scores: torch.Tensor, masks: torch.Tensor) -> Running:
-        """Sums with ``scores [B]`` of ``masks [B, *size]`` added."""
+        """Return the sums with ``scores [B]`` of ``masks [B, *size]`` added."""
         away = scores.detach().cpu().double() - self.shift
         powers = torch.stack([torch.ones_like(away), away, away.square()]).to(masks)
         flat = masks.flatten(1)
@@ -81,7 +81,7 @@ class Running:
         )
 
     def __add__(self, other: Running) -> Running:
-        """Sums of both; equal to those of one run, but for rounding."""
+        """Return the combined sums; equal to those of one run, up to rounding."""
         other = other.shifted(self.shift)
         return Running(
             self.shift,
@@ -93,7 +93,7 @@ class Running:
         )
 
     def shifted(self, shift: float) -> Running:
-        """The same sums about another c."""
+        """Return the same sums for another shift c."""
         d = self.shift - shift
         if d == 0:
             return self
@@ -113,10 +113,10 @@ class Running:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return sum(t.numel() * t.element_size() for t in (self.first, self.second))
 
-    # -- of the scores -------------------------------------------------------------------------------------------
+    # -- statistics of the scores -------------------------------------------------------------------------------------------
 
     @property
     def mean(self) -> float:
@@ -129,7 +129,7 @@ class Running:
         n = max(self.count, 1)
         return max(self.square / n - (self.total / n) ** 2, 0.0)
 
-    # -- of every pixel; where no mask has shown it, what is known of all masks -------------------------------------
+    # -- statistics of every pixel; where no mask has shown a pixel, the value over all masks ------------------------
 
     def _seen(self, value: torch.Tensor, otherwise: float) -> torch.Tensor:
         return torch.where(self.first[0] > 0, value, torch.full_like(value, otherwise))
@@ -142,7 +142,7 @@ class Running:
         return self._seen(self.first[1] / self._weight(), self.mean - self.shift)
 
     def importance(self) -> torch.Tensor:
-        """R: the mean score weighted by the masks, sum M s / sum M."""
+        """Importance R: mean score weighted by the masks, sum M s / sum M."""
         return self.shift + self._centre()
 
     def attribution(self) -> torch.Tensor:
@@ -150,25 +150,25 @@ class Running:
         return self._centre() - (self.mean - self.shift)
 
     def scatter(self) -> torch.Tensor:
-        """V: sum M (s - R)^2."""
+        """Weighted scatter V: sum M (s - R)^2."""
         return (self.first[2] - self.first[1] * self._centre()).clamp_min(0)
 
     def uncertainty(self, spread: str = "mean") -> torch.Tensor:
-        """U: how far the scores of masks that show a pixel scatter around R.
+        """Uncertainty U: spread around R of the scores of masks that show a pixel.
 
         Parameters
         ----------
         spread : {"mean", "sample", "sum"}
-            V / W with W = sum M, the weighted variance; V / (W - 1), as for repeated samples (nan where W is 1 or less);
+            V / W with W = sum M, the weighted variance; V / (W - 1), as for repeated samples (NaN where W is 1 or less);
             V itself, which grows with the number of masks.
 
         Raises
         ------
         MethodError
-            For another one.
+            For an unknown spread.
         """
         if spread not in SPREADS:
-            raise MethodError(f"the spread {spread!r} is not known; there is {nearest(spread, SPREADS)}.")
+            raise MethodError(f"spread {spread!r} is not known; choose {nearest(spread, SPREADS)}.")
         if spread == "sum":
             return self.scatter()
         if spread == "mean":
@@ -179,8 +179,8 @@ class Running:
     def standard_error(self, centred: bool = False) -> torch.Tensor:
         """Standard error of the importance, or of the attribution (``centred``).
 
-        The mean score errs too, and mostly in step with R, so that the attribution is surer than R is. Both follow from the
-        influence of single masks: M (s - R) / W, less (s - mean) / n.
+        The errors of the mean score and of R are correlated, so that the attribution is more certain than R. Both follow from
+        the influence of single masks: M (s - R) / W, minus (s - mean) / n.
         """
         centre, weight = self._centre(), self._weight()
         own = self.second[2] - 2 * centre * self.second[1] + centre.square() * self.second[0]
@@ -191,14 +191,14 @@ class Running:
         return self._seen(squares.clamp_min(0).sqrt(), self.variance**0.5)
 
     def mask_variance(self) -> torch.Tensor:
-        """Variance of the masks that were drawn."""
+        """Variance of the drawn masks."""
         n = max(self.count, 1)
         return (self.second[0] / n - (self.first[0] / n).square()).clamp_min(0)
 
     def slope(self) -> torch.Tensor:
-        """Slope of the score over the mask's value: how much a pixel that is shown rather than hidden adds, 0 where none varied.
+        """Slope of the score over the mask's value: the effect of showing a pixel; 0 where no mask varied.
 
-        The attribution is slope times variance of the mask over its mean, so that the slope has no grid where the masks have.
+        The attribution is the slope times the variance of the mask over its mean; the slope is free of the masks' grid pattern.
         """
         shared = self.attribution() * self.first[0] / max(self.count, 1)
         spread = self.mask_variance()
@@ -208,7 +208,7 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """Sums of alternating blocks of masks in two halves, which can be compared; their sum is the whole.
+    """Sums of alternating blocks of masks in two halves, which can be compared; their sum is the total.
 
     Attributes
     ----------
@@ -221,19 +221,19 @@ class Halves:
 
     @classmethod
     def empty(cls, size: tuple[int, ...], shift: float = 0.0, dtype: torch.dtype = torch.float64) -> Halves:
-        """Two halves of nothing, see :meth:`Running.empty`."""
+        """Return two halves without masks, see :meth:`Running.empty`."""
         nothing = Running.empty(size, shift, dtype)
         return cls(nothing, nothing)
 
     def add(self, block: int, scores: torch.Tensor, masks: torch.Tensor) -> Halves:
-        """Halves with scores of masks of a block added."""
+        """Return the halves with scores of masks of a block added."""
         if block % 2:
             return replace(self, odd=self.odd.add(scores, masks))
         return replace(self, even=self.even.add(scores, masks))
 
     @property
     def whole(self) -> Running:
-        """The sums of all masks."""
+        """Sums over all masks."""
         return self.even + self.odd
 
     @property
@@ -243,15 +243,15 @@ class Halves:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.even.nbytes + self.odd.nbytes
 
     def agreement(self) -> float:
-        """Rank correlation of the importances of both halves; 0 where one of them has no differences."""
+        """Rank correlation of the importances of both halves; 0 if one of them is constant."""
         return rank_correlation(self.even.importance(), self.odd.importance())
 
     def settled(self, rule: str) -> bool:
-        """Whether further masks would hardly change the map.
+        """Return whether a stopping rule is met, so that more masks would hardly change the map.
 
         Parameters
         ----------
@@ -261,14 +261,14 @@ class Halves:
         Raises
         ------
         MethodError
-            For another one.
+            For an unknown rule.
         """
         if rule not in RULES:
-            raise MethodError(f"the rule {rule!r} is not known; there is {nearest(rule, RULES)}.")
+            raise MethodError(f"stopping rule {rule!r} is not known; choose {nearest(rule, RULES)}.")
         if rule == "never" or not self.even.count or not self.odd.count:
             return False
         whole = self.whole
-        if whole.variance <= torch.finfo(torch.float32).eps ** 2:  # no mask makes a difference, and none will
+        if whole.variance <= torch.finfo(torch.float32).eps ** 2:  # masks have no effect on the score
             return True
         if rule == "halves":
             return self.agreement() > AGREEMENT
@@ -277,7 +277,7 @@ class Halves:
 
 
 def rank_correlation(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Spearman's rank correlation of two maps, ties sharing their mean rank; 0 where a map is constant."""
+    """Spearman's rank correlation of two maps, with mean ranks for ties; 0 if a map is constant."""
     from scipy.stats import rankdata
 
     a, b = (rankdata(t.cpu().numpy(), axis=None) for t in (a, b))

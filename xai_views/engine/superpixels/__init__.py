@@ -1,5 +1,5 @@
-"""Superpixels from activation clusters: regions, what a saliency map says about them, and how far that can be trusted.
+"""Superpixels from activation clusters: regions, saliency maps aggregated over them, and their quality.
 
-After Boubekki, Fadel and Mair, Neuro-Activated Superpixels (arXiv 2406.04933); where the paper's text is silent, the
-definitions are ours and say so.
+After Boubekki, Fadel and Mair, Neuro-Activated Superpixels (arXiv 2406.04933); definitions that the paper leaves open are
+ours and marked as such.
 """

@@ -1,7 +1,7 @@
-"""Saliency maps on regions: one figure per region, and how much of the map that keeps.
+"""Saliency maps aggregated over regions: one value per region, and the share of the map's variance that this keeps.
 
-The mean over regions is the orthogonal projection on maps that are constant on regions: the sum stays, a second time
-changes nothing, and the variance splits into what is kept and what was inside the regions.
+Averaging over regions is the orthogonal projection on maps that are constant on regions: the sum is preserved, repeating it
+changes nothing, and the variance splits into a kept part and a part inside the regions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pandas as pd
 from xai_views.engine.superpixels.regions import checked
 from xai_views.errors import MethodError, nearest
 
-#: What a region's figure is. "sum" grows with the region; the others are per pixel.
+#: Value of a region. "sum" grows with the region; the others are per pixel.
 HOWS = ("mean", "sum", "median", "positive")
 
 
@@ -20,8 +20,8 @@ def _fitting(saliency: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.
     saliency, regions = np.asarray(saliency), checked(regions)
     if saliency.shape != regions.shape:
         raise MethodError(
-            f"a saliency map of shape {list(saliency.shape)} and regions of shape {list(regions.shape)} do not lie on one "
-            "another; bring them to one size, for instance with resize_labels."
+            f"a saliency map of shape {list(saliency.shape)} and regions of shape {list(regions.shape)} were given; bring "
+            "them to one size, for instance with resize_labels."
         )
     if saliency.dtype.kind != "f":
         saliency = saliency.astype(np.float64)
@@ -39,7 +39,7 @@ def _median(values: np.ndarray, regions: np.ndarray, size: np.ndarray) -> np.nda
 
 
 def figures(saliency: np.ndarray, regions: np.ndarray, how: str = "mean") -> np.ndarray:
-    """One figure per region, ``[m]`` float64; NaN for an id that no pixel has.
+    """Compute one value per region, ``[m]`` float64; NaN for an id without pixels.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def figures(saliency: np.ndarray, regions: np.ndarray, how: str = "mean") -> np.
     Raises
     ------
     MethodError
-        When the maps do not lie on one another, or for another ``how``.
+        When map and regions differ in size, or for an unknown ``how``.
     """
     if how not in HOWS:
-        raise MethodError(f"figure {how!r} is not known; there is {nearest(how, HOWS)}.")
+        raise MethodError(f"region value {how!r} is not known; choose {nearest(how, HOWS)}.")
     saliency, regions = _fitting(saliency, regions)
     s, r = saliency.ravel(), regions.ravel()
     size = np.bincount(r)
@@ -71,7 +71,7 @@ def figures(saliency: np.ndarray, regions: np.ndarray, how: str = "mean") -> np.
 def aggregate(
     saliency: np.ndarray, regions: np.ndarray, how: str = "mean"
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """A saliency map with one figure per region ("superpixelification").
+    """Replace a saliency map by one value per region ("superpixelification").
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ def aggregate(
     map : ndarray
         ``[H, W]`` in the dtype of ``saliency``.
     table : DataFrame
-        One row per region (index ``region``): ``size`` in pixels, ``area`` (share of the image), ``value`` (what the map
-        shows), ``mean``, ``sum``, ``mass`` (share of the whole positive relevance; NaN when there is none), ``density``
-        (mass / area, 1 = no more than its area) and ``within`` (variance inside the region).
+        One row per region (index ``region``): ``size`` in pixels, ``area`` (share of the image), ``value`` (as in the map),
+        ``mean``, ``sum``, ``mass`` (share of the total positive relevance; NaN if there is none), ``density`` (mass / area,
+        1 = proportional to its area) and ``within`` (variance inside the region).
 
     Raises
     ------
     MethodError
-        When the maps do not lie on one another, or for another ``how``.
+        When map and regions differ in size, or for an unknown ``how``.
     """
     saliency, regions = _fitting(saliency, regions)
     value = figures(saliency, regions, how)
@@ -120,12 +120,12 @@ def aggregate(
 
 
 def superpixelify(maps: np.ndarray, regions: np.ndarray, how: str = "mean") -> np.ndarray:
-    """:func:`aggregate` for many maps ``[..., H, W]`` on the same regions; only the maps.
+    """Apply :func:`aggregate` to many maps ``[..., H, W]`` on the same regions; returns the maps only.
 
     Raises
     ------
     MethodError
-        When the maps do not lie on one another, or for another ``how``.
+        When maps and regions differ in size, or for an unknown ``how``.
     """
     maps = np.asarray(maps)
     flat = maps.reshape(-1, *maps.shape[-2:])
@@ -137,9 +137,9 @@ def superpixelify(maps: np.ndarray, regions: np.ndarray, how: str = "mean") -> n
 def kept(saliency: np.ndarray, aggregated: np.ndarray) -> float:
     """Share of a map's variance that its aggregated version explains (R squared).
 
-    For the mean over regions it is ``Var(aggregated) / Var(saliency)`` and lies in [0, 1]; for other figures it is
-    ``1 - mean squared difference / variance``, which may be negative and for sums says nothing. A constant map is
-    explained by itself (1).
+    For the mean over regions it is ``Var(aggregated) / Var(saliency)``, in [0, 1]; for other values it is
+    ``1 - mean squared difference / variance``, which may be negative and is not meaningful for sums. For a constant map it
+    is 1.
     """
     s = np.asarray(saliency, np.float64)
     variance = s.var()

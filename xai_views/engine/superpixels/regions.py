@@ -1,6 +1,6 @@
-"""Regions of an image from the labels of clusters: whole clusters or their connected pieces, and trees of them.
+"""Regions of an image from cluster labels: whole clusters or their connected pieces, and hierarchies of them.
 
-A *cluster* may lie in several places, a *superpixel* is one 4-connected piece of it. Label maps are ``[H, W]`` integers;
+A *cluster* may cover several places; a *superpixel* is one 4-connected piece of it. Label maps are ``[H, W]`` integers;
 regions are numbered 0 to m - 1 without gaps.
 """
 
@@ -18,26 +18,26 @@ from xai_views.errors import MethodError
 
 
 def checked(labels: np.ndarray) -> np.ndarray:
-    """A label map as ``[H, W]`` int64.
+    """Check a label map and return it as ``[H, W]`` int64.
 
     Raises
     ------
     MethodError
-        For another number of dimensions, an empty map, values that are no whole numbers, or negative ones.
+        For another number of dimensions, an empty map, non-integer or negative values.
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "iub":
         raise MethodError(
-            f"a label map is [H, W] whole numbers and this is {labels.dtype} of shape {list(labels.shape)}; "
-            "give one image at a time."
+            f"a label map of type {labels.dtype} and shape {list(labels.shape)} was given; give integers [H, W] of one "
+            "image."
         )
     if labels.dtype.kind == "i" and labels.min() < 0:
-        raise MethodError("a label map holds negative ids; number the regions from 0.")
+        raise MethodError("a label map with negative ids was given; number the regions from 0.")
     return labels.astype(np.int64)
 
 
 def compact(labels: np.ndarray, raster: bool = False) -> np.ndarray:
-    """Number the ids of a map 0 to m - 1: in the order of the ids, or of their first pixels (``raster``)."""
+    """Renumber the ids of a map 0 to m - 1, in the order of the ids or of their first pixels (``raster``)."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     inverse = inverse.reshape(labels.shape)
     if not raster:
@@ -48,12 +48,12 @@ def compact(labels: np.ndarray, raster: bool = False) -> np.ndarray:
 
 
 def pieces(labels: np.ndarray) -> np.ndarray:
-    """4-connected pieces of equal labels, ``[H, W]``, numbered in the order of their first pixels."""
+    """Label the 4-connected pieces of equal labels, ``[H, W]``, in the order of their first pixels."""
     return pieces_of(checked(labels))[0]
 
 
 def borders(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which regions touch, and along how many pixel edges.
+    """Find adjacent regions, and the length of their shared border in pixel edges.
 
     Returns
     -------
@@ -75,11 +75,11 @@ def borders(regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _absorb(
     regions: np.ndarray, smallest: float, most: int | None = None, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which region each one ends up in ``[m]``: the smallest one joins the neighbour with the longest shared border.
+    """Merge regions and return the final region of each, ``[m]``; the smallest joins the neighbour with the longest border.
 
-    Goes on while one has fewer than ``smallest`` pixels or there are more than ``most`` regions. Of equal borders the
-    larger neighbour wins, then the one with the smaller id. With ``group [m]`` only regions of one group unite. The
-    loop is over regions, never over pixels.
+    Continues while a region has fewer than ``smallest`` pixels or there are more than ``most`` regions. For equal borders the
+    larger neighbour is chosen, then the one with the smaller id. With ``group [m]`` only regions of one group are merged. The
+    loop is over regions, not pixels.
     """
     size = np.bincount(regions.ravel()).tolist()
     near: list[dict[int, int]] = [{} for _ in size]
@@ -93,11 +93,11 @@ def _absorb(
     while queue and left > 1:
         s, i = heapq.heappop(queue)
         if into[i] != i or size[i] != s:
-            continue  # it has gone, or grown since
+            continue  # outdated entry: merged or grown since
         if s >= smallest and (most is None or left <= most):
             break
         if not near[i]:
-            continue  # alone in its group
+            continue  # no neighbour in its group
         host = max(near[i], key=lambda j: (near[i][j], size[j], -j))
         into[i] = host
         size[host] += s
@@ -120,34 +120,34 @@ def _absorb(
 def _pixels(min_area: float, shape: tuple[int, ...]) -> float:
     if min_area < 0:
         raise MethodError(
-            f"the smallest area is {min_area} and has to be at least 0; give pixels or a share below 1."
+            f"a minimum area of {min_area} was given; give at least 0, in pixels or as a share below 1."
         )
     return min_area * shape[0] * shape[1] if min_area < 1 else min_area
 
 
 def clusters_to_regions(labels: np.ndarray, connected: bool = False, min_area: float = 0) -> np.ndarray:
-    """Regions of one image.
+    """Convert a label map to regions.
 
     Parameters
     ----------
     labels : ndarray
         ``[H, W]`` cluster ids.
     connected : bool
-        Each 4-connected piece is a region (superpixels); otherwise each cluster is one.
+        Each 4-connected piece is a region (superpixels); otherwise each cluster is one region.
     min_area : float
-        Pieces with fewer pixels join the neighbouring piece with the longest shared border, the smallest first; in the
-        regions of clusters they change cluster. Below 1 it is a share of the image.
+        Pieces with fewer pixels join the neighbouring piece with the longest shared border, smallest first; with whole
+        clusters as regions, such pieces change cluster. Values below 1 are a share of the image.
 
     Returns
     -------
     ndarray
-        ``[H, W]`` int64. Clusters keep the order of their ids (and the ids, if they have no gaps), superpixels are
-        numbered row by row. :func:`owners` gives the cluster of each.
+        ``[H, W]`` int64. Clusters keep the order of their ids (and the ids if there are no gaps); superpixels are numbered
+        row by row. :func:`owners` returns the cluster of each.
 
     Raises
     ------
     MethodError
-        When ``labels`` is no label map, or ``min_area`` is negative.
+        When ``labels`` is not a label map, or ``min_area`` is negative.
     """
     labels = checked(labels)
     smallest = _pixels(min_area, labels.shape)
@@ -159,39 +159,39 @@ def clusters_to_regions(labels: np.ndarray, connected: bool = False, min_area: f
 
 
 def _label_of(parts: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The label ``[m]`` of parts that each have one label."""
+    """Return the label ``[m]`` of parts that each have a single label."""
     _, first = np.unique(parts, return_index=True)
     return labels.ravel()[first]
 
 
 def merged_to(regions: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` regions: the smallest joins the neighbour with the longest shared border, again and again.
+    """Merge to at most ``count`` regions: the smallest joins the neighbour with the longest shared border, repeatedly.
 
     Raises
     ------
     MethodError
-        When ``regions`` is no label map or ``count`` is below 1.
+        When ``regions`` is not a label map or ``count`` is below 1.
     """
     if count < 1:
-        raise MethodError(f"{count} regions were asked for; ask for at least 1.")
+        raise MethodError(f"{count} regions were requested; request at least 1.")
     regions = compact(checked(regions))
     return compact(_absorb(regions, 0, count)[regions], raster=True)
 
 
 def owners(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The label ``[m]`` that most pixels of each region have; of equally many the smallest."""
+    """Return the most frequent label ``[m]`` of each region; the smallest if several are equally frequent."""
     return crossing(checked(regions), checked(labels)).argmax(1)
 
 
 def nested(
     maps: Sequence[np.ndarray], connected: bool = False, min_area: float = 0
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """A hierarchy of regions: each map splits the regions of the one before.
+    """Build a hierarchy of regions: each map splits the regions of the previous one.
 
     Parameters
     ----------
     maps : sequence of ndarray
-        ``[h, w]`` label maps, coarse to fine (deep layers first); they are brought to the size of the largest.
+        ``[h, w]`` label maps, coarse to fine (deep layers first); resized to the largest.
     connected, min_area : bool, float
         As in :func:`clusters_to_regions`. Small pieces stay inside their parent.
 
@@ -200,15 +200,15 @@ def nested(
     levels : list of ndarray
         ``[H, W]`` regions of each level.
     parents : list of ndarray
-        For every level but the first: ``[m]`` the id that a region's pixels have one level before.
+        For every level but the first: ``[m]`` id of each region's parent in the previous level.
 
     Raises
     ------
     MethodError
-        When there is no map, or one is no label map.
+        When there is no map, or one is not a label map.
     """
     if not len(maps):
-        raise MethodError("a hierarchy needs at least one label map.")
+        raise MethodError("a hierarchy needs at least one label map and none was given; give label maps.")
     maps = [checked(m) for m in maps]
     shape = (max(m.shape[0] for m in maps), max(m.shape[1] for m in maps))
     maps = [resize_labels(m, shape) for m in maps]

@@ -1,1 +1,1 @@
-"""Time-localised clusters of networks of signals: the method ``ecg_clusters``, and numbers over many records."""
+"""Method ``ecg_clusters``: time-localised clusters of signal networks, with statistics over many records."""

@@ -1,6 +1,6 @@
-"""Do clusters follow the waves of the heart beat? Counts, enrichment, and agreement beside what chance would give.
+"""Agreement of clusters with the waves of the heartbeat: counts, enrichment, and mutual information against chance.
 
-Source: Boubekki et al., arXiv 2509.15198 (abstract): clusters align with P, QRS, T and TP. Measures and chance level are ours.
+Source: Boubekki et al., arXiv 2509.15198 (abstract): clusters align with P, QRS, T and TP. Measures and chance level: ours.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import numpy as np
 from xai_views.errors import MethodError
 from xai_views.samples.signals import LANDMARKS
 
-PSEUDO = 0.5  # steps added to every cell, for the odds of what was never seen (Haldane, Anscombe)
+PSEUDO = 0.5  # steps added to every cell, so that unseen combinations have finite odds (Haldane, Anscombe)
 SHIFTS = 99
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Clusters beside landmarks.
+    """Agreement of clusters with landmarks.
 
     Attributes
     ----------
     counts : ndarray
-        ``[K, S]`` int64 steps of the signal; segments in the order of ``LANDMARKS``. Steps are not independent: those of one
-        cell of the network share a cluster.
+        ``[K, S]`` int64 steps of the signal; segments in the order of ``LANDMARKS``. Steps are not independent: all steps
+        of one cell share a cluster.
     share : ndarray
         ``[K, S]`` float64 P(segment | cluster); NaN for a cluster without steps.
     log_odds : ndarray
@@ -33,11 +33,11 @@ class Alignment:
     nmi : float
         Normalised mutual information over the steps that belong to a segment ("none" left out).
     chance : ndarray
-        ``[shifts]`` the same with the clusters of every record shifted in time at random; each keeps its rhythm.
+        ``[shifts]`` the same after a random circular time shift of each record's clusters, which keeps their rhythm.
     p : float
-        ``(b + 1) / (shifts + 1)`` of so large an ``nmi`` by chance.
+        ``(b + 1) / (shifts + 1)``: probability of an ``nmi`` this large by chance.
     used, left_out : int
-        Records that have a landmark, and those that have none.
+        Number of records with a landmark, and without one.
     """
 
     counts: np.ndarray
@@ -51,12 +51,12 @@ class Alignment:
 
 
 def contingency(clusters: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
-    """Count the steps of a record that are in each cluster and segment.
+    """Count the steps of a record in each cluster and segment.
 
     Parameters
     ----------
     clusters : ndarray
-        ``[cells]`` cluster of every cell, -1 in padding; a cell stands for an equal part of the record.
+        ``[cells]`` cluster of every cell, -1 in padding; each cell covers an equal part of the record.
     ids : ndarray
         ``[time]`` index into :data:`xai_views.samples.signals.LANDMARKS`.
     k : int
@@ -65,44 +65,44 @@ def contingency(clusters: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        ``[K, S]`` int64; sums to the steps that are not in padding. Counts of several records may be added.
+        ``[K, S]`` int64; sums to the number of steps outside padding. Counts of several records may be added.
 
     Raises
     ------
     MethodError
-        When an id is out of bounds or there are more cells than steps.
+        When an id is out of range or there are more cells than steps.
     """
     clusters, ids = _checked(clusters, ids, k)
     return _count(spread(clusters, len(ids)), ids, k)
 
 
 def spread(clusters: np.ndarray, steps: int) -> np.ndarray:
-    """Clusters ``[cells]`` at every step ``[steps]`` of the signal: that of the cell in which the step lies."""
+    """Expand clusters ``[cells]`` to the steps ``[steps]`` of the signal: each step gets the cluster of its cell."""
     clusters = np.asarray(clusters)
     return clusters[np.arange(steps) * len(clusters) // steps]
 
 
 def share(counts: np.ndarray) -> np.ndarray:
-    """P(segment | cluster) ``[K, S]`` float64 of counts; NaN for a cluster without steps."""
+    """Compute P(segment | cluster) ``[K, S]`` float64 from counts; NaN for a cluster without steps."""
     counts = np.asarray(counts, np.float64)
     total = counts.sum(1, keepdims=True)
     return counts / np.where(total == 0, np.nan, total)
 
 
 def log_odds(counts: np.ndarray, pseudo: float = PSEUDO) -> np.ndarray:
-    """Enrichment: log2 of the odds of a segment inside a cluster over its odds outside of it.
+    """Enrichment: log2 of the odds of a segment inside a cluster over its odds outside the cluster.
 
     Parameters
     ----------
     counts : ndarray
         ``[K, S]`` steps.
     pseudo : float
-        Steps added to all four cells of each odds ratio, so that what was never seen has odds.
+        Steps added to all four cells of each odds ratio, so that unseen combinations have finite odds.
 
     Returns
     -------
     ndarray
-        ``[K, S]`` float64; 0 = as elsewhere, 1 = twice the odds.
+        ``[K, S]`` float64; 0 = same odds as elsewhere, 1 = twice the odds.
     """
     a = np.asarray(counts, np.float64)
     row, column, total = a.sum(1, keepdims=True), a.sum(0, keepdims=True), a.sum()
@@ -114,9 +114,9 @@ def log_odds(counts: np.ndarray, pseudo: float = PSEUDO) -> np.ndarray:
 
 
 def nmi(counts: np.ndarray) -> float:
-    """Normalised mutual information of a table of counts: mutual information over the mean of both entropies, in [0, 1].
+    """Normalised mutual information of a contingency table: mutual information over the mean of both entropies, in [0, 1].
 
-    As ``sklearn.metrics.normalized_mutual_info_score``, from counts; 0 where either side has one value only.
+    Equals ``sklearn.metrics.normalized_mutual_info_score``; 0 when either side has only one value.
     """
     joint = np.asarray(counts, np.float64)
     joint = joint / max(joint.sum(), 1)
@@ -140,32 +140,32 @@ def align(
     clusters : sequence of ndarray
         ``[cells]`` of each record, -1 in padding.
     ids : sequence of ndarray
-        ``[time]`` of each record; a record that is "none" throughout (it could not be delineated) is left out and counted.
+        ``[time]`` of each record; records without any landmark (delineation failed) are left out and counted.
     k : int
         Number of clusters.
     shifts : int
-        Random circular shifts behind ``chance``, by cells, among those that are signal; each record by its own.
+        Random circular shifts behind ``chance``, in cells of signal; each record is shifted independently.
     seed : int
-        Of the shifts.
+        Random seed of the shifts.
     progress : callable, optional
-        ``progress(done, total)`` in shifts; may raise to stop.
+        ``progress(done, total)`` after each shift; may raise to stop.
 
     Raises
     ------
     MethodError
-        In one sentence: different numbers of records, no record with landmarks, ids out of bounds.
+        In one sentence: different numbers of records, no record with landmarks, ids out of range.
     """
     if len(clusters) != len(ids):
         raise MethodError(
-            f"there are clusters of {len(clusters)} records and landmarks of {len(ids)}; give the same records."
+            f"clusters of {len(clusters)} records and landmarks of {len(ids)} were given; give both for the same records."
         )
     if shifts < 1:
-        raise MethodError(f"{shifts} shifts were asked for; give at least 1, as {SHIFTS}.")
+        raise MethodError(f"{shifts} shifts were given; give at least 1 (default {SHIFTS}).")
     pairs = [_checked(c, i, k) for c, i in zip(clusters, ids, strict=True)]
     used = [(c, i) for c, i in pairs if i.any()]
     if not used:
         raise MethodError(
-            f"none of {len(pairs)} records has landmarks; give records in which P, QRS or T were found."
+            f"none of the {len(pairs)} records has landmarks; give records in which P, QRS or T were found."
         )
     counts = np.sum([_count(spread(c, len(i)), i, k) for c, i in used], axis=0)
     found, chance = nmi(counts[:, 1:]), np.zeros(shifts)
@@ -183,7 +183,7 @@ def align(
 
 
 def _rolled(clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clusters shifted round by a random number of cells; padding stays where it is."""
+    """Shift clusters circularly by a random number of cells; padding stays in place."""
     out, inside = clusters.copy(), clusters >= 0
     out[inside] = np.roll(clusters[inside], rng.integers(max(inside.sum(), 1)))
     return out
@@ -203,15 +203,15 @@ def _checked(clusters: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray,
     clusters, ids = np.asarray(clusters).astype(np.int64), np.asarray(ids).astype(np.int64)
     if clusters.ndim != 1 or ids.ndim != 1 or not 0 < len(clusters) <= len(ids):
         raise MethodError(
-            f"clusters came with shape {list(clusters.shape)} and landmarks with {list(ids.shape)}; give [cells] and [time] of "
-            "one record, with at least as many steps as cells."
+            f"clusters of shape {list(clusters.shape)} and landmarks of shape {list(ids.shape)} were given; give [cells] "
+            "and [time] of one record, with at least as many steps as cells."
         )
     if clusters.min() < -1 or clusters.max() >= k:
         raise MethodError(
-            f"clusters lie between {clusters.min()} and {clusters.max()} and should lie between -1 (padding) and {k - 1}."
+            f"clusters have ids from {clusters.min()} to {clusters.max()}; give ids from -1 (padding) to {k - 1}."
         )
     if ids.min() < 0 or ids.max() >= len(LANDMARKS):
         raise MethodError(
-            f"landmarks lie between {ids.min()} and {ids.max()} and should be indices of {', '.join(LANDMARKS)}."
+            f"landmarks have ids from {ids.min()} to {ids.max()}; give indices of {', '.join(LANDMARKS)}."
         )
     return clusters, ids

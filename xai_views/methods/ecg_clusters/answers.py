@@ -1,7 +1,7 @@
-"""What the clusters of a record, and its steps, contribute to the network's answer; padding is told apart.
+"""Contributions of clusters and time steps of a record to the logits; padding is reported separately.
 
-Our reading at the level of a record: a linear head is a sum over the steps of the last map, and a step belongs to the clusters
-that cover it. ``docs/methods/ecg_clusters.md`` says what is exact.
+A linear head is a sum over the steps of the last feature map, and a step belongs to the clusters that cover it; for
+records this is our extension. ``docs/methods/ecg_clusters.md`` states what is exact.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from xai_views.models.heads import Head
 
 
 def needs_pass(head: Head, ask: Ask) -> bool:
-    """Whether taking clusters away needs the network, because its head is not linear in the last map."""
+    """Return whether removing clusters needs a pass, because the head is not linear in the last feature map."""
     return bool(ask.ablated) and not head.exact
 
 
 def answer_key(ask: Ask) -> Hashable:
-    """What the answer without some clusters depends on."""
+    """Return the key of the logits with some clusters removed."""
     return ask.ablated, ask.keep, ask.fill, clusters_key(ask)
 
 
 def gone(ask: Ask, k: int) -> list[int]:
-    """Ids of the clusters that are taken away."""
+    """Return the ids of the clusters to remove."""
     return [c for c in range(k) if (c in ask.ablated) != ask.keep]
 
 
 def ablated(observation: Observed, ask: Ask, book: Codebook | None, found: Sequence) -> torch.Tensor:
-    """The last map ``[1, C, T]`` with some clusters replaced; padding stays, and counts in no mean."""
+    """Return the last feature map ``[1, C, T]`` with some clusters replaced; padding stays and counts in no mean."""
     last = observation.last
     share = _share(last, found)[:, : found.k]
     mean = None
@@ -50,22 +50,22 @@ def ablated(observation: Observed, ask: Ask, book: Codebook | None, found: Seque
         mean = torch.zeros(0) if book is None else book.last_mean
         if mean.numel() != last.shape[1]:
             raise MethodError(
-                "fill 'data' needs the mean of the data set, which a codebook knows once it was fitted; give one, or choose "
+                "fill 'data' needs the mean of the data set, which is stored in a fitted codebook; give a codebook, or choose "
                 "'mean'."
             )
     return ablate.ablate(last, share, gone(ask, found.k), fill=ask.fill, mean=mean)
 
 
 def _share(last: torch.Tensor, found: Sequence) -> torch.Tensor:
-    """Share ``[1, K + 1, *grid]`` of every cell of the last map that each cluster covers; the last one is padding."""
+    """Share ``[1, K + 1, *grid]`` of every cell of the last map that each cluster covers; the last entry is padding."""
     return contribution.membership(found.with_padding(), tuple(last.shape[2:]), found.k + 1, last)
 
 
 def parts(observation: Observed, targets: list[int], head: Head) -> torch.Tensor:
-    """What each step of the last map adds to each asked logit, ``[target, T_last]``.
+    """Contribution ``[target, T_last]`` of each step of the last feature map to each explained logit.
 
-    Exact for a linear head; otherwise the gradient times the activation, which leaves a residual, but for SIC networks:
-    with their weights frozen at the record they are linear in every map.
+    Exact for a linear head; otherwise gradient times activation, which leaves a residual. For SIC networks it is exact too:
+    with the weights they compute for the record they are linear in every map.
     """
     last = observation.last
     if head.exact:
@@ -75,7 +75,7 @@ def parts(observation: Observed, targets: list[int], head: Head) -> torch.Tensor
 
 
 def over_time(steps: torch.Tensor, cells: int) -> torch.Tensor:
-    """Spread what steps ``[..., T_last]`` add evenly over the cells of the clusters that they cover: ``[..., cells]``."""
+    """Spread contributions ``[..., T_last]`` of steps evenly over the cluster cells that they cover: ``[..., cells]``."""
     return steps @ contribution.overlap(cells, steps.shape[-1], steps)
 
 
@@ -88,7 +88,7 @@ def answers(
     head: Head,
     found: Sequence,
 ) -> xr.Dataset:
-    """Logits, and what every cluster, every step and the padding add to those of ``targets``.
+    """Return logits, and the contribution of every cluster, every step and the padding to the logits of ``targets``.
 
     Returns
     -------

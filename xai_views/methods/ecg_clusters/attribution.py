@@ -1,6 +1,6 @@
-"""How much every step of every lead matters to one logit: gradients, integrated gradients and occlusion of signals.
+"""Attribution of one logit to every time step of every lead: gradients, integrated gradients and occlusion.
 
-One record at a time and in calls of bounded size, so that whoever asks can stop between two of them.
+Records are processed one at a time, in calls of bounded size, so that the caller can stop between calls.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from xai_views.engine.attribution.steps import Asked, exact, occlusion_windows, 
 from xai_views.errors import MethodError, nearest
 from xai_views.models.evidence import pull_vectors
 
-#: name -> what it costs per record, beside 2 forward passes for what it leaves open.
+#: name -> cost per record, in addition to the 2 forward passes for the gap.
 METHODS: dict[str, str] = {
     "gradient x input": "1 forward and 1 backward pass",
     "integrated gradients": "1 forward and 1 backward pass per step (32)",
     "occlusion": "1 forward pass per window and lead (about 49 per lead)",
 }
-#: What only SIC networks have: the parts of the logit itself, at 1 forward and 1 backward pass.
+#: Available for SIC networks only: exact contributions to the logit, at 1 forward and 1 backward pass.
 OWN = "contribution map"
-#: A window of occlusion is this share of the record where none is asked for; windows overlap by half.
+#: Default occlusion window: this fraction of the record (1 / WINDOWS); windows overlap by half.
 WINDOWS = 25
-#: Steps of a lead that go through a network together.
+#: Number of lead values that pass through the network together.
 AT_ONCE = 12 * 4096 * 8
 
-#: How far it is, with ``(map, gap)`` as they are so far where that says something; the whole ones at the end.
+#: Generator of progress, with the intermediate ``(map, gap)`` where one is meaningful; returns the final ones.
 Attributing = Generator[Progress, None, tuple[np.ndarray, float]]
 
 
 class _Leads(Asked):
-    """The network asked with ``[N, 1, lead, time]``, so that a window may cover a single lead."""
+    """Wrapper of the network for inputs ``[N, 1, lead, time]``, so that an occlusion window can cover a single lead."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return super().__call__(x[:, 0])
@@ -53,25 +53,25 @@ def attributing(
     window: float = 0.0,
     batch: int | None = None,
 ) -> Attributing:
-    """Attribution of one record, for one class.
+    """Compute the attribution of one record for one class.
 
     Parameters
     ----------
     model : Model
-        A network of signals.
+        A signal network.
     signal : ndarray
         ``[lead, time]`` in mV.
     target : int
-        The class.
+        Explained class.
     name : str
-        One of :data:`METHODS`, or :data:`OWN`. Integrated gradients start from, and occlusion puts, the line at 0 mV.
+        One of :data:`METHODS`, or :data:`OWN`. The baseline of integrated gradients and occlusion is 0 mV.
     steps : int
-        Of integrated gradients (Gauss-Legendre).
+        Steps of integrated gradients (Gauss-Legendre).
     window : float
-        Of occlusion in s (in steps where the model has no rate); 0 = a twenty-fifth of the record. Each lead is
-        occluded by itself, in windows that overlap by half.
+        Length of an occlusion window in s (in steps if the model has no rate); 0 = a twenty-fifth of the record. Each lead
+        is occluded separately, in windows that overlap by half.
     batch : int, optional
-        Copies of the record that go through the network together; by default as many as have about 400,000 values.
+        Copies of the record per call; by default as many as have about 400,000 values.
 
     Yields
     ------
@@ -81,18 +81,18 @@ def attributing(
     Returns
     -------
     attribution : ndarray
-        ``[lead, time]`` float32 (float64 for a network in float64), in logits per step. Gradients give 0 wherever the
-        signal is 0, padding included. Occlusion gives every step the mean drop of the windows that cover it, divided by
-        their length, so that the steps of a window sum to about what is lost without it.
+        ``[lead, time]`` float32 (float64 for a network in float64), in logits per step. Gradient methods give 0 wherever the
+        signal is 0, padding included. Occlusion gives every step the mean drop over the windows that cover it, divided by
+        the window length, so that the steps of a window sum to about the drop when it is occluded.
     gap : float
-        What the attribution leaves open of the difference between the logits of the record and of a record of zeros.
-        Integrated gradients close it with enough steps; the others need not: of gradient x input it is what is not linear,
-        of occlusion what windows and leads do together.
+        Difference between the logits of the record and of a record of zeros that the attribution does not account for.
+        It vanishes for integrated gradients with enough steps, but not for the others: for gradient x input it is the
+        non-linear part, for occlusion the interaction of windows and leads.
 
     Raises
     ------
     MethodError
-        For another method, class, number of steps or window.
+        For an unknown method, class, number of steps or window.
     ModelError
         When the signal does not fit the network.
     """
@@ -136,7 +136,7 @@ def attribute(
     batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Attribution of some records ``[N, lead, time]``, each for one class, see :func:`attributing`.
+    """Compute the attribution of records ``[N, lead, time]``, each for one class, see :func:`attributing`.
 
     Returns
     -------
@@ -149,7 +149,8 @@ def attribute(
     model.check(signals)
     if np.shape(targets) != (len(signals),):
         raise MethodError(
-            f"{len(signals)} record(s) came with targets of shape {list(np.shape(targets))}; give one class number per record."
+            f"{len(signals)} record(s) were given with targets of shape {list(np.shape(targets))}; give one class index per "
+            "record."
         )
     found = []
     for row, (signal, target) in enumerate(zip(signals, targets, strict=True)):
@@ -167,7 +168,7 @@ def attribute(
 
 
 def cost(model: Any, name: str, *, steps: int = 32, window: float = 0.0) -> int:
-    """Forward passes that the attribution of one record needs."""
+    """Number of forward passes that the attribution of one record needs."""
     if name == "occlusion":
         cells = window_steps(model, window)
         shape = (model.channels, model.size[0])
@@ -176,14 +177,14 @@ def cost(model: Any, name: str, *, steps: int = 32, window: float = 0.0) -> int:
 
 
 def has_own(model: Any) -> bool:
-    """Whether a network has contribution maps of its own: a SIC network with supports."""
+    """Return whether a network has exact contribution maps: a SIC network with supports."""
     return model.supports is not None and len(model.supports) > 0
 
 
 def contribution_map(model: Any, x: torch.Tensor, target: int) -> tuple[np.ndarray, float]:
-    """What each lead at each step adds to a logit of a SIC network, ``[lead, time]``, and what is left.
+    """Contribution ``[lead, time]`` of each lead at each step to a logit of a SIC network, and the residual.
 
-    The evidence of all supports of the class together: its pull-back vector is the sum of theirs.
+    Covers all supports of the class together: the joint pull-back vector is the sum of theirs.
     """
     network, supports = model.module, model.supports
     logits: list[torch.Tensor] = []
@@ -205,25 +206,25 @@ def contribution_map(model: Any, x: torch.Tensor, target: int) -> tuple[np.ndarr
 def _check(model: Any, target: Any, name: str, steps: int, batch: int | None) -> None:
     classes = len(model.classes)
     if not isinstance(target, int | np.integer) or isinstance(target, bool):
-        raise MethodError(f"the class {target!r} was asked for; give one class number per record.")
+        raise MethodError(f"class {target!r} was given; give one class index per record.")
     if not 0 <= target < classes:
         raise MethodError(
-            f"class {target} was asked for and {model.name!r} has the classes 0 to {classes - 1}; ask for those."
+            f"class {target} was requested and {model.name!r} has the classes 0 to {classes - 1}; choose one of those."
         )
     if name == OWN and not has_own(model):
         raise MethodError(
-            f"a contribution map was asked of {model.name!r}, and only SIC networks have one; ask for {', '.join(METHODS)}."
+            f"a contribution map was requested from {model.name!r}, but only SIC networks have one; choose {', '.join(METHODS)}."
         )
     if name not in METHODS and name != OWN:
-        raise MethodError(f"attribution {name!r} is not known; there is {nearest(name, METHODS)}.")
+        raise MethodError(f"attribution {name!r} is not known; choose {nearest(name, METHODS)}.")
     if steps < 1 or (batch is not None and batch < 1):
         raise MethodError(
-            f"{steps if steps < 1 else batch} was given as number of steps or size of a batch; give at least 1."
+            f"{steps if steps < 1 else batch} was given as the number of steps or the batch size; give at least 1."
         )
 
 
 def window_steps(model: Any, window: float) -> int:
-    """Length of a window of occlusion in steps.
+    """Return the length of an occlusion window in steps.
 
     Raises
     ------
@@ -237,7 +238,7 @@ def window_steps(model: Any, window: float) -> int:
     if not 1 <= cells <= total:
         seconds = total / (model.rate or 1.0)
         raise MethodError(
-            f"a window of {window:g} s was given for occlusion and the record has {seconds:g} s; give a shorter one of at "
-            "least one step."
+            f"an occlusion window of {window:g} s was given and the record has {seconds:g} s; give a window of at least one step "
+            "that fits into the record."
         )
     return cells

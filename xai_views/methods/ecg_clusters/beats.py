@@ -1,6 +1,6 @@
-"""Heart beats laid over each other: when in the beat clusters occur, the average beat, and what a cluster looks like.
+"""Superimposed heartbeats: when in the beat each cluster occurs, the average beat, and the average signal of a cluster.
 
-Source: Boubekki et al., arXiv 2509.15198 (clusters beside landmarks); phases, averages and ribbons are ours.
+Source: Boubekki et al., arXiv 2509.15198 (clusters compared with landmarks); phases, averages and ribbons are ours.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from xai_views.samples import inputs
 from xai_views.samples.signals import LANDMARKS
 
 BINS = 50
-BEFORE_S, AFTER_S = 0.3, 0.5  # of a beat, around R
+BEFORE_S, AFTER_S = 0.3, 0.5  # window of a beat around the R peak
 
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """How often each cluster occurs in each part of the beat.
+    """Frequency of each cluster in each phase of the beat.
 
     Attributes
     ----------
     counts : ndarray
-        ``[K, bins]`` int64 steps; bin 0 begins at an R peak and the last one ends at the next.
+        ``[K, bins]`` int64 steps; bin 0 begins at an R peak and the last bin ends at the next.
     beats : int
-        Intervals between R peaks that were used.
+        Number of intervals between R peaks.
     """
 
     counts: np.ndarray
@@ -50,16 +50,16 @@ class Phases:
 
 @dataclass(frozen=True, eq=False)
 class Beats:
-    """Average beat of some records and of the steps of each cluster in them; may be added.
+    """Average beat over records, and average signal of each cluster within the beat; may be added.
 
     Attributes
     ----------
     time : ndarray
         ``[W]`` s relative to R.
     sums, squares : ndarray
-        ``[1 + K, lead, W]`` float64 in mV and mV²: of all beats, then of those steps that are in cluster 0, 1, ...
+        ``[1 + K, lead, W]`` float64 in mV and mV²: of all beats, then of the steps in cluster 0, 1, ...
     n : ndarray
-        ``[1 + K, W]`` int64 steps that each is of.
+        ``[1 + K, W]`` int64 number of steps summed.
     """
 
     time: np.ndarray
@@ -77,7 +77,7 @@ class Beats:
 
     @property
     def beats(self) -> int:
-        """Beats that the average is of."""
+        """Number of beats averaged."""
         return int(self.n[0].max(initial=0))
 
     @property
@@ -95,12 +95,12 @@ class Beats:
 
     @property
     def clusters(self) -> np.ndarray:
-        """Average ``[K, lead, W]`` in mV of the steps of each cluster; NaN where it does not occur, see ``n[1:]``."""
+        """Average signal ``[K, lead, W]`` in mV of the steps of each cluster; NaN where it does not occur, see ``n[1:]``."""
         return self._mean()[1:]
 
     @property
     def occurs(self) -> np.ndarray:
-        """Share of the beats ``[K, W]`` in which each cluster is there; NaN without beats."""
+        """Share of the beats ``[K, W]`` in which each cluster occurs; NaN without beats."""
         return self.n[1:] / np.where(self.n[0] == 0, np.nan, self.n[0])
 
     def _mean(self) -> np.ndarray:
@@ -110,31 +110,31 @@ class Beats:
 def phases(
     clusters: np.ndarray, r_peaks: Sequence[int] | np.ndarray, steps: int, k: int, bins: int = BINS
 ) -> Phases:
-    """Count the clusters by phase: where a step lies between the R peak before it (0) and the one after it (1).
+    """Count clusters by phase: the position of a step between the previous R peak (0) and the next one (1).
 
     Parameters
     ----------
     clusters : ndarray
         ``[cells]`` of one record, -1 in padding (not counted).
     r_peaks : sequence of int
-        Steps of the R peaks; what lies before the first and after the last is not counted.
+        Steps of the R peaks; steps before the first and after the last peak are not counted.
     steps : int
-        Of the record, all cells together.
+        Number of steps of the record, in all cells.
     k, bins : int
-        Number of clusters, and of parts of the beat. Every beat counts by its length.
+        Number of clusters, and of phase bins. Longer beats weigh more, by their number of steps.
 
     Raises
     ------
     MethodError
-        When R peaks do not ascend within the record, or clusters are out of bounds.
+        When R peaks are not ascending steps of the record, or clusters are out of range.
 
     Notes
     -----
-    Phases stretch with the heart rate, while QRS hardly does: at other rates the same wave has another phase.
+    Phases stretch with the heart rate, while QRS hardly does: at another rate the same wave has another phase.
     """
     peaks = _peaks(r_peaks, steps)
     if bins < 1:
-        raise MethodError(f"{bins} bins were asked for; give at least 1, as {BINS}.")
+        raise MethodError(f"{bins} bins were given; give at least 1 (default {BINS}).")
     _within(clusters, k, steps)
     if len(peaks) < 2:
         return Phases(np.zeros((k, bins), np.int64), 0)
@@ -157,36 +157,36 @@ def beats(
     before: float = BEFORE_S,
     after: float = AFTER_S,
 ) -> Beats:
-    """Lay the beats of one record over each other at their R peaks.
+    """Superimpose the beats of one record at their R peaks.
 
     Parameters
     ----------
     signal : ndarray
         ``[lead, time]`` in mV.
     r_peaks : sequence of int
-        Steps of the R peaks; a beat that is not whole within the signal is not used.
+        Steps of the R peaks; beats that are cut off by the ends of the signal are skipped.
     rate : float
-        Hz; records whose beats are to be added must have the same.
+        Hz; records to be added must have the same rate.
     clusters : ndarray, optional
         ``[cells]`` of the record, -1 in padding.
     k : int
         Number of clusters.
     length : int, optional
-        Steps that are signal.
+        Number of steps that are signal.
     before, after : float
-        Seconds around R.
+        Seconds before and after R.
 
     Raises
     ------
     MethodError
-        In one sentence, when shapes, peaks or bounds do not fit.
+        In one sentence, when shapes, peaks or ranges do not fit.
     """
     x = np.asarray(signal, np.float64)
     if x.ndim != 2:
-        raise MethodError(f"a record came with shape {list(x.shape)} and should be [lead, time].")
+        raise MethodError(f"a record of shape {list(x.shape)} was given; give [lead, time].")
     if not (rate > 0 and before >= 0 and after >= 0):
         raise MethodError(
-            f"rate {rate} and {before} s to {after} s around R make no beat; give positive numbers."
+            f"rate {rate} Hz and a window from {before} s before to {after} s after R were given; give positive numbers."
         )
     steps = x.shape[1]
     length = steps if length is None else length
@@ -215,19 +215,19 @@ Found = TypeVar("Found")
 
 
 def total(parts: Sequence[Found]) -> Found:
-    """Add what was found in several records; :class:`MethodError` when there are none."""
+    """Add the results of several records; raise :class:`MethodError` when there are none."""
     if not len(parts):
-        raise MethodError("there is nothing to add; give at least one record.")
+        raise MethodError("no record was given to add; give at least one.")
     return reduce(operator.add, parts)
 
 
 def known_peaks(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    """R peaks of a record whose QRS is known: the largest deflection over all leads in each QRS.
+    """Find the R peaks of a record with known QRS: the largest deflection over all leads in each QRS.
 
     Parameters
     ----------
     landmark : ndarray
-        ``[time]`` ids of ``LANDMARKS``.
+        ``[time]`` indices into ``LANDMARKS``.
     signal : ndarray
         ``[lead, time]`` in mV.
     """
@@ -241,16 +241,16 @@ def known_peaks(landmark: np.ndarray, signal: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Averages:
-    """Phases and average beat over records.
+    """Phases and average beat over several records.
 
     Attributes
     ----------
     phases : Phases
-        When in the beat each cluster comes.
+        When in the beat each cluster occurs.
     beats : Beats
-        What the leads show then.
+        Average beat and average signal of each cluster.
     records : int
-        With at least two R peaks.
+        Number of records with at least two R peaks.
     """
 
     phases: Phases
@@ -266,7 +266,7 @@ def averages(
     lengths: Sequence[int],
     bins: int = BINS,
 ) -> Averages | None:
-    """Lay the beats of some records over each other.
+    """Superimpose the beats of several records.
 
     Parameters
     ----------
@@ -275,11 +275,11 @@ def averages(
     sequences : sequence of ndarray
         Clusters ``[cells]`` of each, -1 in padding.
     k, bins : int
-        Number of clusters, and of parts of the beat.
+        Number of clusters, and of phase bins.
     r_peaks : sequence of ndarray
         Steps of the R peaks of each.
     lengths : sequence of int
-        Steps of each that are signal.
+        Number of steps of each record that are signal.
 
     Returns
     -------
@@ -303,7 +303,7 @@ def _peaks(r_peaks: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
         or (len(peaks) and (peaks[0] < 0 or peaks[-1] >= steps))
     ):
         raise MethodError(
-            f"R peaks should be ascending steps between 0 and {steps - 1}; sort them and leave doubles out."
+            f"R peaks have to be ascending steps from 0 to {steps - 1} and these are not; sort them and remove duplicates."
         )
     return peaks
 
@@ -312,5 +312,5 @@ def _within(clusters: np.ndarray, k: int, steps: int) -> None:
     ids = np.asarray(clusters)
     if ids.ndim != 1 or not 0 < len(ids) <= steps or ids.min() < -1 or ids.max() >= k:
         raise MethodError(
-            f"clusters should be [cells] of one record of {steps} steps, with ids between -1 (padding) and {k - 1}."
+            f"clusters have to be [cells] of one record of {steps} steps with ids from -1 (padding) to {k - 1}; give such ids."
         )

@@ -1,4 +1,4 @@
-"""Controls for what is read from clusters: the same network with random weights, and clusters of the plain signal."""
+"""Controls for cluster statistics: the same network with random weights, and clusters of the raw signal."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from xai_views.methods.ecg_clusters.survey import Survey, survey
 from xai_views.samples import inputs
 
 CLUSTERS, RANDOM, RAW = (
-    "forest on the clusters",
-    "forest, network with random weights",
-    "forest, clusters of the raw signal",
+    "forest on clusters",
+    "forest on clusters, random weights",
+    "forest on raw-signal clusters",
 )
-FITTED = 200  # records that the control's codebook is fitted on
+FITTED = 200  # number of records for the control's codebook
 
 
 def untrained(model: Any, seed: int = 0) -> Any:
-    """The model's architecture with fresh random weights, as a model of its own.
+    """Return a copy of the model with fresh random weights, as a model of its own.
 
     Parameters
     ----------
     model : Model
-        Whose layers all know how to draw their weights (``reset_parameters``).
+        Its layers have to be able to draw their weights (``reset_parameters``).
     seed : int
-        Of the draw.
+        Random seed of the weights.
 
     Raises
     ------
     MethodError
-        When no layer of the network can be drawn anew.
+        When no layer of the network can be re-initialised.
     """
     from copy import deepcopy
     from dataclasses import replace
@@ -55,7 +55,7 @@ def untrained(model: Any, seed: int = 0) -> Any:
                 drawn += 1
     if not drawn:
         raise MethodError(
-            f"no layer of {model.name!r} can be drawn anew (none has reset_parameters); give another model as the control."
+            f"no layer of {model.name!r} can be re-initialised (none has reset_parameters); give another model as the control."
         )
     sha256 = hashlib.sha256(f"untrained {seed} {model.sha256}".encode()).hexdigest()
     return replace(model, name=f"{model.name}, random weights", sha256=sha256, module=module)
@@ -64,23 +64,23 @@ def untrained(model: Any, seed: int = 0) -> Any:
 def judged(
     model: Any, samples: xr.Dataset, found: Survey, progress: Callable[[int, int], None] | None = None
 ) -> Generator[None, None, list[Surrogate]]:
-    """Forests on the clusters and on both controls, in the same ten folds.
+    """Train forests on the clusters and on both controls, in the same ten folds.
 
     Parameters
     ----------
     model : Model
-        The network; where it cannot be drawn anew, that control is left out.
+        The network; if it cannot be re-initialised, that control is left out.
     samples : Dataset
-        The records of the survey, as the model takes them; those of one ``person`` stay in one fold.
+        The records of the survey, prepared for the model; records of one ``person`` stay in one fold.
     found : Survey
-        What is known of them. Where a record has several labels there is no one class to be right or wrong about.
+        Survey of the records. If a record has several labels, forests are not scored against the labels.
     progress : callable, optional
         ``progress(done, total)``; may raise to stop.
 
     Returns
     -------
     list of Surrogate
-        By ``StopIteration``; between its steps a worker can serve others.
+        The value of ``StopIteration``; between its steps the worker can serve other requests.
     """
     features = {CLUSTERS: found.proportion}
     try:

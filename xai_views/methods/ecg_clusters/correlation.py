@@ -1,6 +1,6 @@
-"""Correlation of the shares of clusters with what a network says, over many records, tested by permutation.
+"""Correlation of cluster shares with network outputs over many records, with permutation tests.
 
-Source: Boubekki et al., arXiv 2509.15198 (abstract): shares of clusters correlate with the predicted labels. The test, its
+Source: Boubekki et al., arXiv 2509.15198 (abstract): cluster shares correlate with the predicted labels. The test, its
 correction and the log-ratios are ours.
 """
 
@@ -16,10 +16,10 @@ from xai_views.errors import MethodError
 KINDS = ("pearson", "spearman")
 TRANSFORMS = ("none", "clr")
 PERMUTATIONS = 999
-#: Half a step of a record of 256 steps: the least share that could have been seen, halved.
+#: Half a step of a record of 256 steps: half the smallest share that can be observed.
 PSEUDO = 0.5 / 256
-_FLOATS = 4_000_000  # of permuted outputs that are held at a time
-_TIE = 1e-12  # relative; the same permutation must not count as smaller by rounding
+_FLOATS = 4_000_000  # values of permuted outputs held in memory at a time
+_TIE = 1e-12  # relative tolerance, so that rounding does not turn a tie into a smaller value
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +29,18 @@ class Correlation:
     Attributes
     ----------
     r : ndarray
-        ``[K, Q]`` float64 in [-1, 1]; NaN where the share or the output is the same in all records.
+        ``[K, Q]`` float64 in [-1, 1]; NaN where the share or the output is constant over the records.
     p : ndarray
         ``[K, Q]`` two-sided permutation p-values ``(b + 1) / (permutations + 1)``, NaN where ``r`` is.
     holm, bh : ndarray
         ``[K, Q]`` p-values adjusted over all finite cells: the family-wise error (Holm), the false discovery rate
         (Benjamini and Hochberg).
     n, permutations, seed : int
-        Records, permutations, and where their draw started.
+        Number of records, number of permutations, and random seed.
     kind, transform : str
         One of :data:`KINDS`, one of :data:`TRANSFORMS`.
     pseudo : float
-        Added to every share before the logarithm; 0 without one.
+        Pseudo-count added to every share before the logarithm; 0 without log-ratios.
     """
 
     r: np.ndarray
@@ -56,22 +56,22 @@ class Correlation:
 
     @property
     def least_p(self) -> float:
-        """The smallest p-value that so many permutations can give."""
+        """The smallest p-value possible with this number of permutations."""
         return 1 / (self.permutations + 1)
 
 
 def centred_log_ratio(proportion: np.ndarray, pseudo: float = PSEUDO) -> np.ndarray:
     """Logarithm of each share relative to the geometric mean of all shares of the record.
 
-    Shares sum to 1: when one grows, others must shrink, and correlate with the output for no other reason. A log-ratio
-    compares with the average cluster instead of with the rest.
+    Shares sum to 1: when one grows, others must shrink, and would correlate with the output for that reason alone. A
+    log-ratio compares a cluster with the average cluster instead.
 
     Parameters
     ----------
     proportion : ndarray
-        ``[n, K]`` shares, not negative, each row with a positive sum (rows are divided by it).
+        ``[n, K]`` non-negative shares; each row has a positive sum, by which it is divided.
     pseudo : float
-        Added to every share, because a share may be 0; results depend on it where clusters are rare.
+        Pseudo-count added to every share, because a share may be 0; results depend on it where clusters are rare.
 
     Returns
     -------
@@ -91,35 +91,35 @@ def centred_log_ratio(proportion: np.ndarray, pseudo: float = PSEUDO) -> np.ndar
     total = x.sum(1, keepdims=True)
     if (x < 0).any() or (total <= 0).any():
         raise MethodError(
-            "shares for log-ratios must not be negative and must not all be 0 in a record; leave such records out."
+            "shares for log-ratios are negative, or all 0 in a record; give non-negative shares and leave such records out."
         )
     if not (np.isfinite(pseudo) and pseudo > 0):
         raise MethodError(
-            f"the pseudo-count came as {pseudo} and should be a positive share, as {PSEUDO:.4f}."
+            f"a pseudo-count of {pseudo} was given; give a positive share, such as {PSEUDO:.4f}."
         )
     logs = np.log(x / total + pseudo)
     return logs - logs.mean(1, keepdims=True)
 
 
 def one_hot(label: np.ndarray, classes: int) -> np.ndarray:
-    """Labels ``[n]`` (class index) as outputs ``[n, classes]`` of 0 and 1; labels of 0 and 1 ``[n, classes]`` as they are.
+    """Convert labels ``[n]`` (class index) to outputs ``[n, classes]`` of 0 and 1; 0/1 labels ``[n, classes]`` are kept.
 
     Raises
     ------
     MethodError
-        When a label is unknown (-1) or there is no such class; leave those records out first.
+        When a label is unknown (-1) or out of range; leave those records out first.
     """
     label = np.asarray(label)
     if label.ndim == 2:
         return label.astype(np.float64)
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise MethodError(
-            f"labels came as {label.dtype} {list(label.shape)} and should be integers [records]."
+            f"labels of type {label.dtype} and shape {list(label.shape)} were given; give integers [records]."
         )
     if len(label) and not (label.min() >= 0 and label.max() < classes):
         raise MethodError(
-            f"labels lie between {label.min()} and {label.max()} and should lie between 0 and {classes - 1}; "
-            "leave records of unknown class (-1) out."
+            f"labels from {label.min()} to {label.max()} were given; give labels from 0 to {classes - 1} and leave out "
+            "records of unknown class (-1)."
         )
     return np.eye(classes)[label]
 
@@ -127,7 +127,7 @@ def one_hot(label: np.ndarray, classes: int) -> np.ndarray:
 def correlation(x: np.ndarray, y: np.ndarray, kind: str = "pearson") -> np.ndarray:
     """Pearson or Spearman correlation of every column of ``x [n, K]`` with every column of ``y [n, Q]``: ``[K, Q]`` float64.
 
-    NaN where a column is constant. Errors are those of :func:`correlate`.
+    NaN where a column is constant. Raises the errors of :func:`correlate`.
     """
     x, y = _pair(x, y, kind)
     return np.clip(_scores(x, kind).T @ _scores(y, kind), -1, 1)
@@ -143,7 +143,7 @@ def correlate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Correlation:
-    """Correlate shares of clusters with outputs of a network, and test each correlation by permuting the records.
+    """Correlate cluster shares with network outputs, and test each correlation by permuting the records.
 
     Parameters
     ----------
@@ -154,13 +154,13 @@ def correlate(
     kind : str
         "spearman" (ranks; ties get their mean rank) or "pearson".
     transform : str
-        "clr" takes :func:`centred_log_ratio` of the shares first.
+        "clr" applies :func:`centred_log_ratio` to the shares first.
     pseudo : float
-        Of the log-ratio, as a share.
+        Pseudo-count of the log-ratio, as a share.
     permutations : int
-        Random orders of the records; the same for all cells, so that clusters and outputs keep their dependence.
+        Number of random orders of the records, shared by all cells so that dependence between columns is kept.
     seed : int
-        Of the orders.
+        Random seed of the orders.
     progress : callable, optional
         ``progress(done, total)`` in permutations; may raise to stop.
 
@@ -175,13 +175,15 @@ def correlate(
 
     Notes
     -----
-    Records must be exchangeable when nothing depends on anything: several records of one person are not, and make p too
-    small. ``(b + 1) / (m + 1)`` is never 0 and holds its level exactly (Phipson and Smyth 2010).
+    Under the null hypothesis records must be exchangeable: several records of one person are not, and make p too small.
+    ``(b + 1) / (m + 1)`` is never 0 and keeps the significance level exactly (Phipson and Smyth 2010).
     """
     if transform not in TRANSFORMS:
-        raise MethodError(f"transform came as {transform!r} and should be one of {', '.join(TRANSFORMS)}.")
+        raise MethodError(f"transform {transform!r} is not known; choose one of {', '.join(TRANSFORMS)}.")
     if permutations < 1:
-        raise MethodError(f"{permutations} permutations were asked for; give at least 1, as {PERMUTATIONS}.")
+        raise MethodError(
+            f"{permutations} permutations were given; give at least 1 (default {PERMUTATIONS})."
+        )
     x, y = _pair(proportion, output, kind)
     if transform == "clr":
         x = centred_log_ratio(x, pseudo)
@@ -196,7 +198,7 @@ def correlate(
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P-values of any shape adjusted for the family-wise error; NaN stays and is not counted.
+    """Adjust p-values of any shape for the family-wise error; NaN stays and is not counted.
 
     Notes
     -----
@@ -214,7 +216,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """P-values of any shape adjusted for the false discovery rate (``scipy.stats.false_discovery_control``); NaN stays."""
+    """Adjust p-values of any shape for the false discovery rate (``scipy.stats.false_discovery_control``); NaN stays."""
     from scipy.stats import false_discovery_control
 
     return _finite_only(p, false_discovery_control)
@@ -231,7 +233,7 @@ def _finite_only(p: np.ndarray, adjust: Callable[[np.ndarray], np.ndarray]) -> n
 def _as_large(
     a: np.ndarray, b: np.ndarray, permutations: int, seed: int, progress: Callable[[int, int], None] | None
 ) -> np.ndarray:
-    """In how many permutations ``|r|`` is as large as it is, ``[K, Q]``: one matrix product per batch."""
+    """Number ``[K, Q]`` of permutations in which ``|r|`` is at least the observed one; one matrix product per batch."""
     (n, k), q = a.shape, b.shape[1]
     bound = np.abs(a.T @ b) * (1 - _TIE)
     rng, size = np.random.default_rng(seed), max(1, _FLOATS // (n * q))
@@ -247,7 +249,7 @@ def _as_large(
 
 
 def _scores(x: np.ndarray, kind: str) -> np.ndarray:
-    """Columns centred and of length 1 (after ranks, for Spearman), so that a product is a correlation."""
+    """Centre columns and scale them to length 1 (ranks for Spearman), so that products are correlations."""
     constant = (x == x[:1]).all(0)
     if kind == "spearman":
         from scipy.stats import rankdata
@@ -260,25 +262,23 @@ def _scores(x: np.ndarray, kind: str) -> np.ndarray:
 
 def _pair(x: np.ndarray, y: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     if kind not in KINDS:
-        raise MethodError(
-            f"the kind of correlation came as {kind!r} and should be one of {', '.join(KINDS)}."
-        )
+        raise MethodError(f"correlation {kind!r} is not known; choose one of {', '.join(KINDS)}.")
     x, y = _matrix(x, "shares"), _matrix(y, "outputs")
     if len(x) != len(y):
         raise MethodError(
-            f"there are shares of {len(x)} records and outputs of {len(y)}; give the same records."
+            f"shares of {len(x)} records and outputs of {len(y)} were given; give both for the same records."
         )
     if len(x) < 3:
-        raise MethodError(f"a correlation over {len(x)} records says nothing; give at least 3.")
+        raise MethodError(f"a correlation needs at least 3 records and {len(x)} were given; give more.")
     return x, y
 
 
 def _matrix(values: np.ndarray, what: str) -> np.ndarray:
-    """``[n, columns]`` float64 of finite numbers."""
+    """Return values as ``[n, columns]`` float64; raise unless all are finite."""
     x = np.asarray(values, np.float64)
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or not x.shape[1]:
-        raise MethodError(f"{what} came with shape {list(x.shape)} and should be [records, columns].")
+        raise MethodError(f"{what} of shape {list(x.shape)} were given; give [records, columns].")
     if not np.isfinite(x).all():
-        raise MethodError(f"{what} hold values that are not finite numbers; leave those records out.")
+        raise MethodError(f"{what} contain values that are not finite; leave those records out.")
     return x

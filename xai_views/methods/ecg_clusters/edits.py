@@ -1,11 +1,11 @@
-"""Edits of a record before the network sees it: a lead muted, an interval silenced, a beat of another record blended in.
+"""Edits of a record before it enters the network: mute a lead, silence an interval, insert a beat of another record.
 
-An edit is a dict that JSON can hold, so that an explanation says by itself what was done to its record:
+An edit is a JSON-compatible dict, so that an explanation records how its input was edited:
 
 * ``{"kind": "mute", "lead": 1}`` sets a lead to zero;
 * ``{"kind": "silence", "lead": 1, "start": 1.0, "stop": 1.4, "fill": "line"}`` replaces an interval (s);
-* ``{"kind": "blend", "lead": 1, "start": 1.0, "stop": 1.4, "piece": "…"}`` puts in what another record shows, shifted to
-  meet the record at both ends; :func:`blend` makes one. ``"record"`` and ``"from"`` may say where the piece comes from.
+* ``{"kind": "blend", "lead": 1, "start": 1.0, "stop": 1.4, "piece": "…"}`` inserts a piece of another record, shifted to
+  meet the record at both ends; :func:`blend` makes one. ``"record"`` and ``"from"`` may name the source of the piece.
 
 ``lead`` -1 means all leads.
 """
@@ -21,15 +21,15 @@ import numpy as np
 from xai_views.contract.content import packed, unpacked
 from xai_views.errors import MethodError, nearest
 
-#: What each kind of edit says beside ``kind`` and ``lead``.
+#: Fields of each kind of edit, in addition to ``kind`` and ``lead``.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "mute": (),
     "silence": ("start", "stop", "fill"),
     "blend": ("start", "stop", "piece", "record", "from"),
 }
-#: What an interval is silenced with: the straight line between the steps beside it, zero, or the mean of the lead.
+#: Replacement of a silenced interval: a straight line between its neighbours, zero, or the mean of the lead.
 FILLS = ("line", "zero", "mean")
-#: Index that stands for all leads.
+#: Lead index that means all leads.
 ALL_LEADS = -1
 
 Edit = Mapping[str, Any]
@@ -41,24 +41,24 @@ def edited(signal: np.ndarray, edits: Iterable[Edit], rate: float, length: int |
     Parameters
     ----------
     signal : ndarray
-        ``[lead, time]`` in mV; it is left alone.
+        ``[lead, time]`` in mV; not modified.
     edits : iterable of mapping
-        As this module describes them. The mean of a lead is that of the record as it was given; everything else meets
-        what the edits before it left.
+        As described in this module. The mean of a lead is that of the unedited record; everything else applies to the
+        result of the previous edits.
     rate : float
         Steps per second (Hz).
     length : int, optional
-        Steps that are signal; what follows is padding, in which no edit changes anything.
+        Number of steps that are signal; the rest is padding, which no edit changes.
 
     Returns
     -------
     ndarray
-        ``[lead, time]``, of the dtype that was given (float32 for integers).
+        ``[lead, time]``, of the same dtype (float32 for integers).
 
     Raises
     ------
     MethodError
-        In one sentence, for what is no edit of such a record.
+        In one sentence, for an invalid edit.
     """
     signal = np.asarray(signal)
     out = np.array(signal, signal.dtype if signal.dtype.kind == "f" else np.float32)
@@ -69,20 +69,22 @@ def edited(signal: np.ndarray, edits: Iterable[Edit], rate: float, length: int |
 
 
 def checked(edit: Any, leads: int) -> dict[str, Any]:
-    """Return an edit in its normal form, so that equal edits are equal.
+    """Return an edit in canonical form, so that equal edits compare equal.
 
     Raises
     ------
     MethodError
-        In one sentence, when it is no edit of a record of so many leads.
+        In one sentence, when the edit is not valid for a record with this number of leads.
     """
     if not isinstance(edit, Mapping) or str(edit.get("kind")) not in KINDS:
-        raise MethodError(f"an edit came as {_short(edit)}; give a dict of the kind {', '.join(KINDS)}.")
+        raise MethodError(
+            f"{_short(edit)} is not an edit; give a dict whose kind is one of {', '.join(KINDS)}."
+        )
     kind = str(edit["kind"])
     unknown = [name for name in edit if name not in ("kind", "lead", *KINDS[kind])]
     if unknown:
         raise MethodError(
-            f"an edit of the kind {kind!r} has no {unknown[0]!r}; it has {', '.join(('lead', *KINDS[kind]))}."
+            f"an edit of kind {kind!r} has no field {unknown[0]!r}; use {', '.join(('lead', *KINDS[kind]))}."
         )
     try:
         out: dict[str, Any] = {"kind": kind, "lead": int(edit.get("lead", ALL_LEADS))}
@@ -90,48 +92,48 @@ def checked(edit: Any, leads: int) -> dict[str, Any]:
             out |= {"start": float(edit["start"]), "stop": float(edit["stop"])}
     except (TypeError, ValueError, KeyError):
         raise MethodError(
-            f"an edit came as {_short(edit)}; give the index of a lead (-1 = all), and start and stop in s."
+            f"the edit {_short(edit)} is not valid; give the index of a lead (-1 = all), and start and stop in s."
         ) from None
     if not (out["lead"] == ALL_LEADS or 0 <= out["lead"] < leads):
         raise MethodError(
-            f"lead {out['lead']} was to be edited and there are the leads 0 to {leads - 1}; give one, or -1 for all."
+            f"lead {out['lead']} was given and the record has the leads 0 to {leads - 1}; choose one of those, or -1 for all."
         )
     if kind == "mute":
         return out
     if not (math.isfinite(out["start"]) and math.isfinite(out["stop"]) and out["start"] < out["stop"]):
         raise MethodError(
-            f"an interval from {out['start']:g} s to {out['stop']:g} s cannot be edited; give a start and a later stop."
+            f"an interval from {out['start']:g} s to {out['stop']:g} s was given; give a start and a later stop."
         )
     if kind == "blend":
         rows = leads if out["lead"] == ALL_LEADS else 1
         if len(_piece(edit)) != rows:
             raise MethodError(
-                f"a beat of {len(_piece(edit))} lead(s) was to be blended into {rows}; give as many."
+                f"a beat of {len(_piece(edit))} lead(s) was given for {rows} lead(s); give the same number."
             )
         origin: dict[str, Any] = {"record": str(edit["record"])} if "record" in edit else {}
         origin |= {"from": float(edit["from"])} if "from" in edit else {}
         return out | {"piece": edit["piece"]} | origin
     fill = str(edit.get("fill", FILLS[0]))
     if fill not in FILLS:
-        raise MethodError(f"fill {fill!r} is not known for signals; there is {nearest(fill, FILLS)}.")
+        raise MethodError(f"fill {fill!r} is not known for signals; choose {nearest(fill, FILLS)}.")
     return out | {"fill": fill}
 
 
 def blend(
     source: np.ndarray, lead: int, start: float, stop: float, at: float, rate: float, record: str = ""
 ) -> dict[str, Any]:
-    """Return the edit that blends a piece of another record in; it holds the values of the piece, exact.
+    """Return the edit that inserts a piece of another record; it stores the values of the piece exactly.
 
     Parameters
     ----------
     source : ndarray
-        ``[lead, time]`` in mV of the other record, with the leads and the rate of the one that is edited.
+        ``[lead, time]`` in mV of the other record, with the same leads and rate as the edited one.
     lead : int
-        Which lead; -1 = all.
+        Index of the lead; -1 = all.
     start, stop : float
-        Where the piece goes to, s.
+        Interval of the edited record to replace, s.
     at : float
-        Where in the other record it begins, s.
+        Start of the piece in the other record, s.
     rate : float
         Hz.
     record : str
@@ -140,7 +142,7 @@ def blend(
     Raises
     ------
     MethodError
-        When the other record has no such lead, or the interval has no length.
+        When the other record has no such lead, or the interval is empty.
     """
     source = np.asarray(source, np.float32)
     shape = {"kind": "silence", "lead": lead, "start": start, "stop": stop}
@@ -156,12 +158,12 @@ def blend(
 
 
 def key(edits: Sequence[Edit]) -> Hashable:
-    """What edits in their normal form are told apart by."""
+    """Return the key by which lists of canonical edits are compared."""
     return tuple(tuple(sorted(edit.items())) for edit in edits)
 
 
 def _apply(edit: dict[str, Any], out: np.ndarray, plain: np.ndarray, rate: float) -> None:
-    """Change ``out [lead, steps of signal]`` by one edit; ``plain`` is the record as it was given."""
+    """Apply one edit to ``out [lead, steps of signal]`` in place; ``plain`` is the unedited record."""
     length = out.shape[1]
     rows = range(len(out)) if edit["lead"] == ALL_LEADS else [edit["lead"]]
     if edit["kind"] == "mute":
@@ -170,7 +172,7 @@ def _apply(edit: dict[str, Any], out: np.ndarray, plain: np.ndarray, rate: float
     begin, end = round(edit["start"] * rate), round(edit["stop"] * rate)
     first, last = (min(max(step, 0), length) for step in (begin, end))
     if last <= first:
-        return  # beyond the record, or shorter than half a step
+        return  # outside the record, or shorter than half a step
     if edit["kind"] == "silence":
         for row in rows:
             out[row, first:last] = _filled(out[row], plain[row], first, last, edit["fill"])
@@ -178,8 +180,8 @@ def _apply(edit: dict[str, Any], out: np.ndarray, plain: np.ndarray, rate: float
     piece = _piece(edit)
     if piece.shape[1] != end - begin:
         raise MethodError(
-            f"a beat of {piece.shape[1]} steps was to be blended into {end - begin} steps at {rate:g} Hz; cut it with "
-            "xai_views.methods.ecg_clusters.edits.blend."
+            f"a beat of {piece.shape[1]} steps was given for an interval of {end - begin} steps at {rate:g} Hz; make the "
+            "edit with xai_views.methods.ecg_clusters.edits.blend."
         )
     for row, values in zip(rows, piece[:, first - begin : last - begin].astype(np.float64), strict=True):
         ends = float(out[row, first]), float(out[row, last - 1])
@@ -187,27 +189,27 @@ def _apply(edit: dict[str, Any], out: np.ndarray, plain: np.ndarray, rate: float
 
 
 def _piece(edit: Edit) -> np.ndarray:
-    """Values ``[lead, time]`` that an edit blends in."""
+    """Values ``[lead, time]`` that an edit inserts."""
     try:
         piece = unpacked(edit["piece"])
         if piece.ndim != 2 or piece.dtype.kind != "f" or not np.isfinite(piece).all():
             raise ValueError
     except (KeyError, TypeError, ValueError, EOFError, OSError, AttributeError):
         raise MethodError(
-            "an edit that blends a beat in has no piece that can be read; make it with "
+            "an edit of kind 'blend' has no readable piece; make it with "
             "xai_views.methods.ecg_clusters.edits.blend."
         ) from None
     return piece
 
 
 def _filled(row: np.ndarray, plain: np.ndarray, first: int, last: int, fill: str) -> np.ndarray | float:
-    """What is put into ``row[first:last]``; ``plain`` is the lead as it was given, without padding."""
+    """Replacement for ``row[first:last]``; ``plain`` is the unedited lead, without padding."""
     if fill == "zero":
         return 0.0
     if fill == "mean":
         return float(plain.mean(dtype=np.float64))
     beside = ((first - 1, first > 0), (last, last < len(plain)))
-    known = [float(row[i]) for i, there in beside if there]  # one alone at an end of the record
+    known = [float(row[i]) for i, there in beside if there]  # only one at an end of the record
     return np.linspace(known[0], known[-1], last - first + 2)[1:-1] if known else 0.0
 
 

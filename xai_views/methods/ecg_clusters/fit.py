@@ -1,4 +1,4 @@
-"""Fitting one codebook on many records, and an ensemble beside it: streamed, and gone on with after an interruption."""
+"""Fit a codebook on many records with a bootstrap ensemble; streamed, and resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from xai_views.models.stored import CLUSTERS
 from xai_views.models.taps import capture, default_taps
 from xai_views.samples import digest, inputs
 
-CHUNK = 16  # records in one pass, and between two states on disk
-PER_RECORD = 50  # steps that are drawn from each record
-MEMBERS = 5  # bootstrap codebooks
-MOST_RECORDS = 4000  # beyond, records are drawn evenly from the data set
+CHUNK = 16  # records per pass and per saved state
+PER_RECORD = 50  # steps drawn per record
+MEMBERS = 5  # number of bootstrap codebooks
+MOST_RECORDS = 4000  # above this, records are drawn at even intervals
 PLAN, BOOK, STATE = "fit.yaml", "codebook", "chunks"
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A codebook and its bootstrap siblings, in whose order clusters mean the same; the content of a parameter.
+    """A codebook with its bootstrap ensemble, whose clusters are matched to it; the value of a method parameter.
 
     Attributes
     ----------
     book : Codebook
         The clusters.
     ensemble : tuple of Codebook
-        Of records drawn with replacement, matched to ``book`` one to one.
+        Codebooks of records drawn with replacement, matched to ``book`` one to one.
 
     Raises
     ------
     MethodError
-        When the ensemble is of another codebook.
+        When the ensemble belongs to another codebook.
     """
 
     book: Codebook
@@ -62,40 +62,40 @@ class Fitted:
     def __post_init__(self) -> None:
         if any(m.k != self.book.k or m.taps != self.book.taps for m in self.ensemble):
             raise MethodError(
-                f"the ensemble is of another codebook than the one with {self.book.k} clusters; give the two that were fitted "
-                "together."
+                f"the ensemble belongs to another codebook than the given one with {self.book.k} clusters; give two that "
+                "were fitted together."
             )
 
     @cached_property
     def key(self) -> str:
-        """Checksum of everything that an explanation takes from it, names included."""
+        """Checksum of everything that an explanation uses, names included."""
         return checksum(json.dumps(self.to_json(), sort_keys=True))
 
     @property
     def cool(self) -> float:
-        """A temperature for looking: a quarter of the spread, with which half of the steps of a record look fairly certain.
+        """A lower temperature for display: a quarter of the spread, at which about half of the steps appear fairly certain.
 
-        With the spread itself, the default of the method, nearly every step looks uncertain.
+        At the spread itself, the default of the method, nearly every step appears uncertain.
         """
         return self.book.spread / 4
 
     @property
     def share(self) -> np.ndarray:
-        """``[K]`` share of each cluster in the steps that were drawn; equal ones where they were not counted."""
+        """Share ``[K]`` of each cluster in the drawn steps; equal shares if they were not counted."""
         counts = self.book.counts.double().numpy() if self.book.counts.numel() else np.ones(self.book.k)
         return counts / max(counts.sum(), 1)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that :meth:`from_json` needs to make it again, bit for bit."""
+        """Return everything that :meth:`from_json` needs to restore it, bit for bit."""
         return {"book": self.book.to_json(), "ensemble": [m.to_json() for m in self.ensemble]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fitted:
-        """Make again what :meth:`to_json` wrote; ``KeyError``, ``TypeError`` or ``ValueError`` when it is something else."""
+        """Restore from :meth:`to_json`; raises ``KeyError``, ``TypeError`` or ``ValueError`` for other values."""
         return cls(Codebook.from_json(value["book"]), tuple(Codebook.from_json(m) for m in value["ensemble"]))
 
     def save(self, folder: str | Path) -> Path:
-        """Write all codebooks below a folder; ``codebook/card.yaml`` is last, so that an interrupted save is seen."""
+        """Write all codebooks below a folder; ``codebook/card.yaml`` last, so that an interrupted save is detected."""
         folder = Path(folder)
         (folder / BOOK / CARD).unlink(missing_ok=True)
         for i, member in enumerate(self.ensemble):
@@ -105,14 +105,14 @@ class Fitted:
 
     @classmethod
     def load(cls, folder: str | Path) -> Fitted:
-        """Open what :meth:`save` wrote; :class:`MethodError` when it is missing or damaged."""
+        """Load from :meth:`save`; raises :class:`MethodError` when files are missing or damaged."""
         folder = Path(folder)
         members = sorted(folder.glob("ensemble-*"), key=lambda p: int(p.name.rpartition("-")[2]))
         return cls(Codebook.load(folder / BOOK), tuple(Codebook.load(m) for m in members))
 
 
 def shipped(model: Any) -> Fitted | None:
-    """The clusters in the folder of a model; None when there are none, or they were fitted on other weights."""
+    """Return the codebook stored in the folder of a model; None without one, or if it was fitted on other weights."""
     place = None if model.path is None else Path(model.path) / CLUSTERS
     if place is None or not (place / BOOK / CARD).is_file():
         return None
@@ -122,7 +122,7 @@ def shipped(model: Any) -> Fitted | None:
 
 
 @lru_cache(maxsize=8)
-def _opened(folder: Path, cards: tuple[tuple[str, int], ...]) -> Fitted:  # noqa: ARG001 - changed files are read again
+def _opened(folder: Path, cards: tuple[tuple[str, int], ...]) -> Fitted:  # noqa: ARG001 - part of the cache key, so that changed files are re-read
     return Fitted.load(folder)
 
 
@@ -140,52 +140,52 @@ def fit(
     members: int = MEMBERS,
     most: int = MOST_RECORDS,
 ) -> Generator[None, None, Fitted]:
-    """Fit a codebook; a generator, so that a worker can serve others between the chunks.
+    """Fit a codebook; a generator, so that a worker can serve other requests between chunks.
 
     Parameters
     ----------
     model : Model
-        A network of signals; every record goes through it once.
+        A signal network; every record passes through it once.
     samples : Dataset
-        Records that fit the model (``xai_views.samples.prepare`` makes them fit). Steps beyond ``length``, or after the
-        last step in which a lead is not zero, are not drawn.
+        Records in the format of the model (see ``xai_views.samples.prepare``). Steps beyond ``length``, or after the last
+        non-zero step, are not drawn.
     k : int
         Number of clusters.
     taps : sequence of str
-        Module paths, shallow to deep; () = those of the architecture.
+        Layers (module paths, shallow to deep); () = the default layers.
     weights : str or sequence of float
-        A preset ("authors", "equal", "deep-first") or one weight per tap.
+        A preset ("authors", "equal", "deep-first") or one weight per layer.
     seed : int
-        Of what is drawn and of the starts of k-means.
+        Random seed of the drawn steps and of k-means.
     progress : callable, optional
         ``progress(done, total)`` after every chunk and codebook; may raise to stop.
     folder : str or Path, optional
-        Where the state is kept after every chunk and the codebooks in the end. The same call with the same folder goes on
-        where it was stopped, and opens what is finished without a pass.
+        Where the state is saved after every chunk, and the codebooks at the end. The same call with the same folder resumes
+        an interrupted fit, and loads a finished one without a pass.
     per_record : int
-        Steps drawn from each record; which ones depends on the seed, the record and the step alone.
+        Steps drawn per record; which ones depends on seed, record and step only.
     members : int
-        Bootstrap codebooks: k-means of the drawn steps of records drawn with replacement.
+        Number of bootstrap codebooks: k-means on the drawn steps of records drawn with replacement.
     most : int
-        Records that are used at most, evenly from the data set.
+        Maximum number of records, drawn at even intervals.
 
     Returns
     -------
     Fitted
-        By ``StopIteration``; :func:`finished` runs the whole and returns it.
+        The value of ``StopIteration``; :func:`finished` runs the generator and returns it.
 
     Raises
     ------
     MethodError
-        In one sentence, when records and model do not fit, fewer steps were drawn than clusters are wanted, or the folder
-        holds a fit of another model, other records or other parameters.
+        In one sentence, when records and model do not fit, there are fewer drawn steps than clusters, or the folder holds
+        a fit of another model, other records or other parameters.
     """
     check_records(model, samples)
     plain = weights if isinstance(weights, str) else tuple(float(w) for w in weights)
     wish = Wish(int(k), tuple(taps) or default_taps(model), plain, int(seed))
     if per_record < 1 or members < 0 or most < 1:
         raise MethodError(
-            f"{per_record} steps of {most} records and {members} members were asked for; give at least 1, 1 and 0."
+            f"{per_record} steps of {most} records and {members} members were given; give at least 1, 1 and 0."
         )
     chosen = np.unique(
         np.linspace(0, samples.sizes["sample"] - 1, min(samples.sizes["sample"], most)).astype(int)
@@ -225,7 +225,7 @@ def fit(
 
 
 def finished(steps: Generator[None, None, Fitted]) -> Fitted:
-    """Run :func:`fit` to its end and return what it found."""
+    """Run :func:`fit` to its end and return the result."""
     while True:
         try:
             next(steps)
@@ -234,32 +234,32 @@ def finished(steps: Generator[None, None, Fitted]) -> Fitted:
 
 
 def check_records(model: Any, samples: Any) -> None:
-    """Raise a one-sentence :class:`MethodError` unless the records of a data set fit a network of signals."""
+    """Raise a one-sentence :class:`MethodError` unless the records of a data set fit a signal network."""
     if model.kind != "signal":
         raise MethodError(
-            f"a codebook of records needs a network of signals and {model.name!r} takes images; choose another model."
+            f"a codebook of records needs a signal network and {model.name!r} takes images; choose another model."
         )
     if kinds.of(samples).key != "signal":
         raise MethodError(
-            f"a codebook of {model.name!r} needs records and was given samples without 'signal'; open signals."
+            f"a codebook of {model.name!r} needs signal records and the samples have no 'signal'; open a set of records."
         )
     leads = tuple(str(x) for x in samples["lead"].values)
     if len(leads) != model.channels or (model.leads and leads != tuple(model.leads)):
         raise MethodError(
             f"model {model.name!r} expects the {model.channels} leads {', '.join(model.leads) or '(unnamed)'} and the records "
-            f"have {', '.join(leads)}; bring them to it with xai_views.samples.prepare."
+            f"have {', '.join(leads)}; convert them with xai_views.samples.prepare."
         )
     rate, steps = float(samples.attrs.get("rate", 0)), samples.sizes["time"]
     if steps != model.size[0] or (model.rate and rate and abs(rate / model.rate - 1) > 1e-6):
         at = f" at {model.rate:g} Hz" if model.rate else ""
         raise MethodError(
-            f"model {model.name!r} expects {model.size[0]} steps{at} and the records have {steps} at {rate:g} Hz; bring them "
-            "to it with xai_views.samples.prepare."
+            f"model {model.name!r} expects {model.size[0]} steps{at} and the records have {steps} at {rate:g} Hz; convert them "
+            "with xai_views.samples.prepare."
         )
 
 
 def lengths(samples: xr.Dataset, rows: Any, signals: Any) -> list[int]:
-    """Steps that are signal of some records ``[n, lead, time]``, as the data set says or as the zeros at their end show."""
+    """Number of steps that are signal of records ``[n, lead, time]``, from the data set or from the zeros at the end."""
     if "length" in samples:
         return [int(n) for n in samples["length"].values[rows]]
     return [signal_length(x) for x in signals]
@@ -267,7 +267,7 @@ def lengths(samples: xr.Dataset, rows: Any, signals: Any) -> list[int]:
 
 @dataclass(frozen=True)
 class Wish:
-    """How records are to be clustered, see :func:`fit`."""
+    """Parameters of a fit, see :func:`fit`."""
 
     k: int
     taps: tuple[str, ...]
@@ -281,7 +281,7 @@ class Wish:
 def _plan(
     model: Any, samples: xr.Dataset, wish: Wish, chosen: np.ndarray, per_record: int, members: int
 ) -> dict[str, Any]:
-    """Everything that the codebooks depend on; records by their names and the content of the first and the last one."""
+    """Everything that the codebooks depend on; records by their names and the content of the first and the last record."""
     content = hashlib.sha256("\n".join(str(n) for n in samples["name"].values[chosen]).encode())
     for i in (chosen[0], chosen[-1]):
         content.update(digest(inputs(samples, [i])[0]).encode())
@@ -300,11 +300,11 @@ def _plan(
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Write the plan of a fit, or check that the one that was begun there is the same."""
+    """Write the plan of a fit, or check that the existing plan in the folder is the same."""
     path = folder / PLAN
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
-            raise MethodError(f"{folder.name!r} is not empty and holds no fit; choose another folder.")
+            raise MethodError(f"folder {folder.name!r} is not empty and holds no fit; choose another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         aside = path.with_suffix(".part")
         aside.write_text(yaml.safe_dump(plan, sort_keys=False), "utf-8")
@@ -317,8 +317,8 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
     for key, value in plan.items():
         if begun.get(key) != value:
             raise MethodError(
-                f"the fit in {folder.name!r} was begun with {key} {_short(begun.get(key))} and is asked to go on with "
-                f"{_short(value)}; give the same, or another folder."
+                f"the fit in {folder.name!r} was started with {key} {_short(begun.get(key))} and {_short(value)} was given "
+                "to resume it; give the same value, or another folder."
             )
 
 
@@ -327,7 +327,7 @@ def _short(value: Any) -> str:
 
 
 class _Stream:
-    """Steps drawn from record after record, chunk by chunk; each chunk is kept in a folder of its own."""
+    """Steps drawn record by record, in chunks; each chunk is saved in a folder of its own."""
 
     def __init__(
         self, model: Any, samples: xr.Dataset, wish: Wish, per_record: int, folder: Path | None
@@ -342,7 +342,7 @@ class _Stream:
         return Sample(self.per_record, self.wish.seed, self.wish.weights, "shallowest", INTERPOLATION)
 
     def add(self, number: int, rows: np.ndarray) -> None:
-        """Draw from the records of a chunk, or take what was drawn before the interruption."""
+        """Draw from the records of a chunk, or load the steps drawn before an interruption."""
         found = self._kept(number)
         if found is None:
             found = self._drawn(rows)
@@ -363,7 +363,7 @@ class _Stream:
         part.add(activations, tuple(x.shape[2:]), _mask(steps, x, activations[0]), rows.tolist())
         last = kept[self.head.tap].cpu().double()
         inside = _mask(steps, x, last)
-        # the sums of all channels, and the number of cells that they are of
+        # the sum of each channel, and the number of cells summed
         return part, torch.cat([(last * inside[:, None]).sum((0, 2)), inside.sum()[None].double()])
 
     def _keep(self, number: int, part: Sample, last: torch.Tensor) -> None:
@@ -383,7 +383,7 @@ class _Stream:
             return None
         try:
             return Sample.load(place), load_file(place / "last.safetensors")["last"]
-        except Exception:  # noqa: BLE001 - whatever is damaged is drawn again
+        except Exception:  # noqa: BLE001 - a damaged chunk is drawn again
             return None
 
     def book(self) -> Codebook:
@@ -401,17 +401,17 @@ def _mask(steps: Sequence[int], x: torch.Tensor, like: torch.Tensor) -> torch.Te
 
 
 def bootstrap(sample: Sample, book: Codebook, number: int) -> Codebook:
-    """A codebook of records drawn with replacement, its clusters in the order of those of ``book``.
+    """Fit a codebook on records drawn with replacement; its clusters are in the order of those of ``book``.
 
     Parameters
     ----------
     sample : Sample
-        What ``book`` was fitted on.
+        Sample that ``book`` was fitted on.
     book : Codebook
-        Whose order is taken: its clusters and the new ones are matched one to one by the cosines of their centroids. Where
-        the drawn records have fewer different steps than clusters, the centroid of ``book`` stays.
+        Defines the order: its clusters and the new ones are matched one to one by the cosines of their centroids. If the
+        drawn records have fewer distinct steps than clusters, unmatched centroids of ``book`` are kept.
     number : int
-        Of the member; with the seed of the sample it decides what is drawn.
+        Index of the ensemble member; with the seed of the sample it determines the draw.
     """
     origin, rng = sample.origin[:, 0].numpy(), np.random.default_rng([sample.seed, number])
     records, first, count = np.unique(origin, return_index=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Folds of records: stratified by what is to be learnt, and by person where it is known."""
+"""Cross-validation folds of records: stratified by the target, and grouped by person where known."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ LEAST = 2
 
 
 def split(target: np.ndarray, folds: int, groups: np.ndarray | None = None, seed: int = 0) -> Folds:
-    """Divide records into folds.
+    """Split records into folds.
 
     Parameters
     ----------
     target : ndarray
-        ``[n]`` classes, or ``[n, C]`` 0/1, of which each combination counts as a class. Classes with fewer records than
-        folds are put together for the stratification.
+        ``[n]`` classes, or ``[n, C]`` 0/1, where each combination counts as a class. Classes with fewer records than folds
+        are merged for the stratification.
     folds : int
-        Wanted; at most as many as there are records (or groups).
+        Number of folds; reduced to the number of records (or groups) if there are fewer.
     groups : ndarray, optional
-        ``[n]`` person or source; all records of one are in one fold.
+        ``[n]`` person or source; all records of one group are in one fold.
     seed : int
-        Of the draw.
+        Random seed of the split.
 
     Returns
     -------
@@ -41,24 +41,26 @@ def split(target: np.ndarray, folds: int, groups: np.ndarray | None = None, seed
 
     n = len(target)
     if groups is not None and len(groups) != n:
-        raise MethodError(f"groups are of {len(groups)} records and there are {n}; name the group of each.")
+        raise MethodError(
+            f"groups of {len(groups)} records were given for {n} records; give one group per record."
+        )
     units = n if groups is None else len(np.unique(groups))
     count = min(folds, units)
     if count < LEAST:
         raise MethodError(
-            f"{folds} folds were asked for and there are {units} {'records' if groups is None else 'groups'}; two folds are the "
-            "least."
+            f"{folds} folds of {units} {'records' if groups is None else 'groups'} were requested; at least two folds are "
+            "needed, so give more records or groups."
         )
     strata = _strata(target, count)
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     with warnings.catch_warnings():
-        # the rare classes that are left over may be fewer than the folds
+        # merged rare classes may still have fewer records than folds
         warnings.simplefilter("ignore", UserWarning)
         return list(kind(count, shuffle=True, random_state=seed).split(np.zeros(n), strata, groups))
 
 
 def _strata(target: np.ndarray, folds: int) -> np.ndarray:
-    """Class of each record ``[n]``; classes with fewer records than folds are one, and together with the largest if still few."""
+    """Stratum of each record ``[n]``; classes rarer than the number of folds are merged, into the largest if still too few."""
     _, ids, counts = np.unique(target, axis=0, return_inverse=True, return_counts=True)
     rare = counts < folds
     ids = np.where(rare[ids.ravel()], -1, ids.ravel())

@@ -1,7 +1,7 @@
-"""A random forest that knows only the shares of the clusters, to see how much of the network's answer is in them.
+"""Random forests on cluster shares, to measure how much of the network's prediction the shares contain.
 
-Source: Boubekki et al., arXiv 2509.15198 (abstract): a forest on cluster proportions, compared with the network in ten folds.
-Controls, the choice of folds and of scores are ours, see ``docs/methods/ecg_clusters.md``.
+Source: Boubekki et al., arXiv 2509.15198 (abstract): a forest on cluster proportions, compared with the network in ten
+folds. Controls, folds and scores are our choice, see ``docs/methods/ecg_clusters.md``.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ FIGURES = ("agreement", "chance", "accuracy", "auroc", "label_chance", "network_
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a forest is to say, and what is known of the network.
+    """The target of the forests, and what is known of the network.
 
     Attributes
     ----------
     predicted : ndarray
-        ``[n]`` int class, or ``[n, C]`` 0/1 of a multi-label network: what the network says.
+        ``[n]`` int class, or ``[n, C]`` 0/1 of a multi-label network: the network's predictions.
     label : ndarray or None
-        The same of the truth; -1 = unknown, and a record with an unknown label is not scored against the truth.
+        True labels in the same form; -1 = unknown, and such records are not scored against the labels.
     score : ndarray or None
         ``[n, C]`` logits or probabilities of the network, for its AUROC.
     classes : int
-        C.
+        Number of classes C.
     """
 
     predicted: np.ndarray
@@ -46,12 +46,12 @@ class Task:
 
     @property
     def multi(self) -> bool:
-        """Whether a record may have several classes."""
+        """Whether a record may have several classes (multi-label)."""
         return self.predicted.ndim == 2
 
     @property
     def known(self) -> np.ndarray:
-        """``[n]`` bool: records whose truth is known."""
+        """``[n]`` bool: records with known labels."""
         if self.label is None:
             return np.zeros(len(self.predicted), bool)
         return np.all(self.label >= 0, axis=1) if self.multi else self.label >= 0
@@ -59,30 +59,31 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """What forests on one set of features reach, out of fold.
+    """Out-of-fold scores of forests on one set of features.
 
-    Every figure is ``[folds]`` float64; NaN where a fold has nothing to say (no known label, one class only).
+    Every score is ``[folds]`` float64; NaN where it is undefined in a fold (no known label, one class only).
 
     Attributes
     ----------
     name : str
-        Of the features.
+        Name of the features.
     agreement : ndarray
-        Share of records (multi-label: of records and labels) for which the forest says what the network says.
+        Share of records (multi-label: of records and labels) for which the forest predicts the same as the network.
     chance : ndarray
-        Agreement of always saying what the network says most often.
+        Agreement of always predicting the network's most frequent class.
     accuracy, auroc : ndarray
-        Of forests that were taught the truth; AUROC is the mean over classes of one against the rest, 0.5 by chance.
+        Scores of forests trained on the true labels; AUROC is the one-vs-rest mean over classes, 0.5 by chance.
     label_chance : ndarray
-        Accuracy of always saying what is true most often.
+        Accuracy of always predicting the most frequent true class.
     network_accuracy, network_auroc : ndarray
-        Of the network on the same records of the same folds.
+        Scores of the network on the same records of the same folds.
     importance : ndarray
-        ``[folds, K]`` by how much the agreement falls when the shares of one cluster are shuffled among the records.
+        ``[folds, K]`` drop of the agreement when the shares of one cluster are shuffled among the records.
     said, truth_said : ndarray
-        ``[n, C]`` out-of-fold probabilities of the forests that learn from the network, and from the truth (NaN: unknown).
+        ``[n, C]`` out-of-fold probabilities of the forests trained on the network's predictions, and on the labels (NaN:
+        unknown).
     test : tuple of ndarray
-        Records of each fold.
+        Test records of each fold.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Surrogate:
     test: tuple[np.ndarray, ...]
 
     def mean(self, figure: str) -> tuple[float, float]:
-        """Mean over the folds and its standard error (folds share training records: the error is rather too small)."""
+        """Mean over the folds and its standard error (too small, if anything, because folds share training records)."""
         return _mean(getattr(self, figure))
 
     def importances(self) -> tuple[np.ndarray, np.ndarray]:
@@ -122,40 +123,40 @@ def surrogates(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generator[None, None, list[Surrogate]]:
-    """Train and judge forests, fold by fold; a generator, so that a worker can serve others between the folds.
+    """Train and score forests, fold by fold; a generator, so that a worker can serve other requests between the folds.
 
     Parameters
     ----------
     features : mapping of str to ndarray
-        ``[n, K]`` each: shares of the clusters, and controls such as those of a network with random weights or of raw
-        windows. All are judged on the same folds.
+        ``[n, K]`` each: cluster shares, and controls such as those of a network with random weights or of raw windows. All
+        are scored on the same folds.
     predicted : ndarray
-        ``[n]`` class that the network predicts, or ``[n, C]`` 0/1 (multi-label: one forest per class).
+        ``[n]`` predicted class, or ``[n, C]`` 0/1 (multi-label: one forest per class).
     label : ndarray, optional
-        The truth in the same form, -1 = unknown.
+        True labels in the same form; -1 = unknown.
     score : ndarray, optional
         ``[n, C]`` logits or probabilities of the network.
     classes : int, optional
-        C; from ``score`` or the largest class otherwise.
+        Number of classes C; by default from ``score`` or the largest class.
     groups : ndarray, optional
-        ``[n]`` person or source of each record: all records of one are in one fold. Without it, several records of a person
-        make every figure too good.
+        ``[n]`` person or source of each record: all records of one group are in one fold. Without it, several records of
+        one person make every score too optimistic.
     folds : int
-        Stratified by the labels where all are known, else by the predictions; fewer where records are few.
+        Stratified by the labels where all are known, else by the predictions; fewer if there are few records.
     trees, repeats, seed : int
-        Trees per forest; shuffles per cluster; of folds, forests and shuffles.
+        Trees per forest; shuffles per cluster; random seed of folds, forests and shuffles.
     progress : callable, optional
         ``progress(done, total)`` after every fold of every set of features; may raise to stop.
 
     Returns
     -------
     list of Surrogate
-        In the order of ``features``, by ``StopIteration``; :func:`finished` runs the whole.
+        In the order of ``features``, as the value of ``StopIteration``; :func:`finished` runs the generator to its end.
 
     Raises
     ------
     MethodError
-        In one sentence: no features, shapes that do not fit, too few records or groups, one predicted class only.
+        In one sentence: no features, shapes that do not fit, too few records or groups, or only one predicted class.
     """
     task = _task(features, predicted, label, score, classes)
     truth = task.label if task.label is not None and task.known.all() else task.predicted
@@ -174,7 +175,7 @@ def surrogates(
 
 
 def finished(steps: Generator[None, None, list[Surrogate]]) -> list[Surrogate]:
-    """Run :func:`surrogates` to its end and return what it found."""
+    """Run :func:`surrogates` to its end and return the result."""
     while True:
         try:
             next(steps)
@@ -183,10 +184,10 @@ def finished(steps: Generator[None, None, list[Surrogate]]) -> list[Surrogate]:
 
 
 def table(found: list[Surrogate]) -> pd.DataFrame:
-    """One row per set of features, with the network as the last: mean and standard error of every figure.
+    """Return mean and standard error of every score: one row per set of features, and the network as the last row.
 
-    Columns ``agreement``, ``accuracy``, ``auroc`` and the same with `` se``, then ``chance`` (of the agreement) and
-    ``label_chance`` (of the accuracy); NaN where nothing is known. The network agrees with itself.
+    Columns ``agreement``, ``accuracy``, ``auroc``, each with `` se``, then ``chance`` (of the agreement) and
+    ``label_chance`` (of the accuracy); NaN where undefined. The agreement of the network with itself is 1.
     """
     import pandas as pd
 
@@ -206,19 +207,19 @@ def table(found: list[Surrogate]) -> pd.DataFrame:
 
 
 def auroc(truth: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve, the mean over classes of one against the rest.
+    """Area under the ROC curve, averaged over classes (one vs. rest).
 
     Parameters
     ----------
     truth : ndarray
         ``[n, C]`` 0/1.
     score : ndarray
-        ``[n, C]``; any order-preserving scale per class.
+        ``[n, C]``; any monotonic scale per class.
 
     Returns
     -------
     float
-        Over the classes that some records have and others have not; NaN where there is none.
+        Over the classes with positive and negative records; NaN where there is none.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -253,7 +254,7 @@ class _Part:
         )
 
     def fold(self, number: int) -> None:
-        """Fit on the other folds, and say what the records of this one get."""
+        """Fit on the other folds, and predict and score the records of this fold."""
         (train, test), task, out = self.folds[number], self.task, self.surrogate
         forests = self._fit(train, task.predicted, number)
         out.said[test] = self._say(forests, self.x[test])
@@ -277,7 +278,7 @@ class _Part:
             out.network_auroc[number] = auroc(ones, task.score[test])
 
     def _fit(self, rows: np.ndarray, target: np.ndarray, number: int) -> list[Any]:
-        """One forest, or one per class of a multi-label task."""
+        """Fit one forest, or one per class of a multi-label task."""
         from sklearn.ensemble import RandomForestClassifier
 
         columns = target[rows].T if self.task.multi else [target[rows]]
@@ -285,7 +286,7 @@ class _Part:
         return [RandomForestClassifier(self.trees, random_state=seed).fit(self.x[rows], c) for c in columns]
 
     def _say(self, forests: list[Any], x: np.ndarray) -> np.ndarray:
-        """Probabilities ``[m, C]``; 0 for a class that was not among the training records."""
+        """Return probabilities ``[m, C]``; 0 for a class without training records."""
         out = np.zeros((len(x), self.task.classes))
         if not self.task.multi:
             out[:, forests[0].classes_] = forests[0].predict_proba(x)
@@ -299,7 +300,7 @@ class _Part:
         return (said > 0.5).astype(int) if self.task.multi else said.argmax(1)
 
     def _importance(self, forests: list[Any], test: np.ndarray, base: float, number: int) -> np.ndarray:
-        """Fall of the agreement ``[K]`` when one column is shuffled, by one call of the forests for all shuffles."""
+        """Drop of the agreement ``[K]`` when one column is shuffled; one call of the forests for all shuffles."""
         x, k = self.x[test], self.x.shape[1]
         rng = np.random.default_rng([self.seed, number, 1])
         mixed = np.broadcast_to(x, (k, self.repeats, *x.shape)).copy()
@@ -318,57 +319,56 @@ def _task(
     score: np.ndarray | None,
     classes: int | None,
 ) -> Task:
-    """Everything as arrays that fit each other."""
+    """Check shapes and values, and return them as a :class:`Task`."""
     predicted = np.asarray(predicted)
     if predicted.ndim not in (1, 2) or predicted.dtype.kind not in "iub":
         raise MethodError(
-            f"predictions came as {predicted.dtype} {list(predicted.shape)} and should be integers [records], or 0 and 1 "
-            "[records, classes]."
+            f"predictions of type {predicted.dtype} and shape {list(predicted.shape)} were given; give integers [records], or 0 "
+            "and 1 [records, classes]."
         )
     n = len(predicted)
     if label is not None and np.shape(label) != predicted.shape:
         raise MethodError(
-            f"labels came with shape {list(np.shape(label))} and predictions with {list(predicted.shape)}; give both in one form."
+            f"labels of shape {list(np.shape(label))} and predictions of shape {list(predicted.shape)} were given; give one "
+            "shape."
         )
     if not features:
-        raise MethodError(
-            "no features were given; give at least the shares of the clusters [records, clusters]."
-        )
+        raise MethodError("no features were given; give at least the cluster shares [records, clusters].")
     for name, x in features.items():
         shape = np.shape(x)
         if len(shape) != 2 or shape[0] != n or not shape[1]:
             raise MethodError(
-                f"the features {name!r} came with shape {list(shape)} and should be [{n}, columns], a row for each prediction."
+                f"features {name!r} of shape {list(shape)} were given; give [{n}, columns], one row per prediction."
             )
         if not np.isfinite(np.asarray(x, np.float64)).all():
             raise MethodError(
-                f"the features {name!r} hold values that are not finite; leave those records out."
+                f"features {name!r} contain values that are not finite; leave those records out."
             )
     task = Task(predicted.astype(int), None if label is None else np.asarray(label).astype(int), score, 0)
     if len(np.unique(task.predicted, axis=0)) < 2:
         raise MethodError(
-            "the network predicts the same for all records, so that there is nothing to learn; give others."
+            "the network predicts the same class for all records, so there is nothing to learn; give other records."
         )
     most = max([task.predicted.max(), *([] if task.label is None else [task.label.max()])]) + 1
     count = predicted.shape[1] if task.multi else classes or (most if score is None else np.shape(score)[1])
     if score is not None and np.shape(score) != (n, count):
-        raise MethodError(f"scores came with shape {list(np.shape(score))} and should be [{n}, {count}].")
+        raise MethodError(f"scores of shape {list(np.shape(score))} were given; give [{n}, {count}].")
     if not task.multi and (most > count or task.predicted.min() < 0):
         raise MethodError(
-            f"classes lie between {task.predicted.min()} and {most - 1} and should lie between 0 and {count - 1}."
+            f"classes from {task.predicted.min()} to {most - 1} were given; give classes from 0 to {count - 1}."
         )
     return replace(task, score=None if score is None else np.asarray(score, np.float64), classes=int(count))
 
 
 def _commonest(values: np.ndarray) -> np.ndarray:
-    """The most frequent class, or the more frequent answer of each column."""
+    """Most frequent class, or majority value of each column."""
     return (
         (values.mean(0) > 0.5).astype(int) if values.ndim == 2 else np.asarray(np.bincount(values).argmax())
     )
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean of what is known and its standard error; NaN where too little is."""
+    """Mean and standard error of the finite values; NaN where there are too few."""
     known = values[np.isfinite(values)]
     mean = float(known.mean()) if len(known) else float("nan")
     return mean, float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")

@@ -1,8 +1,8 @@
-"""P, QRS and T of a record by NeuroKit2: where every step belongs, R peaks, and the intervals that clinicians read.
+"""Delineation of P, QRS and T with NeuroKit2: segment of every step, R peaks, and clinical intervals.
 
 Source: Makowski et al., NeuroKit2 (Behavior Research Methods 53, 2021); its methods "prominence" (Emrich et al., EUSIPCO 2024)
-and "dwt" (Martinez et al., IEEE TBME 51, 2004). Which bound is taken from which is ours; ``docs/methods/ecg_clusters.md`` has
-the figures behind it.
+and "dwt" (Martinez et al., IEEE TBME 51, 2004). Their combination is ours; ``docs/methods/ecg_clusters.md`` gives the
+numbers behind it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from xai_views.samples.signals import LANDMARKS
 
 NONE, P, QRS, T, TP = range(len(LANDMARKS))
 METHODS = ("mixed", "dwt")
-#: Leads that are delineated alone where they are there.
+#: Reference leads, in order of preference.
 PREFERRED = ("II", "MLII")
 WHOLE = "root mean square of the leads"
-#: Variables of a delineation, by their names in NeuroKit2.
+#: NeuroKit2 names of the wave bounds.
 BOUNDS = {
     "p_onset": "ECG_P_Onsets",
     "p_offset": "ECG_P_Offsets",
@@ -32,8 +32,8 @@ BOUNDS = {
     "t_peak": "ECG_T_Peaks",
     "t_offset": "ECG_T_Offsets",
 }
-LEAST_S = 2.0  # a shorter record has no two beats to measure
-LATEST_T_S = 0.04  # how much later than by prominence T may end by wavelets
+LEAST_S = 2.0  # shorter records rarely contain two beats
+LATEST_T_S = 0.04  # largest accepted delay of the T offset by "dwt" after that by "prominence"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +43,17 @@ class Delineation:
     Attributes
     ----------
     ids : ndarray
-        ``[time]`` int8, index into :data:`xai_views.samples.signals.LANDMARKS`; all "none" where ``reason`` is not "".
+        ``[time]`` int8, index into :data:`xai_views.samples.signals.LANDMARKS`; all "none" when ``reason`` is not empty.
     r_peaks : ndarray
         ``[beats]`` int64 steps of the R peaks.
     bounds : dict of str to ndarray
-        ``[beats]`` float64 steps by the keys of :data:`BOUNDS`; NaN where a wave was not found.
+        ``[beats]`` float64 steps, with the keys of :data:`BOUNDS`; NaN where a wave was not found.
     rate : float
         Hz.
     lead : str
-        What R peaks were found on: a lead, or :data:`WHOLE`.
+        Signal on which R peaks were found: a lead, or :data:`WHOLE`.
     reason : str
-        Why the record could not be delineated, in a sentence; "" when it could.
+        Why the record could not be delineated, in one sentence; "" on success.
     """
 
     ids: np.ndarray
@@ -80,36 +80,36 @@ def delineate(
     present: np.ndarray | None = None,
     method: str = "mixed",
 ) -> Delineation:
-    """Find the waves of a record.
+    """Find P, QRS and T of a record.
 
     Parameters
     ----------
     signal : ndarray
         ``[lead, time]`` in mV.
     leads : sequence of str
-        Standard names.
+        Standard lead names.
     rate : float
         Hz.
     length : int, optional
-        Steps that are signal; what follows is "none".
+        Number of steps that are signal; the rest is "none".
     present : ndarray, optional
-        ``[lead]`` bool; leads that are missing or flat are not used in any case.
+        ``[lead]`` bool: leads to use; empty or flat leads are never used.
     method : str
-        "mixed": every bound is the median over the leads by "prominence"; T ends where "dwt" says on the reference lead, if
-        that is after the peak of T and at most 40 ms later than by prominence. "dwt": everything by "dwt" on the reference
-        lead, which is II, else MLII, else the root mean square of the leads.
+        "mixed": every bound is the median over the leads by "prominence"; the T offset is that of "dwt" on the reference
+        lead if it is after the T peak and at most 40 ms later than by prominence. "dwt": all bounds by "dwt" on the
+        reference lead, which is II, else MLII, else the root mean square of the leads.
 
     Returns
     -------
     Delineation
-        With a ``reason`` instead of landmarks where there is no usable lead, the record is shorter than two seconds, or
-        fewer than two beats or QRS complexes are found. NeuroKit2 names a P in front of nearly every QRS, fibrillation
-        or not.
+        With a ``reason`` instead of landmarks if there is no usable lead, the record is shorter than two seconds, or fewer
+        than two beats or QRS complexes are found. NeuroKit2 reports a P wave before nearly every QRS, even in atrial
+        fibrillation.
 
     Raises
     ------
     MethodError
-        When NeuroKit2 is not installed, or shapes, rate or method make no sense.
+        When NeuroKit2 is not installed, or shapes, rate or method are invalid.
     """
     x, used = _checked(signal, leads, rate, length, present, method)
     steps = np.shape(signal)[1]
@@ -118,33 +118,35 @@ def delineate(
         return Delineation(np.zeros(steps, np.int8), np.zeros(0, np.int64), {}, float(rate), lead, reason)
 
     if not len(used):
-        return failed("No lead holds a signal.")
+        return failed("No lead contains a signal.")
     if x.shape[1] < LEAST_S * rate:
-        return failed(f"The record has {x.shape[1] / rate:.1f} s of signal; {LEAST_S:g} s are needed.")
+        return failed(
+            f"The record has {x.shape[1] / rate:.1f} s of signal; at least {LEAST_S:g} s are needed."
+        )
     nk = _neurokit()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NaN in means, where a wave is not found
+        warnings.simplefilter("ignore")  # NaN in means, where a wave is not found
         try:
             lead, peaks, bounds = _found(nk, x, used, rate, method)
-        except Exception as e:  # noqa: BLE001 - NeuroKit2 fails in many ways on what is no ECG
+        except Exception as e:  # noqa: BLE001 - NeuroKit2 raises many kinds of errors on signals that are not ECGs
             return failed(
-                f"NeuroKit2 cannot delineate it ({type(e).__name__}: {str(e).splitlines()[0][:80] if str(e) else ''})."
+                f"NeuroKit2 cannot delineate the record ({type(e).__name__}: {str(e).splitlines()[0][:80] if str(e) else ''})."
             )
     if len(peaks) < 2:
-        return failed(f"NeuroKit2 finds {len(peaks)} R peaks; two are needed.", lead)
+        return failed(f"NeuroKit2 finds {len(peaks)} R peaks; at least two are needed.", lead)
     if np.isfinite(bounds["qrs_onset"] + bounds["qrs_offset"]).sum() < 2:
-        return failed("NeuroKit2 finds fewer than two QRS complexes.", lead)
+        return failed("NeuroKit2 finds fewer than two QRS complexes; at least two are needed.", lead)
     return Delineation(_paint(bounds, x.shape[1], steps), peaks, bounds, float(rate), lead)
 
 
 def intervals(found: Delineation) -> dict[str, tuple[float, int]]:
-    """Medians over the beats, each with the number of beats it is of.
+    """Median intervals over the beats, each with its number of beats.
 
     Returns
     -------
     dict
         "RR", "PR", "QRS", "QT", "QTc Bazett", "QTc Fridericia" in ms and "heart rate" in beats per minute; (NaN, 0) where
-        nothing was found. PR is from the onset of P to that of QRS. The corrected QT is that of the median QT and RR:
+        it is unknown. PR is from P onset to QRS onset. The corrected QT uses the median QT and RR:
         ``QT / (RR / 1 s)^(1/2)`` (Bazett 1920) and ``^(1/3)`` (Fridericia 1920).
     """
     ms, b = 1000 / (found.rate or np.nan), found.bounds
@@ -178,16 +180,16 @@ def _checked(
     present: np.ndarray | None,
     method: str,
 ) -> tuple[np.ndarray, list[str]]:
-    """The leads that hold something ``[used, steps]`` float64, and their names."""
+    """Check the input and return the usable leads ``[used, steps]`` float64 with their names."""
     x = np.asarray(signal, np.float64)
     if x.ndim != 2 or len(x) != len(leads):
         raise MethodError(
-            f"a record came with shape {list(x.shape)} and {len(leads)} leads; give [lead, time] and a name for each lead."
+            f"a record of shape {list(x.shape)} and {len(leads)} lead names were given; give [lead, time] and one name per lead."
         )
     if not (np.isfinite(rate) and rate > 0):
-        raise MethodError(f"the rate came as {rate} and should be a positive number of steps per second.")
+        raise MethodError(f"a rate of {rate} Hz was given; give a positive number.")
     if method not in METHODS:
-        raise MethodError(f"the method came as {method!r} and should be one of {', '.join(METHODS)}.")
+        raise MethodError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}.")
     x = x[:, : x.shape[1] if length is None else length]
     there = np.isfinite(x).all(1) & (np.ptp(x, axis=1) > 0) if x.shape[1] else np.zeros(len(x), bool)
     if present is not None:
@@ -198,7 +200,7 @@ def _checked(
 def _found(
     nk: Any, x: np.ndarray, leads: list[str], rate: float, method: str
 ) -> tuple[str, np.ndarray, dict[str, np.ndarray]]:
-    """Reference lead, R peaks, and bounds of each beat."""
+    """Return the reference lead, the R peaks, and the bounds of each beat."""
     clean = np.stack([nk.ecg_clean(lead, sampling_rate=rate, method="neurokit") for lead in x])
     lead = next((name for name in PREFERRED if name in leads), WHOLE)
     reference = np.sqrt((clean**2).mean(0)) if lead == WHOLE else clean[leads.index(lead)]
@@ -217,10 +219,10 @@ def _found(
 
 
 def _waves(nk: Any, lead: np.ndarray, peaks: np.ndarray, rate: float, method: str) -> dict[str, np.ndarray]:
-    """Bounds ``[beats]`` float64 of one lead; NaN throughout where NeuroKit2 fails or returns another number of beats."""
+    """Return bounds ``[beats]`` float64 of one lead; all NaN where NeuroKit2 fails or returns another number of beats."""
     try:
         found = nk.ecg_delineate(lead, peaks, sampling_rate=rate, method=method)[1]
-    except Exception:  # noqa: BLE001 - one lead that fails leaves the others
+    except Exception:  # noqa: BLE001 - other leads may still succeed
         found = {}
     out = {}
     for key, name in BOUNDS.items():
@@ -230,7 +232,7 @@ def _waves(nk: Any, lead: np.ndarray, peaks: np.ndarray, rate: float, method: st
 
 
 def _paint(bounds: dict[str, np.ndarray], length: int, steps: int) -> np.ndarray:
-    """Ids ``[steps]`` int8: from onset to offset, QRS over P and T where they overlap; TP from T to the next P."""
+    """Segment ids ``[steps]`` int8 from onset to offset; QRS overrides P and T where they overlap; TP is from T to the next P."""
     ids = np.zeros(steps, np.int8)
 
     def span(start: float, stop: float, what: int) -> None:
@@ -250,6 +252,6 @@ def _neurokit() -> Any:
         import neurokit2
     except ImportError:
         raise MethodError(
-            'landmarks are found with the package neurokit2, which is missing; pip install "xai-views[ecg]" brings it.'
+            'landmarks need the package neurokit2, which is not installed; run pip install "xai-views[ecg]".'
         ) from None
     return neurokit2

@@ -1,4 +1,4 @@
-"""The bill of a record: what each cluster adds to a logit, the largest first, and what closes the sum."""
+"""Ledger of a record: the contribution of each cluster to a logit, largest first, and the terms that complete the sum."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from xai_views.methods.ecg_clusters.alignment import spread
 
 @dataclass(frozen=True)
 class Line:
-    """One cluster.
+    """The row of one cluster.
 
     Attributes
     ----------
     cluster : int
-        Its id.
+        Id of the cluster.
     share : float
-        Of the time that is signal.
+        Share of the signal's duration.
     part : float
-        What it adds to the logit.
+        Contribution to the logit.
     total : float
-        Bias and all lines so far.
+        Running sum: bias plus all rows so far.
     entropy : float
-        Mean uncertainty of its steps; 0 without any.
+        Mean entropy of its steps; 0 without steps.
     truth : float or None
-        Share of the steps with known evidence that lie in it; None where none is known.
+        Share of the ground-truth evidence (steps) inside the cluster; None without ground truth.
     """
 
     cluster: int
@@ -40,14 +40,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The bill of one class.
+    """The ledger of one class.
 
     Attributes
     ----------
     target : int
-        The class.
+        Explained class.
     lines : tuple of Line
-        The largest contribution first.
+        Rows of the clusters, largest contribution first.
     bias, padding, residual, logit : float
         ``bias + clusters + padding + residual = logit``.
     """
@@ -61,19 +61,19 @@ class Ledger:
 
     @property
     def clusters(self) -> float:
-        """What all clusters add."""
+        """Total contribution of all clusters."""
         return sum(line.part for line in self.lines)
 
 
 def ledger(result: xr.Dataset, truth: np.ndarray | None = None) -> Ledger:
-    """Return the bill of the first explained class of the first record.
+    """Return the ledger of the first explained class of the first record.
 
     Parameters
     ----------
     result : Dataset
-        An explanation by ``ecg_clusters``.
+        An explanation from ``ecg_clusters``.
     truth : ndarray, optional
-        ``[time]`` bool: where evidence is known to lie in any lead.
+        ``[time]`` bool: steps with ground-truth evidence in any lead.
     """
     part = result["cluster_contribution"].values[0, 0].astype(float)
     share = result["proportion"].values[0].astype(float)

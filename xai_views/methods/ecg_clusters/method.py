@@ -1,7 +1,7 @@
-"""Method ``ecg_clusters``: a record as a sequence of clusters of the network's activations, and what they contribute.
+"""Method ``ecg_clusters``: a record as a sequence of activation clusters, and their contributions to a logit.
 
 Source: Boubekki, Patlatzoglou, Barker, Ng and Ribeiro (arXiv 2509.15198). Codebook, temperature, ensemble and contributions
-are our readings; ``docs/methods/ecg_clusters.md`` names each choice.
+are our extensions; ``docs/methods/ecg_clusters.md`` lists each choice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SOFT = ("tempered", "gmm", "fuzzy")
 
 
 class EcgClustersMethod(Method):
-    """Time-localised clusters of a network of signals."""
+    """Time-localised clusters of the activations of a signal network."""
 
     key: ClassVar[str] = "ecg_clusters"
     title: ClassVar[str] = "Time-localised clusters"
@@ -44,85 +44,95 @@ class EcgClustersMethod(Method):
     takes: ClassVar[tuple[str, ...]] = ("signal",)
     preference: ClassVar[int] = 20
     cost: ClassVar[str] = (
-        "1 forward pass, and 1 for each set of edits; 1 backward pass per class where the head is not linear; "
-        "what a chosen attribution needs; codebook, K and temperature without a pass"
+        "1 forward pass, plus 1 per set of edits; 1 backward pass per class if the head is not linear; "
+        "plus the cost of the chosen attribution; changing codebook, K or temperature needs no pass"
     )
 
     mode = param.Selector(
         default="own",
         objects=list(MODES),
-        doc="Each record's own clusters, whose ids mean nothing in another record, or those of a codebook.",
+        doc="Clusters of each record alone (ids are not comparable between records), or of a shared codebook.",
     )
     codebook = Content(
         kind="xai_views.methods.ecg_clusters.fit:Fitted",
-        doc="Clusters that records share, and their bootstrap siblings; None = those that ship with the model.",
+        doc="Codebook shared by all records, with its bootstrap ensemble; None = the codebook shipped with the model.",
     )
     codebook_key = param.String(
         "",
         precedence=-1,
-        doc="Checksum of the codebook that ships with the model; another one there is refused. '' = whichever it is.",
+        doc="Checksum of the expected codebook of the model; another codebook is refused. '' = accept any.",
     )
-    ensemble = param.Boolean(False, doc="Whether to count how far the codebook's siblings disagree.")
+    ensemble = param.Boolean(False, doc="Compute the disagreement of the codebook's bootstrap ensemble.")
     taps = param.List(
         [],
         item_type=str,
-        doc="Module paths, shallow to deep; [] = those of the architecture; a codebook has its own.",
+        doc="Layers to cluster (module paths, shallow to deep); [] = the default layers. A codebook has its own.",
     )
     weights = param.ClassSelector(
         default="authors",
         class_=(str, list, tuple),
-        doc="Weights of the layers: authors, equal, deep-first, or a number for each; a codebook has its own.",
+        doc="Layer weights: authors, equal, deep-first, or one number per layer. A codebook has its own.",
     )
-    k = param.Integer(8, bounds=(1, 32), doc="Number of clusters of a record without a codebook.")
-    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
-    soft = param.Selector(default="tempered", objects=list(SOFT), doc="Soft assignment behind the entropy.")
+    k = param.Integer(8, bounds=(1, 32), doc="Number of clusters K (without a codebook).")
+    seed = param.Integer(0, bounds=(0, None), doc="Random seed of k-means.")
+    soft = param.Selector(
+        default="tempered", objects=list(SOFT), doc="Soft assignment from which the entropy is computed."
+    )
     temperature = param.Number(
-        0.0, bounds=(0, None), doc="Of the soft assignment; 0 = the spread of the codebook or the record."
+        0.0,
+        bounds=(0, None),
+        doc="Temperature of the soft assignment; 0 = the spread of the codebook or record.",
     )
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        doc="Classes whose logit is taken apart, -1 = the predicted one; an attribution explains the first.",
+        doc="Explained classes; -1 = the predicted class. An attribution explains the first one.",
     )
     length = param.Integer(
         0,
         bounds=(0, None),
         precedence=-1,
-        doc="Steps that are signal; 0 = up to the last one in which a lead is not zero.",
+        doc="Number of steps that are signal; 0 = up to the last non-zero step.",
     )
-    ablated = param.List([], item_type=int, doc="Clusters that are taken away; [] = none.")
-    keep = param.Boolean(False, doc="Take away all but those.")
+    ablated = param.List([], item_type=int, doc="Clusters to remove, by id; [] = none.")
+    keep = param.Boolean(False, doc="Remove all clusters except the listed ones.")
     fill = param.Selector(
         default="mean",
         objects=list(ablation.FILLS),
-        doc="What stands in their place: the mean of the rest, zero, or the mean of the data set.",
+        doc="Replacement of removed clusters: mean of the rest, zero, or mean of the data set.",
     )
-    shapley = param.Boolean(False, doc="Exact Shapley values over the clusters, at most 10.")
+    shapley = param.Boolean(False, doc="Compute exact Shapley values of the clusters (at most 10).")
     edits = param.List(
         [],
         item_type=Mapping,
-        doc="What is done to the record before the network sees it, see xai_views.methods.ecg_clusters.edits.",
+        doc="Edits applied to the record before it enters the network, see xai_views.methods.ecg_clusters.edits.",
     )
     attribution = param.Selector(
-        default="", objects=["", *METHODS, OWN], doc="Attribution by lead and step; '' = none."
+        default="", objects=["", *METHODS, OWN], doc="Attribution method, per lead and time step; '' = none."
     )
-    attribution_steps = param.Integer(32, bounds=(1, None), doc="Of integrated gradients.")
-    window = param.Number(0.0, bounds=(0, None), doc="Of occlusion in s; 0 = a twenty-fifth of the record.")
+    attribution_steps = param.Integer(32, bounds=(1, None), doc="Number of steps of integrated gradients.")
+    window = param.Number(
+        0.0, bounds=(0, None), doc="Length of an occlusion window in s; 0 = 1/25 of the record."
+    )
 
     def reason(self, model: Any) -> str:
-        """Return "" for a network with steps to cluster, else the reason."""
+        """Return "" for a network with time steps to cluster, else the reason."""
         try:
-            return "" if default_taps(model) else f"method 'ecg_clusters' finds no steps in {model.name!r}."
+            return (
+                ""
+                if default_taps(model)
+                else f"method 'ecg_clusters' needs activations over time and {model.name!r} has none; choose another method."
+            )
         except ModelError as e:
             return str(e)
 
     def ready(self, model: Any, ask: Ask) -> Ask:
-        """Fill in the taps and the checksum of the model's own codebook, so that equal wishes have equal keys.
+        """Fill in the taps and the checksum of the model's own codebook, so that equal requests have equal keys.
 
         Raises
         ------
         MethodError
-            When the method does not fit, there is no such codebook, it is of another model, or edits are none.
+            When the method does not fit, the codebook is missing or of another model, or an edit is not valid.
         """
         if reason := self.fits(model):
             raise MethodError(reason)
@@ -132,10 +142,10 @@ class EcgClustersMethod(Method):
             return ask.replace(taps=ask.taps or default_taps(model), codebook_key="")
         return ask.replace(taps=fitted.book.taps, codebook_key="" if ask.codebook is not None else fitted.key)
 
-    # -- what is needed -----------------------------------------------------------------------------------------
+    # -- is another pass needed? -----------------------------------------------------------------------------------------
 
     def covers(self, model: Any, observation: EcgObserved, ask: Ask) -> bool:
-        """Whether nothing of the ask needs another pass."""
+        """Return whether the observation answers the request without another pass."""
         ask, head = self.ready(model, ask), find_head(model)
         known = observation.variant(ask)
         if known is None or any(p not in known.activations for p in ask.taps):
@@ -151,11 +161,11 @@ class EcgClustersMethod(Method):
     def observe(
         self, model: Any, inputs: np.ndarray, asks: Listed[Ask], known: Listed[EcgObserved | None]
     ) -> list[EcgObserved] | Generator[Progress, None, list[EcgObserved]]:
-        """One forward pass for all taps of each record as it is edited; ``inputs`` are signals ``[N, lead, time]``.
+        """Run one forward pass for all taps of each edited record; ``inputs`` are signals ``[N, lead, time]``.
 
-        Gradients and ablated answers are computed only where the head is not linear, attributions where they are asked for:
-        only then it is a generator. On the CPU records go through the network one by one, which takes no longer, so that
-        no digit depends on who else is asked about.
+        Gradients and ablated logits are computed only where the head is not linear, and attributions only on request; only
+        then is this a generator. On the CPU records pass through the network one by one, which takes no longer, so that no
+        digit of a result depends on the other records of the batch.
         """
         asks = [self.ready(model, ask) for ask in asks]
         model.check(inputs)
@@ -180,7 +190,7 @@ class EcgClustersMethod(Method):
     # -- the explanation ----------------------------------------------------------------------------------------
 
     def interpret(self, model: Any, observation: EcgObserved, ask: Ask) -> xr.Dataset:
-        """Sequence, certainty, shares and contributions of one record; no pass of the network."""
+        """Compute sequence, certainty, shares and contributions of one record; no pass of the network."""
         ask, head = self.ready(model, ask), find_head(model)
         fitted = codebook_of(model, ask)
         book = None if fitted is None else fitted.book
@@ -215,44 +225,44 @@ class EcgClustersMethod(Method):
 
 
 def codebook_of(model: Any, ask: Ask) -> Fitted | None:
-    """The codebook that an ask means; None where each record has clusters of its own.
+    """Return the codebook of a request; None where each record has its own clusters.
 
     Raises
     ------
     MethodError
-        In one sentence, when there is none, it is another one than that of the ask, or of another model.
+        In one sentence, when the codebook is missing, differs from the requested one, or is of another model.
     """
     if ask.mode == "own":
         if ask.codebook is not None or ask.ensemble:
-            given = "an ensemble was asked for" if ask.codebook is None else "a codebook was given"
+            given = "an ensemble was requested" if ask.codebook is None else "a codebook was given"
             raise MethodError(
-                f"{given} with mode='own', which uses none; say mode='codebook', or leave it out."
+                f"{given} with mode='own', which uses none; set mode='codebook', or leave it out."
             )
         return None
     fitted = ask.codebook if ask.codebook is not None else shipped(model)
     if fitted is None:
         raise MethodError(
-            f"no codebook ships with {model.name!r}; fit one and give it as codebook, or say mode='own'."
+            f"no codebook is shipped with {model.name!r}; fit one and give it as codebook, or set mode='own'."
         )
     if ask.codebook is None and ask.codebook_key not in ("", fitted.key):
         raise MethodError(
-            f"the codebook that ships with {model.name!r} ({fitted.key[:8]}) is not the one that was asked for "
+            f"the codebook shipped with {model.name!r} ({fitted.key[:8]}) is not the requested one "
             f"({ask.codebook_key[:8]}); give that one as codebook, or leave codebook_key out."
         )
     if fitted.book.model_sha256 not in ("", model.sha256):
         raise MethodError(
-            f"the codebook was fitted on another model ({fitted.book.model_sha256[:8]}) than {model.name!r} "
-            f"({model.sha256[:8]}); fit one on this model."
+            f"the codebook was fitted on another model ({fitted.book.model_sha256[:8]}) and {model.name!r} is "
+            f"{model.sha256[:8]}; fit one on this model."
         )
     if ask.ensemble and not fitted.ensemble:
         raise MethodError(
-            "an ensemble was asked for and the codebook has no siblings; fit it with members of at least 2."
+            "an ensemble was requested and the codebook has none; fit it with at least 2 members."
         )
     return fitted
 
 
 def _look(model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[EcgObserved]) -> None:
-    """Ask the network about some records together, and keep what it said."""
+    """Run the network on some records together, and store its outputs."""
     x, head = model.tensor(np.stack(signals)), find_head(model)
     paths = list(dict.fromkeys([*default_taps(model), *(p for ask in asks for p in ask.taps)]))
     pairs = list(zip(found, asks, strict=True))
@@ -267,7 +277,7 @@ def _look(model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[Ec
 
 
 def _without(model: Any, head: Head, x: torch.Tensor, observation: EcgObserved, ask: Ask) -> None:
-    """Logits without some clusters, by a pass of the network."""
+    """Compute the logits with some clusters removed, by a pass of the network."""
     variant = observation.variants[observation.variant_key(ask)]
     key = answers.answer_key(ask)
     if key in variant.answers:
@@ -282,7 +292,7 @@ def _without(model: Any, head: Head, x: torch.Tensor, observation: EcgObserved, 
 def _attributed(
     model: Any, signals: list[np.ndarray], asks: list[Ask], found: list[EcgObserved]
 ) -> Generator[Progress, None, list[EcgObserved]]:
-    """Add the attributions that are asked for and not known, call by call of the network."""
+    """Compute the requested attributions that are missing, one call of the network after another."""
     keys = [o.attribution_key(a) if a.attribution else None for a, o in zip(asks, found, strict=True)]
     missing = [i for i, key in enumerate(keys) if key is not None and key not in found[i].attributions]
     options = [{"steps": a.attribution_steps, "window": a.window} for a in asks]
@@ -291,9 +301,9 @@ def _attributed(
     for i in missing:
 
         def with_map(map_: np.ndarray, gap: float, i: int = i) -> EcgObserved:
-            """What is known of the record with an attribution, whose padding is in the gap."""
+            """Return the observation extended by an attribution; values in the padding are moved to the gap."""
             observation, own = found[i].copy(), map_.copy()
-            outside = own[:, observation.steps(asks[i]) :]  # a window of occlusion may reach there
+            outside = own[:, observation.steps(asks[i]) :]  # an occlusion window may reach into the padding
             gap += float(outside.sum(dtype=np.float64))
             outside[:] = 0
             put(observation.attributions, keys[i], (own, gap))

@@ -1,6 +1,6 @@
-"""Clusters of the signal itself: a control that knows no network, and what the windows of a cluster look like.
+"""Clusters of windows of the raw signal: a control that ignores the network, and the mean signal of a cluster.
 
-What clusters of activations tell is the network's only as far as clusters of the plain signal do not tell it too.
+Findings about activation clusters are specific to the network only if clusters of the raw signal do not show them too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from xai_views.errors import MethodError
 
 WINDOW_S = 0.64
-FLOOR_MV = 0.02  # root mean square added to that of a window, so that rest stays small
-POINTS = 16  # of a window, per lead
+FLOOR_MV = 0.02  # added to the root mean square of a window, so that quiet windows stay small
+POINTS = 16  # samples of a window, per lead
 PER_RECORD = 50
 RESTARTS = 4
 
@@ -26,11 +26,11 @@ class RawBook:
     Attributes
     ----------
     centroids : ndarray
-        ``[K, lead, points]`` float64 without unit: windows of one size, from their first to their last part.
+        ``[K, lead, points]`` float64, dimensionless: scaled windows, from their first to their last part.
     cells : int
-        Windows in a record; their middles are the middles of as many equal parts of it.
+        Number of windows per record; their centres are the centres of as many equal parts of the record.
     rate, window : float
-        Hz, and length of a window in s.
+        Sampling rate in Hz, and length of a window in s.
     """
 
     centroids: np.ndarray
@@ -44,19 +44,20 @@ class RawBook:
         return len(self.centroids)
 
     def sequence(self, signal: np.ndarray, length: int | None = None) -> np.ndarray:
-        """Cluster of every cell ``[cells]`` int64 of a record ``[lead, time]`` mV, -1 in padding."""
+        """Cluster of every cell ``[cells]`` int64 of a record ``[lead, time]`` in mV; -1 in padding."""
         x = _scaled(windows(signal, self.cells, self.rate, self.window, self.centroids.shape[2]))
         x, centres = x.reshape(len(x), -1), self.centroids.reshape(self.k, -1)
         if x.shape[1] != centres.shape[1]:
             raise MethodError(
-                f"a record has {np.shape(signal)[0]} leads and the clusters have {self.centroids.shape[1]}; give the same."
+                f"a record of {np.shape(signal)[0]} leads was given and the clusters have {self.centroids.shape[1]}; give "
+                "the same leads."
             )
         labels = ((centres**2).sum(1) - 2 * x @ centres.T).argmin(1)
         steps = np.shape(signal)[1]
         return np.where(_inside(self.cells, steps, length), labels, -1)
 
     def proportion(self, signal: np.ndarray, length: int | None = None) -> np.ndarray:
-        """Share ``[K]`` float64 of each cluster in the cells of a record that are signal; sums to 1."""
+        """Share ``[K]`` float64 of each cluster in the signal cells of a record; sums to 1."""
         ids = self.sequence(signal, length)
         counts = np.bincount(ids[ids >= 0], minlength=self.k)
         return counts / counts.sum()
@@ -65,41 +66,41 @@ class RawBook:
 def windows(
     signal: np.ndarray, cells: int, rate: float, window: float = WINDOW_S, points: int = POINTS
 ) -> np.ndarray:
-    """Cut a record into windows around the middles of its cells.
+    """Cut a record into windows around the centres of its cells.
 
     Parameters
     ----------
     signal : ndarray
         ``[lead, time]`` in mV.
     cells : int
-        Equal parts of the record.
+        Number of equal parts of the record.
     rate : float
         Hz.
     window : float
-        Length in s; windows may overlap, and beyond the ends the first and last value stay.
+        Length in s; windows may overlap, and the first and last value are repeated beyond the ends.
     points : int
-        Per lead: means of as many equal parts of the window (as many as it has steps, if those are fewer).
+        Points per lead: means of equal parts of the window (at most its number of steps).
 
     Returns
     -------
     ndarray
-        ``[cells, lead, points]`` float64 in mV, each lead of each window without its mean, so that a wandering baseline counts
-        for nothing.
+        ``[cells, lead, points]`` float64 in mV, with the mean of each lead of each window subtracted to remove baseline
+        wander.
 
     Raises
     ------
     MethodError
-        When the shape is none of a record, there are more cells than steps, or a window has fewer than two steps.
+        When the shape is not that of a record, there are more cells than steps, or a window has fewer than two steps.
     """
     x = np.asarray(signal, np.float64)
     if x.ndim != 2 or not 0 < cells <= x.shape[1]:
         raise MethodError(
-            f"a record came with shape {list(x.shape)} for {cells} cells; give [lead, time] with at least as many steps."
+            f"a record of shape {list(x.shape)} was given for {cells} cells; give [lead, time] with at least as many steps."
         )
     width = round(window * rate)
     if width < 2:
         raise MethodError(
-            f"a window of {window} s has {width} steps at {rate:g} Hz; give a longer one, as {WINDOW_S} s."
+            f"a window of {window} s has {width} steps at {rate:g} Hz; give a longer one, such as {WINDOW_S} s."
         )
     middle = ((np.arange(cells) + 0.5) * x.shape[1] / cells).astype(int)
     rows = np.clip(middle[:, None] - width // 2 + np.arange(width), 0, x.shape[1] - 1)
@@ -119,30 +120,30 @@ def raw_clusters(
     per_record: int = PER_RECORD,
     seed: int = 0,
 ) -> RawBook:
-    """Cluster windows of the signals by k-means (scikit-learn, four starts), for the same K and cells as the network's clusters.
+    """Cluster windows of the raw signals by k-means (scikit-learn, four restarts), for the same K and cells as the network.
 
-    As the network's features are, windows are divided by their size (root mean square and :data:`FLOOR_MV`): otherwise the
-    heights of different people decide, and the control is too easy to beat.
+    Like the network's features, windows are divided by their size (root mean square plus :data:`FLOOR_MV`): otherwise
+    amplitude differences between people dominate, and the control is too easy to beat.
 
     Parameters
     ----------
     signals : iterable of ndarray
-        Records ``[lead, time]`` in mV, one after another; none is kept.
+        Records ``[lead, time]`` in mV; read one at a time.
     k, cells : int
-        Clusters, and cells of a record.
+        Number of clusters, and of cells per record.
     rate : float
         Hz.
     lengths : sequence of int, optional
-        Steps of each record that are signal.
+        Number of steps of each record that are signal.
     window : float
         Length in s.
     per_record, seed : int
-        Cells drawn at random from each record, and where the draw and k-means start.
+        Cells drawn at random per record, and random seed of the draw and of k-means.
 
     Raises
     ------
     MethodError
-        When fewer windows were drawn than clusters are wanted, or leads differ.
+        When there are fewer windows than clusters, or leads differ.
     """
     from sklearn.cluster import KMeans
 
@@ -153,12 +154,12 @@ def raw_clusters(
         drawn.append(_scaled(windows(signal, cells, rate, window)[some]))
     if len({d.shape[1:] for d in drawn}) > 1:
         raise MethodError(
-            "the records have different leads; bring them to one set with xai_views.samples.prepare."
+            "the records have different leads; convert them to the same leads with xai_views.samples.prepare."
         )
     count = sum(map(len, drawn))
     if not 0 < k <= count:
         raise MethodError(
-            f"{k} clusters were asked for and {count} windows were drawn; give more records or fewer clusters."
+            f"{k} clusters were requested and {count} windows were drawn; give more records or request fewer clusters."
         )
     x = np.concatenate(drawn)
     found = KMeans(k, n_init=RESTARTS, random_state=seed).fit(x.reshape(count, -1))
@@ -168,7 +169,7 @@ def raw_clusters(
 def cluster_windows(
     signal: np.ndarray, clusters: np.ndarray, k: int, rate: float, window: float = 0.6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the windows around the cells of each cluster: what stands where a cluster is, whether or not beats were found.
+    """Sum the windows around the cells of each cluster: its typical signal, whether or not beats were found.
 
     Parameters
     ----------
@@ -186,11 +187,13 @@ def cluster_windows(
     sums : ndarray
         ``[K, lead, steps of a window]`` float64 in mV, each window without its mean per lead.
     n : ndarray
-        ``[K]`` int64 windows. Add both over records; ``sums / n[:, None, None]`` is the mean window.
+        ``[K]`` int64 number of windows. Add both over records; ``sums / n[:, None, None]`` is the mean window.
     """
     ids = np.asarray(clusters)
     if ids.ndim != 1 or ids.min(initial=0) < -1 or ids.max(initial=-1) >= k:
-        raise MethodError(f"clusters should be [cells] with ids between -1 (padding) and {k - 1}.")
+        raise MethodError(
+            f"clusters have to be [cells] with ids from -1 (padding) to {k - 1}; give such ids."
+        )
     x = windows(signal, len(ids), rate, window, points=round(window * rate))
     sums = np.zeros((k, *x.shape[1:]))
     np.add.at(sums, ids[ids >= 0], x[ids >= 0])
@@ -198,12 +201,12 @@ def cluster_windows(
 
 
 def _scaled(x: np.ndarray) -> np.ndarray:
-    """Windows ``[cells, lead, points]`` divided by their size; one of 0 stays 0."""
+    """Windows ``[cells, lead, points]`` divided by their size; all-zero windows stay 0."""
     return x / (np.sqrt((x**2).mean((1, 2), keepdims=True)) + FLOOR_MV)
 
 
 def _inside(cells: int, steps: int, length: int | None) -> np.ndarray:
-    """Cells ``[cells]`` whose middle is signal, and the first in any case (as those of the network's clusters)."""
+    """``[cells]`` bool: True where the centre of a cell is signal, and for the first cell, as for the network's clusters."""
     inside = (np.arange(cells) + 0.5) * steps / cells < (steps if length is None else length)
     inside[0] = True
     return inside

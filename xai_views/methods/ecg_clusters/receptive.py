@@ -1,4 +1,4 @@
-"""How much of a record one step of a tap can see: its receptive field, found by letting a missing value travel."""
+"""Receptive field of a tap: how much of a record one of its steps depends on, found by propagating NaN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xai_views.models.taps import capture, taps
 from xai_views.models.tracing import example
 
 _KEPT = 128
-_BATCH = 16  # records in one call
+_BATCH = 16  # records per call
 
 _known: OrderedDict[tuple, ReceptiveField] = OrderedDict()
 _lock = threading.Lock()
@@ -22,21 +22,21 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What the middle step of a tap can see of the input.
+    """Receptive field of the middle step of a tap.
 
     Attributes
     ----------
     first, last : int
-        Steps of the input before the first step of its cell, and after the last one, that it can see; a cell is the part
-        of the input that a step of the tap stands for.
+        Steps of the input before the first and after the last step of its cell that it depends on; a cell is the part of
+        the input that a step of the tap represents.
     steps : int
-        Steps that it can see in all.
+        Number of input steps that it depends on.
     seconds : float or None
-        The same in s; None where the rate is not known.
+        The same in s; None if the rate is unknown.
     cell : float
-        Steps of the input that a cell has.
+        Input steps per cell.
     clipped : bool
-        Whether the middle step sees an end of the record, so that the field may be longer than the record.
+        Whether the field reaches an end of the record, so that it may be longer than the record.
     """
 
     first: int
@@ -48,30 +48,30 @@ class ReceptiveField:
 
 
 def receptive_field(model: Any, tap: str) -> ReceptiveField:
-    """The receptive field of the middle step of a tap.
+    """Measure the receptive field of the middle step of a tap.
 
-    A value that is not a number is put into the input up to (or from) some step; whatever depends on it is not a number
-    either, whatever the weights and activations are (a gradient would miss what a ReLU or a maximum happens to shut off).
-    The bounds are found by bisection with 16 records a call: 7 calls for 4096 steps. What is found is kept by the model's
-    content key.
+    The input is set to NaN up to (or from) some step; everything that depends on it becomes NaN, whatever the weights and
+    activations are (a gradient would miss paths that a ReLU or a maximum blocks). The bounds are found by bisection with 16
+    records per call: 7 calls for 4096 steps. Results are cached by the model's content key.
 
     Parameters
     ----------
     model : Model
         A network of signals.
     tap : str
-        Module path.
+        Module path of the tap.
 
     Raises
     ------
     MethodError
-        When the network is none of signals, or hides what is not a number.
+        When the model is not a signal network, or blocks NaN.
     ModelError
         When there is no such tap.
     """
     if model.kind != "signal":
         raise MethodError(
-            f"{getattr(model, 'name', 'this model')!r} is given images; receptive fields are found of networks of signals."
+            f"{getattr(model, 'name', 'this model')!r} takes images and receptive fields are for signal networks; give such "
+            "a model."
         )
     key = (model.sha256, model.size, tap)
     with _lock:
@@ -96,7 +96,7 @@ def _measured(model: Any, tap: str) -> ReceptiveField:
     middle = cells // 2
 
     def sees(bounds: list[int], before: bool) -> list[bool]:
-        """For every bound b whether the middle step depends on the steps before b (or from b on)."""
+        """For every bound b, whether the middle step depends on the steps before b (or from b on)."""
         x = plain.repeat(len(bounds), 1, 1)
         for row, b in zip(x, bounds, strict=True):
             row[:, slice(None, b) if before else slice(b, None)] = torch.nan
@@ -104,9 +104,9 @@ def _measured(model: Any, tap: str) -> ReceptiveField:
 
     if not sees([total], before=True)[0]:
         raise MethodError(
-            f"a missing value does not reach the middle of tap {tap!r}; its receptive field cannot be found in this way."
+            f"NaN does not reach the middle of tap {tap!r}, so its receptive field cannot be measured; choose another tap."
         )
-    # the first step that is seen is where "depends on what lies before b" turns true, at b = first + 1
+    # the first visible step is where "depends on the steps before b" becomes true, at b = first + 1
     first = _turn(lambda b: sees(b, before=True), total) - 1
     last = total - _turn(lambda b: sees([total - x for x in b], before=False), total)
     cell = total / cells
@@ -123,7 +123,7 @@ def _measured(model: Any, tap: str) -> ReceptiveField:
 
 
 def _turn(true_at: Any, top: int) -> int:
-    """The smallest b from 1 to ``top`` for which ``true_at([b])`` holds, which it does at ``top`` and stays from then on."""
+    """Smallest b from 1 to ``top`` for which ``true_at([b])`` holds; it holds at ``top`` and is monotonic."""
     low, high = 0, top  # false at low, true at high
     while high - low > 1:
         inner = sorted({low + (high - low) * i // (_BATCH + 1) for i in range(1, _BATCH + 1)} - {low, high})

@@ -1,7 +1,7 @@
-"""A record as a sequence of clusters: labels, distances, and how sure each step is; padding belongs to no cluster.
+"""A record as a sequence of clusters: labels, distances and certainty of each step; padding belongs to no cluster.
 
-Source: Boubekki et al., arXiv 2509.15198 (abstract); clusterer, temperature and the second reading of uncertainty are ours,
-see ``docs/methods/ecg_clusters.md``.
+Source: Boubekki et al., arXiv 2509.15198 (abstract); clustering, temperature and the second measure of uncertainty are
+ours, see ``docs/methods/ecg_clusters.md``.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from xai_views.errors import MethodError
 from xai_views.methods.ecg_clusters.observation import clusters_key, signal_cells
 
 PADDING = -1
-INTERPOLATION = "bilinear"  # of signals: linear
+INTERPOLATION = "bilinear"  # linear along time
 
 
 @dataclass(eq=False)
 class Sequence:
-    """The clusters of one record.
+    """Clusters of one record.
 
     Attributes
     ----------
     inside : Tensor
-        ``[T]`` bool: cells that are signal, M of them.
+        ``[T]`` bool: the M cells that are signal.
     labels : Tensor
-        ``[T]`` int64 ids, ``PADDING`` outside.
+        ``[T]`` int64 ids, ``PADDING`` in padding.
     distances : Tensor
-        ``[1, K, M]`` squared distances of the cells that are signal.
+        ``[1, K, M]`` squared distances of the signal cells.
     spread : float
-        Temperature that the soft assignment takes when none is asked for; 0 = that of the record.
+        Default temperature of the soft assignment; 0 = computed from the record.
     assigned : Clustering or None
-        Of all cells, or of those that are signal; "gmm" needs it.
+        Clustering of all cells, or of the signal cells; needed for "gmm".
     """
 
     inside: torch.Tensor
@@ -54,31 +54,31 @@ class Sequence:
 
     @property
     def proportion(self) -> torch.Tensor:
-        """Share ``[K]`` float64 of each cluster in the cells that are signal; sums to 1."""
+        """Share ``[K]`` float64 of each cluster in the signal cells; sums to 1."""
         counts = torch.bincount(self.labels[self.inside], minlength=self.k).double()
         return counts / counts.sum()
 
     def full(self, values: torch.Tensor, outside: float) -> torch.Tensor:
-        """Put values ``[M]`` of the cells that are signal into ``[T]``."""
+        """Expand values ``[M]`` of the signal cells to ``[T]``, with ``outside`` in padding."""
         out = torch.full((len(self.inside),), outside, dtype=values.dtype)
         out[self.inside] = values.cpu()
         return out
 
     def with_padding(self) -> torch.Tensor:
-        """Labels ``[1, T]`` in which padding is cluster K."""
+        """Return labels ``[1, T]`` with cluster id K for padding."""
         return torch.where(self.labels == PADDING, self.k, self.labels)[None]
 
     def certainty(self, kind: str, temperature: float) -> tuple[dict[str, torch.Tensor], float]:
-        """Entropy, margin and second-best cluster ``[T]`` (0, 0 and ``PADDING`` in padding), and the temperature.
+        """Return entropy, margin and second-best cluster ``[T]`` (0, 0 and ``PADDING`` in padding), and the temperature.
 
-        The temperature decides an entropy, so that with a codebook it is by default the same for all records: the mean
-        squared distance of the codebook's own sample. That is one of all dimensions; for "gmm", which is of principal
-        components, it is by default the variance of this record.
+        An entropy depends on its temperature. With a codebook the default temperature is the same for all records: the mean
+        squared distance in the codebook's own sample. For "gmm", which uses principal components, the default is the variance
+        of this record.
 
         Raises
         ------
         MethodError
-            For "gmm" of a sequence without clusters.
+            For "gmm" without a clustering.
         """
         own = self.labels[self.inside][None]
         if kind != "gmm":
@@ -86,7 +86,9 @@ class Sequence:
         elif self.assigned is not None:
             shares, used = soft.shares(self._signal(self.assigned), kind, temperature or None)
         else:
-            raise MethodError("the mixture 'gmm' of distances alone is not possible; give the clusters too.")
+            raise MethodError(
+                "soft='gmm' needs a clustering and only distances were given; choose 'tempered' or 'fuzzy'."
+            )
         found = {
             "entropy": self.full(soft.entropy(shares)[0], 0.0),
             "margin": self.full(soft.margin(self.distances, own)[0], 0.0),
@@ -95,7 +97,7 @@ class Sequence:
         return found, used
 
     def _signal(self, assigned: Clustering) -> Clustering:
-        """The clusters among the cells that are signal: padding has no part in components and proportions."""
+        """Restrict a clustering to the signal cells, so that padding affects neither components nor proportions."""
         if assigned.features.positions < len(self.inside):
             return assigned
         own, rows = self.labels[self.inside], assigned.features.rows(torch.nonzero(self.inside).flatten())
@@ -106,7 +108,7 @@ class Sequence:
 
 
 def features(observation: Observed, ask: Ask, book: Codebook | None) -> Features:
-    """Features of the asked taps on the grid of the shallowest, in their full channels."""
+    """Return features of the requested taps on the grid of the shallowest one, in their full channels."""
     grid, interp, weights = (
         ("shallowest", INTERPOLATION, ask.weights) if book is None else (book.grid, book.interp, book.weights)
     )
@@ -125,23 +127,23 @@ def features(observation: Observed, ask: Ask, book: Codebook | None) -> Features
 
 
 def sequence(observation: Observed, ask: Ask, book: Codebook | None, length: int) -> Sequence:
-    """The clusters of one record, kept for the next ask that shares them.
+    """Return the clusters of one record, cached for later requests with the same clustering.
 
     Parameters
     ----------
     observation : Observed
-        With the taps of the ask.
+        Observation with the taps of the request.
     ask : Ask
-        How to cluster the record alone.
+        Request: how to cluster a record without a codebook.
     book : Codebook or None
-        Clusters that records share, whose key is that of the ask; None = the record alone.
+        Codebook shared by all records, with the key in the request; None = cluster this record alone.
     length : int
-        Steps that are signal.
+        Number of steps that are signal.
 
     Raises
     ------
     MethodError
-        When a record alone has fewer cells than clusters, or the layers are not those of the codebook.
+        When a record has fewer cells than clusters, or the layers are not those of the codebook.
     """
     return observation.once(
         ("sequence", length, *clusters_key(ask)), lambda: _sequence(observation, ask, book, length)
@@ -156,8 +158,8 @@ def _sequence(observation: Observed, ask: Ask, book: Codebook | None, length: in
     cells = int(inside.sum())
     if not 1 <= ask.k <= cells:
         raise MethodError(
-            f"{ask.k} clusters were asked for and the record has {cells} steps of signal at its finest layer; ask for "
-            f"1 to {cells}."
+            f"{ask.k} clusters were requested and the record has {cells} steps of signal at its finest layer; give 1 to "
+            f"{cells}."
         )
     alone = own_clusters(found, inside, ask.k, ask.seed)
     labels = torch.full((len(inside),), PADDING)
@@ -166,7 +168,7 @@ def _sequence(observation: Observed, ask: Ask, book: Codebook | None, length: in
 
 
 def own_clusters(found: Features, inside: torch.Tensor, k: int, seed: int) -> Clustering:
-    """k-means of the cells of one record that are signal."""
+    """Cluster the signal cells of one record by k-means."""
     rows = found.rows(torch.nonzero(inside).flatten())
     return kmeans(Features.raw(rows), k, seed=seed)
 
@@ -179,7 +181,7 @@ def _inside(assigned: Clustering, inside: torch.Tensor, spread: float) -> Sequen
 def votes(
     observation: Observed, ask: Ask, book: Codebook, ensemble: tuple[Codebook, ...], length: int
 ) -> torch.Tensor:
-    """Share ``[K, T]`` of the codebooks of an ensemble that give each cell to each cluster; 0 in padding."""
+    """Return the share ``[K, T]`` of the ensemble's codebooks that assign each cell to each cluster; 0 in padding."""
     return observation.once(
         ("votes", length, *clusters_key(ask)), lambda: _votes(observation, ask, book, ensemble, length)
     )

@@ -1,4 +1,4 @@
-"""All records at once: answers, shares of the clusters and uncertainty, and what follows from them over the records."""
+"""Survey of all records: logits, cluster shares and uncertainty, with statistics over the records."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from xai_views.methods.ecg_clusters.method import EcgClustersMethod
 from xai_views.samples import inputs
 
 CHUNK = 16
-FEW = 8  # records below which there are no correlations
-SHIFTS = 39  # random shifts in time that the agreement with the waves is compared with
-PHASES = 40  # parts of the beat
+FEW = 8  # minimum number of records for correlations
+SHIFTS = 39  # random time shifts for the chance level of the agreement with the waves
+PHASES = 40  # phase bins of the beat
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What is known of every record of a set.
+    """Logits, cluster shares and uncertainty of every record of a set.
 
     Attributes
     ----------
     logit, probability : ndarray
         ``[n, classes]``.
     proportion : ndarray
-        ``[n, K]`` share of each cluster of the codebook; sums to 1.
+        ``[n, K]`` share of each cluster of the codebook; rows sum to 1.
     entropy : ndarray
-        ``[n]`` mean uncertainty of the steps that are signal.
+        ``[n]`` mean entropy of the steps that are signal.
     known : list of frozenset of int
-        Classes that each record is labelled with: none, one or several.
+        True classes of each record: none, one or several.
     sequence : list of ndarray
-        Cluster of every coarse step, -1 in padding.
+        Cluster of every cell, -1 in padding.
     """
 
     logit: np.ndarray
@@ -71,20 +71,20 @@ class Survey:
 
     @property
     def several(self) -> bool:
-        """Whether a record is labelled with more than one class."""
+        """Whether any record has more than one true class."""
         return any(len(k) > 1 for k in self.known)
 
     @property
     def label(self) -> np.ndarray:
-        """``[n]`` known class, -1 = unknown; the first of several."""
+        """``[n]`` true class, -1 = unknown; the first of several."""
         return np.array([min(k, default=-1) for k in self.known], int)
 
     def against(self, said: np.ndarray) -> np.ndarray:
-        """``[n]`` bool: labelled records of which ``said [n]`` is none of the labels."""
+        """``[n]`` bool: labelled records whose labels do not include ``said [n]``."""
         return np.array([bool(k) and int(c) not in k for k, c in zip(self.known, said, strict=True)], bool)
 
     def disagreements(self, forest: np.ndarray | None = None) -> np.ndarray:
-        """``[n]`` how many pairs among label, network and, where it has answered, ``forest [n]`` disagree."""
+        """``[n]`` number of pairs among label, network and (if given) ``forest [n]`` that disagree."""
         count = self.against(self.predicted).astype(int)
         if forest is not None:
             count += forest != self.predicted
@@ -94,21 +94,21 @@ class Survey:
     # -- positions of records ---------------------------------------------------------------------------------------
 
     def wrong(self) -> np.ndarray:
-        """Records to which the network gives none of their labels."""
+        """Positions of misclassified records: the prediction is none of their labels."""
         return np.flatnonzero(self.against(self.predicted))
 
     def uncertain(self, part: int = 10) -> np.ndarray:
-        """The most uncertain ``1/part`` of the records, the most uncertain first."""
+        """Positions of the most uncertain ``1/part`` of the records, most uncertain first."""
         return np.argsort(-self.entropy, kind="stable")[: max(1, len(self) // part)]
 
     def queue(self, forest: np.ndarray | None = None) -> np.ndarray:
-        """Records with disagreements, most of them first and the most uncertain first among equals."""
+        """Positions of records with disagreements, most disagreements first, then most uncertain first."""
         count = self.disagreements(forest)
         order = np.lexsort((-self.entropy, -count))
         return order[count[order] > 0]
 
     def labelled_with(self, c: int) -> np.ndarray:
-        """Records that are labelled with a class."""
+        """Positions of records labelled with a class."""
         return np.flatnonzero([c in k for k in self.known])
 
 
@@ -118,16 +118,16 @@ def survey(
     ask: Ask,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generator[None, None, Survey]:
-    """Ask the network about every record once; a generator, so that a worker can serve others between the chunks.
+    """Run the network on every record once; a generator, so that a worker can serve other requests between the chunks.
 
     Parameters
     ----------
     model : Model
-        A network of signals.
+        A signal network.
     samples : Dataset
-        Records as the model takes them, see ``xai_views.samples.prepare``.
+        Records in the format of the model, see ``xai_views.samples.prepare``.
     ask : Ask
-        Of this method, with a codebook; each record is asked so, with its own length.
+        Request of this method, with a codebook; applied to each record with its own length.
     progress : callable, optional
         ``progress(done, total)``; may raise to stop.
     """
@@ -160,7 +160,7 @@ def _figures(one: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
 
 
 def mean_entropy(one: xr.Dataset) -> float:
-    """Mean uncertainty of the steps that are signal, of the explanation of one record."""
+    """Mean entropy of the signal steps in the explanation of one record."""
     return float(one["entropy"].values[0][one["cluster"].values[0] >= 0].mean())
 
 
@@ -171,25 +171,25 @@ def waves(
     progress: Callable[[int, int], None] | None = None,
     shifts: int = SHIFTS,
 ) -> Generator[None, None, tuple[Alignment, Averages | None]]:
-    """Clusters of a survey beside the waves of its records, and the averages over their beats.
+    """Compare the clusters of a survey with the waves of its records, and average over their beats.
 
     Parameters
     ----------
     samples : Dataset
-        The records of the survey, as the model takes them.
+        The records of the survey, in the format of the model.
     found : Survey
-        Their clusters.
+        Survey of the records.
     known : bool
-        Whether the waves are those of ``samples["landmark"]``; else NeuroKit2 looks for them.
+        Whether to take the waves from ``samples["landmark"]``; otherwise they are delineated with NeuroKit2.
     progress : callable, optional
         ``progress(done, total)``; may raise to stop.
     shifts : int
-        Random shifts in time that the agreement is compared with.
+        Number of random time shifts for the chance level.
 
     Returns
     -------
     alignment, averages
-        By ``StopIteration``; between the records a worker can serve others.
+        The value of ``StopIteration``; between the records the worker can serve other requests.
     """
     leads, rate, n = [str(x) for x in samples["lead"].values], float(samples.attrs["rate"]), len(found)
     ids, peaks, steps = [], [], []
@@ -214,16 +214,16 @@ def waves(
 def correlations(
     found: Survey, kind: str = "spearman", transform: str = "none", output: str = "logit"
 ) -> Correlation:
-    """Correlation of shares with the logits, or with the labels, of the records of a survey.
+    """Correlate cluster shares with the logits, or with the labels, of the records of a survey.
 
     Parameters
     ----------
     found : Survey
-        Of at least :data:`FEW` records.
+        Survey of at least :data:`FEW` records.
     kind, transform : str
         See :func:`xai_views.methods.ecg_clusters.correlation.correlate`.
     output : {"logit", "label"}
-        With "label" records without one are left out.
+        With "label", records without a label are left out.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Method ``nas``: a saliency map read on the network's own superpixels."""
+"""Method ``nas``: a saliency map averaged over the network's own superpixels."""

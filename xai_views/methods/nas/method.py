@@ -1,8 +1,8 @@
 """Method ``nas``: attribution maps on the network's own superpixels.
 
 Source: Boubekki, Fadel and Mair, Leveraging Activations for Superpixel Explanations (arXiv 2406.04933). The segmentation
-is that of the method ``nave``; which layers, K and weights the authors used is not known to us, so that ours
-are the defaults of ``nave``.
+is that of the method ``nave``. The paper does not state the authors' layers, K and weights; we use the defaults of
+``nave``.
 """
 
 from __future__ import annotations
@@ -31,53 +31,57 @@ _SALIENCY = SaliencyMethod()
 
 @dataclass(frozen=True, eq=False)
 class NasObservation:
-    """What was observed for the superpixels, and for the map that is read on them."""
+    """Observation of the clusters and of the saliency map."""
 
     clusters: Observed
     attribution: SaliencyObservation
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.clusters.nbytes + self.attribution.nbytes
 
 
 class NasMethod(NaveMethod):
-    """A saliency map read on the network's own superpixels."""
+    """A saliency map averaged over the network's own superpixels."""
 
     key: ClassVar[str] = "nas"
     title: ClassVar[str] = "Neuro-activated superpixels"
     preference: ClassVar[int] = 0
-    cost: ClassVar[str] = "1 forward pass for the superpixels, and what the saliency map needs"
+    cost: ClassVar[str] = "1 forward pass for the superpixels, plus the cost of the saliency map"
 
     map = param.Selector(
         default="gradient x input",
         objects=list(METHODS),
-        doc="Attribution method or control; of the first of the targets.",
+        doc="Saliency method or control; it explains the first explained class.",
     )
     reduce = param.Selector(
-        default="sum", objects=list(REDUCTIONS), doc="Channels with their signs, or absolute."
+        default="sum",
+        objects=list(REDUCTIONS),
+        doc="How channels are combined: signed sum, or sum of absolute values.",
     )
-    connected = param.Boolean(False, doc="Connected pieces of clusters instead of whole clusters.")
+    connected = param.Boolean(
+        False, doc="Use connected pieces of clusters as regions instead of whole clusters."
+    )
     min_area = param.Number(
         0.002,
         bounds=(0, 1),
-        doc="Share of the image below which a piece joins its neighbour with the longest border.",
+        doc="Minimum area as a share of the image; a smaller piece joins the neighbour with the longest shared border.",
     )
-    how = param.Selector(default="mean", objects=list(HOWS), doc="Figure of a superpixel.")
+    how = param.Selector(default="mean", objects=list(HOWS), doc="Value per superpixel.")
 
     def reason(self, model: Any) -> str:
-        """Return "" when both the clusters and the map can be had, else the reason."""
+        """Return "" when both the clusters and the map can be computed, else the reason."""
         return super().reason(model) or fits(model, self.map)
 
     def ready(self, model: Any, ask: Ask) -> Ask:
-        """Fill in the default taps; refuse a map that cannot be had."""
+        """Fill in the default taps; raise when the map cannot be computed."""
         if reason := fits(model, ask.map):
             raise MethodError(reason)
         return super().ready(model, ask)
 
     def covers(self, model: Any, observation: Any, ask: Ask) -> bool:
-        """Whether neither part needs a pass."""
+        """Return whether both parts are known, so that no pass is needed."""
         return super().covers(model, observation.clusters, ask) and _SALIENCY.covers(
             model, observation.attribution, ask
         )
@@ -89,7 +93,7 @@ class NasMethod(NaveMethod):
         asks: Sequence[Ask],
         known: Sequence[Any],
     ) -> Any:
-        """Both parts, each in its own batches."""
+        """Observe both parts, each in its own batches."""
         clusters = super().observe(model, inputs, asks, [o and o.clusters for o in known])
 
         def told(step: Progress) -> Progress:
@@ -99,7 +103,7 @@ class NasMethod(NaveMethod):
         return _both(clusters, (yield from relayed(running, told)))
 
     def interpret(self, model: Any, observation: Any, ask: Ask) -> xr.Dataset:
-        """The clusters, the map, and the map on the superpixels."""
+        """Return the clusters, the map, and the map averaged over superpixels."""
         ds = super().interpret(model, observation.clusters, ask)
         raw = _SALIENCY.interpret(model, observation.attribution, ask)["attribution"]
         regions = clusters_to_regions(ds["segment"].values[0].astype(np.int64), ask.connected, ask.min_area)

@@ -1,1 +1,1 @@
-"""Method ``nave``: clusters of activations (Neuro-Activated Vision Explanations)."""
+"""Method ``nave``: activation clusters (Neuro-Activated Vision Explanations)."""

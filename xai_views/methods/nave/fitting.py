@@ -1,4 +1,4 @@
-"""Fitting a codebook on a data set in one pass, and what it finds there: the best crops, sizes and purity of each cluster."""
+"""Fit a codebook on a data set in one pass, with the best crops, sizes and purity of each cluster."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from xai_views.models.taps import capture
 from xai_views.samples import images
 
 CHUNK = 16
-CROPS = 12  # best images of each cluster that are kept
-MOST_IMAGES = 600  # beyond, images are drawn evenly from the data set
-MOST_ROWS = 60_000  # positions that are clustered
+CROPS = 12  # number of best images kept per cluster
+MOST_IMAGES = 600  # above this, images are drawn at even intervals
+MOST_ROWS = 60_000  # number of positions that are clustered
 
 
 @dataclass(eq=False)
 class Fitted:
-    """A codebook and what it finds in its data set.
+    """A codebook and its statistics on the data set it was fitted on.
 
     Attributes
     ----------
     book : Codebook
-        With names read by the head where there is one.
+        Clusters, named by the class that the head reads from each (where the head allows it).
     images : ndarray
-        ``[m]`` positions of the images that were used.
+        ``[m]`` positions, in the data set, of the images that were used.
     proportion : ndarray
         ``[m, K]`` share of each cluster in each image.
     crops : list of list
-        For each cluster ``(image, y, x, distance)``, nearest first, in pixels; at most one per image.
+        For each cluster ``(image, y, x, distance)`` in pixels, nearest first; at most one per image.
     purity : list of (int, float) or None
-        For each cluster the known part that covers most of it, with its share.
+        For each cluster the ground-truth part that covers most of it, and the share it covers; None without ground truth.
     """
 
     book: Codebook
@@ -52,32 +52,32 @@ class Fitted:
 
     @property
     def share(self) -> np.ndarray:
-        """``[K]`` share of all positions."""
+        """Share ``[K]`` of all positions in each cluster."""
         return self.proportion.mean(0)
 
     @property
     def shown(self) -> np.ndarray:
-        """``[K]`` number of images that show the cluster."""
+        """Number ``[K]`` of images that contain each cluster."""
         return (self.proportion > 0).sum(0)
 
     def by_class(self, label: np.ndarray, classes: int) -> np.ndarray:
-        """``[K, classes]`` how each cluster spreads over the classes of the samples, ``label`` (-1 = unknown); 0 = nowhere."""
+        """Distribution ``[K, classes]`` of each cluster over the classes ``label`` (-1 = unknown); 0 where it never occurs."""
         known = label[self.images] >= 0
         table = self.proportion[known].T @ np.eye(classes)[label[self.images][known]]
         return table / np.maximum(table.sum(1, keepdims=True), np.finfo(float).tiny)
 
 
 def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[None, None, Fitted]:
-    """Fit a codebook; a generator, so that a worker can serve others between the chunks.
+    """Fit a codebook; a generator, so that a worker can serve other requests between chunks.
 
     Parameters
     ----------
     model : Model
-        The network; each image goes through it once.
+        The network; each image passes through it once.
     samples : Dataset
         The data set.
     ask : Ask
-        Of the method ``nave``, with its taps: layers, weights, grid, interpolation, K and seed.
+        Request of the method ``nave`` with its taps: layers, weights, grid, interpolation, K and seed.
     progress : callable
         ``progress(done, total)``; may raise to stop.
     """
@@ -85,7 +85,7 @@ def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[N
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int))
     k = ask.k or 8
     if not len(chosen):
-        raise MethodError("a codebook needs at least one image; give samples.")
+        raise MethodError("a codebook needs at least one image and none was given; give samples.")
     head = find_head(model)
     per_image = max(20, min(400, MOST_ROWS // len(chosen)))
     sample = Sample(per_image, ask.seed, ask.weights, ask.grid, ask.interp)
@@ -126,7 +126,7 @@ def fit(model: Any, samples: xr.Dataset, ask: Ask, progress: Any) -> Generator[N
 
 
 class _Packed:
-    """Activations in half the memory: with a scale, as half precision ends at 65504 and tells little apart below 1e-6."""
+    """Activations in half the memory, stored with a scale because float16 ends at 65504 and is coarse below 1e-6."""
 
     def __init__(self, a: torch.Tensor) -> None:
         self.scale = float(a.abs().max()) or 1.0
@@ -134,12 +134,12 @@ class _Packed:
 
     @property
     def values(self) -> torch.Tensor:
-        """What was packed, in single precision, rounded to 11 bits."""
+        """Unpacked activations, float32, rounded to 11 bits."""
         return self.halves.float() * self.scale
 
 
 class _Tally:
-    """What is counted while the images are assigned."""
+    """Running counts, updated while images are assigned to clusters."""
 
     def __init__(self, k: int, head: Any, parts: bool) -> None:
         self.k, self.head = k, head
@@ -186,7 +186,7 @@ class _Tally:
         return [(int(row.argmax()), float(row.max() / n)) for row, n in zip(self.table, total, strict=True)]
 
     def names(self, classes: list[str]) -> list[str]:
-        """What the head reads from each cluster's mean activation; nothing where it is not linear in the mean."""
+        """Return the class read by the head from each cluster's mean activation; "" where the head is not linear in the mean."""
         if self.head.kind != "gap" or self.mean is None:
             return [""] * self.k
         mean = self.mean / self.area.clamp_min(1e-9)[:, None]

@@ -1,7 +1,7 @@
-"""Method ``nave``: clusters of a network's activations, what they consist of, and what they contribute to a logit.
+"""Method ``nave``: clusters of a network's activations, their composition, and their contributions to a logit.
 
 Source: Boubekki, Fadel and Mair, Neuro-Activated Vision Explanations (arXiv 2411.19700). Merge tree, soft assignments,
-contributions and ablations are our readings; ``docs/methods/nave.md`` names each choice.
+contributions and ablations are our extensions; ``docs/methods/nave.md`` lists each choice.
 """
 
 from __future__ import annotations
@@ -38,71 +38,81 @@ FILLS = ("mean", "zero", "data", "blur")
 
 
 class NaveMethod(Method):
-    """Activation clusters."""
+    """Clusters of activations: image regions that the network represents alike."""
 
     key: ClassVar[str] = "nave"
     title: ClassVar[str] = "Activation clusters"
     question: ClassVar[str] = "why"
     preference: ClassVar[int] = 10
     cost: ClassVar[str] = (
-        "1 forward pass; 1 backward pass per class where the head is not linear; K, weights and taps without a pass"
+        "1 forward pass; 1 backward pass per class if the head is not linear; changing K, weights or taps needs no pass"
     )
 
-    taps = param.List([], item_type=str, doc="Module paths, shallow to deep; [] = those of the architecture.")
+    taps = param.List(
+        [], item_type=str, doc="Layers to cluster (module paths, shallow to deep); [] = the default layers."
+    )
 
-    k = param.Integer(5, bounds=(0, LEAVES), doc="Number of clusters; 0 = elbow.")
+    k = param.Integer(5, bounds=(0, LEAVES), doc="Number of clusters K; 0 = automatic (elbow).")
     mode = param.Selector(
         default="nested",
         objects=list(MODES),
-        doc="Cut of one merge tree, k-means for each K, or the clusters of a codebook.",
+        doc="Clustering: nested cuts of one merge tree, separate k-means for each K, or a codebook shared by all samples.",
     )
     assigner = param.Selector(
-        default="k-means", objects=list(ASSIGNERS), doc="How positions become clusters; only k-means nests."
+        default="k-means",
+        objects=list(ASSIGNERS),
+        doc="Clustering algorithm; only k-means gives nested clusters.",
     )
-    weights = Weights("authors", doc="Weights of the layers: a preset, or one number for each.")
+    weights = Weights("authors", doc="Layer weights: a preset, or one number per layer.")
     grid = param.Selector(
-        default="shallowest", objects=list(GRIDS), doc="Grid that the layers are brought to."
+        default="shallowest", objects=list(GRIDS), doc="Common grid to which all layers are resampled."
     )
     interp = param.Selector(
-        default="bicubic", objects=list(INTERPOLATIONS), doc="Interpolation of the layers."
+        default="bicubic", objects=list(INTERPOLATIONS), doc="Interpolation used to resample the layers."
     )
-    soft = param.Selector(default="tempered", objects=list(SOFT), doc="Soft assignment behind the entropy.")
+    soft = param.Selector(
+        default="tempered", objects=list(SOFT), doc="Soft assignment from which the entropy is computed."
+    )
     temperature = param.Number(
-        0.0, bounds=(0, None), doc="Of the soft assignment; 0 = mean squared distance."
+        0.0, bounds=(0, None), doc="Temperature of the soft assignment; 0 = mean squared distance."
     )
-    seed = param.Integer(0, bounds=(0, None), doc="Of the starts of k-means.")
+    seed = param.Integer(0, bounds=(0, None), doc="Random seed of k-means.")
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        doc="Classes whose logit is taken apart; -1 = the largest.",
+        doc="Explained classes; -1 = the predicted class.",
     )
     codebook = Content(
         kind="xai_views.engine.clusters.codebook:Codebook",
-        doc="Clusters of a data set, for the mode codebook; their last map's mean for the fill data.",
+        doc="Codebook (clusters of a data set) for the mode 'codebook'; also gives the mean for the fill 'data'.",
     )
     ablated = param.List(
-        [], item_type=int, doc="Ids of clusters that are taken away; -1 stands for nothing, [] = do not ask."
+        [],
+        item_type=int,
+        doc="Clusters to remove, by id; [] = none, [-1] = run the ablation but remove nothing.",
     )
-    keep = param.Boolean(False, doc="Take away all clusters but those.")
+    keep = param.Boolean(False, doc="Remove all clusters except the listed ones.")
     where = param.Selector(
-        default="latent", objects=list(WHERE), doc="Take them away from the last map, or from the image."
+        default="latent",
+        objects=list(WHERE),
+        doc="Where clusters are removed: the last feature map, or the image.",
     )
     fill = param.Selector(
         default="mean",
         objects=list(FILLS),
-        doc="What takes their place: mean of the rest, zero, mean of the data set (latent), a blur (input).",
+        doc="Replacement: mean of the rest, zero, mean of the data set (feature map only), or blur (image only).",
     )
-    shapley = param.Boolean(False, doc="Exact Shapley values over the clusters, at most 10 of them.")
+    shapley = param.Boolean(False, doc="Compute exact Shapley values of the clusters (at most 10).")
     at = param.List(
         [],
         item_type=int,
         bounds=(0, 2),
-        doc="Position [y, x] in pixels whose similarity with every other is shown; [] = none.",
+        doc="Position [y, x] in pixels to compare with every other position (cosine similarity); [] = none.",
     )
-    sweep = param.Boolean(False, doc="The clusters of every default tap alone.")
-    norms = param.Boolean(False, doc="Norm of the activation at every position of each tap.")
+    sweep = param.Boolean(False, doc="Cluster each default layer on its own as well.")
+    norms = param.Boolean(False, doc="Add the norm of the activations at every position of each layer.")
     peer = param.Boolean(
-        False, doc="Deep Feature Factorization of the first tap, with figures beside k-means and PCA."
+        False, doc="Add Deep Feature Factorization of the first layer, with scores beside k-means and PCA."
     )
 
     def reason(self, model: Any) -> str:
@@ -111,21 +121,25 @@ class NaveMethod(Method):
             found = default_taps(model)
         except ModelError as e:
             return str(e)
-        return "" if found else f"method {self.key!r} finds no spatial activations in {model.name!r}."
+        return (
+            ""
+            if found
+            else f"method {self.key!r} needs spatial activations and {model.name!r} has none; choose another method."
+        )
 
     def ready(self, model: Any, ask: Ask) -> Ask:
-        """Fill in the default taps, so that equal wishes have equal keys."""
+        """Fill in the default taps, so that equal requests have equal keys."""
         return ask if ask.taps else ask.replace(taps=default_taps(model))
 
-    # -- what is needed -----------------------------------------------------------------------------------------
+    # -- is another pass needed? -----------------------------------------------------------------------------------------
 
     @staticmethod
     def classes(observation: Observed, ask: Ask) -> list[int]:
-        """The asked classes as numbers."""
+        """Return the explained classes as indices."""
         return asked_classes(observation.logit, ask.targets)
 
     def covers(self, model: Any, observation: Observed, ask: Ask) -> bool:
-        """Whether nothing of the ask needs another pass."""
+        """Return whether the observation answers the request without another pass."""
         ask = self.ready(model, ask)
         if any(path not in observation.activations for path in ask.taps):
             return False
@@ -140,7 +154,7 @@ class NaveMethod(Method):
     def observe(
         self, model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[Observed | None]
     ) -> list[Observed]:
-        """One forward pass for all taps; gradients and ablated answers only where the head is not linear."""
+        """Run one forward pass for all taps; gradients and ablated logits only where the head is not linear."""
         head = find_head(model)
         asks = [self.ready(model, ask) for ask in asks]
         x = model.tensor(inputs)
@@ -159,7 +173,7 @@ class NaveMethod(Method):
     def _without(
         self, model: Any, head: Head, image: np.ndarray, x: torch.Tensor, observation: Observed, ask: Ask
     ) -> np.ndarray:
-        """Logits without some clusters, by a pass of the network."""
+        """Return the logits with some clusters removed, from a pass of the network."""
         labels = self.clustering(observation, ask).labels
         wanted = Ablation.of(ask)
         if wanted is not None and wanted.where == "input":
@@ -173,7 +187,7 @@ class NaveMethod(Method):
     # -- the clusters -------------------------------------------------------------------------------------------
 
     def features(self, observation: Observed, ask: Ask) -> Features:
-        """The activations of the asked taps on their common grid, with the asked weights; nothing is up-sampled."""
+        """Return the activations of the requested taps on their common grid, weighted; nothing is up-sampled."""
         key = (ask.taps, ask.grid, ask.interp)
         plain = observation.once(
             ("features", *key),
@@ -189,12 +203,12 @@ class NaveMethod(Method):
         return plain.reweighted(ask.weights)
 
     def clustering(self, observation: Observed, ask: Ask) -> Any:
-        """The clusters of one image, kept for the next ask that shares them."""
+        """Return the clusters of one image, cached for later requests with the same clustering."""
         features = self.features(observation, ask)
         if ask.mode == "codebook":
             if ask.codebook is None:
                 raise MethodError(
-                    "mode 'codebook' needs a codebook; fit one with xai_views.engine.clusters.codebook."
+                    "mode 'codebook' needs a codebook and none was given; fit one with xai_views.engine.clusters.codebook."
                 )
             return ask.codebook.assign(features)
         shared = (ask.taps, ask.weights, ask.grid, ask.interp, ask.seed, ask.assigner)
@@ -209,14 +223,14 @@ class NaveMethod(Method):
     @staticmethod
     def _grown(features: Features, seed: int) -> Any:
         leaves = min(LEAVES, features.positions)
-        # On a fine grid the last steps cost most of the time and bring the leaves, which are merged anyway, next to nothing.
+        # On a fine grid the last iterations cost most of the time and barely change the leaves, which are merged anyway.
         tolerance = 1e-6 if features.positions <= kmeans.TRIAL else FINE_TOLERANCE
         found = kmeans.kmeans(features, leaves, restarts=1, iterations=25, tolerance=tolerance, seed=seed)
         return tree.build(found, features)
 
     @staticmethod
     def _axes(observation: Observed, found: Any, ask: Ask) -> Any:
-        """Principal components of what was clustered, whatever K."""
+        """Principal components of the clustered features; independent of K."""
         weights = ask.codebook if ask.mode == "codebook" else ask.weights
         key = ("axes", ask.taps, ask.grid, ask.interp, ask.mode == "codebook", weights)
         return observation.once(key, lambda: pca.components(found.features, soft.DIMENSIONS))
@@ -229,7 +243,7 @@ class NaveMethod(Method):
     # -- the explanation ----------------------------------------------------------------------------------------
 
     def interpret(self, model: Any, observation: Observed, ask: Ask) -> xr.Dataset:
-        """Clusters, uncertainty, shares and contributions of one image; no pass of the network."""
+        """Compute clusters, uncertainty, layer shares and contributions of one image; no pass of the network."""
         ask = self.ready(model, ask)
         head = find_head(model)
         features = self.features(observation, ask)
@@ -259,7 +273,7 @@ class NaveMethod(Method):
         return ds.assign(answers.extras(observation, ask, features))
 
     def _exact(self, observation: Observed, features: Features, ask: Ask, k: int, found: Any) -> float:
-        """Inertia of k-means at the same K, from this cut or its own where that is known; -1 where it means nothing."""
+        """Inertia of independent k-means at the same K, started from this cut unless already known; -1 if not applicable."""
         if ask.mode != "nested" or ask.assigner != "k-means":
             return float(found.inertia) if ask.mode == "exact" else -1.0
         if features.positions > SMALL_GRID:
@@ -268,7 +282,7 @@ class NaveMethod(Method):
         known = observation.kept.get(("clusters", k, *shared, ask.assigner))
         if known is not None:
             return float(known.inertia)
-        # Started from the cut: a few steps instead of fresh starts on every movement of the slider.
+        # Starting from the cut takes a few iterations; fresh restarts on every slider movement would be slow.
         refined = observation.once(
             ("refined", k, *shared),
             lambda: kmeans.lloyd(features, found.centroids, iterations=12, tolerance=1e-4).inertia,

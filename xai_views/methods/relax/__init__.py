@@ -1,1 +1,1 @@
-"""RELAX: which parts of an input its representation depends on, and how surely."""
+"""Method ``relax``: importance of each part of an input for its representation, with uncertainty."""

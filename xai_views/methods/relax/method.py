@@ -1,7 +1,7 @@
-"""Method ``relax``: importance of every pixel or step for the representation of an input, with its uncertainty.
+"""Method ``relax``: importance of every pixel or time step for the representation of an input, with uncertainty.
 
 Source: Wickstrøm, Trosten, Løkse, Boubekki, Mikalsen, Kampffmeyer and Jenssen, RELAX: Representation Learning
-Explainability (arXiv 2112.10161; IJCV 131, 2023). ``docs/methods/relax.md`` names what we read or do otherwise.
+Explainability (arXiv 2112.10161; IJCV 131, 2023). ``docs/methods/relax.md`` lists where we interpret or deviate.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from xai_views.errors import MethodError
 from xai_views.methods.relax.representation import Reading, first_look, vectors
 
 FILLS = ("mean", "grey", "zero")
-#: Numbers in the inputs that go through a network together, on the CPU and on other devices; and how many inputs at most.
+#: Input values that pass through the network together (CPU, other devices), and the maximum number of inputs.
 AT_ONCE, MOST = (630_000, 5_040_000), (64, 256)
 
 
 @dataclass(frozen=True, eq=False)
 class RelaxObservation:
-    """What masks have shown so far.
+    """State of a run over masks.
 
     Attributes
     ----------
     halves : Halves
         Sums over the masks.
     settled : bool
-        Whether the rule for stopping has been met.
+        Whether the stopping rule has been met.
     reading : Reading
-        Where the representation was read.
+        Where the representation is read.
     vector : Tensor
-        ``[d]`` of the whole input.
+        ``[d]`` representation of the whole input.
     logit : ndarray
-        ``[classes]`` of the whole input; ``[0]`` where the network gives none.
+        ``[classes]`` of the whole input; ``[0]`` when the network has no logits.
     leads : int
-        Of a signal; 0 of images.
+        Number of leads of a signal; 0 for images.
     """
 
     halves: Halves
@@ -56,17 +56,17 @@ class RelaxObservation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.halves.nbytes + self.vector.numel() * 8 + self.logit.nbytes
 
 
 class RelaxMethod(Method):
-    """Hide random parts of an input and see how far its representation moves; no class is asked for."""
+    """Mask random parts of an input and measure how much its representation changes; independent of any class."""
 
     key: ClassVar[str] = "relax"
     title: ClassVar[str] = "RELAX: importance for the representation"
     question: ClassVar[str] = "why"
-    cost: ClassVar[str] = "1 forward pass, and 1 per mask (500); the quantile without a pass"
+    cost: ClassVar[str] = "1 forward pass, plus 1 per mask (500); changing the quantile needs no pass"
     takes: ClassVar[tuple[str, ...]] = ("image", "signal")
     needs: ClassVar[tuple[str, ...]] = ()  # an embedding or logits, see reason
     gives: ClassVar[dict[str, str]] = {
@@ -78,7 +78,7 @@ class RelaxMethod(Method):
         "relax.similarity": "scalar",
         "relax.masks": "scalar",
     }
-    # The number of masks is not among them: a run goes on where one with fewer masks ended.
+    # The number of masks is not included: a run continues one with fewer masks.
     observed_by: ClassVar[tuple[str, ...]] = (
         "generator",
         "cells",
@@ -90,41 +90,41 @@ class RelaxMethod(Method):
         "tap",
     )
 
-    masks = param.Integer(500, bounds=(1, 100_000), doc="Number of masks, at most; the paper's is 3000.")
+    masks = param.Integer(500, bounds=(1, 100_000), doc="Maximum number of masks (3000 in the paper).")
     generator = param.Selector(
         default="rise",
         objects=list(KINDS),
-        doc="Masks shifted by up to a whole cell, or by a few pixels as the authors' are.",
+        doc="How masks are shifted: by up to a whole cell (RISE), or by a few pixels (RELAX, the authors' code).",
     )
-    cells = param.Integer(7, bounds=(1, 256), doc="Cells along each side of a mask of images.")
-    time_cells = param.Integer(40, bounds=(1, 4096), doc="Cells along a mask of signals.")
-    keep = param.Number(0.5, bounds=(0.05, 0.95), doc="Probability that a cell is shown.")
-    seed = param.Integer(0, bounds=(0, None), doc="Of the masks.")
+    cells = param.Integer(7, bounds=(1, 256), doc="Mask cells along each side of an image.")
+    time_cells = param.Integer(40, bounds=(1, 4096), doc="Mask cells along time (signals).")
+    keep = param.Number(0.5, bounds=(0.05, 0.95), doc="Probability that a cell stays visible.")
+    seed = param.Integer(0, bounds=(0, None), doc="Random seed of the masks.")
     fill = param.Selector(
         default="mean",
         objects=list(FILLS),
-        doc="What hidden parts show: the mean of each channel or lead, half of the brightest, or nothing.",
+        doc="Replacement of masked parts: mean of each channel or lead, mid-grey (images), or zero.",
     )
     quantile = param.Number(
-        0.5, bounds=(0, 1), doc="Share of pixels, by increasing uncertainty, that the filtered map shows."
+        0.5, bounds=(0, 1), doc="Share of pixels, the least uncertain first, that the filtered map shows."
     )
     stop = param.Selector(
         default="never",
         objects=list(RULES),
-        doc="When to end before the last mask: never, when standard errors are small, when halves agree.",
+        doc="Early stopping: never, when the standard errors are small, or when two halves of the masks agree.",
     )
     tap = param.String(
-        "", doc="Layer whose mean is the representation; '' = what the last linear layer is given."
+        "", doc="Layer whose spatial mean is the representation; '' = the input of the last linear layer."
     )
 
     def reason(self, model: Any) -> str:
-        """Return "" for a network that gives a vector, else the reason."""
+        """Return "" for a network with an embedding or logits, else the reason."""
         if {"embedding", "logits"} & set(getattr(model, "outputs", ("logits",))):
             return ""
-        return f"method 'relax' needs an embedding or logits and {model.name!r} gives neither; choose another method."
+        return f"method 'relax' needs an embedding or logits and {model.name!r} has neither; choose another method."
 
     def covers(self, model: Any, observation: RelaxObservation, ask: Ask) -> bool:  # noqa: ARG002
-        """Whether as many masks as asked for were seen, or enough by the rule for stopping."""
+        """Return whether enough masks were run: the requested number, or fewer if the stopping rule was met."""
         count = observation.halves.count
         return count == ask.masks or (observation.settled and count < ask.masks)
 
@@ -135,7 +135,7 @@ class RelaxMethod(Method):
         asks: Sequence[Ask],
         known: Sequence[RelaxObservation | None],
     ) -> Generator[Progress, None, list[RelaxObservation]]:
-        """Ask about the whole input, then about one block of masks after the other; all inputs see the same masks."""
+        """Run the whole input, then one block of masks after another; all inputs get the same masks."""
         runs: list[_Run] = []
         done, total = 0, sum(a.masks + 1 for a in asks)
         for row, (ask, old) in enumerate(zip(asks, known, strict=True)):
@@ -159,7 +159,7 @@ class RelaxMethod(Method):
         return [r.seen for r in runs]
 
     def interpret(self, model: Any, observation: RelaxObservation, ask: Ask) -> xr.Dataset:
-        """Importance about its mean, uncertainty, and what is left of it where that is small."""
+        """Return centred importance, its uncertainty, and the importance where the uncertainty is small."""
         seen, whole = observation, observation.halves.whole
         precision: Any = np.float64 if seen.logit.dtype == np.float64 else np.float32
         found = {
@@ -174,7 +174,7 @@ class RelaxMethod(Method):
         maps["relax.filtered"] = np.where(shown, maps["attribution"], 0).astype(precision)
         maps["relax.shown"] = shown.astype(np.int8)
         dims = ("sample", "lead", "time") if seen.leads else ("sample", "y", "x")
-        if seen.leads:  # a mask hides a moment in all leads
+        if seen.leads:  # a mask covers the same time in all leads
             maps = {name: np.repeat(m[None], seen.leads, 0) for name, m in maps.items()}
         ds = xr.Dataset({name: (dims, m[None]) for name, m in maps.items()})
         ds["attribution"].attrs["representation"] = str(seen.reading)
@@ -193,7 +193,7 @@ class RelaxMethod(Method):
 
 
 class _Run:
-    """One input on its way through the masks."""
+    """The run of one input over the masks."""
 
     def __init__(self, model: Any, given: np.ndarray, ask: Ask, known: RelaxObservation | None) -> None:
         self.model, self.ask, self.x = model, ask, model.tensor(given)
@@ -203,7 +203,7 @@ class _Run:
         size = tuple(self.x.shape[2:])
         cells = ask.cells if of_images else ask.time_cells
         self.masks = Masks(size, ask.generator, cells, ask.keep, ask.seed)
-        # The parts of a block that went through the network together have to be the same as in one go.
+        # A block has to be split into the same batches as in an uninterrupted run.
         if known is not None and known.halves.count < ask.masks and known.halves.count % BLOCK == 0:
             self.seen, self.done = known, known.halves.count + 1
         else:
@@ -218,15 +218,15 @@ class _Run:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to ask."""
+        """Whether the run is complete."""
         return self.seen.settled or self.seen.halves.count >= self.ask.masks
 
     def observation(self) -> RelaxObservation | None:
-        """What is known by now; None before the first mask."""
+        """Return the current observation; None before the first mask."""
         return self.seen if self.seen.halves.count else None
 
     def add(self, start: int, drawn: torch.Tensor) -> int:
-        """Ask about masks of the block at hand, from number ``start`` of it on; how many that were."""
+        """Run masks of the current block from number ``start`` on; return how many were run."""
         drawn = drawn[: max(self.ask.masks - self.block * BLOCK - start, 0)]
         if not len(drawn):
             return 0
@@ -239,7 +239,7 @@ class _Run:
         return len(drawn)
 
     def end_block(self) -> None:
-        """Go to the next block; after every second one the rule for stopping is looked at."""
+        """Go to the next block; the stopping rule is checked after every second block."""
         if self.block % 2 and self.seen.halves.count == (self.block + 1) * BLOCK:
             self.seen = replace(self.seen, settled=self.seen.halves.settled(self.ask.stop))
         self.block += 1
@@ -252,17 +252,19 @@ def cosine(vector: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def _filling(x: torch.Tensor, fill: str) -> torch.Tensor:
-    """What hidden parts of ``x [1, C, *size]`` show, ``[1, C, 1, ...]``."""
+    """Replacement values ``[1, C, 1, ...]`` for masked parts of ``x [1, C, *size]``."""
     if fill == "mean":
         return x.mean(tuple(range(2, x.ndim)), keepdim=True)
     if fill == "grey" and x.ndim == 3:
-        raise MethodError("signals have no grey that fill='grey' could show; choose 'mean' or 'zero'.")
+        raise MethodError(
+            "fill='grey' was given for a signal and is for images only; choose 'mean' or 'zero'."
+        )
     level = 0.5 if fill == "grey" else 0.0
     return torch.full_like(x[(slice(None), slice(None), *[slice(1)] * (x.ndim - 2))], level)
 
 
 def _parts(x: torch.Tensor) -> Iterator[tuple[int, int]]:
-    """Parts of a block, as equal as can be, that go through the network together; fewer of large inputs."""
+    """Yield the batches of a block, as equal in size as possible; smaller for large inputs."""
     other = x.device.type != "cpu"
     most = min(max(AT_ONCE[other] // max(x[0].numel(), 1), 1), MOST[other], BLOCK)
     parts = -(-BLOCK // most)

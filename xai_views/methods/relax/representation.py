@@ -1,4 +1,4 @@
-"""The vector that stands for an input inside a network, and how it is taken out."""
+"""The representation of an input in a network: where it is read, and how."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Reading:
     Attributes
     ----------
     path : str
-        Module path, ``path@in`` for what the module is given, "" for the network's answer.
+        Module path, ``path@in`` for the input of the module, "" for the output of the network.
     pooled : bool
-        Whether it has positions, of which the mean is taken.
+        Whether it has positions and is averaged over them.
     """
 
     path: str = ""
@@ -31,20 +31,20 @@ class Reading:
 
     def __str__(self) -> str:
         if not self.path:
-            return "the answer of the network"
-        what = f"what {self.path.removesuffix(IN)!r} is given" if self.path.endswith(IN) else repr(self.path)
+            return "the output of the network"
+        what = f"the input of {self.path.removesuffix(IN)!r}" if self.path.endswith(IN) else repr(self.path)
         return f"mean over positions of {what}" if self.pooled else what
 
 
 @contextmanager
 def _plain(x: torch.Tensor) -> Iterator[None]:
-    """No graph and no rounding by autocast, whatever the caller is in the middle of."""
+    """Disable gradients and autocast rounding, whatever mode the caller is in."""
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         yield
 
 
 def vectors(model: Any, x: torch.Tensor, reading: Reading) -> torch.Tensor:
-    """Representations ``[N, d]`` float64, on the CPU, of inputs ``[N, C, *size]``; one pass."""
+    """Compute representations ``[N, d]`` float64, on the CPU, of inputs ``[N, C, *size]`` in one pass."""
     with _plain(x):
         if reading.pooled:
             found = capture(model, x, [reading.path])[1][reading.path].flatten(2).mean(2)
@@ -60,7 +60,7 @@ def vectors(model: Any, x: torch.Tensor, reading: Reading) -> torch.Tensor:
 def first_look(
     model: Any, x: torch.Tensor, tap: str = ""
 ) -> tuple[Reading, torch.Tensor, torch.Tensor | None]:
-    """Find where the representation is read, on the way of one pass.
+    """Find where the representation is read, in one pass.
 
     Parameters
     ----------
@@ -69,22 +69,22 @@ def first_look(
     x : Tensor
         ``[1, C, *size]`` one input.
     tap : str
-        A layer with positions. "": what the linear layer at the end is given, of a SIC network what its supports are compared
-        with; the answer itself where there is neither, or where the network gives no logits.
+        A layer with positions. "": the input of the last linear layer, or of the similarity layer of a SIC network; the
+        network's output where neither exists, or where the network has no logits.
 
     Returns
     -------
     reading : Reading
-        Where.
+        Where the representation is read.
     vector : Tensor
-        ``[d]`` float64, of the input.
+        ``[d]`` float64 representation of the input.
     logit : Tensor or None
-        ``[classes]`` where the network gives logits.
+        ``[classes]`` logits, where the network has them.
 
     Raises
     ------
     ModelError
-        For a layer that does not exist or has no positions, and for an input that the network refuses.
+        For a layer that does not exist or has no positions, and for an input that does not fit the network.
     """
     gives_logits = "logits" in getattr(model, "outputs", ("logits",))
     given: dict[str, torch.Tensor] = {}
@@ -104,7 +104,7 @@ def first_look(
 
 
 def _watched(model: Any, given: dict[str, torch.Tensor], made: dict[str, torch.Tensor]) -> Iterator[tuple]:
-    """What to keep of the layers at which a network may end: vectors that they are given and make."""
+    """Yield the possible last layers with callbacks that store the vectors they receive and return."""
 
     def keep(store: dict[str, torch.Tensor], path: str) -> Any:
         def take(t: torch.Tensor) -> None:

@@ -1,1 +1,1 @@
-"""Method ``saliency``: attribution maps and controls."""
+"""Method ``saliency``: attribution maps, and controls."""

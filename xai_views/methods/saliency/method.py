@@ -1,4 +1,4 @@
-"""Method ``saliency``: attribution maps, and controls that know nothing of the network."""
+"""Method ``saliency``: attribution maps, and controls that ignore the network."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ from xai_views.models.taps import capture
 
 @dataclass(frozen=True, eq=False)
 class SaliencyObservation:
-    """Logits ``[classes]`` and the maps ``[H, W]`` that were asked so far, by name, class and reduction."""
+    """Logits ``[classes]`` and the maps ``[H, W]`` computed so far, by method, class and reduction."""
 
     logit: np.ndarray
     maps: dict[tuple[str, int, str], np.ndarray]
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self.logit.nbytes + sum(m.nbytes for m in self.maps.values())
 
     def key(self, ask: Ask) -> tuple[str, int, str]:
-        """Where the map of an ask is kept."""
+        """Return the key under which the map of a request is stored."""
         return ask.map, asked_classes(self.logit, ask.targets[:1])[0], ask.reduce
 
     def knowing(self, ask: Ask, found: np.ndarray) -> SaliencyObservation:
-        """The same, and the map of an ask."""
+        """Return a copy that also holds the map of a request."""
         return replace(self, maps={**self.maps, self.key(ask): found})
 
 
 class SaliencyMethod(Method):
-    """Attribution maps by gradients, occlusion or contributions, and controls that know nothing of the network."""
+    """Attribution maps from gradients, occlusion or contributions, and controls that ignore the network."""
 
     key: ClassVar[str] = "saliency"
     title: ClassVar[str] = "Saliency map"
     question: ClassVar[str] = "why"
-    cost: ClassVar[str] = "1 forward pass, and what the chosen method needs"
+    cost: ClassVar[str] = "1 forward pass, plus the cost of the chosen method"
 
-    map = param.Selector(
-        default="gradient x input", objects=list(METHODS), doc="Attribution method or control."
-    )
+    map = param.Selector(default="gradient x input", objects=list(METHODS), doc="Saliency method or control.")
     reduce = param.Selector(
-        default="sum", objects=list(REDUCTIONS), doc="Channels with their signs, or absolute."
+        default="sum",
+        objects=list(REDUCTIONS),
+        doc="How channels are combined: signed sum, or sum of absolute values.",
     )
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        doc="The class that is explained, the first of them; -1 = the largest logit.",
+        doc="Explained class (the first of the list); -1 = the predicted class.",
     )
 
     def reason(self, model: Any) -> str:
-        """Return "" when the chosen map can be had of ``model``, else the reason."""
+        """Return "" when the chosen map can be computed for ``model``, else the reason."""
         return fits(model, self.map)
 
     def ready(self, model: Any, ask: Ask) -> Ask:
-        """Leave the class that is explained alone, so that equal wishes are equal; refuse a map that cannot be had."""
+        """Keep only the explained class, so that equal requests are equal; raise when the map cannot be computed."""
         if reason := fits(model, ask.map):
             raise MethodError(reason)
         return ask.replace(targets=ask.targets[:1])
 
     def covers(self, model: Any, observation: SaliencyObservation, ask: Ask) -> bool:  # noqa: ARG002
-        """Whether the map is there."""
+        """Return whether the map is already known."""
         return observation.key(ask) in observation.maps
 
     def observe(
@@ -82,7 +82,7 @@ class SaliencyMethod(Method):
         asks: Sequence[Ask],
         known: Sequence[SaliencyObservation | None],
     ) -> Generator[Progress, None, list[SaliencyObservation]]:
-        """One forward pass for the classes, then the maps, together where name and reduction agree."""
+        """Run one forward pass for the logits, then compute the maps, batched by method and reduction."""
         found: list[Any] = list(known)
         new, at_once = (
             [i for i, o in enumerate(found) if o is None],
@@ -103,7 +103,7 @@ class SaliencyMethod(Method):
         total = sum(images_asked(name, len(rows), shape) for (name, _), rows in groups.items())
         out = list(found)
         for i in (i for rows in groups.values() for i in rows):
-            out[i] = None  # not to be shown before there is a map
+            out[i] = None  # not shown until its map is known
         for (name, reduce), rows in groups.items():
 
             def told(step: Progress, rows: list[int] = rows, done: int = done) -> Progress:
@@ -120,7 +120,7 @@ class SaliencyMethod(Method):
         return out
 
     def interpret(self, model: Any, observation: SaliencyObservation, ask: Ask) -> xr.Dataset:
-        """The map of one image."""
+        """Return the map of one image with its logits and probabilities."""
         key = observation.key(ask)
         return xr.Dataset(
             {

@@ -1,4 +1,4 @@
-"""Method ``sic``: the evidence of support samples, and the pixels that carry it."""
+"""Method ``sic``: the evidence of support samples, and the pixels that contribute to it."""
 
 from importlib import import_module
 from typing import Any

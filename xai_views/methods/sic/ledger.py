@@ -1,4 +1,4 @@
-"""Sums of an explanation: what a logit, a support's evidence and a region consist of."""
+"""Sums of an explanation: how a logit, a support sample's evidence and a region's evidence add up."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import xarray as xr
 
 @dataclass(frozen=True)
 class ClassSum:
-    """What the logit of a class consists of, and the network's own figure beside it.
+    """How the logit of one class adds up, beside the logit computed by the network.
 
     Attributes
     ----------
     target : int
         The class.
     bias, evidence : float
-        Bias, and evidence of all its supports.
+        Bias, and total evidence of the class's supports.
     total : float
-        Their sum.
+        Bias plus evidence.
     logit, probability : float
-        As the network gave them.
+        As computed by the network.
     difference : float
-        ``logit - total``: rounding, and nothing else.
+        ``logit - total``, which is rounding error.
     """
 
     target: int
@@ -36,7 +36,7 @@ class ClassSum:
 
 
 def class_sums(explanation: xr.Dataset, sample: int = 0) -> list[ClassSum]:
-    """For every class: bias, evidence, their sum and the network's logit, computed apart from each other."""
+    """For every class: bias, evidence, their sum and the network's logit, each computed independently."""
     label, evidence = explanation["support_class"].values, explanation["evidence"].values[sample]
     logit, probability = (explanation[n].values[sample].astype(np.float64) for n in ("logit", "probability"))
     bias = explanation["bias"].values.astype(np.float64)
@@ -60,16 +60,16 @@ def class_sums(explanation: xr.Dataset, sample: int = 0) -> list[ClassSum]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one support carries.
+    """Evidence of one support sample.
 
     Attributes
     ----------
     row : int
-        Of the support.
+        Row of the support.
     match : int
-        Where its map lies along the dimension ``match``; -1 = it has none.
+        Position of its map along the dimension ``match``; -1 = no map.
     evidence, share : float
-        Its evidence, and that as a share of its class' evidence.
+        Its evidence, absolute and as a share of its class's evidence.
     """
 
     row: int
@@ -79,7 +79,7 @@ class Entry:
 
 
 def entries(explanation: xr.Dataset, target: int, sample: int = 0) -> list[Entry]:
-    """The supports of a class with what each carries, in the order of the set."""
+    """Return the supports of a class with their evidence, in the order of the support set."""
     evidence = explanation["evidence"].values[sample].astype(np.float64)
     rows = np.flatnonzero(explanation["support_class"].values == target)
     at: dict[int, int] = {}
@@ -91,16 +91,16 @@ def entries(explanation: xr.Dataset, target: int, sample: int = 0) -> list[Entry
 
 
 def evidence_map(explanation: xr.Dataset, row: int, temperature: float, sample: int = 0) -> np.ndarray:
-    """Where the evidence of an asked support lies, ``[y, x]`` or ``[lead, time]``: it sums to that evidence.
+    """Map of one support's evidence, ``[y, x]`` or ``[lead, time]``; it sums to that evidence.
 
     Parameters
     ----------
     explanation : Dataset
         With ``support_contribution``.
     row : int
-        Of the support; one of ``match_support``.
+        Row of the support; one of ``match_support``.
     temperature : float
-        T of the network.
+        Temperature T of the network.
     sample : int
         Position in the explanation.
     """
@@ -109,7 +109,7 @@ def evidence_map(explanation: xr.Dataset, row: int, temperature: float, sample: 
 
 
 def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: float) -> xr.DataArray:
-    """Evidence of each asked support that lies inside a region of the test sample; exact.
+    """Evidence of each explained support that lies inside a region of the test sample; exact.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: fl
     region : ndarray
         ``[y, x]`` or ``[lead, time]`` bool.
     temperature : float
-        T of the network.
+        Temperature T of the network.
 
     Returns
     -------
     DataArray
-        ``(sample, match)`` float64: sum of the map inside the region, divided by T. Inside and outside add up to the
+        ``(sample, match)`` float64: sum of the map inside the region, divided by T. Inside plus outside equals the
         evidence.
     """
     maps = explanation["support_contribution"].astype(np.float64)
@@ -133,7 +133,7 @@ def region_evidence(explanation: xr.Dataset, region: np.ndarray, temperature: fl
 
 @dataclass(frozen=True)
 class Inside:
-    """How much of a support's evidence lies inside a region; ``share`` is 0 where there is no evidence."""
+    """How much of a support's evidence lies inside a region; ``share`` is 0 when the support has no evidence."""
 
     row: int
     inside: float
@@ -145,7 +145,7 @@ class Inside:
 def region_entries(
     explanation: xr.Dataset, region: np.ndarray, temperature: float, sample: int = 0
 ) -> list[Inside]:
-    """For each asked support, what of its evidence lies inside a region and what outside."""
+    """Evidence inside and outside a region, for each explained support."""
     within = region_evidence(explanation.isel(sample=[sample]), region, temperature).values[0]
     evidence = explanation["evidence"].values[sample].astype(np.float64)
     found = []
@@ -160,7 +160,7 @@ def region_entries(
 
 @dataclass(frozen=True)
 class OwnSum:
-    """A support's own map in numbers: the norm of its vector, the map's sum, and the negative part of that sum."""
+    """Sums over a support's own map: the norm of its vector, the sum of the map, and the sum of its negative values."""
 
     norm: float
     total: float
@@ -168,6 +168,6 @@ class OwnSum:
 
 
 def own_sum(vector: np.ndarray, own_map: np.ndarray) -> OwnSum:
-    """Sums over the own map of a support with the evidence vector ``vector [p]``."""
+    """Compute the sums over the own map of a support with the evidence vector ``vector [p]``."""
     against = own_map[own_map < 0].sum(dtype=np.float64)
     return OwnSum(float(np.linalg.norm(vector)), float(own_map.sum(dtype=np.float64)), float(against))

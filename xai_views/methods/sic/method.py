@@ -1,7 +1,7 @@
-"""Method ``sic``: the evidence of support samples, and the pixels that carry it.
+"""Method ``sic``: the evidence of support samples, and the pixels that contribute to it.
 
 Source: Wolf et al., SIC (ICCV 2025), with B-cos contribution maps (Boehle et al., 2024). A logit is a bias plus the
-evidence of its class' supports; the evidence of a support is the sum of a map over the test image's pixels.
+evidence of its class's supports; the evidence of a support is the sum of a map over the test image's pixels.
 """
 
 from __future__ import annotations
@@ -32,34 +32,40 @@ class SICMethod(Method):
     needs: ClassVar[tuple[str, ...]] = ("logits", "supports")
     preference: ClassVar[int] = 30
     cost: ClassVar[str] = (
-        "1 forward pass and 1 backward pass per support of an asked class; all other classes by products"
+        "1 forward pass, plus 1 backward pass per support of an explained class; all other classes need no pass"
     )
 
     targets = param.List(
         [PREDICTED],
         item_type=int,
-        doc="Classes whose logits are explained; -1 = the one with the largest logit.",
+        doc="Explained classes; -1 = the predicted class.",
     )
-    matches = param.Boolean(True, doc="Whether each support of these classes gets its own map.")
-    rendering = param.Boolean(False, doc="Whether each class gets a colour rendering; images only.")
+    matches = param.Boolean(True, doc="Compute a contribution map for each support sample of these classes.")
+    rendering = param.Boolean(False, doc="Compute the B-cos colour image of each class (images only).")
     everything = param.Boolean(
         False,
         precedence=-1,
-        doc="Observe the latent basis, so that every other class and support costs no further pass.",
+        doc="Compute the maps of all latent dimensions, so that other classes and supports need no further pass.",
     )
     smoothing = param.Integer(
-        9, bounds=(0, 63), doc="Averaging window of the colour rendering's opacity, in pixels."
+        9, bounds=(0, 63), doc="Smoothing window of the colour image's opacity, in pixels; 0 = none."
     )
-    percentile = param.Number(99.9, bounds=(50, 100), doc="Percentile of opacity that is drawn opaque.")
-    per_class = param.Integer(0, bounds=(0, None), doc="Supports per class; 0 = the model's own number.")
+    percentile = param.Number(
+        99.9, bounds=(50, 100), doc="Percentile of the opacity that is drawn fully opaque."
+    )
+    per_class = param.Integer(0, bounds=(0, None), doc="Supports per class; 0 = original.")
     rule = param.Selector(
-        default="model", objects=list(RULES), doc="How supports are chosen; model = the model's own."
+        default="model", objects=list(RULES), doc="Selection rule of the supports; model = original supports."
     )
-    excluded = param.List([], item_type=int, doc="Training positions that must not be chosen as supports.")
-    added = param.List([], doc="Further supports, [[training position, class], …].")
+    excluded = param.List(
+        [],
+        item_type=int,
+        doc="Training samples to exclude from the supports, by position in the training set.",
+    )
+    added = param.List([], doc="Training samples to add as supports: [[position, class], …].")
 
     def fits(self, model: Any) -> str:
-        """Return "" for a SIC network with supports, else the reason; its own comes first, since it says what to do."""
+        """Return "" for a SIC network with supports, else the reason; the specific reason comes first, as it says what to do."""
         return self.reason(model) or super().fits(model)
 
     def reason(self, model: Any) -> str:
@@ -69,22 +75,22 @@ class SICMethod(Method):
         return unfit(model)
 
     def ready(self, model: Any, ask: Ask) -> Ask:
-        """Choose the supports.
+        """Select the supports and check the request.
 
         Raises
         ------
         MethodError
-            When they cannot be chosen, or a colour rendering of signals is asked for.
+            When the supports cannot be selected, or a colour image is requested for signals.
         """
         if ask.rendering and model.kind == "signal":
             raise MethodError(
-                f"a colour rendering was asked of {model.name!r}, whose signals have no colours; ask for the maps alone."
+                f"a colour image was requested from {model.name!r}, but signals have no colours; set rendering=False."
             )
         support_set(model, ask)
         return ask
 
     def covers(self, model: Any, observation: SICObservation, ask: Ask) -> bool:
-        """Whether every wanted map can be had without another pass."""
+        """Return whether every requested map is known or follows without another pass."""
         if ask.everything and observation.basis is None:
             return False
         reading = Reading.of(model, observation, ask)
@@ -99,9 +105,9 @@ class SICMethod(Method):
     def observe(
         self, model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[SICObservation | None]
     ) -> list[SICObservation] | Generator[Progress, None, list[SICObservation]]:
-        """One forward pass; one backward pass per wanted map, or per active latent dimension when those are fewer.
+        """Run one forward pass, and one backward pass per requested map or per active latent dimension, whichever is fewer.
 
-        Own maps of supports that the checkpoint does not hold come first, one by one, in a generator.
+        Missing own maps of supports (those not in the checkpoint) are computed first, one by one, in a generator.
         """
         sets = [support_set(model, self.ready(model, ask)) for ask in asks]
         lacking: dict[int, np.ndarray] = {}
@@ -116,7 +122,7 @@ class SICMethod(Method):
     # -- the explanation ----------------------------------------------------------------------------------------
 
     def interpret(self, model: Any, observation: SICObservation, ask: Ask) -> xr.Dataset:
-        """Evidence, logits and maps of one sample from what was observed; products and sums only."""
+        """Compute evidence, logits and maps of one sample from the observation; products and sums only."""
         z = observation.z
         reading = Reading.of(model, observation, ask)
         supports, targets, logit = reading.supports, reading.targets, reading.logit
@@ -165,7 +171,7 @@ def _with_own_maps(
     sets: Sequence[Supports],
     lacking: Mapping[int, np.ndarray],
 ) -> Generator[Progress, None, list[SICObservation]]:
-    """Compute the own maps of the training samples in ``lacking``, then observe."""
+    """Compute the own maps of the training samples in ``lacking``, then observe the samples."""
     maps, total = {}, len(lacking) + 1
     for done, (position, given) in enumerate(lacking.items()):
         yield Progress(done, total)
@@ -182,7 +188,7 @@ def _observed(
     sets: Sequence[Supports],
     own_maps: Mapping[int, np.ndarray],
 ) -> list[SICObservation]:
-    """Pass through the network what lacks something; the rest gets no more than the own maps of its supports."""
+    """Pass incomplete samples through the network; complete ones only receive the missing own maps of their supports."""
     seen = list(known)
     todo = [
         i
@@ -199,7 +205,7 @@ def _observed(
 def _passed(
     model: Any, inputs: np.ndarray, asks: Sequence[Ask], known: Sequence[SICObservation | None]
 ) -> list[SICObservation]:
-    """One forward pass of all samples, and the backward passes of the one with the most."""
+    """Run one forward pass for all samples, with as many backward passes as the sample that needs most."""
     import torch
 
     from xai_views.engine.attribution.bcos import colour_rendering, contribution, pull_back
@@ -227,7 +233,7 @@ def _passed(
         return contribution(weights, x).cpu().numpy()
 
     _, maps = pull_back(model.module, model.module.latent, x, vectors, keep)
-    # copies: a view would keep the maps of the whole batch alive, whatever the cache believes to have dropped
+    # copies: a view would keep the maps of the whole batch alive after the cache has dropped them
     return [
         p.observation([m[i].copy() for m in maps[: len(p.vectors)]], inputs.shape[1:3])
         for i, p in enumerate(plans)
@@ -235,7 +241,7 @@ def _passed(
 
 
 def _class_map(observation: SICObservation, reading: Reading, c: int) -> np.ndarray:
-    """Contribution map to the scores of all supports of a class."""
+    """Contribution map to the summed scores of all supports of a class."""
     rows = reading.supports.of_class(c)
     if not len(rows):
         return np.zeros(reading.supports.self_contribution.shape[1:], observation.z.dtype)
@@ -243,7 +249,7 @@ def _class_map(observation: SICObservation, reading: Reading, c: int) -> np.ndar
 
 
 def _own_maps(observation: SICObservation, supports: Supports) -> np.ndarray:
-    """Own contribution map of every support, read-only: those of the checkpoint are shared with the model."""
+    """Own contribution map of every support, read-only; maps from the checkpoint share memory with the model."""
     maps, missing = supports.self_contribution.view(), supports.missing
     if len(missing):
         maps = maps.copy()
@@ -253,7 +259,7 @@ def _own_maps(observation: SICObservation, supports: Supports) -> np.ndarray:
 
 
 def _matches(observation: SICObservation, reading: Reading, t: np.floating) -> xr.Dataset:
-    """Maps and latent evidence of each support of the asked classes; -1 pads classes with fewer supports."""
+    """Maps and latent evidence of each support of the explained classes; -1 pads classes with fewer supports."""
     supports, z = reading.supports, observation.z
     most = int(np.bincount(supports.label).max(initial=1)) if len(supports) else 1
     of_targets = [supports.of_class(c).tolist() for c in reading.targets]
@@ -280,7 +286,7 @@ def _distance(model: Any, z: np.ndarray) -> tuple[float, float]:
 
 
 def of_signals(model: Any, ds: xr.Dataset) -> xr.Dataset:
-    """Maps of signals lie over leads and time: dimensions named so, with the names of the leads and seconds."""
+    """Rename the map dimensions of signals to lead and time, with lead names and seconds as coordinates."""
     ds = ds.rename(y="lead", x="time")
     steps = np.arange(ds.sizes["time"]) / (model.rate or 1.0)
     names = list(model.leads) or [str(i) for i in range(ds.sizes["lead"])]

@@ -1,4 +1,4 @@
-"""What the method ``sic`` observes of one sample, and which vectors it pulls back for that."""
+"""Observations of the method ``sic``, and the plan of the vectors to pull back for them."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from xai_views.methods.sic.support_sets import support_set
 from xai_views.models import evidence
 from xai_views.models.supports import Supports
 
-#: Keys of the supports that a map belongs to, sorted. A key may occur twice: two supports with equal vectors.
+#: Sorted keys of the supports that a map belongs to. A key may occur twice: two supports with equal vectors.
 Group = tuple[str, ...]
-#: A group, and the smoothing and percentile of its colour rendering.
+#: A group, with the smoothing and percentile of its colour image.
 Rendered = tuple[Group, int, float]
 
 
 @dataclass(eq=False)
 class SICObservation:
-    """What the network said about one sample.
+    """Outputs and contribution maps of the network for one sample.
 
     Attributes
     ----------
     z : ndarray
         ``[p]`` evidence vector.
     logit : ndarray
-        ``[classes]``: the network's own answer, with its own supports.
+        ``[classes]``: the network's own logits, with its original supports.
     maps : dict
         ``[H, W]`` contribution map to the score of a group of supports, by their sorted keys.
     basis : ndarray or None
         ``[K, H, W]`` maps of the active latent dimensions.
     renderings : dict
-        ``[H, W, 4]`` uint8, by the sorted keys of the class' supports, smoothing and percentile.
+        ``[H, W, 4]`` uint8, by the sorted keys of the class's supports, smoothing and percentile.
     own_maps : dict
-        ``[H, W]`` own contribution map of supports that the checkpoint holds none of, by training position.
+        ``[H, W]`` own contribution maps of supports that are missing from the checkpoint, by training position.
     """
 
     z: np.ndarray
@@ -50,17 +50,17 @@ class SICObservation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, for the kernel's cache."""
+        """Size in bytes, for the kernel's cache."""
         held = [self.z, *self.maps.values(), *self.renderings.values(), *self.own_maps.values()]
         return sum(a.nbytes for a in held) + (0 if self.basis is None else self.basis.nbytes) + 512
 
     @property
     def active(self) -> np.ndarray:
-        """Latent dimensions that are not zero; the others carry nothing."""
+        """Latent dimensions that are above zero; the others contribute nothing."""
         return np.flatnonzero(self.z > 0)
 
     def has(self, group: Group) -> bool:
-        """Whether the map of a group is known, or the maps that it is the sum of."""
+        """Return whether the map of a group is known or is a sum of known maps."""
         return (
             self.basis is not None
             or group in self.maps
@@ -68,7 +68,7 @@ class SICObservation:
         )
 
     def map(self, group: Group, vector: np.ndarray) -> np.ndarray:
-        """The map of a group whose pull-back vector is ``vector [p]``; from what is known, see :meth:`has`."""
+        """Return the map of a group whose pull-back vector is ``vector [p]``, from known maps (see :meth:`has`)."""
         if group in self.maps:
             return self.maps[group]
         if self.basis is not None:
@@ -76,27 +76,27 @@ class SICObservation:
         return np.sum([self.maps[k,] for k in group], 0)
 
     def lacking(self, supports: Supports) -> list[int]:
-        """Training positions of the supports whose own map is neither in the checkpoint nor here."""
+        """Training positions of supports whose own map is neither in the checkpoint nor in this observation."""
         return [p for p in supports.index[supports.missing].tolist() if p not in self.own_maps]
 
     def with_own_maps(self, supports: Supports, known: Mapping[int, np.ndarray]) -> Self:
-        """The same with the own maps that ``supports`` lack; ``self`` stays as it was."""
+        """Return a copy with the missing own maps of ``supports``; ``self`` does not change."""
         lacking = self.lacking(supports)
         return replace(self, own_maps=self.own_maps | {p: known[p] for p in lacking}) if lacking else self
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An ask of one sample, spelled out.
+    """A request for one sample, resolved: supports, classes, logits and pull-back vectors.
 
     Attributes
     ----------
     supports : Supports
-        The set that was asked for.
+        The requested support set.
     targets : list of int
-        The asked classes, the predicted one by its number.
+        Explained classes, with the predicted class as its index.
     logit : ndarray
-        ``[classes]``: the network's own, unless the supports are others.
+        ``[classes]``: the network's own logits, or those of the requested supports when they differ.
     pull : ndarray
         ``[S, p]``: the score of support s is ``pull[s] . z``.
     """
@@ -108,12 +108,12 @@ class Reading:
 
     @classmethod
     def of(cls, model: Any, observation: SICObservation, ask: Ask) -> Self:
-        """Read an ask.
+        """Resolve a request.
 
         Raises
         ------
         MethodError
-            When it names a class that the model does not have, or none.
+            When it names no class, or a class that the model does not have.
         """
         supports, z = support_set(model, ask), observation.z
         own = supports == model.supports
@@ -122,28 +122,28 @@ class Reading:
         if wrong or not ask.targets:
             what = f"class {wrong[0]} was" if wrong else "no class was"
             raise MethodError(
-                f"{what} asked for and {model.name!r} has the classes 0 to {len(logit) - 1}; ask for those."
+                f"{what} requested and {model.name!r} has the classes 0 to {len(logit) - 1}; choose one of those."
             )
         top = int(logit.argmax())
         targets = [top if c == PREDICTED else c for c in ask.targets]
         return cls(supports, targets, logit, evidence.pull_vectors(z[None], supports.vectors)[0])
 
     def group(self, rows: Iterable[int]) -> Group:
-        """The sorted keys of the supports in ``rows``: what their common map is stored under."""
+        """Return the sorted keys of the supports in ``rows``, under which their joint map is stored."""
         return tuple(sorted(self.supports.keys[r] for r in rows))
 
     def vector(self, rows: Any) -> np.ndarray:
-        """``[p]``: the pull-back vector of the supports in ``rows`` together."""
+        """Return the joint pull-back vector ``[p]`` of the supports in ``rows``."""
         return self.pull[rows].sum(0)
 
     def wanted(self, matches: bool) -> dict[Group, np.ndarray]:
-        """Pull-back vector of each group whose map is wanted: single supports, or those of a class together."""
+        """Return the pull-back vector of each group whose map is requested: single supports, or all supports of a class."""
         rows = [self.supports.of_class(c) for c in self.targets]
         groups = [[r] for own in rows for r in own] if matches else [own for own in rows if len(own)]
         return {self.group(g): self.vector(g) for g in groups}
 
     def rendered(self, ask: Ask) -> dict[Rendered, np.ndarray]:
-        """Pull-back vector of each colour rendering that is wanted."""
+        """Return the pull-back vector of each requested colour image."""
         if not ask.rendering:
             return {}
         rows = [self.supports.of_class(c) for c in self.targets]
@@ -151,7 +151,7 @@ class Reading:
 
 
 def logits(model: Any, supports: Supports, z: np.ndarray) -> np.ndarray:
-    """Logits ``[N, classes]`` of evidence vectors ``z [N, p]`` with any supports; products of matrices only."""
+    """Compute logits ``[N, classes]`` of evidence vectors ``z [N, p]`` for any support set; matrix products only."""
     m = model.module
     score = evidence.scores(z, supports.vectors.astype(z.dtype))
     return evidence.logits(score, supports.label, m.classes, m.temperature, m.bias)
@@ -159,7 +159,7 @@ def logits(model: Any, supports: Supports, z: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Plan:
-    """The vectors to pull back for one sample, and where the results go."""
+    """The vectors to pull back for one sample, and where the results are stored."""
 
     old: SICObservation
     ask: Ask
@@ -171,7 +171,7 @@ class Plan:
 
     @classmethod
     def of(cls, model: Any, old: SICObservation, ask: Ask) -> Self:
-        """Plan what ``ask`` lacks beside what is known."""
+        """Plan what is missing from the observation to answer ``ask``."""
         reading = Reading.of(model, old, ask)
         wanted = {g: v for g, v in reading.wanted(ask.matches).items() if not old.has(g)}
         active = old.active
@@ -186,11 +186,11 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is lacking: no pass is needed."""
+        """Whether nothing is missing, so that no pass is needed."""
         return not (self.basis or self.vectors)
 
     def render(self, rendered: Rendered, vector: np.ndarray) -> None:
-        """Plan a colour rendering, with the pass of the map of the same group where there is one."""
+        """Plan a colour image, sharing the pass of the map of the same group where there is one."""
         if rendered[0] in self.keys:
             self.rendered[self.keys.index(rendered[0])] = rendered
         else:
@@ -198,7 +198,7 @@ class Plan:
             self.vectors.append(vector)
 
     def observation(self, maps: list[np.ndarray], shape: tuple[int, int]) -> SICObservation:
-        """What is now known of the sample; the old observation stays as it was."""
+        """Return the extended observation; the old one does not change."""
         o, basis = self.old, self.old.basis
         if self.basis:
             n = len(o.active)

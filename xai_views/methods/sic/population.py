@@ -1,4 +1,4 @@
-"""What a SIC network says of many samples at once, from their evidence vectors: products of matrices only."""
+"""Predictions and scores of a SIC network for many samples, from their evidence vectors; matrix products only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xai_views.models.supports import Latents, Supports
 
 
 def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
-    """Evidence vectors ``[N, p]`` of images ``[N, H, W, C]`` or signals: one forward pass, no graph."""
+    """Compute evidence vectors ``[N, p]`` of images ``[N, H, W, C]`` or signals in one forward pass without gradients."""
     import torch
 
     from xai_views.models import passes
@@ -27,14 +27,14 @@ def latent_vectors(model: Any, inputs: np.ndarray) -> np.ndarray:
 
 
 def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of the population table for a support set.
+    """Compute the columns of the population table for a support set.
 
     Parameters
     ----------
     model : Model
         A SIC network.
     supports : Supports
-        The set, see :func:`xai_views.methods.sic.support_sets.support_set`.
+        The support set, see :func:`xai_views.methods.sic.support_sets.support_set`.
     z : ndarray
         ``[N, p]`` evidence vectors of the samples.
     label : ndarray
@@ -44,8 +44,8 @@ def figures(model: Any, supports: Supports, z: np.ndarray, label: np.ndarray) ->
     -------
     dict
         ``logit [N, C]``, ``predicted``, ``confidence`` (sigmoid of the largest logit), ``margin`` (largest minus second),
-        ``concentration`` (largest share of one support in the predicted class' evidence), ``distance`` (1 - best cosine
-        with a support), ``right`` (1, 0, or -1 without a label).
+        ``concentration`` (largest share of one support in the predicted class's evidence), ``distance`` (1 - best cosine
+        with a support), ``right`` (1 = correct, 0 = error, -1 = no label).
     """
     score, logit = evidence.scores(z, supports.vectors), logits(model, supports, z)
     top = np.sort(logit, 1)
@@ -76,13 +76,13 @@ def with_supports(model: Any, supports: Supports, own: Predictions) -> Predictio
 
 
 def accuracy(right: np.ndarray) -> float:
-    """Share of right predictions among the samples with a label; not a number without any."""
+    """Share of correct predictions among the labelled samples; NaN without labels."""
     known = right[right >= 0]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def similarities(model: Any, supports: Supports, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Evidence ``[S]`` that each support gives to a sample ``z [1, p]``, and their cosines ``[S]`` with it."""
+    """Evidence ``[S]`` of each support for a sample ``z [1, p]``, and their cosines ``[S]``."""
     score = evidence.scores(z, supports.vectors)[0] / model.module.temperature
     return score, evidence.cosines(z, supports.vectors)[0]
 
@@ -95,22 +95,22 @@ def nearest_training(
     everything: bool = False,
     most: int = 12,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training samples that are most similar to a vector and do not support a class yet.
+    """Find the training samples most similar to a vector that do not support a class yet.
 
     Parameters
     ----------
     model : Model
-        With cached vectors of its training samples.
+        A SIC network with cached vectors of its training samples.
     supports : Supports
-        The set as it is now.
+        The current support set.
     reference : ndarray
         ``[p]`` evidence vector.
     target : int
-        Class that they would support.
+        Class to support.
     everything : bool
-        Whether samples of other classes count too.
+        Whether to include samples of other classes.
     most : int
-        How many at most.
+        Maximum number of samples.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def nearest_training(
 
 
 def typical_of(model: Any) -> evidence.Typical | None:
-    """How the training samples of ``model`` look in latent space; None without cached vectors."""
+    """Return latent-space statistics of the training samples of ``model``; None without cached vectors."""
     return None if model.latents is None else _typical(model.latents)
 
 

@@ -1,7 +1,7 @@
-"""Which training samples support the classes: the model's own supports, or others chosen by an ask.
+"""Support sets: the model's original supports, or others selected by a request.
 
-Other sets are chosen from the evidence vectors that a checkpoint holds of its training samples, so that choosing needs no
-pass of the network. A set follows from the ask and the model alone.
+Other sets are selected from the cached evidence vectors of the training samples, which needs no pass of the network.
+A set depends on the request and the model only.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from xai_views.errors import MethodError, XaiViewsError
 from xai_views.models.supports import RULES as CHOOSING
 from xai_views.models.supports import Latents, Supports, select
 
-#: How supports are chosen; "model" keeps the model's own and chooses another number of them by k-means, as they were.
+#: Selection rules; "model" keeps the original supports, and selects another number of them by k-means, as in training.
 RULES = ("model", *CHOOSING)
-#: Values of the parameters that leave the model's own supports as they are.
+#: Parameter values that leave the original supports unchanged.
 UNCHANGED: dict[str, Any] = {"per_class": 0, "rule": "model", "excluded": [], "added": []}
 
-#: Leads, rate and size: how records are brought to a network of signals; () for images.
+#: Leads, rate and size to which signal records are converted; () for images.
 Preparation = tuple[tuple[str, ...], float | None, tuple[int, ...]] | tuple[()]
 
 
 def support_set(model: Any, ask: Ask) -> Supports:
-    """Return the supports that an ask stands for; no pass of the network.
+    """Return the support set of a request; no pass of the network.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def support_set(model: Any, ask: Ask) -> Supports:
     Returns
     -------
     Supports
-        Ordered by class. Own contribution maps that the checkpoint does not hold are not a number; the method computes
-        them as it observes. Where the training samples are not at hand, other supports have grey images and empty maps.
+        Ordered by class. Own contribution maps that are not in the checkpoint are NaN; the method computes them on
+        observation. Where the training samples are not available, other supports have grey images and zero maps.
 
     Raises
     ------
     MethodError
-        When the model holds no vectors of its training samples to choose from, or a sample or class to be added does not
+        When the model has no cached vectors of its training samples to select from, or a sample or class to add does not
         exist.
     """
     added = check_supports(model, ask)
@@ -61,7 +61,7 @@ def support_set(model: Any, ask: Ask) -> Supports:
 
 
 def check_supports(model: Any, ask: Ask) -> tuple[tuple[int, int], ...]:
-    """Check that a model can have the supports that an ask stands for, without choosing them; return what is added.
+    """Check that the supports of a request can be selected, without selecting them; return the added ones.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def check_supports(model: Any, ask: Ask) -> tuple[tuple[int, int], ...]:
     added = tuple(dict.fromkeys(map(_pair, ask.added)))
     if model.latents is None and (added or ask.per_class or ask.rule != "model"):
         raise MethodError(
-            f"model {model.name!r} holds no vectors of its training set to choose supports from; supports can only be excluded."
+            f"model {model.name!r} has no cached training vectors to select supports from; only exclude supports."
         )
     for position, label in added:
         _exists(model, position, label)
@@ -84,7 +84,7 @@ def _pair(value: Any) -> tuple[int, int]:
         return int(position), int(label)
     except (TypeError, ValueError):
         raise MethodError(
-            f"{value!r} cannot be added to the supports; give pairs of a training position and a class."
+            f"{value!r} cannot be added to the supports; give pairs [training position, class]."
         ) from None
 
 
@@ -92,12 +92,12 @@ def _exists(model: Any, position: int, label: int) -> None:
     classes = model.module.classes
     if not 0 <= label < classes:
         raise MethodError(
-            f"class {label} was given for a support and {model.name!r} has the classes 0 to {classes - 1}; give one of those."
+            f"class {label} was given for a support and {model.name!r} has the classes 0 to {classes - 1}; choose one of those."
         )
     if position not in model.latents.index:
         raise MethodError(
-            f"training position {position} was given as a support and {model.name!r} holds no vector of it; give one of the "
-            f"{len(model.latents.index)} in its latents."
+            f"training position {position} was given as a support and {model.name!r} has no cached vector of it; choose one of "
+            f"the {len(model.latents.index)} positions in its latents."
         )
 
 
@@ -117,7 +117,7 @@ def _made(
     else:
         number = per_class or int(np.bincount(own.label).max(initial=1))
         by = "k-means" if rule == "model" else rule
-        assert latents is not None  # without them the rule is the model's own
+        assert latents is not None  # check_supports allows only the rule "model" without latents
         rows, label = _selected(latents, number, classes, by, excluded)
         chosen = _assembled(own, latents, preparation, rows, label)
     there = set(zip(chosen.index.tolist(), chosen.label.tolist(), strict=True))
@@ -139,7 +139,7 @@ def _selected(
 def _assembled(
     own: Supports, latents: Latents, preparation: Preparation, rows: np.ndarray, label: np.ndarray
 ) -> Supports:
-    """Supports from rows of the cached vectors; images and maps are the checkpoint's where it holds them."""
+    """Build supports from rows of the cached vectors; images and maps come from the checkpoint where it has them."""
     index = latents.index[rows]
     known = {
         int(p): r for r, p in enumerate(own.index)
@@ -156,7 +156,7 @@ def _assembled(
 
 
 def _joined(a: Supports, b: Supports) -> Supports:
-    """Both sets, ordered by class."""
+    """Return the union of both sets, ordered by class."""
     names = ("vectors", "label", "index", "image", "self_contribution")
     both = replace(a, **{n: np.concatenate([getattr(a, n), getattr(b, n)]) for n in names})
     return both.take(np.argsort(both.label, kind="stable"))
@@ -166,19 +166,19 @@ def _joined(a: Supports, b: Supports) -> Supports:
 
 
 def training_inputs(model: Any, positions: Sequence[int]) -> np.ndarray | None:
-    """Images or signals of training samples, as the supports hold them.
+    """Return images or signals of training samples, in the format of the supports.
 
     Parameters
     ----------
     model : Model
-        A SIC network that holds vectors of its training samples.
+        A SIC network with cached vectors of its training samples.
     positions : sequence of int
         Positions in the training set.
 
     Returns
     -------
     ndarray or None
-        ``[n, H, W, C]`` uint8, or ``[n, lead, time]`` float32 in mV; None where the training samples are not at hand.
+        ``[n, H, W, C]`` uint8, or ``[n, lead, time]`` float32 in mV; None where the training samples are not available.
     """
     shape = model.supports.image.shape[1:]
     return _read(model.latents.samples, list(positions), _preparation(model), shape)
@@ -217,7 +217,7 @@ def _read_one(samples: str, position: int, preparation: Preparation) -> np.ndarr
     from xai_views.samples.prepare import prepare
 
     one = _opened(samples).isel(sample=[position])
-    if preparation:  # checkpoints keep records in half precision, and evidence vectors belong to those
+    if preparation:  # checkpoints store records as float16, and evidence vectors were computed from those
         leads, rate, size = preparation
         return inputs(prepare(one, leads, rate, size[0]), [0])[0].astype(np.float16).astype(np.float32)
     image = inputs(one, [0])[0]
@@ -228,18 +228,18 @@ def _read_one(samples: str, position: int, preparation: Preparation) -> np.ndarr
 
 
 def own_map(model: Any, position: int, given: np.ndarray) -> np.ndarray:
-    """Contribution map of a training sample to the norm of its own evidence vector: one forward and one backward pass.
+    """Compute the contribution map of a training sample to the norm of its own evidence vector; 1 forward, 1 backward pass.
 
-    Each is computed alone, so that it does not depend on what it is computed with.
+    Each map is computed alone, so that it does not depend on the batch.
 
     Parameters
     ----------
     model : Model
         A SIC network.
     position : int
-        Position in the training set; the last maps are kept by it.
+        Position in the training set, under which the latest maps are cached.
     given : ndarray
-        ``[H, W, C]`` or ``[lead, time]``: the sample.
+        ``[H, W, C]`` or ``[lead, time]``: the training sample.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def own_map(model: Any, position: int, given: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Given:
-    """A training sample, known by its position."""
+    """A training sample, identified by its position."""
 
     position: int
     given: np.ndarray = field(compare=False)

@@ -1,4 +1,4 @@
-"""What other supports would change: for one sample, and for a population; products of matrices only."""
+"""Effect of a different support set on one sample and on a population; matrix products only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xai_views.models.supports import Supports
 
 @dataclass(frozen=True)
 class Change:
-    """One quantity with the model's own supports, and with others."""
+    """A value with the original supports, and with the new ones."""
 
     before: Any
     after: Any
@@ -22,20 +22,20 @@ class Change:
 
 @dataclass(frozen=True)
 class Effect:
-    """What another support set changes.
+    """Effect of a different support set.
 
     Attributes
     ----------
     supports : Change
-        Numbers of supports.
+        Number of supports.
     target : int
-        Class whose logit is compared, -1 without a sample.
+        Class whose logit is compared; -1 without a sample.
     logit, predicted : Change or None
-        Of the sample.
+        Logit and predicted class of the sample.
     accuracy : Change or None
-        Of the labelled samples of the population, when all of it was observed.
+        Accuracy on the labelled samples of the population, if all of it was observed.
     moved, labelled, population : int
-        Samples that are predicted otherwise, samples with a label, all samples.
+        Number of samples whose prediction changes, of labelled samples, and of all samples.
     """
 
     supports: Change
@@ -55,21 +55,21 @@ def effect(
     target: int = PREDICTED,
     population: Change | None = None,
 ) -> Effect:
-    """Return what ``supports`` change.
+    """Return the effect of using ``supports`` instead of the original ones.
 
     Parameters
     ----------
     model : Model
         A SIC network.
     supports : Supports
-        In place of the model's own.
+        The new support set.
     z : ndarray or None
-        ``[1, p]`` evidence vector of a sample; None without one.
+        ``[1, p]`` evidence vector of a sample, if any.
     target : int
-        Class whose logit is compared; -1 = the one that the model's own supports predict.
+        Class whose logit is compared; -1 = the class predicted with the original supports.
     population : Change or None
-        :func:`xai_views.methods.sic.population.figures` of many samples, with the model's own supports and with these; None
-        where not all were observed yet.
+        :func:`xai_views.methods.sic.population.figures` of many samples with the original and with the new supports;
+        None while not all samples were observed.
     """
     found: dict[str, Any] = {"supports": Change(len(model.supports), len(supports))}
     if z is not None:

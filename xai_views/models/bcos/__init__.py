@@ -1,4 +1,4 @@
-"""B-cos layers: networks that compute ``W(x) x`` and can show ``W(x)``."""
+"""B-cos layers: networks that compute ``W(x) x`` and can return ``W(x)``."""
 
 from xai_views.models.bcos.attention import BcosSelfAttention, DetachableGELU
 from xai_views.models.bcos.layers import BcosConv1d, BcosConv2d, BcosLinear, LogitLayer, add_inverse

@@ -1,4 +1,4 @@
-"""Self attention and GELU that are linear in explanation mode (B-cos ViTs)."""
+"""Self-attention and GELU that are linear in explanation mode (B-cos ViTs)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from xai_views.models.bcos.mode import Detachable
 
 
 class BcosSelfAttention(Detachable):
-    """Multi-head self attention: plain bias-free q, k, v; the output projection is a B-cos layer.
+    """Multi-head self-attention: plain bias-free q, k, v; the output projection is a B-cos layer.
 
-    In explanation mode queries and keys are constants, so the attention matrix is, and the value path is linear.
+    In explanation mode queries and keys are constants; so is the attention matrix, and the value path is linear.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class BcosSelfAttention(Detachable):
     def __init__(self, channels: int, heads: int = 4, b: float = 2) -> None:
         super().__init__()
         if channels % heads:
-            raise ValueError(f"{channels} channels cannot be split over {heads} heads.")
+            raise ValueError(f"{channels} channels cannot be split over {heads} heads; use a divisor.")
         self.heads = heads
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.out = BcosLinear(channels, channels, b)

@@ -19,7 +19,7 @@ CONV_EPS = 1e-6
 
 
 def add_inverse(x: torch.Tensor) -> torch.Tensor:
-    """Append ``1 - x`` as further channels: ``[N, C, *size]`` in [0, 1] becomes ``[N, 2C, *size]``.
+    """Append ``1 - x`` as additional channels: ``[N, C, *size]`` in [0, 1] becomes ``[N, 2C, *size]``.
 
     Every pixel then has the same total brightness, black is not "nothing", and the direction of a pixel's vector
     encodes its colour.
@@ -54,7 +54,7 @@ class BcosLinear(Detachable):
     b : float
         Exponent; 2 is usual, 1 is a linear layer with unit-norm rows.
     max_out : int
-        Number of candidates per output; the largest linear response is taken before the scaling.
+        Number of candidates per output; the largest linear response is selected before the scaling.
     """
 
     def __init__(self, in_features: int, out_features: int, b: float = 2, max_out: int = 1) -> None:
@@ -73,19 +73,19 @@ class BcosLinear(Detachable):
         return _alignment(self, lin, norm, self.b)
 
     def extra_repr(self) -> str:
-        """Show the sizes in the module's text form."""
+        """Return the sizes for the module's text form."""
         return f"{self.in_features}, {self.out_features}, b={self.b}, max_out={self.max_out}"
 
 
 class BcosConv2d(Detachable):
-    """The B-cos transform of every patch: a convolution without bias, scaled by ``|cos|^(b-1)``.
+    """B-cos transform of every patch: a convolution without bias, scaled by ``|cos|^(b-1)``.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Channels before and after.
     kernel_size, stride, padding, dilation : int or (int, int)
-        As in :class:`torch.nn.Conv2d`; padding is with zeros, which count in the patch norm.
+        As in :class:`torch.nn.Conv2d`; padding uses zeros, which count in the patch norm.
     groups : int
         Groups; the patch norm is taken over the channels of the group.
     b, max_out
@@ -108,7 +108,7 @@ class BcosConv2d(Detachable):
         _check_sizes(b, max_out)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
-                f"{in_channels} -> {out_channels} channels cannot be split into {groups} groups."
+                f"{in_channels} -> {out_channels} channels cannot be split into {groups} groups; use a common divisor."
             )
         pair = nn.modules.utils._pair
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -129,13 +129,13 @@ class BcosConv2d(Detachable):
         return lin if self.b == 1 else _alignment(self, lin, self._patch_norm(a), self.b)
 
     def _patch_norm(self, a: torch.Tensor) -> torch.Tensor:
-        """Norm of every patch, ``[N, 1 or out_channels, H', W']``; in explanation mode outside the graph."""
+        """Return the norm of every patch, ``[N, 1 or out_channels, H', W']``; in explanation mode outside the graph."""
         a = self.frozen(a)
         energy = a.square().unflatten(1, (self.groups, -1)).sum(2)
         pooled = self.dilation == (1, 1) and all(
             2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)
         )
-        if pooled:  # pooling pads by half a kernel at most
+        if pooled:  # pooling can pad by at most half a kernel
             area = self.kernel_size[0] * self.kernel_size[1]
             total = F.avg_pool2d(energy, self.kernel_size, self.stride, self.padding) * area
         else:
@@ -145,7 +145,7 @@ class BcosConv2d(Detachable):
         return norm if self.groups == 1 else norm.repeat_interleave(self.out_channels // self.groups, dim=1)
 
     def extra_repr(self) -> str:
-        """Show the sizes in the module's text form."""
+        """Return the sizes for the module's text form."""
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, b={self.b}, "
@@ -154,7 +154,7 @@ class BcosConv2d(Detachable):
 
 
 class BcosConv1d(BcosConv2d):
-    """The B-cos transform of every stretch of a signal: :class:`BcosConv2d` in one dimension.
+    """B-cos transform of every stretch of a signal: :class:`BcosConv2d` in one dimension.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ class BcosConv1d(BcosConv2d):
 
 
 class LogitLayer(nn.Module):
-    """``x / temperature + bias``: linear up to the only bias that a B-cos network is allowed.
+    """``x / temperature + bias``: linear except for the only bias that a B-cos network may have.
 
     Parameters
     ----------

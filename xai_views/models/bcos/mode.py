@@ -1,6 +1,6 @@
-"""Explanation mode: a network whose weights depend on its input, frozen at that input.
+"""Explanation mode: freeze input-dependent weights of a network at its current input.
 
-A B-cos network computes ``W(x) x``. In explanation mode everything that makes ``W`` depend on ``x`` is cut from
+A B-cos network computes ``W(x) x``. In explanation mode every factor through which ``W`` depends on ``x`` is cut from
 the autograd graph, so that one vector-Jacobian product from a scalar gives exactly the row of ``W(x)`` that
 produced it (Boehle et al., B-cos networks, 2022 and 2024).
 """
@@ -18,7 +18,7 @@ from torch import nn
 
 
 class Detachable(nn.Module):
-    """A module whose input-dependent factors can be cut from the graph; ``detached`` says whether they are."""
+    """Module whose input-dependent factors can be cut from the graph; ``detached`` states whether they are."""
 
     detached: bool = False
 
@@ -29,7 +29,7 @@ class Detachable(nn.Module):
 
 @dataclass
 class _Held:
-    """The flags of a module before the first of ``count`` entered the mode."""
+    """Flags of a module before the first of ``count`` contexts entered the mode."""
 
     training: bool
     detached: bool | None
@@ -42,7 +42,7 @@ _lock = threading.RLock()
 
 @contextmanager
 def explanation_mode(module: nn.Module) -> Iterator[nn.Module]:
-    """Put ``module`` into evaluation and explanation mode; put everything back at the end, exceptions included.
+    """Put ``module`` into evaluation and explanation mode; restore its flags at the end, also after exceptions.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def explanation_mode(module: nn.Module) -> Iterator[nn.Module]:
     Notes
     -----
     The flags belong to the module, so one module must not be explained in one thread and trained in another. Several
-    threads may explain it at once: the flags are put back when the last one leaves.
+    threads may explain it at once: the flags are restored when the last one leaves.
     """
     modules = list(module.modules())
     entered: list[nn.Module] = []

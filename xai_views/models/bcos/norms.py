@@ -44,7 +44,7 @@ class UncentredBatchNorm2d(Detachable):
 
 
 class UncentredBatchNorm1d(UncentredBatchNorm2d):
-    """The same for signals ``[N, C, T]``."""
+    """Uncentred batch norm for signals ``[N, C, T]``."""
 
 
 class DetachableGroupNorm(Detachable):
@@ -61,7 +61,7 @@ class DetachableGroupNorm(Detachable):
     def __init__(self, groups: int, channels: int, centred: bool = True, eps: float = 1e-5) -> None:
         super().__init__()
         if channels % groups:
-            raise ValueError(f"{channels} channels cannot be split into {groups} groups.")
+            raise ValueError(f"{channels} channels cannot be split into {groups} groups; use a divisor.")
         self.groups, self.centred, self.eps = groups, centred, eps
         self.weight = nn.Parameter(torch.ones(channels))
 
@@ -75,7 +75,7 @@ class DetachableGroupNorm(Detachable):
 
 
 class _ChannelNorm(Detachable):
-    """Normalisation over one dimension holding the channels."""
+    """Normalisation over the dimension of the channels."""
 
     dim: int
 

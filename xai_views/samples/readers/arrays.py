@@ -13,12 +13,12 @@ from xai_views.errors import SamplesError
 
 
 def load_npz(path: Path | BinaryIO) -> dict[str, np.ndarray]:
-    """Read all arrays of a ``.npz``, never a pickle.
+    """Read all arrays of a ``.npz``, never unpickling.
 
     Raises
     ------
     SamplesError
-        When the file is damaged, is not a ``.npz`` or holds Python objects.
+        When the file is damaged, is not a ``.npz`` or contains Python objects.
     """
     try:
         file = np.load(path, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""CSV files of words."""
+"""CSV files with text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_table(file: Path, **options: Any) -> pd.DataFrame:
     Raises
     ------
     SamplesError
-        When it is none.
+        When it cannot be read as one.
     """
     import pandas as pd
 
@@ -27,4 +27,4 @@ def read_table(file: Path, **options: Any) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError, OSError) as e:
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        raise SamplesError(f"{file.name!r} is not a CSV in UTF-8 ({why}); save it again as one.") from None
+        raise SamplesError(f"{file.name!r} cannot be read as CSV in UTF-8 ({why}); save it again.") from None

@@ -1,4 +1,4 @@
-"""Labels of ECG sets: PTB-XL, CODE-15, the challenges of CinC, and tables of one's own."""
+"""Labels of ECG data sets: PTB-XL, CODE-15, the CinC challenges, and custom tables."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 #: Superclasses of PTB-XL (Wagner et al. 2020, table 5).
 PTBXL = ("NORM", "MI", "STTC", "CD", "HYP")
-#: Labels of CODE-15 (Ribeiro et al. 2020) as exams.csv names them.
+#: Labels of CODE-15 (Ribeiro et al. 2020), as named in exams.csv.
 CODE15 = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
-#: Letters of the challenge of 2017 and numbers of that of CPSC 2018.
+#: Letters of the 2017 challenge and numbers of CPSC 2018.
 CINC2017 = {"N": "normal", "A": "atrial fibrillation", "O": "other rhythm", "~": "noise"}
 CPSC2018 = ("normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
 CHAGAS = ("no Chagas disease", "Chagas disease")
 KEYS = ("name", "record", "record_name", "file", "filename", "file_name", "path", "id", "ecg_id", "exam_id")
 LABELS = ("label", "class", "diagnosis")
-#: Folders above the opened one in which the label file of a set is looked for.
+#: Number of parent folders in which the label file of a set is searched.
 ABOVE = 3
 
 
@@ -44,11 +44,11 @@ class Labelled:
     classes : list of str
         Names.
     known : ndarray
-        ``[N]`` bool: the record has an entry.
+        ``[N]`` bool: whether the record has an entry.
     extra : dict of str to ndarray
-        ``fold`` or ``patient`` ``[N]``, where the set gives them.
+        ``fold`` or ``patient`` ``[N]``, where the set provides them.
     origin : str
-        Where the labels are from, "" for none.
+        Source of the labels, "" for none.
     """
 
     label: np.ndarray | None
@@ -59,7 +59,7 @@ class Labelled:
 
 
 def set_file(folder: Path, name: str, above: int = ABOVE) -> Path | None:
-    """Return the file ``name`` in a folder or in the nearest of those above it."""
+    """Return the file ``name`` in a folder or in its nearest parent that has one."""
     for place in (folder, *list(folder.resolve().parents)[:above]):
         if (place / name).is_file():
             return place / name
@@ -67,7 +67,7 @@ def set_file(folder: Path, name: str, above: int = ABOVE) -> Path | None:
 
 
 def of_rate(folder: Path, headers: list[Path], rate: float | None) -> list[Path]:
-    """Keep one of the two rates in which PTB-XL holds every record: 500 Hz (``_hr``) unless 100 is asked for."""
+    """Keep one of the two rates in which PTB-XL stores every record: 500 Hz (``_hr``) unless 100 is requested."""
     if set_file(folder, "ptbxl_database.csv") is None:
         return headers
     ends = ("_hr", "_lr") if rate is None else ("_lr",) if rate < 300 else ("_hr",)
@@ -90,7 +90,7 @@ def find_labels(
     Parameters
     ----------
     folder : Path
-        The opened folder; label files are looked for in it and in three folders above.
+        The opened folder; label files are searched in it and in three parent folders.
     names : sequence of str
         Path of each record in the folder, without extension.
     comments : sequence of sequence of str
@@ -98,7 +98,7 @@ def find_labels(
     labels : optional
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     classes : sequence of str, optional
-        Names, or those that are wanted.
+        Class names, or the classes to keep.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def find_labels(
     Raises
     ------
     SamplesError
-        For a label file that cannot be used, a class that is none, or labels that do not fit.
+        For an unusable label file, an unknown class, or labels that do not match.
     """
     wanted = None if classes is None else [str(c) for c in classes]
     if labels is not None:
@@ -133,7 +133,7 @@ def _given(folder: Path, names: Sequence[str], labels: Any, wanted: list[str] | 
         places = [Path(n).parent.name for n in names]
         if not all(places):
             raise SamplesError(
-                "labels='folder' was given and some records lie in no subfolder; put each into one named by its class."
+                "labels='folder' was given, but some records are in no subfolder; put each into one named after its class."
             )
         label, classes = from_names(places, wanted)
         return Labelled(label, classes, np.ones(len(names), bool), origin="the subfolders")
@@ -154,7 +154,7 @@ def _given(folder: Path, names: Sequence[str], labels: Any, wanted: list[str] | 
 
 
 def _named(found: Sequence[Any], wanted: list[str] | None, origin: str) -> Labelled:
-    """One class for each record, None or "" where there is none."""
+    """Return the labels of records with one class each; None or "" for none."""
     known = np.asarray([f is not None and str(f) != "" for f in found])
     texts = [str(f) for f, k in zip(found, known, strict=True) if k]
     if (
@@ -166,7 +166,7 @@ def _named(found: Sequence[Any], wanted: list[str] | None, origin: str) -> Label
         classes = wanted or [f"class {i}" for i in range(max(index) + 1)]
         if max(index) >= len(classes):
             raise SamplesError(
-                f"{origin} gives class {max(index)} and there are {len(classes)} names; name each class."
+                f"{origin} gives class {max(index)} for {len(classes)} names; name each class."
             )
     else:
         rows, classes = from_names(texts, wanted) if texts else (np.zeros(0, np.int64), wanted or [])
@@ -186,7 +186,7 @@ def _column(table: pd.DataFrame, names: Sequence[str], file: Path) -> str:
 
 
 def _rows_of(keys: Sequence[str], names: Sequence[str], file: Path) -> np.ndarray:
-    """``[N]`` row of each record, -1 for none; keys may carry folders and extensions."""
+    """Return ``[N]`` the row of each record, -1 for none; keys may include folders and extensions."""
     at: dict[str, int] = {}
     for i, key in enumerate(keys):
         plain = (
@@ -200,7 +200,7 @@ def _rows_of(keys: Sequence[str], names: Sequence[str], file: Path) -> np.ndarra
 
 
 def _ptbxl(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
-    """PTB-XL: superclasses by scp_statements.csv, or the SCP codes that are asked for."""
+    """Read PTB-XL: superclasses from scp_statements.csv, or the requested SCP codes."""
     table = read_table(file)
     codes = table[_column(table, ["scp_codes"], file)]
     ids = {str(i).strip(): k for k, i in enumerate(table[_column(table, ["ecg_id"], file)])}
@@ -216,9 +216,9 @@ def _ptbxl(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labell
     strange = next((c for c in classes if c not in possible), None)
     if strange is not None:
         raise SamplesError(
-            f"PTB-XL has no class {strange!r}; the nearest are {nearest(strange, sorted(possible))}."
+            f"PTB-XL has no class {strange!r}; the nearest classes: {nearest(strange, sorted(possible))}."
         )
-    # As in the example that comes with the set, a diagnosis counts whatever its likelihood.
+    # As in the example code of the set, a diagnosis counts whatever its likelihood.
     has = [found | {supers[c] for c in found if c in supers} for found in own]
     label = np.asarray([[int(c in found) for c in classes] for found in has], np.int64).reshape(
         len(names), -1
@@ -231,7 +231,7 @@ def _ptbxl(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labell
 
 
 def _superclasses(file: Path) -> dict[str, str]:
-    """Superclass of each diagnostic SCP code; form and rhythm statements have none."""
+    """Return the superclass of each diagnostic SCP code; form and rhythm statements have none."""
     table = read_table(file)
     kinds = table[_column(table, ["diagnostic_class"], file)]
     diagnostic = table[_column(table, ["diagnostic"], file)].str.startswith("1")
@@ -245,7 +245,7 @@ def _scp(text: str, file: Path) -> set[str]:
         found = None
     if not isinstance(found, dict):
         raise SamplesError(
-            f"{file.name!r} has the SCP codes {text[:60]!r}, which are no dictionary; restore the file."
+            f"{file.name!r} has the SCP codes {text[:60]!r}, which are not a dictionary; restore the file."
         )
     return {str(c) for c in found}
 
@@ -256,7 +256,7 @@ def _integers(column: np.ndarray, row: np.ndarray, missing: int) -> np.ndarray:
 
 
 def _code15(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
-    """CODE-15: exams.csv with True / False columns; records are named by their exam_id."""
+    """Read CODE-15: exams.csv with True / False columns; records are named by their exam_id."""
     table = read_table(file)
     row = _rows_of(table[_column(table, ["exam_id"], file)].tolist(), names, file)
     classes = wanted or [c for c in CODE15 if c in table.columns]
@@ -266,13 +266,13 @@ def _code15(file: Path, names: Sequence[str], wanted: list[str] | None) -> Label
 
 
 def _flags(table: pd.DataFrame, classes: Sequence[str], row: np.ndarray, file: Path) -> np.ndarray:
-    """``[N, classes]`` 0/1 of columns that hold 0/1 or True/False."""
+    """Return ``[N, classes]`` 0/1 from columns with 0/1 or True/False."""
     values = {"1": 1, "true": 1, "1.0": 1, "0": 0, "false": 0, "0.0": 0, "": 0}
     out = np.zeros((len(row), len(classes)), np.int64)
     for j, name in enumerate(classes):
         if name not in table.columns:
             raise SamplesError(
-                f"{file.name!r} has no column {name!r}; the nearest are {nearest(name, map(str, table.columns))}."
+                f"{file.name!r} has no column {name!r}; the nearest columns: {nearest(name, map(str, table.columns))}."
             )
         column = table[name].to_numpy()
         for n, i in enumerate(row):
@@ -286,7 +286,7 @@ def _flags(table: pd.DataFrame, classes: Sequence[str], row: np.ndarray, file: P
 
 
 def _reference(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
-    """REFERENCE.csv: a letter for each record (CinC 2017), or up to three numbers (CPSC 2018)."""
+    """Read REFERENCE.csv: a letter per record (CinC 2017), or up to three numbers (CPSC 2018)."""
     table = read_table(file, header=None)
     if str(table.iloc[0, 0]).strip().lower() in ("recording", "record", "name"):
         table = table.iloc[1:]
@@ -308,7 +308,7 @@ def _reference(file: Path, names: Sequence[str], wanted: list[str] | None) -> La
 
 
 def _own_table(file: Path, names: Sequence[str], wanted: list[str] | None) -> Labelled:
-    """A table of one's own: a column that names the records, and ``label`` or one 0/1 column for each class."""
+    """Read a custom table: a column that names the records, and ``label`` or one 0/1 column per class."""
     table = read_table(file)
     key = _column(table, KEYS, file)
     row = _rows_of(table[key].tolist(), names, file)
@@ -322,14 +322,12 @@ def _own_table(file: Path, names: Sequence[str], wanted: list[str] | None) -> La
         if c != key and {str(v).strip().lower() for v in table[c]} <= {"0", "1", "true", "false"}
     ]
     if not classes:
-        raise SamplesError(
-            f"{file.name!r} has no column 'label' and no columns of 0 and 1; add one of these."
-        )
+        raise SamplesError(f"{file.name!r} has no column 'label' and no columns of 0 and 1; add either.")
     return Labelled(_flags(table, classes, row, file), classes, row >= 0, origin=file.name)
 
 
 def _comment(comments: Sequence[str], key: str) -> str:
-    """The value of a comment "key: value", "" for none."""
+    """Return the value of a comment "key: value", "" for none."""
     for line in comments:
         head, _, value = line.partition(":")
         if head.strip().lower() == key.lower():
@@ -338,7 +336,7 @@ def _comment(comments: Sequence[str], key: str) -> str:
 
 
 def _dx(folder: Path, comments: Sequence[Sequence[str]], wanted: list[str] | None) -> Labelled:
-    """CinC 2020 and 2021: SNOMED CT codes in the headers, named by the mapping of the challenge if it is there."""
+    """Read SNOMED CT codes in the headers (CinC 2020 and 2021), named by the challenge's mapping when available."""
     own = [re.findall(r"\d{5,}", _comment(c, "Dx")) for c in comments]
     short: dict[str, str] = {}
     for name in ("dx_mapping_scored.csv", "Dx_map.csv"):
@@ -356,7 +354,7 @@ def _dx(folder: Path, comments: Sequence[Sequence[str]], wanted: list[str] | Non
     strange = next((c for c in classes if c not in counted and c not in short.values()), None)
     if strange is not None:
         raise SamplesError(
-            f"no header holds the diagnosis {strange!r}; the nearest are {nearest(strange, sorted(counted))}."
+            f"no header has the diagnosis {strange!r}; the nearest diagnoses: {nearest(strange, sorted(counted))}."
         )
     label = np.asarray([[int(c in found) for c in classes] for found in has], np.int64).reshape(len(own), -1)
     known = np.asarray([bool(o) for o in own])

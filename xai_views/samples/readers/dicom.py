@@ -1,4 +1,4 @@
-"""DICOM waveforms through the package pydicom."""
+"""DICOM waveforms, read with the package pydicom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xai_views.kinds.signal_schema import LEADS, lead_name
 from xai_views.samples.readers.raw_record import Source, positive_rate, to_mv, unique_leads
 from xai_views.samples.signal_quality import listed
 
-#: Begin of the SOP classes of waveforms (DICOM PS3.4, B.5): ECGs of 12 leads, general, ambulatory, ...
+#: Prefix of the SOP classes of waveforms (DICOM PS3.4, B.5): ECGs of 12 leads, general, ambulatory, ...
 WAVEFORMS = b"1.2.840.10008.5.1.4.1.1.9."
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 #: The twelve leads as numbers of the code schemes MDC (ISO 11073-10101: "2:61") and SCP-ECG ("5.6.3-9-61").
@@ -20,7 +20,7 @@ CODES = dict(zip(("1", "2", "61", "62", "63", "64", "3", "4", "5", "6", "7", "8"
 
 
 def looks_like_waveform(path: Path) -> bool:
-    """Whether the first bytes of a file say DICOM and waveform; nothing else of it is read."""
+    """Return whether the first bytes of a file identify a DICOM waveform; nothing else is read."""
     with path.open("rb") as file:
         start = file.read(4096)
     return start[128:132] == b"DICM" and WAVEFORMS in start
@@ -29,37 +29,37 @@ def looks_like_waveform(path: Path) -> bool:
 def dicom_source(file: Path | BinaryIO, name: str) -> Source:
     """Read the waveforms of a DICOM file.
 
-    Of several groups of channels that which is named RHYTHM is taken, else the longest.
+    If there are several groups of channels, the one named RHYTHM is used, else the longest.
 
     Parameters
     ----------
     file : Path or binary stream
         The file.
     name : str
-        What to call it; nothing that names a patient is read from the file.
+        Name of the record; nothing that identifies a patient is read from the file.
 
     Returns
     -------
     Source
-        Its signals are in memory already, since a DICOM file is read as a whole.
+        Its signals are already in memory, because a DICOM file is read as a whole.
 
     Raises
     ------
     SamplesError
-        When pydicom is missing, the file is no DICOM, holds no waveform, no voltage, or not all of its data.
+        When pydicom is missing, or the file is not DICOM, has no waveform, no voltage, or incomplete data.
     """
     try:
         import pydicom
     except ImportError:
         raise SamplesError(
-            'DICOM waveforms are read with the package pydicom, which is missing; pip install "xai-views[ecg]" brings it.'
+            'DICOM waveforms need the package pydicom, which is not installed; run pip install "xai-views[ecg]".'
         ) from None
     shown = Path(name).name
     try:
         ds = pydicom.dcmread(file)
-    except Exception as e:  # noqa: BLE001 - pydicom raises many kinds for what is no DICOM
+    except Exception as e:  # noqa: BLE001 - pydicom raises many types for other files
         raise SamplesError(
-            f"{shown!r} is not a DICOM file that can be read ({_why(e)}); export it again."
+            f"{shown!r} cannot be read as a DICOM file ({_why(e)}); export it again."
         ) from None
     groups = list(ds.get("WaveformSequence", None) or [])
     if not groups:
@@ -83,7 +83,7 @@ def _source(ds: Any, groups: list[Any], index: int, name: str, shown: str) -> So
     )
     held = len(group.get("WaveformData", b"") or b"")
     if not expected:
-        raise SamplesError(f"the waveform of DICOM file {shown!r} is empty; give one that has steps.")
+        raise SamplesError(f"the waveform of DICOM file {shown!r} is empty; give one with at least one step.")
     if held < expected:
         raise SamplesError(
             f"DICOM file {shown!r} holds {held} of the {expected} bytes that its waveform needs; it is cut off, copy it "
@@ -99,7 +99,9 @@ def _source(ds: Any, groups: list[Any], index: int, name: str, shown: str) -> So
         raw = ds.waveform_array(index).T
         counts = _counts(group)
     except Exception as e:  # noqa: BLE001 - as above
-        raise SamplesError(f"the waveform of DICOM file {shown!r} cannot be read ({_why(e)}).") from None
+        raise SamplesError(
+            f"the waveform of DICOM file {shown!r} cannot be read ({_why(e)}); export it again."
+        ) from None
     units = [_unit(c) for c in channels]
     kept = [i for i, u in enumerate(units) if to_mv(u) is not None]
     if not kept:
@@ -115,7 +117,7 @@ def _source(ds: Any, groups: list[Any], index: int, name: str, shown: str) -> So
     names = [_lead(c, i) for i, c in enumerate(channels)]
     left = [f"{names[i]} ({units[i] or 'no unit'})" for i in range(len(names)) if i not in kept]
     if left:
-        remarks.append(f"{listed(left)} left away: no voltage")
+        remarks.append(f"{listed(left)} left out: not a voltage")
     others = [str(g.get("MultiplexGroupLabel", "") or "unnamed") for k, g in enumerate(groups) if k != index]
     note = f"Other waveforms of the DICOM file are not shown: {', '.join(others)}." if others else ""
     leads = unique_leads([names[i] for i in kept])
@@ -126,7 +128,7 @@ def _source(ds: Any, groups: list[Any], index: int, name: str, shown: str) -> So
 
 
 def _lead(channel: Any, i: int) -> str:
-    """The standard name of a channel, by its code where its words are not one."""
+    """Return the standard name of a channel, by its code when its text is not one."""
     source = (channel.get("ChannelSourceSequence", None) or [None])[0]
     words = str(source.get("CodeMeaning", "") or "") if source is not None else ""
     known = lead_name(words)
@@ -140,7 +142,7 @@ def _lead(channel: Any, i: int) -> str:
 
 
 def _unit(channel: Any) -> str:
-    """The unit of a channel; without a sensitivity its numbers are counts, and of no unit."""
+    """Return the unit of a channel; without a sensitivity its numbers are counts without a unit."""
     if channel.get("ChannelSensitivity", None) is None:
         return ""
     unit = (channel.get("ChannelSensitivityUnitsSequence", None) or [None])[0]
@@ -148,7 +150,7 @@ def _unit(channel: Any) -> str:
 
 
 def _padding(group: Any) -> int | None:
-    """The count that stands for "no value", if the file names one."""
+    """Return the count that marks missing values, if the file defines one."""
     value = group.get("WaveformPaddingValue", None)
     if value is None:
         return None
@@ -159,7 +161,7 @@ def _padding(group: Any) -> int | None:
 
 
 def _counts(group: Any) -> np.ndarray:
-    """``[channel, step]``: the numbers as stored."""
+    """Return ``[channel, step]``: the numbers as stored."""
     from pydicom.dataset import Dataset
     from pydicom.waveforms.numpy_handler import multiplex_array
 

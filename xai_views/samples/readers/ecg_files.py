@@ -21,7 +21,7 @@ from xai_views.samples.readers.raw_record import Source, chosen, gather, left_ou
 from xai_views.samples.readers.signal_arrays import looks_like_arrays, open_npz, open_zarr
 from xai_views.samples.readers.wfdb import wfdb_source
 
-#: Entries of a folder that :func:`is_ecg` looks at, and folders below it that are searched.
+#: Number of folder entries that :func:`is_ecg` checks, and of subfolders that are searched.
 GLANCE, DEPTH = 3000, 4
 
 
@@ -38,18 +38,18 @@ def open_ecg(
     Parameters
     ----------
     path : str or Path
-        A WFDB record (``.hea``, ``.dat``, ``.mat`` or none of these endings), a DICOM file, a ``.csv``, ``.npz`` or
-        ``.zarr``, a ``.hdf5`` of tracings as in CODE-15, or a folder of WFDB records, DICOM files or such ``.hdf5`` (then
-        subfolders are searched too).
+        A WFDB record (``.hea``, ``.dat``, ``.mat`` or without extension), a DICOM file, a ``.csv``, ``.npz`` or
+        ``.zarr``, a ``.hdf5`` of tracings as in CODE-15, or a folder of WFDB records, DICOM files or such ``.hdf5``
+        (searched with its subfolders).
     labels : optional
-        One class (index or name) for each record, a mapping from record names to classes, a CSV of labels, or
-        ``"folder"``: the name of the folder around each record. By default the label files of known sets are found.
+        One class (index or name) per record, a mapping from record names to classes, a CSV of labels, or
+        ``"folder"``: the name of the folder around each record. By default the label files of known sets are used.
     rate : float, optional
-        Sampling rate in Hz of a table or HDF5 that does not state its own; of PTB-XL, which of its two rates (100 or 500).
+        Sampling rate in Hz of a table or HDF5 without one; for PTB-XL, which of its two rates (100 or 500).
     leads : sequence of str, optional
-        Names of the columns of a table, or of other than twelve leads of HDF5, which have none; else the leads to keep.
+        Names of the columns of a table, or of HDF5 leads other than twelve, that have none; else the leads to keep.
     classes : sequence of str, optional
-        Class names, or those classes of a known set that are wanted.
+        Class names, or the classes of a known set to keep.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def open_ecg(
     Raises
     ------
     SamplesError
-        In one sentence: what came, what was expected, what to do.
+        In one sentence: what was given, what was expected, what to do.
     """
     path = Path(path).expanduser()
     header = record_path(path)
@@ -82,18 +82,18 @@ def open_ecg(
     if path.suffix.lower() in SUFFIXES:
         return _many(path.parent, path.stem, hdf5_sources(path, rate, leads), [], labels, classes)
     raise SamplesError(
-        f"{path.name!r} is not an ECG that can be opened; give a WFDB record (.hea beside its .dat), a DICOM waveform, "
+        f"{path.name!r} cannot be opened as an ECG; give a WFDB record (.hea beside its .dat), a DICOM waveform, "
         ".csv, .npz, .zarr, .hdf5 of tracings, or a folder of records."
     )
 
 
 def is_ecg(path: str | Path) -> bool:
-    """Whether a path looks like ECG records: names and first bytes are looked at, nothing is opened.
+    """Return whether a path looks like ECG records; only names and first bytes are checked.
 
     Parameters
     ----------
     path : str or Path
-        Of anything.
+        Any path.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files of a folder and of those below it, in order; hidden ones are passed over."""
+    """Yield the files of a folder and its subfolders, in order; hidden ones are skipped."""
     root = len(folder.parts)
     for where, below, files in os.walk(folder):
         below[:] = (
@@ -144,7 +144,7 @@ def _folder_has_records(folder: Path) -> bool:
 
 
 def _one(source: Source, path: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
-    """A record that a person named; its label only when it was given."""
+    """Open a single record; it gets a label only when one is given."""
     ds, _ = gather([chosen(source, rate, leads)], title=path.stem)
     if labels is None:
         return ds if classes is None else ds.assign_attrs(classes=[str(c) for c in classes])
@@ -152,22 +152,22 @@ def _one(source: Source, path: Path, labels: Any, rate: float | None, leads: Any
 
 
 def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Source], list[str]]:
-    """Return the WFDB records of a folder, else its DICOM waveforms, else its tracings in HDF5, and why others cannot be read.
+    """Return the WFDB records of a folder, else its DICOM waveforms, else its HDF5 tracings, and why others cannot be read.
 
     Raises
     ------
     SamplesError
-        When there is none that can be read.
+        When none can be read.
     """
     files = list(_walk(folder))
     found = [f for f in files if f.suffix == ".hea"]
     headers = of_rate(folder, found, rate)
     if found and not headers:
-        raise SamplesError(f"folder {folder.name!r} holds no records of {rate:g} Hz; leave the rate away.")
+        raise SamplesError(f"folder {folder.name!r} holds no records of {rate:g} Hz; omit the rate.")
     dicoms = [f for f in files if f.suffix.lower() in (".dcm", ".dicom")] if not headers else []
     if not headers and not dicoms:
         return _tracings_of(folder, [f for f in files if f.suffix.lower() in SUFFIXES], rate, leads)
-    # The header of a record in segments comes with those of its segments, which are no records of their own.
+    # The header of a segmented record comes with those of its segments, which are not records of their own.
     parts = segments_of(headers)
     sources, failed = [], []
     for file in [f for f in headers if f not in parts] or dicoms:
@@ -185,7 +185,7 @@ def sources_of(folder: Path, rate: float | None, leads: Any) -> tuple[list[Sourc
 def _tracings_of(
     folder: Path, files: list[Path], rate: float | None, leads: Any
 ) -> tuple[list[Source], list[str]]:
-    """The records of all files of tracings of a folder; files in HDF5 without tracings are passed over."""
+    """Return the records of all files of tracings in a folder; HDF5 files without tracings are skipped."""
     sources, failed = [], []
     for file in filter(looks_like_tracings, files):
         try:
@@ -203,14 +203,14 @@ def _tracings_of(
 
 
 def _folder(folder: Path, labels: Any, rate: float | None, leads: Any, classes: Any) -> xr.Dataset:
-    """Gather the records of a folder with their labels."""
+    """Combine the records of a folder with their labels."""
     return _many(folder, folder.name, *sources_of(folder, rate, leads), labels, classes)
 
 
 def _many(
     folder: Path, title: str, sources: list[Source], failed: list[str], labels: Any, classes: Any
 ) -> xr.Dataset:
-    """Gather records with the labels that are given or found in a folder."""
+    """Combine records with the labels that are given or found in a folder."""
     found = find_labels(folder, [s.name for s in sources], [s.comments for s in sources], labels, classes)
     if found.label is not None and found.known.any():
         said = f"no label in {found.origin}"
@@ -224,7 +224,7 @@ def _many(
 
 
 def _labelled(ds: xr.Dataset, kept: list[int], found: Labelled) -> xr.Dataset:
-    """Put labels beside the records that were kept."""
+    """Assign labels to the records that were kept."""
     if found.label is None:
         return ds.assign_attrs(classes=found.classes)
     if not found.known.any():

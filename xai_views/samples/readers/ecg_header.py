@@ -1,7 +1,7 @@
-"""Headers of WFDB records (``.hea``): parsed and checked here, because what wfdb lets pass becomes wrong signals.
+"""Headers of WFDB records (``.hea``), parsed and checked here because errors that wfdb ignores give wrong signals.
 
-wfdb reads them as ASCII, so that µV becomes V; takes a rate that is no number for 250 Hz; does not look at the size of
-signal files; and takes minutes over the headers of a set of 20,000 records. Signals are read by wfdb.
+wfdb reads them as ASCII, so that µV becomes V; replaces an unreadable rate by 250 Hz; does not check the size of
+signal files; and takes minutes for the headers of a set of 20,000 records. The signals are read by wfdb.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ BYTES = {
     "8": Fraction(1), "16": Fraction(2), "24": Fraction(3), "32": Fraction(4), "61": Fraction(2), "80": Fraction(1),
     "160": Fraction(2), "212": Fraction(3, 2), "310": Fraction(4, 3), "311": Fraction(4, 3),
 }  # fmt: skip
-#: Formats whose size depends on what is in them: compressed ones, and "no file".
+#: Formats whose size depends on their content: compressed ones, and "no file".
 OTHERS = ("0", "508", "516", "524")
-#: What a file name in a header may be. wfdb hands it to fsspec, which would follow "::" and "://" to other places.
+#: Allowed file names in a header. wfdb passes them to fsspec, which would resolve "::" and "://" to other locations.
 PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 MOST_HEADER = 4_000_000
 #: format[xframes][:skew][+offset] of a signal line (WFDB, header(5)).
@@ -34,7 +34,7 @@ GAIN = re.compile(r"(?P<gain>[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)?(?:\((?P<base>-?\d
 
 @dataclass(frozen=True)
 class Line:
-    """One signal of a header; None = not written."""
+    """One signal of a header; None = not stated."""
 
     file: str
     form: str
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Header:
-    """A header that has been checked.
+    """A checked header.
 
     Attributes
     ----------
@@ -58,17 +58,17 @@ class Header:
     leads : tuple of str
         Standard names of the signals that are voltages.
     channels : tuple of int
-        Their positions in the record.
+        Positions of these signals in the record.
     units : tuple of float
-        mV in one of the unit of each.
+        Size of the unit of each signal in mV.
     checksums : tuple of int or None
-        Of each as the header states them; None where it does not, or where they cannot be compared.
+        As stated in the header; None where missing or not comparable.
     rate, steps : float, int
-        Hz; length.
+        Sampling rate in Hz; length.
     remarks, gain, comments
         As in :class:`xai_views.samples.readers.raw_record.Source`.
     stated : bool
-        Whether the header names its length.
+        Whether the header states its length.
     """
 
     path: Path
@@ -85,7 +85,7 @@ class Header:
 
 
 def record_path(path: Path) -> Path | None:
-    """Return the header of a record that is named with or without extension, or None."""
+    """Return the header of a record given with or without extension, or None."""
     for candidate in (path, path.with_suffix(".hea"), path.with_name(path.name + ".hea")):
         if candidate.suffix == ".hea" and candidate.is_file():
             return candidate
@@ -93,7 +93,7 @@ def record_path(path: Path) -> Path | None:
 
 
 def segments_of(headers: list[Path]) -> set[Path]:
-    """Return those headers that are segments of other records among them."""
+    """Return the headers that are segments of other records in the list."""
     found = set()
     for path in headers:
         try:
@@ -106,7 +106,7 @@ def segments_of(headers: list[Path]) -> set[Path]:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a record; its signals are not read.
+    """Read and check the header of a record, without its signals.
 
     Parameters
     ----------
@@ -120,20 +120,22 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     SamplesError
-        For a header that cannot be parsed, names other places, describes another number of signals than it
-        announces, has no voltage among its signals, or whose signal file is missing or cut off.
+        For a header that cannot be parsed, refers to other locations, describes another number of signals than
+        announced, has no voltage among its signals, or whose signal file is missing or cut off.
     """
     rows, comments = rows_of(path)
     first = rows[0].split()
     announced = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
     if not announced:
-        raise SamplesError(f"header {path.name!r} announces 0 leads; give a record that has some.")
+        raise SamplesError(f"header {path.name!r} announces 0 leads; give a record that has leads.")
     if (len(first) > 2 and not RATE.fullmatch(first[2])) or (len(first) > 3 and not first[3].isdigit()):
         raise SamplesError(
             f"header {path.name!r} begins with {rows[0][:80]!r}; name, number of signals, rate in Hz and length are expected."
         )
     rate = positive_rate(re.split("[/(]", first[2])[0] if len(first) > 2 else 250, f"header {path.name!r}")
-    remarks = [] if len(first) > 2 else ["the header states no sampling rate, so 250 Hz by the rule of WFDB"]
+    remarks = (
+        [] if len(first) > 2 else ["the header states no sampling rate: 250 Hz assumed, as WFDB defines"]
+    )
     stated = int(first[3]) if len(first) > 3 else None
     if "/" in first[0]:
         lines, steps = _segments(path, rows), stated
@@ -145,21 +147,21 @@ def read_header(path: Path) -> Header:
             f"header {path.name!r} announces {announced} leads and describes {len(lines)}; restore it from its source."
         )
     if not steps:
-        raise SamplesError(f"record {path.stem!r} is empty: it has no steps; give one that has.")
+        raise SamplesError(f"record {path.stem!r} is empty; give one with at least one step.")
     return _described(path, lines, rate, steps, remarks, tuple(comments), stated is not None)
 
 
 def rows_of(path: Path) -> tuple[list[str], list[str]]:
-    """Lines of a header, and its comments."""
+    """Return the lines of a header, and its comments."""
     try:
         raw = path.read_bytes()[: MOST_HEADER + 1]
     except OSError as e:
         raise SamplesError(f"header {path.name!r} cannot be read ({e.strerror}); check the path.") from None
     if len(raw) > MOST_HEADER:
         raise SamplesError(
-            f"header {path.name!r} has more than {MOST_HEADER / 1e6:.0f} MB; give a WFDB header."
+            f"header {path.name!r} is larger than {MOST_HEADER / 1e6:.0f} MB; give a WFDB header."
         )
-    # wfdb reads ASCII and drops the rest, so that µV would become V: units are read here.
+    # wfdb reads ASCII and drops the rest, so that µV would become V; units are therefore read here.
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -174,11 +176,11 @@ def rows_of(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _line(path: Path, row: str, k: int) -> Line:
-    """One signal line: file, format, gain, resolution, zero, first value, checksum, block size, name."""
+    """Parse one signal line: file, format, gain, resolution, zero, first value, checksum, block size, name."""
     parts = row.split()
     form = FORM.fullmatch(parts[1]) if len(parts) > 1 else None
     gain = GAIN.fullmatch(parts[2]) if len(parts) > 2 else None
-    # Resolution, zero, first value, checksum and block size; some headers leave the last ones out before the name.
+    # Resolution, zero, first value, checksum and block size; some headers omit the last ones before the name.
     named = next((i for i, x in enumerate(parts[3:8], 3) if not re.fullmatch(r"-?\d+", x)), 8)
     if form is None or (len(parts) > 2 and gain is None):
         raise SamplesError(
@@ -187,15 +189,17 @@ def _line(path: Path, row: str, k: int) -> Line:
         )
     if parts[0] != "~" and not PLAIN.fullmatch(parts[0]):
         raise SamplesError(
-            f"header {path.name!r} names the file {parts[0][:80]!r}; signal files must lie beside it under plain names."
+            f"header {path.name!r} names the file {parts[0][:80]!r}; signal files must be in its folder, under plain names."
         )
     if form[1] not in BYTES and form[1] not in OTHERS:
         raise SamplesError(
-            f"header {path.name!r} gives the format {form[1][:20]}, which WFDB does not know; restore it."
+            f"header {path.name!r} has the format {form[1][:20]}, which WFDB does not define; restore it."
         )
     value = float(gain["gain"]) if gain and gain["gain"] else None
     if value is not None and value < 0:
-        raise SamplesError(f"header {path.name!r} gives the gain {value:g}; a gain is positive.")
+        raise SamplesError(
+            f"header {path.name!r} has the gain {value:g}, which should be positive; restore it."
+        )
     return Line(
         parts[0],
         form[1],
@@ -210,22 +214,22 @@ def _line(path: Path, row: str, k: int) -> Line:
 
 
 def _steps(path: Path, lines: list[Line], stated: int | None) -> int | None:
-    """Steps of the record, after a look at the size of its files."""
+    """Return the number of steps of the record, checked against the size of its files."""
     for file in dict.fromkeys(line.file for line in lines):
         mine = [line for line in lines if line.file == file]
         where = path.with_name(file)
         if file == "~":
-            continue  # the layout of segments that follow
+            continue  # the layout of the segments that follow
         if len({(line.form, line.offset) for line in mine}) > 1:
             raise SamplesError(
-                f"header {path.name!r} gives several formats or offsets for the file {file!r}; restore it."
+                f"header {path.name!r} has several formats or offsets for the file {file!r}; restore it."
             )
         if not where.is_file():
             raise SamplesError(
-                f"header {path.name!r} names the file {file!r}, which is not beside it; copy both."
+                f"header {path.name!r} names the file {file!r}, which is not in its folder; copy both."
             )
         if mine[0].form not in BYTES:
-            continue  # compressed: its length is known to its decoder only
+            continue  # compressed: only its decoder knows the length
         size = where.stat().st_size - mine[0].offset
         held = int(size / (sum(line.frames for line in mine) * BYTES[mine[0].form])) if size > 0 else 0
         stated = held if stated is None else stated
@@ -237,9 +241,9 @@ def _steps(path: Path, lines: list[Line], stated: int | None) -> int | None:
 
 
 def _segments(path: Path, rows: list[str]) -> list[Line]:
-    """The signals of a record in segments; a lead may change its gain between them, but not its unit.
+    """Return the signals of a record in segments; a lead may change its gain between segments, but not its unit.
 
-    The first segment names all signals: a layout of length 0, or, where all have the same signals, itself.
+    The first segment names all signals: a layout of length 0, or itself when all segments have the same signals.
     """
     layout: list[Line] | None = None
     for name in dict.fromkeys(row.split()[0] for row in rows[1:]):
@@ -247,7 +251,7 @@ def _segments(path: Path, rows: list[str]) -> list[Line]:
             continue
         if not PLAIN.fullmatch(name):
             raise SamplesError(
-                f"header {path.name!r} names the file {name[:80]!r}; segments must lie beside it under plain names."
+                f"header {path.name!r} names the file {name[:80]!r}; segments must be in its folder, under plain names."
             )
         where = path.with_name(f"{name}.hea")
         own, _ = rows_of(where)
@@ -275,7 +279,7 @@ def _described(
     comments: tuple[str, ...],
     stated: bool,
 ) -> Header:
-    """Names, units and remarks of the signals that are voltages."""
+    """Return names, units and remarks of the signals that are voltages."""
     names = [line.name for line in lines]
     factors = [to_mv(line.unit or "mV") for line in lines]
     kept = [i for i, f in enumerate(factors) if f is not None]
@@ -286,13 +290,13 @@ def _described(
         )
     left = [f"{names[i]} ({lines[i].unit})" for i in range(len(names)) if i not in kept]
     if left:
-        remarks.append(f"{listed(left)} left away: no voltage")
+        remarks.append(f"{listed(left)} left out: not a voltage")
     leads = unique_leads([names[i] for i in kept])
     without = [x for x, i in zip(leads, kept, strict=True) if lines[i].gain is None]
     if without:
         verb = "no gain" if len(without) == 1 else "no gains"
         remarks.append(
-            f"the header gives {verb} for {listed(without)}, so 200 units per mV by the rule of WFDB"
+            f"the header has {verb} for {listed(without)}: 200 units per mV assumed, as WFDB defines"
         )
     several = [x for x, i in zip(leads, kept, strict=True) if lines[i].frames > 1]
     if several:

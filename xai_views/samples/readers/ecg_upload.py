@@ -1,4 +1,4 @@
-"""One uploaded file as ECG records, within bounds: a table, an archive, a DICOM waveform, or a zip of WFDB files."""
+"""Uploaded ECG records, within limits: a table, an archive, a DICOM waveform, or a zip of WFDB files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from xai_views.samples.readers.label_tables import csv_source
 from xai_views.samples.readers.raw_record import Source, gather, left_out, with_note
 from xai_views.samples.readers.signal_arrays import open_npz
 
-#: What a zip may hold, and how many of it.
+#: Allowed files in a zip, and their largest number.
 INSIDE, MOST_FILES = (".hea", ".dat", ".mat"), 200
-#: Numbers in one file (12 leads of 27 minutes at 500 Hz), names of leads, bytes of a header, letters of a column's name.
+#: Limits: numbers in a file (12 leads of 27 minutes at 500 Hz), lead names, bytes of a header, letters of a column name.
 MOST_VALUES, MOST_LEADS, MOST_HEADER, MOST_NAME = 10_000_000, 256, 64_000, 200
-#: Entries of an array of text, and bytes of each.
+#: Limits on an array of text: entries, and bytes per entry.
 MOST_TEXT, MOST_WORD = 10_000, 4_000
 
 
@@ -45,28 +45,28 @@ def open_ecg_bytes(
     Parameters
     ----------
     name : str
-        The name it was uploaded under; only its last part is used, to know the kind and to call the record.
+        Name of the uploaded file; only its last part is used, for the file type and the record name.
     data : bytes
         The file: ``.csv``, ``.npz``, ``.dcm``, or a ``.zip`` of ``.hea`` with ``.dat`` or ``.mat``.
     rate, leads
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     unit : str, optional
-        Of a table or an archive that names none. Default: mV, and the flag says so.
+        Unit of a table or an archive without one; by default mV, which is noted in the flag.
     max_bytes, max_unpacked : float
-        Bounds on the file, and on what it unpacks to; checked before anything is unpacked.
+        Limits on the file and on its unpacked size; checked before unpacking.
     max_values : float
-        Bound on the numbers that it holds, all records padded to the longest and to the leads of all.
+        Limit on its numbers, with all records padded to the longest and to the union of leads.
 
     Returns
     -------
     xarray.Dataset
-        In memory; nothing of it stays on disk.
+        In memory; nothing is left on disk.
 
     Raises
     ------
     SamplesError
-        In one sentence, :class:`~xai_views.samples.readers.raw_record.MissingError` for a rate or lead names that the file
-        does not give: empty, too large, of another kind, damaged, or a zip that names other places.
+        In one sentence: empty, too large, of another type, damaged, or a zip with paths to other places;
+        :class:`~xai_views.samples.readers.raw_record.MissingError` when the file has no rate or no lead names.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise SamplesError(f"the upload came as {type(data).__name__}; give the bytes of a file.")
@@ -77,7 +77,7 @@ def open_ecg_bytes(
         raise SamplesError("the upload is empty; choose a file with an ECG.")
     if len(data) > max_bytes:
         raise SamplesError(
-            f"the upload has {len(data) / 1e6:.1f} MB and at most {max_bytes / 1e6:.0f} MB are taken; give a shorter record."
+            f"the upload has {len(data) / 1e6:.1f} MB (limit: {max_bytes / 1e6:.0f} MB); give a shorter record."
         )
     if suffix == "csv":
         _columns(data, stem)
@@ -99,27 +99,25 @@ def open_ecg_bytes(
 
 
 def _bounded(sources: Sequence[Source], most: float) -> None:
-    """Refuse records that would be too many numbers once all have the leads, the rate and the length of all."""
+    """Raise when records would exceed the limit once all have the union of leads, one rate and one length."""
     leads = {x for s in sources for x in s.leads}
     rate = Counter(s.rate for s in sources).most_common(1)[0][0]
     longest = max(s.steps * max(rate / s.rate, 1) for s in sources)
     _few(len(sources) * len(leads) * longest, most)
     if len(leads) > MOST_LEADS:
-        raise SamplesError(
-            f"the upload has {len(leads)} leads and at most {MOST_LEADS} are taken; give fewer."
-        )
+        raise SamplesError(f"the upload has {len(leads)} leads (limit: {MOST_LEADS}); give fewer.")
 
 
 def _few(values: float, most: float) -> None:
     if values > most:
         raise SamplesError(
-            f"the upload holds {values / 1e6:.1f} million numbers (records x leads x steps) and at most "
-            f"{most / 1e6:.0f} million are taken; give fewer or shorter records."
+            f"the upload has {values / 1e6:.1f} million numbers (records x leads x steps; limit: "
+            f"{most / 1e6:.0f} million); give fewer or shorter records."
         )
 
 
 def _columns(data: bytes, stem: str) -> None:
-    """Refuse a table of very many columns, or with names that never end, before it is read."""
+    """Raise for a table with too many columns or too long names, before it is read."""
     first = b""
     for line in io.BytesIO(data.replace(b"\r", b"\n")):
         first = line.strip()
@@ -129,13 +127,13 @@ def _columns(data: bytes, stem: str) -> None:
     longest = max(len(name) for name in first.replace(b";", b",").replace(b"\t", b",").split(b","))
     if count > MOST_LEADS or longest > MOST_NAME or first.count(b'"') % 2:
         raise SamplesError(
-            f"table {stem!r} begins with a line of {count} columns, the longest of {longest} letters, and at most "
-            f"{MOST_LEADS} columns of {MOST_NAME} letters in one line are taken; give one column for each lead."
+            f"table {stem!r} begins with a line of {count} columns, the longest of {longest} letters (limit: "
+            f"{MOST_LEADS} columns of {MOST_NAME} letters); give one column for each lead."
         )
 
 
 def check_arrays(data: bytes, stem: str, most: float) -> None:
-    """Refuse an archive by what its arrays claim, before any of them is unpacked."""
+    """Raise when the stated sizes of an archive's arrays exceed the limits, before unpacking."""
     total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -149,27 +147,25 @@ def check_arrays(data: bytes, stem: str, most: float) -> None:
                 count = int(np.prod([int(n) for n in shape], dtype=object))
                 if kind.kind not in "biuf" and (count > MOST_TEXT or kind.itemsize > MOST_WORD):
                     raise SamplesError(
-                        f"array {name[:40]!r} of {stem!r} holds {count} words of {kind.itemsize} bytes and at most "
-                        f"{MOST_TEXT} of {MOST_WORD} are taken; give a name for each lead and record."
+                        f"array {name[:40]!r} of {stem!r} has {count} words of {kind.itemsize} bytes (limit: "
+                        f"{MOST_TEXT} of {MOST_WORD}); give a name for each lead and record."
                     )
                 total = max(total, count)
     except SamplesError:
         raise
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError):
-        return  # load_npz says what is wrong
+        return  # load_npz reports what is wrong
     if len(names) > MOST_FILES:
-        raise SamplesError(
-            f"{stem!r} holds {len(names)} arrays and at most {MOST_FILES} are taken; leave some away."
-        )
+        raise SamplesError(f"{stem!r} has {len(names)} arrays (limit: {MOST_FILES}); leave some out.")
     _few(total, most)
 
 
 def _dicom(data: bytes, stem: str, most: float) -> xr.Dataset:
-    # A deflated file unpacks to any size before anything of it can be looked at. Its mark may stand anywhere in a head
-    # that may be of any length.
+    # A deflated file can unpack to any size before it can be checked. The mark of a deflated file may be anywhere in
+    # a head of any length.
     if DEFLATED in data:
         raise SamplesError(
-            f"the upload {stem!r} is a deflated DICOM file, which is not taken; export it uncompressed."
+            f"the upload {stem!r} is a deflated DICOM file, which is not supported; export it uncompressed."
         )
     sources = [dicom_source(io.BytesIO(data), stem)]
     _bounded(sources, most)
@@ -178,17 +174,17 @@ def _dicom(data: bytes, stem: str, most: float) -> xr.Dataset:
 
 
 def _zip(data: bytes, most: float, values: float) -> xr.Dataset:
-    """Unpack WFDB files under plain names into a folder that is gone afterwards."""
+    """Unpack WFDB files under plain names into a temporary folder, and open them."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, tempfile.TemporaryDirectory() as place:
             _unpack(archive, Path(place), most)
-            # Not open_ecg: it would look for label files around the folder, and read large sets later.
+            # Not open_ecg, which would search for label files around the folder and read large sets later.
             _few(sum(_claimed(path) for path in Path(place).rglob("*.hea")), values)
             sources, failed = sources_of(Path(place), None, None)
             held = sum(4 * len(s.leads) * s.steps for s in sources)
-            if held > 4 * most:  # a header may claim any length of a compressed or an empty segment
+            if held > 4 * most:  # a header may state any length of a compressed or an empty segment
                 raise SamplesError(
-                    f"the records of the .zip unpack to {held / 1e6:.0f} MB and at most {4 * most / 1e6:.0f} MB are taken; "
+                    f"the records of the .zip unpack to {held / 1e6:.0f} MB (limit: {4 * most / 1e6:.0f} MB); "
                     "pack shorter ones."
                 )
             _bounded(sources, values)
@@ -210,11 +206,11 @@ def _zip(data: bytes, most: float, values: float) -> xr.Dataset:
 
 
 def _claimed(path: Path) -> int:
-    """Numbers that the decoder of a record's files makes: steps, and for each of them those of its frames."""
+    """Return how many numbers the decoder of a record's files will produce: steps times values per step."""
     rows, _ = rows_of(path)
     first = rows[0].split()
     if len(first) < 4 or not first[3].isdigit() or "/" in first[0]:
-        return 0  # its files say how long it is, or those of its segments
+        return 0  # its files, or those of its segments, determine its length
     forms = [
         FORM.fullmatch(row.split()[1]) for row in rows[1:] if len(row.split()) > 1 and row.split()[0] != "~"
     ]
@@ -231,30 +227,30 @@ def _unpack(archive: zipfile.ZipFile, place: Path, most: float) -> None:
     head = max((f.file_size for f in wanted if f.filename.lower().endswith(".hea")), default=0)
     if head > MOST_HEADER:
         raise SamplesError(
-            f"the .zip holds a header of {head / 1000:.0f} kB and at most {MOST_HEADER / 1000:.0f} kB are taken; pack "
+            f"the .zip has a header of {head / 1000:.0f} kB (limit: {MOST_HEADER / 1000:.0f} kB); pack "
             "records with fewer leads or segments."
         )
     size = sum(f.file_size for f in wanted)
     if size > most or len(wanted) > MOST_FILES:
         raise SamplesError(
-            f"the .zip holds {len(wanted)} files of {size / 1e6:.0f} MB and at most {MOST_FILES} of {most / 1e6:.0f} MB are "
-            "taken; pack fewer records."
+            f"the .zip has {len(wanted)} files of {size / 1e6:.0f} MB (limit: {MOST_FILES} of {most / 1e6:.0f} MB); "
+            "pack fewer records."
         )
     for file in wanted:
         path = PurePosixPath(file.filename)
         if path.is_absolute() or "\\" in file.filename or not all(PLAIN.fullmatch(p) for p in path.parts):
             raise SamplesError(
-                f"the .zip names the file {file.filename[:80]!r}; plain names of letters, digits and . _ ~ - are taken."
+                f"the .zip names the file {file.filename[:80]!r}; use plain names of letters, digits and . _ ~ -."
             )
         target = place.joinpath(*path.parts)
         if len(path.parts) > 4 or target.exists():
             raise SamplesError(
-                f"the .zip holds {file.filename[:80]!r} twice or too deep; pack the records side by side."
+                f"the .zip has {file.filename[:80]!r} twice or in nested folders; pack the records side by side."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(file) as source:
-            # The size in a zip's directory is a claim: no more than it is read, and the rest is refused.
+            # The size in a zip's directory is only a claim: no more than it is read, and larger files are rejected.
             content = source.read(file.file_size + 1)
         if len(content) > file.file_size:
-            raise SamplesError("the .zip unpacks to more than it claims; pack it again.")
+            raise SamplesError("the .zip unpacks to more than it states; pack it again.")
         target.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Image folders: a subfolder per class, or a flat folder with a CSV of labels."""
+"""Image folders: one subfolder per class, or a flat folder with a CSV of labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xai_views.samples.readers.csv_table import read_table
 
 logger = logging.getLogger("xai_views.samples")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-#: Bytes of decoded images beyond which a folder stays on disk and is read when looked at.
+#: Bytes of decoded images above which a folder is read from disk on access.
 IN_MEMORY = 500_000_000
 KEYS = ("name", "file", "filename")
 
@@ -29,31 +29,30 @@ def open_folder(
 ) -> xr.Dataset:
     """Open a folder of images.
 
-    Image files that cannot be read are left out, each with a warning in the log, as long as others can; files
-    of other kinds and hidden ones are not looked at. Grey images stay grey unless there are coloured ones
-    among them.
+    Image files that cannot be read are skipped, each with a warning in the log, unless none can be read; files
+    of other types and hidden ones are ignored. Grey images stay grey unless some images are coloured.
 
     Parameters
     ----------
     path : Path
-        A subfolder per class; or images, with labels in a CSV (columns ``name`` or ``file``, and ``label``).
+        One subfolder per class; or images, with labels in a CSV (columns ``name`` or ``file``, and ``label``).
     labels : str, Path or sequence, optional
-        The CSV, or one label for each image in the order of their paths; ``labels.csv`` or the only ``*.csv``
-        of the folder is found by itself.
+        The CSV, or one label per image in the order of their paths; ``labels.csv`` or the only ``*.csv``
+        of the folder is used by default.
     size : (int, int), optional
-        Height and width to resize to; needed when the images differ in size.
+        Height and width to resize to; required when the images differ in size.
     classes : sequence of str, optional
-        Class names in the order that counts; alphabetical by default.
+        Class names in order; alphabetical by default.
 
     Returns
     -------
     xarray.Dataset
-        In memory up to ``IN_MEMORY`` bytes, else read file by file when looked at.
+        In memory up to ``IN_MEMORY`` bytes, else read file by file on access.
 
     Raises
     ------
     SamplesError
-        In one sentence: no images, different sizes, a CSV that does not fit, nothing readable.
+        In one sentence: no images, different sizes, a CSV that does not match, nothing readable.
     """
     size = checked_size(size)
     files = sorted(
@@ -84,7 +83,7 @@ def open_folder(
 
 
 def _names(path: Path, files: list[Path]) -> list[str]:
-    """Ids that a URL can carry and that say which file is meant."""
+    """Return ids for URLs that identify the files."""
 
     def plain_name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9._~-]+", "-", text).strip("-") or "image"
@@ -92,18 +91,18 @@ def _names(path: Path, files: list[Path]) -> list[str]:
     names = [plain_name(p.relative_to(path).with_suffix("").as_posix()) for p in files]
     if len(set(names)) < len(names):  # x.png beside x.jpg
         names = [plain_name(p.relative_to(path).as_posix()) for p in files]
-    if len(set(names)) < len(names):  # scripts of which nothing is left
+    if len(set(names)) < len(names):  # names in scripts without plain letters
         names = [f"{n}-{i:05d}" for i, n in enumerate(names)]
     return names
 
 
 def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
-    """Read one image file, upright, over white where it is transparent.
+    """Read one image file, upright, transparency over white.
 
     Parameters
     ----------
     file : Path
-        Any image that Pillow reads; of an animation its first picture.
+        Any image that Pillow reads; the first picture of an animation.
     size : (int, int), optional
         Height and width to resize to.
     channels : int
@@ -117,12 +116,12 @@ def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> 
     Raises
     ------
     SamplesError
-        When the file cannot be read to its end.
+        When the file cannot be read completely.
     """
     try:
         with Image.open(file) as image:
             array = np.asarray(resize(plain(image, grey=channels == 1), size))
-    except Exception as e:  # noqa: BLE001 - Pillow raises many kinds for a broken file
+    except Exception as e:  # noqa: BLE001 - Pillow raises many types for a broken file
         raise SamplesError(
             f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove it."
         ) from None
@@ -130,7 +129,7 @@ def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> 
 
 
 def _readable(files: list[Path], path: Path) -> tuple[list[Path], list[tuple[int, int, int]]]:
-    """Files whose headers are sound, with their shapes upright; nothing is decoded yet."""
+    """Return the files with intact headers, with their upright shapes; nothing is decoded yet."""
     good, shapes, bad = [], [], []
     for file in files:
         try:
@@ -140,7 +139,7 @@ def _readable(files: list[Path], path: Path) -> tuple[list[Path], list[tuple[int
                 grey = image.mode[0] in "1LIF" and image.mode != "LAB"
             good.append(file)
             shapes.append((h, w, 1 if grey else 3))
-        except Exception:  # noqa: BLE001 - Pillow raises many kinds for a broken file
+        except Exception:  # noqa: BLE001 - Pillow raises many types for a broken file
             bad.append(file)
     _leave_out(bad, good, path)
     return good, shapes
@@ -154,11 +153,11 @@ def _leave_out(bad: list[Path], good: list[Path], path: Path) -> None:
             f"{bad[0].name!r}; replace them."
         )
     for file in bad:
-        logger.warning("%s cannot be read as an image and is left out.", file.name)
+        logger.warning("%s cannot be read as an image and is skipped.", file.name)
 
 
 def _stack(files: list[Path], size: tuple[int, int], channels: int, path: Path) -> tuple[list[Path], Any]:
-    """All images in memory when they are few enough, else lazily: each file is read when looked at."""
+    """Return all images in memory when they are few enough, else lazily: each file is read on access."""
     shape = (*size, channels)
     if len(files) * np.prod(shape, dtype=np.int64) > IN_MEMORY:
         from dask.array import Array

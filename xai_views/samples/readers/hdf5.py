@@ -1,4 +1,4 @@
-"""Tracings in HDF5, as CODE-15 comes: ``tracings [record, step, lead]`` beside ``exam_id [record]``."""
+"""Tracings in HDF5, as in CODE-15: ``tracings [record, step, lead]`` beside ``exam_id [record]``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from xai_views.samples.readers.raw_record import Source, chosen, positive_rate, 
 
 SUFFIXES = (".hdf5", ".h5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: Sampling rate of the CODE studies (Ribeiro et al. 2020), which their files do not state.
+#: Sampling rate of the CODE studies (Ribeiro et al. 2020), which is not stated in their files.
 RATE = 400.0
-#: Orders of leads of the CODE studies: that of CODE-15, and that of the test set that was published with the paper.
+#: Lead orders of the CODE studies: that of CODE-15, and that of the test set published with the paper.
 ORDERS = (LEADS, (*LEADS[:3], "aVL", "aVF", "aVR", *LEADS[6:]))
-#: Records that are looked at to tell the order, and what share of the limb leads may not follow from I and II.
+#: Number of records used to determine the order, and largest share of limb leads that may not follow from I and II.
 LOOKED_AT, OFF = 8, 0.2
 
 
 def looks_like_tracings(path: Path) -> bool:
-    """Whether a file is HDF5 with tracings; a file that is none costs eight bytes of reading."""
+    """Return whether a file is HDF5 with tracings; for other files eight bytes are read."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -36,26 +36,26 @@ def looks_like_tracings(path: Path) -> bool:
 
 
 def hdf5_sources(path: Path, rate: float | None = None, leads: Sequence[str] | None = None) -> list[Source]:
-    """Return the records of a file of tracings; each is read when it is looked at.
+    """Return the records of a file of tracings; each is read on access.
 
-    The files name neither unit nor leads nor rate: mV and 400 Hz are taken, and of the two orders of leads that the CODE
-    studies have, the one in which III, aVR, aVL and aVF follow from I and II; ``flag`` says so. The zeros that the
-    tracings are filled up with before and after them are left out. The last row of a part of CODE-15, which has the
-    ``exam_id`` 0 and no signal, is no record.
+    The files name no unit, leads or rate: mV and 400 Hz are assumed, and of the two lead orders of the CODE
+    studies the one in which III, aVR, aVL and aVF follow from I and II; this is noted in ``flag``. The zeros that
+    pad the tracings at both ends are removed. The last row of a part of CODE-15, which has the
+    ``exam_id`` 0 and no signal, is skipped.
 
     Parameters
     ----------
     path : Path
         A ``.hdf5`` or ``.h5`` file.
     rate : float, optional
-        Hz, if it is not 400.
+        Rate in Hz, if it is not 400.
     leads : sequence of str, optional
-        Names of the leads in the order of the file if these are not twelve, else the leads to keep.
+        Names of the leads in file order if there are not twelve, else the leads to keep.
 
     Raises
     ------
     SamplesError
-        When the file is damaged, holds no tracings, or leads without known names.
+        When the file is damaged, has no tracings, or has leads without known names.
     """
     known = RATE if rate is None else positive_rate(rate, "rate=")
     shape, ids, some = _with(path, _glance)
@@ -68,8 +68,8 @@ def hdf5_sources(path: Path, rate: float | None = None, leads: Sequence[str] | N
                 f"{path.name!r} holds tracings of {shape[2]} leads without names; give leads=, the name of each."
             )
         names, said, wanted = unique_leads(leads), "", None
-    rated = "" if rate else "the file names no rate, so 400 Hz"
-    remarks = tuple(filter(None, (rated, "the file names no unit, so mV", said)))
+    rated = "" if rate else "no rate given: 400 Hz assumed"
+    remarks = tuple(filter(None, (rated, "no unit given: mV assumed", said)))
     return [
         chosen(
             Source(name, tuple(names), known, shape[1], _reader(path, i), remarks, "the file's own numbers"),
@@ -82,7 +82,7 @@ def hdf5_sources(path: Path, rate: float | None = None, leads: Sequence[str] | N
 
 
 def _glance(file: Any) -> tuple[tuple[int, int, int], list[str], np.ndarray]:
-    """Shape, names, and a few tracings ``[record, step, lead]`` that hold a signal."""
+    """Return shape, names, and a few tracings ``[record, step, lead]`` with a signal."""
     tracings = file.get("tracings")
     if getattr(tracings, "ndim", 0) != 3 or tracings.dtype.kind not in "fiu":
         raise SamplesError(
@@ -99,19 +99,19 @@ def _glance(file: Any) -> tuple[tuple[int, int, int], list[str], np.ndarray]:
 
 
 def _order(some: np.ndarray) -> tuple[tuple[str, ...], str]:
-    """The order of leads in which the limb leads follow from I and II, and what is to be said of it."""
+    """Return the lead order in which the limb leads follow from I and II, and a remark on it."""
     off = [_off(some[:, :, [order.index(x) for x in LEADS]]) for order in ORDERS]
     best = int(np.argmin(off))
     if off[best] > OFF:
         return ORDERS[
             0
-        ], "the file names no leads, so the order of CODE-15, which its limb leads do not bear out"
+        ], "no lead names given: order of CODE-15 assumed, although its limb leads do not confirm it"
     known = ("CODE-15", "the CODE test set")[best]
-    return ORDERS[best], f"the file names no leads; by its limb leads in the order of {known}"
+    return ORDERS[best], f"no lead names given: order of {known} assumed, confirmed by the limb leads"
 
 
 def _off(leads: np.ndarray) -> float:
-    """How far III, aVR, aVL and aVF are from what I and II say, relative to them; ``[record, step, lead]``."""
+    """Return the relative difference of III, aVR, aVL and aVF from those computed from I and II; ``[record, step, lead]``."""
     one, two = leads[..., 0], leads[..., 1]
     derived = np.stack([two - one, -(one + two) / 2, one - two / 2, two - one / 2], -1)
     size = np.abs(derived).sum()
@@ -126,18 +126,18 @@ def _reader(path: Path, i: int) -> Callable[[], tuple[np.ndarray, tuple[str, ...
             return tracing, ()
         part = tracing[:, held[0] : held[-1] + 1]
         cut = tracing.shape[1] - part.shape[1]
-        return part, (f"{cut} steps of zeros around it left out",) if cut else ()
+        return part, (f"{cut} steps of zeros at the ends removed",) if cut else ()
 
     return read
 
 
 def _with(path: Path, look: Callable[[Any], Any]) -> Any:
-    """Open the file, look and close it: thousands of records stay readable by several threads."""
+    """Open the file, apply a function and close it, so that several threads can read thousands of records."""
     try:
         import h5py
     except ImportError:
         raise SamplesError(
-            "HDF5 needs the package h5py, which is not installed; pip install 'xai-views[ecg]'."
+            "HDF5 files need the package h5py, which is not installed; run pip install 'xai-views[ecg]'."
         ) from None
     try:
         with h5py.File(path, "r") as file:

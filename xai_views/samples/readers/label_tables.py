@@ -1,4 +1,4 @@
-"""ECGs as tables: ``.csv`` with a column for each lead."""
+"""ECGs as tables: ``.csv`` with one column per lead."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 TIMES = ("time", "t", "seconds", "sec", "s", "elapsed time", "ms")
 COUNTERS = ("", "index", "sample", "sample #", "step", "unnamed: 0")
-#: Names besides the standard leads by which :func:`looks_like_table` knows an ECG.
+#: Names, besides the standard leads, by which :func:`looks_like_table` recognises an ECG.
 MORE = re.compile(r"(ecg|ekg|lead|ml)[\s_.-]?(i{1,3}|[1-9]|v[1-6])?", re.IGNORECASE)
 
 
 def looks_like_table(path: Path) -> bool:
-    """Whether the column names of a ``.csv`` are those of an ECG; only its beginning is read."""
+    """Return whether the column names of a ``.csv`` are those of an ECG; only its beginning is read."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -50,27 +50,27 @@ def csv_source(
 ) -> Source:
     """Read a table with one column for each lead.
 
-    The rate comes from a column of times (``time``, ``t`` in seconds or with a unit, "time (ms)"), from a comment
-    ``# rate: 500``, or from ``rate``. Units stand with the names ("II (uV)") or in a comment ``# unit: uV``; where
-    there are none, mV is assumed and the flag says so.
+    The rate is read from a column of times (``time``, ``t`` in seconds or with a unit, "time (ms)"), from a comment
+    ``# rate: 500``, or from ``rate``. Units are read from the names ("II (uV)") or a comment ``# unit: uV``; without
+    them mV is assumed and noted in the flag.
 
     Parameters
     ----------
     path : Path or file
-        The table in UTF-8; comma, semicolon or tab between columns.
+        Table in UTF-8, with commas, semicolons or tabs between columns.
     name : str
-        What to call the record.
+        Name of the record.
     rate : float, optional
-        Hz, needed when the table does not give it.
+        Rate in Hz, required when the table does not state it.
     leads : sequence of str, optional
         Names of the columns if they have none, else the leads to keep.
     unit : str, optional
-        Of columns for which the table names none. Default: mV, and the flag says so.
+        Unit of columns without one; by default mV, which is noted in the flag.
 
     Raises
     ------
     SamplesError
-        In one sentence.
+        With a one-sentence message.
     """
     text = path.read_bytes() if isinstance(path, Path) else path.read()
     said = _words(text)
@@ -87,7 +87,7 @@ def csv_source(
         raise SamplesError(f"table {name!r} holds no signal; give a column for each lead.")
     best = _agreed(table, times, said, rate, name)
     signal, units = _columns(table, columns, said.get("unit", said.get("units", unit)), name)
-    remarks = () if all(units) else ("the file names no unit, so mV",)
+    remarks = () if all(units) else ("no unit given: mV assumed",)
     gain = f"unit {listed(sorted({u or 'mV' for u in units}))}"
     names = unique_leads([p for _, p, _ in columns])
     source = Source(name, names, best, signal.shape[1], lambda: (signal, ()), remarks, gain)
@@ -101,12 +101,12 @@ def _agreed(
     rate: float | None,
     name: str,
 ) -> float:
-    """The sampling rate by the comment, by ``rate`` and by the times, which must agree."""
+    """Return the sampling rate from the comment, ``rate`` and the times, which must agree."""
     words = said.get("rate", said.get("fs", said.get("sampling rate")))
     stated = None if words is None else positive_rate(words.lower().removesuffix("hz"), f"table {name!r}")
     given = None if rate is None else positive_rate(rate, "rate=")
     measured = _rate(table[times[0][0]], times[0][2], name) if times else None
-    # Times are rounded when they are printed; a rate that was written down is not, and comes first.
+    # Times are rounded when printed; a stated rate is not, and takes precedence.
     known = [r for r in (stated, given, measured) if r is not None]
     if not known:
         raise MissingError(
@@ -114,14 +114,14 @@ def _agreed(
         )
     if max(known) > 1.01 * min(known):
         raise SamplesError(
-            f"the sampling rate of table {name!r} is {min(known):g} or {max(known):g} Hz, by its times, its comment or "
-            "rate=; make them agree."
+            f"the sampling rate of table {name!r} is {min(known):g} or {max(known):g} Hz, according to its times, its comment "
+            "or rate=; make them agree."
         )
     return known[0]
 
 
 def _named(table: pd.DataFrame, leads: Sequence[str] | None, name: str) -> tuple[pd.DataFrame, bool]:
-    """A table whose columns have names, and whether these came from ``leads``."""
+    """Return the table with named columns, and whether the names are from ``leads``."""
     if not all(re.fullmatch(r"\d+", str(c)) for c in table.columns):
         return table, False
     count = len(table.columns)
@@ -132,13 +132,13 @@ def _named(table: pd.DataFrame, leads: Sequence[str] | None, name: str) -> tuple
         )
     if len(leads) != count:
         raise SamplesError(
-            f"{len(leads)} leads were named and table {name!r} has {count} columns; name each."
+            f"{len(leads)} lead names were given for {count} columns of table {name!r}; name each column."
         )
     return table.set_axis(list(leads), axis=1), True
 
 
 def _words(text: bytes) -> dict[str, str]:
-    """Comments "# key: value" at the head of a table."""
+    """Return the comments "# key: value" at the top of a table."""
     found = {}
     for line in text[:20_000].decode("utf-8-sig", "replace").splitlines():
         if not line.lstrip().startswith("#"):
@@ -159,7 +159,7 @@ def _read(text: bytes, name: str) -> pd.DataFrame:
         sep = max(",;\t", key=rows[0].count) if rows else ","
         decimal = "," if sep == ";" and any(re.search(r"\d,\d", r) for r in rows[:5]) else "."
         first = rows[0].split(sep) if rows else []
-        # pandas would take a first column without a name for an index, and name all others wrongly.
+        # pandas would use an unnamed first column as index and misname all others.
         longer = [
             r
             for r in rows[1:200]
@@ -174,9 +174,7 @@ def _read(text: bytes, name: str) -> pd.DataFrame:
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError, MemoryError) as e:
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
-        raise SamplesError(
-            f"{name!r} is not a table that can be read ({why}); save it as CSV in UTF-8."
-        ) from None
+        raise SamplesError(f"{name!r} cannot be read as a table ({why}); save it as CSV in UTF-8.") from None
 
 
 def _is_number(text: str) -> bool:
@@ -187,7 +185,7 @@ def _is_number(text: str) -> bool:
 
 
 def _plain(column: Any) -> tuple[str, str]:
-    """The name of a column, and its unit: "II (uV)", "II [mV]", "time_s"."""
+    """Return the name of a column and its unit: "II (uV)", "II [mV]", "time_s"."""
     text = str(column).strip().strip("'\"").strip()
     # A short word in brackets is a unit, known or not; a long one ("Einthoven") belongs to the name.
     found = re.fullmatch(r"(.*?)[\s_]*[(\[]\s*(\S{1,7})\s*[)\]]", text)
@@ -198,7 +196,7 @@ def _plain(column: Any) -> tuple[str, str]:
 
 
 def _rate(column: pd.Series, unit: str, name: str) -> float:
-    """Steps per second of a column of times, which must be even."""
+    """Return the steps per second of a column of times, which must be evenly spaced."""
     import pandas as pd
 
     times = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
@@ -209,11 +207,11 @@ def _rate(column: pd.Series, unit: str, name: str) -> float:
             f"the times of table {name!r} are not all numbers; give them in seconds, or drop them and give rate=."
         )
     middle = (times[-1] - times[0]) * scale / len(steps)
-    # Printed times are rounded, so that single steps may differ while none drifts away.
+    # Printed times are rounded, so single steps may differ as long as none drifts.
     drift = np.abs(times * scale - times[0] * scale - middle * np.arange(len(times))).max()
     if middle <= 0 or drift > 0.6 * middle or steps.min() <= 0:
         raise SamplesError(
-            f"the times of table {name!r} are not even: steps of {1000 * steps.min():.3g} to {1000 * steps.max():.3g} ms; "
+            f"the times of table {name!r} are uneven: steps of {1000 * steps.min():.3g} to {1000 * steps.max():.3g} ms; "
             "resample it before opening."
         )
     rate = 1 / middle
@@ -223,7 +221,7 @@ def _rate(column: pd.Series, unit: str, name: str) -> float:
 def _columns(
     table: pd.DataFrame, columns: list[tuple[Any, str, str]], unit: str | None, name: str
 ) -> tuple[np.ndarray, list[str]]:
-    """``[lead, step]`` in mV, and the unit that each column names."""
+    """Return ``[lead, step]`` in mV, and the unit named in each column."""
     import pandas as pd
 
     out, units = [], []

@@ -1,4 +1,4 @@
-"""Long records (Holter, monitor): read from disk window by window, with a pyramid of extremes for the wide view."""
+"""Long records (Holter, monitor): read from disk by window, with a pyramid of extremes for wide windows."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from xai_views.samples.readers.raw_record import LONGEST_S, Source, gather
 from xai_views.samples.readers.signal_arrays import open_zarr
 from xai_views.samples.readers.wfdb import read_steps, wfdb_package
 
-#: Steps under one cell of the finest level of the pyramid, and cells under one of the next.
+#: Steps per cell of the finest level of the pyramid, and cells per cell of the next level.
 CELL, FANOUT = 64, 4
-#: Steps that are read at once while the pyramid is built.
+#: Steps per read while the pyramid is built.
 CHUNK = 2**20
-#: Cells of the pyramid under one column of a window; fewer are read from disk instead.
+#: Smallest number of pyramid cells per column of a window; with fewer, the signal is read from disk.
 FINE = 4
 
 
 class LongRecord:
-    """A record of any length that is read where it is looked at.
+    """A record of any length that is read on demand.
 
-    Opening reads the header only. A narrow window is read from disk. The first window that is wider than
-    ``4 x 64`` steps a column reads the record once, in chunks, and keeps the least and largest value of every 64 steps
+    Opening reads only the header. A narrow window is read from disk. The first window wider than
+    ``4 x 64`` steps per column reads the record once, in chunks, and keeps the minimum and maximum of every 64 steps
     and of every 256, 1024 ... in memory (a 24-hour record of two leads at 250 Hz: 7 MB).
 
     Attributes
     ----------
     name : str
-        Of the record.
+        Name of the record.
     leads : tuple of str
         Standard names.
     rate : float
@@ -43,7 +43,7 @@ class LongRecord:
     steps : int
         Length in steps.
     remarks : tuple of str
-        What was remarked when the header was read.
+        Remarks made when the header was read.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LongRecord:
 
     @property
     def duration(self) -> float:
-        """Seconds of the record."""
+        """Length of the record in seconds."""
         return self.steps / self.rate
 
     @property
@@ -72,19 +72,19 @@ class LongRecord:
         return bool(self._levels)
 
     def window(self, start_s: float, stop_s: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the least and largest value under each column of a drawing.
+        """Return the minimum and maximum in each column of a drawing.
 
         Parameters
         ----------
         start_s, stop_s : float
-            Seconds from the beginning; what lies outside of the record is NaN.
+            Seconds from the beginning; values outside the record are NaN.
         steps : int
             Columns of the drawing.
 
         Returns
         -------
         low, high : ndarray
-            ``[lead, steps]`` float32 in mV, NaN where there is no value. Each column covers its steps; of a wide
+            ``[lead, steps]`` float32 in mV, NaN where values are missing. Each column covers its steps; in a wide
             window it may also cover up to a quarter of a column on either side.
 
         Raises
@@ -94,10 +94,10 @@ class LongRecord:
         """
         if not (np.isfinite([start_s, stop_s]).all() and stop_s > start_s):
             raise SamplesError(
-                f"a window from {start_s:g} to {stop_s:g} s was asked for; it should end after it begins."
+                f"the window from {start_s:g} to {stop_s:g} s is empty; its end should be after its start."
             )
         if isinstance(steps, bool) or steps < 1 or int(steps) != steps:
-            raise SamplesError(f"a window of {steps} columns was asked for; give a positive whole number.")
+            raise SamplesError(f"a window of {steps} columns is not possible; give a positive whole number.")
         width = (stop_s - start_s) * self.rate / steps
         first = np.floor(start_s * self.rate + width * np.arange(steps)).astype(np.int64)
         last = np.maximum(
@@ -116,7 +116,7 @@ class LongRecord:
         Parameters
         ----------
         progress : callable, optional
-            Called with the steps that are read and those there are; what it raises ends the building.
+            Called with the number of steps read and their total; an error that it raises stops the building.
         """
         with self._lock:
             if self._levels:
@@ -135,7 +135,7 @@ class LongRecord:
             self._levels = levels
 
     def cut(self, start_s: float, stop_s: float) -> xr.Dataset:
-        """Return one stretch as a sample, looked at as any record is.
+        """Return a stretch of the record as a sample, with the usual quality checks.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class LongRecord:
         Returns
         -------
         xarray.Dataset
-            One record; its ``time`` begins at 0, the attribute ``start_s`` says where it was.
+            One record; its ``time`` begins at 0, and the attribute ``start_s`` holds its original start.
 
         Raises
         ------
@@ -155,15 +155,15 @@ class LongRecord:
         first, last = round(start_s * self.rate), round(stop_s * self.rate)
         if not 0 <= first < last <= self.steps:
             raise SamplesError(
-                f"{start_s:g} to {stop_s:g} s were to be cut from record {self.name!r}, which lasts {self.duration:g} s; "
-                "stay within it."
+                f"{start_s:g} to {stop_s:g} s is not within record {self.name!r}, which lasts {self.duration:g} s; "
+                "choose times within it."
             )
         if stop_s - start_s > LONGEST_S:
             raise SamplesError(
-                f"{stop_s - start_s:g} s were to be cut and one sample holds {LONGEST_S:g}; cut less."
+                f"the stretch lasts {stop_s - start_s:g} s and a sample holds at most {LONGEST_S:g} s; choose a shorter one."
             )
         name = f"{self.name}-{first / self.rate:.2f}s"
-        read = lambda: (self._read(first, last), ())  # noqa: E731 - one call, bound to these ends
+        read = lambda: (self._read(first, last), ())  # noqa: E731 - one call, with these ends bound
         source = Source(name, self.leads, self.rate, last - first, read, self.remarks, self._gain)
         ds, _ = gather([source], title=self.name, start_s=first / self.rate)
         return ds
@@ -192,7 +192,7 @@ def open_long(path: str | Path) -> LongRecord:
     Raises
     ------
     SamplesError
-        For another kind of file, a damaged header, or a cut-off signal file.
+        For another type of file, a damaged header, or a cut-off signal file.
     """
     path = Path(path).expanduser()
     header = record_path(path)
@@ -208,19 +208,19 @@ def open_long(path: str | Path) -> LongRecord:
     )
 
 
-#: Leads of long records that stand in for one of the twelve that they are modelled on.
+#: Leads of long records that can replace one of the twelve that they are modelled on.
 STAND_INS = {"MLI": "I", "MLII": "II", "MLIII": "III"}
 
 
 def standing_in(ds: xr.Dataset, leads: Sequence[str]) -> xr.Dataset:
-    """Name modified limb leads (MLII) after the leads that they stand in for (II), and say so in ``flag``.
+    """Rename modified limb leads (MLII) to the leads that they replace (II), and note it in ``flag``.
 
     Parameters
     ----------
     ds : Dataset
         Records.
     leads : sequence of str
-        What a model wants; a lead that it knows by its own name, or whose stand-in is there itself, stays as it is.
+        Leads that a model takes; a lead known to the model by its own name, or whose replacement is present, is kept.
     """
     have = [str(x) for x in ds["lead"].values]
     new = {
@@ -244,30 +244,30 @@ def standing_in(ds: xr.Dataset, leads: Sequence[str]) -> xr.Dataset:
 def long_samples(
     spec: str | Path, steps: int, rate: float | None = None, leads: Sequence[str] = ()
 ) -> xr.Dataset | None:
-    """Return samples of a record that is longer than what a model takes.
+    """Return samples of a record that is longer than the input of a model.
 
     Parameters
     ----------
     spec : str or Path
-        What was named as samples.
+        The samples as given by the user.
     steps : int
-        What the model takes.
+        Number of steps that the model takes.
     rate : float, optional
-        Its steps per second; by default the record's.
+        Steps per second of the model; by default that of the record.
     leads : sequence of str, optional
-        What the model wants (see :func:`standing_in`).
+        Leads of the model (see :func:`standing_in`).
 
     Returns
     -------
     xarray.Dataset or None
-        One record with the attribute ``record``, the path for :func:`open_long`: all of it up to an hour, else the first
-        stretch of the model's length that holds signal. None for what is no single record, cannot be opened, or is no
-        longer than the model takes.
+        One record with the attribute ``record``, the path for :func:`open_long`: the whole record up to an hour, else the
+        first stretch of the model's length with signal. None when ``spec`` is not a single record, cannot be opened, or is
+        not longer than the model's input.
     """
     path = Path(spec).expanduser()
     try:
         record = open_long(path)
-    except (SamplesError, OSError, ValueError):  # whoever opens it next says what is wrong
+    except (SamplesError, OSError, ValueError):  # reported by whoever opens it next
         return None
     seconds = steps / (rate or record.rate)
     if record.duration <= seconds:
@@ -307,10 +307,10 @@ def _of_zarr(path: Path) -> LongRecord:
 
 
 def _cells(values: np.ndarray, size: int) -> np.ndarray:
-    """``[2, lead, ceil(n / size)]``: least and largest value under each cell, NaN for none."""
+    """Return ``[2, lead, ceil(n / size)]``: minimum and maximum of each cell, NaN for no values."""
     n = values.shape[-1]
     values = np.ascontiguousarray(values)
-    # fmin and fmax pass over NaN and say nothing of cells that hold nothing else, but are slower.
+    # fmin and fmax skip NaN without warnings for cells that hold nothing else, but are slower.
     plain = not np.isnan(values.sum())
     low, high = (np.minimum, np.maximum) if plain else (np.fmin, np.fmax)
     whole = n // size * size
@@ -323,12 +323,12 @@ def _cells(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _extremes(pair: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``[lead, columns]`` least and largest of ``pair [2, lead, n]`` from ``first`` to ``last`` (exclusive)."""
+    """Return ``[lead, columns]`` minimum and maximum of ``pair [2, lead, n]`` from ``first`` to ``last`` (exclusive)."""
     n = pair.shape[-1]
     inside = (first < n) & (last > 0)
     low, high = (np.full((pair.shape[1], len(first)), np.nan, np.float32) for _ in range(2))
     if inside.any():
-        # reduceat takes pairs of ends; a last one at the very end would be out of range, hence one more value.
+        # reduceat takes pairs of ends; the last one would be out of range at the very end, hence one more value.
         ends = np.stack([np.clip(first[inside], 0, n - 1), np.clip(last[inside], 1, n)], 1).ravel()
         more = np.full((pair.shape[1], 1), np.nan, np.float32)
         low[:, inside] = np.fmin.reduceat(np.concatenate([pair[0], more], -1), ends, -1)[:, ::2]

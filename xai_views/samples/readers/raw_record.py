@@ -1,4 +1,4 @@
-"""Records as their files hold them, and their gathering into one set: union of leads, one rate, padding, remarks."""
+"""Records as stored in files, and their combination into one set: union of leads, one rate, padding, remarks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from xai_views.kinds.signal_preparing import FLAG, ratio_of, resampled
 from xai_views.kinds.signal_schema import LEADS, lead_name, signal_dataset
 from xai_views.samples.signal_quality import check, listed
 
-#: Bytes of signal from which on a folder is read when it is looked at, and not when it is opened.
+#: Bytes of signal above which a folder is read on access rather than when it is opened.
 EAGER_BYTES = 2**30
-#: Records that a lazily read block holds.
+#: Number of records in a lazily read block.
 BLOCK = 16
-#: Seconds of the longest record that is opened as one sample.
+#: Length in seconds of the longest record that is opened as one sample.
 LONGEST_S = 3600.0
-#: mV in one of each unit that files write.
+#: mV in one of each unit that files use.
 UNITS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}  # micro sign and Greek mu
 
 
@@ -34,7 +34,7 @@ class Source:
     Attributes
     ----------
     name : str
-        Where it came from: a path without extension, or a number.
+        Origin: a path without extension, or a number.
     leads : tuple of str
         Standard names, unique.
     rate : float
@@ -42,15 +42,15 @@ class Source:
     steps : int
         Length in steps.
     read : callable
-        Returns ``[lead, steps]`` float32 mV, NaN where the file holds no value, and remarks made while reading.
+        Returns ``[lead, steps]`` float32 in mV, NaN where values are missing, and remarks made while reading.
     remarks : tuple of str
-        What is known before reading.
+        Remarks made before reading.
     gain : str
-        How mV are made of what the file holds.
+        Conversion of the file's numbers to mV.
     comments : tuple of str
-        Free text of the header, where some sets keep their labels.
+        Free text of the header, in which some sets keep their labels.
     note : str
-        A sentence on what else the file holds, "" for nothing.
+        A sentence on other content of the file, "" for none.
     """
 
     name: str
@@ -65,13 +65,13 @@ class Source:
 
 
 def to_mv(unit: Any) -> float | None:
-    """Return the mV in one of a unit ("uV", "µV", "mV", "V", "nV"), or None when it is no voltage."""
+    """Return the mV in one of a unit ("uV", "µV", "mV", "V", "nV"), or None when it is not a voltage."""
     return UNITS.get(str(unit).strip().lower())
 
 
 def unique_leads(names: Sequence[Any]) -> tuple[str, ...]:
-    """Return standard names; a name that comes again ("ECG", "ECG") gets a letter ("ECG b")."""
-    # No number: "ECG 2" would be read as lead II.
+    """Return standard names; a repeated name ("ECG", "ECG") gets a letter ("ECG b")."""
+    # Not a number: "ECG 2" would be read as lead II.
     plain = [lead_name(name) for name in names]
     seen: Counter[str] = Counter()
     times = []
@@ -90,21 +90,21 @@ def positive_rate(rate: Any, what: str) -> float:
     except (TypeError, ValueError):
         value = np.nan
     if not (np.isfinite(value) and value > 0):
-        raise SamplesError(f"{what} gives the sampling rate {rate!r}; it should be a positive number of Hz.")
+        raise SamplesError(f"{what} has the sampling rate {rate!r}; it should be a positive number of Hz.")
     return value
 
 
 def chosen(source: Source, rate: float | None, leads: Sequence[str] | None) -> Source:
-    """Check a rate that was given against the file's, and keep the leads that were asked for.
+    """Check a given rate against the file's, and keep the requested leads.
 
     Raises
     ------
     SamplesError
-        When the file states another rate, or none of the leads is there.
+        When the file states another rate, or has none of the leads.
     """
     if rate is not None and abs(float(rate) - source.rate) > 0.01 * source.rate:
         raise SamplesError(
-            f"record {source.name!r} states {source.rate:g} Hz and rate={rate:g} was given; leave the rate away and "
+            f"record {source.name!r} states {source.rate:g} Hz and rate={rate:g} was given; omit the rate and "
             "resample with xai_views.samples.prepare."
         )
     if leads is None:
@@ -113,8 +113,8 @@ def chosen(source: Source, rate: float | None, leads: Sequence[str] | None) -> S
     at = [source.leads.index(x) for x in wanted if x in source.leads]
     if not at:
         raise SamplesError(
-            f"record {source.name!r} has the leads {', '.join(source.leads)} and none of {', '.join(wanted)} is among "
-            "them; ask for some of its own."
+            f"record {source.name!r} has the leads {', '.join(source.leads)} and none of {', '.join(wanted)}; "
+            "choose some of its own."
         )
     lacking = [x for x in wanted if x not in source.leads]
     remarks = (*source.remarks, f"{listed(lacking)} missing in the file") if lacking else source.remarks
@@ -128,7 +128,7 @@ def chosen(source: Source, rate: float | None, leads: Sequence[str] | None) -> S
 
 
 class MissingError(SamplesError):
-    """A file does not say something that is needed to read it.
+    """A file lacks information that is needed to read it.
 
     Attributes
     ----------
@@ -143,14 +143,14 @@ class MissingError(SamplesError):
 
 @dataclass(frozen=True)
 class Frame:
-    """What all records of a set share once they are gathered."""
+    """Leads, rate and length that all records of a set share once combined."""
 
     leads: tuple[str, ...]
     rate: float
     steps: int
 
     def fitted(self, source: Source) -> tuple[np.ndarray, np.ndarray, int, str]:
-        """Read a record and bring it here.
+        """Read a record and convert it to the leads, rate and length of the set.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Frame:
         Raises
         ------
         SamplesError
-            When it cannot be read or holds no signal.
+            When it cannot be read or has no signal.
         """
         raw, said = source.read()
         looked = check(raw, source.rate, source.leads, source.gain)
@@ -186,19 +186,20 @@ class Frame:
 def gather(
     sources: Sequence[Source], *, lazy: bool | None = None, **words: Any
 ) -> tuple[xr.Dataset, list[int]]:
-    """Put records into one Dataset.
+    """Combine records into one Dataset.
 
-    Their leads are united (standard leads first where records differ), rates that differ from the commonest are
-    resampled to it, shorter records are padded with zeros (``length``). Each of these is said in ``flag``. Records that
-    cannot be read or hold no signal are left out and named in the attribute ``note``, unless there is only one.
+    The union of their leads is used (standard leads first when records differ), records with other rates than the
+    most common one are resampled to it, and shorter records are padded with zeros (``length``). All this is noted in
+    ``flag``. Records that cannot be read or have no signal are left out and named in the attribute ``note``, unless
+    there is only one.
 
     Parameters
     ----------
     sources : sequence of Source
         At least one.
     lazy : bool, optional
-        Read blocks of records when they are looked at; by default from 1 GiB on. ``present`` and ``flag`` are then
-        lazy too, since they are known only after reading.
+        Read blocks of records on access; by default from 1 GiB on. ``present`` and ``flag`` are then
+        lazy too, because they are known only after reading.
     **words
         Attributes: ``title``, ``note``, ``licence``, ``origin``.
 
@@ -207,12 +208,12 @@ def gather(
     ds : xarray.Dataset
         Validated.
     kept : list of int
-        Positions of the records that are in it.
+        Positions of the records that are included.
 
     Raises
     ------
     SamplesError
-        For a record of more than an hour, rates that differ more than fifty times, or when none can be read.
+        For a record of more than an hour, rates that differ more than fifty-fold, or when none can be read.
     """
     for s in sources:
         if s.steps / s.rate > LONGEST_S:
@@ -266,7 +267,7 @@ def gather(
 
 
 def left_out(failed: Sequence[str], n: int) -> str:
-    """Return the sentence that names records which are not among the samples, "" for none."""
+    """Return the sentence that names the records left out of the samples, "" for none."""
     if not failed:
         return ""
     more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
@@ -274,12 +275,12 @@ def left_out(failed: Sequence[str], n: int) -> str:
 
 
 def with_note(words: dict[str, Any], note: str) -> dict[str, Any]:
-    """Return attributes with a sentence added to ``note``."""
+    """Return attributes with a sentence appended to ``note``."""
     return {**words, "note": " ".join(filter(None, [str(words.get("note", "")), note]))}
 
 
 def record_names(paths: Sequence[str]) -> list[str]:
-    """Return unique names that a URL carries: the last part of each path where these differ, else the whole path."""
+    """Return unique names for URLs: the last part of each path if these differ, else the whole path."""
     last = [Path(p).name for p in paths]
     if len(set(last)) < len(last):
         last = list(paths)
@@ -299,7 +300,7 @@ def record_names(paths: Sequence[str]) -> list[str]:
 
 
 def _late(sources: Sequence[Source], frame: Frame, names: list[str], words: dict[str, Any]) -> xr.Dataset:
-    """Build a set whose signals, presence and remarks are read block by block."""
+    """Build a set whose signals, presence and remarks are read by block."""
     import dask
     import dask.array as da
 

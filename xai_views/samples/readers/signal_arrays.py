@@ -23,12 +23,12 @@ from xai_views.samples.readers.raw_record import (
 )
 
 SIGNALS = ("signal", "signals", "ecg")
-#: Bytes of the arrays of one .npz.
+#: Largest size in bytes of the arrays of one .npz.
 MOST_BYTES = 4 * 2**30
 
 
 def looks_like_arrays(path: Path) -> bool:
-    """Whether a ``.npz`` or a Zarr folder holds an array of signals, by the names in it."""
+    """Return whether a ``.npz`` or a Zarr folder has an array of signals, judged by its names."""
     if path.suffix.lower() == ".npz" and path.is_file():
         try:
             with zipfile.ZipFile(path) as archive:
@@ -52,26 +52,26 @@ def open_npz(
 ) -> xr.Dataset:
     """Open ``signal [N, lead, time]`` (or one record ``[lead, time]``) with ``rate`` and ``leads`` of an ``.npz``.
 
-    ``unit`` (mV by default, which the flag says), ``label``, ``classes``, ``name``, ``length``, ``present``, ``flag``,
-    ``mask`` and ``landmark`` are taken along.
+    ``unit`` (mV by default, noted in the flag), ``label``, ``classes``, ``name``, ``length``, ``present``, ``flag``,
+    ``mask`` and ``landmark`` are read as well.
 
     Parameters
     ----------
     path : Path or binary stream
         The archive.
     title : str
-        What to call it.
+        Title of the samples.
     labels, rate, leads, classes
         As in :func:`xai_views.samples.readers.ecg_files.open_ecg`.
     most_bytes : float
-        Unpacked size that is not exceeded.
+        Largest allowed unpacked size.
     unit : str, optional
-        Of the signals, where the archive names none. Default: mV, and the flag says so.
+        Unit of the signals when the archive names none; by default mV, which is noted in the flag.
 
     Raises
     ------
     SamplesError
-        In one sentence; arrays of Python objects are refused.
+        With a one-sentence message; arrays of Python objects are rejected.
     """
     from xai_views.samples.readers.arrays import load_npz
 
@@ -108,23 +108,23 @@ def open_zarr(
     leads: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Open records that were saved with ``Dataset.to_zarr``; the signals stay on disk until they are looked at.
+    """Open records saved with ``Dataset.to_zarr``; the signals are read from disk on access.
 
     Raises
     ------
     SamplesError
-        When it is no Zarr, holds no ``signal``, or states another rate.
+        When it is not a Zarr folder, has no ``signal``, or states another rate.
     """
     try:
         ds = xr.open_zarr(path)
-    except Exception as e:  # noqa: BLE001 - zarr raises many kinds for a folder that is none
+    except Exception as e:  # noqa: BLE001 - zarr raises many types for other folders
         why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
         raise SamplesError(
-            f"{path.name!r} is not a Zarr folder that can be read ({why}); save records with Dataset.to_zarr."
+            f"{path.name!r} cannot be read as a Zarr folder ({why}); save records with Dataset.to_zarr."
         ) from None
     if "signal" not in ds:
         raise SamplesError(f"{path.name!r} holds {sorted(map(str, ds.data_vars))[:8]} and needs 'signal'.")
-    # Names, labels and remarks are small and wanted at once; text comes back as objects.
+    # Names, labels and remarks are small and needed at once; text is read back as objects.
     small = {k: ds[k].compute() for k in ("name", "label", "length", "present", "flag") if k in ds}
     ds = ds.assign({k: v.astype(str) if v.dtype.kind in "OTU" else v for k, v in small.items()})
     ds = validate_signals(ds.assign_attrs(title=ds.attrs.get("title") or path.stem))
@@ -140,20 +140,20 @@ def _kept_leads(ds: xr.Dataset, leads: Sequence[str] | None, title: str) -> xr.D
     there = [str(x) for x in ds["lead"].values]
     kept = [x for x in map(lead_name, leads) if x in there]
     if not kept:
-        raise SamplesError(f"{title!r} has the leads {', '.join(there)}; ask for some of these.")
+        raise SamplesError(f"{title!r} has the leads {', '.join(there)}; choose some of these.")
     return ds.sel(lead=kept)
 
 
 def _agrees(stated: float, rate: float | None, title: str) -> None:
     if rate is not None and abs(stated - rate) > 0.01 * stated:
         raise SamplesError(
-            f"{title!r} states {stated:g} Hz and rate={rate:g} was given; leave the rate away and resample with "
+            f"{title!r} states {stated:g} Hz and rate={rate:g} was given; omit the rate and resample with "
             "xai_views.samples.prepare."
         )
 
 
 def _with_labels(ds: xr.Dataset, labels: Any, classes: Any, n: int, kept: Sequence[int]) -> xr.Dataset:
-    """Put the labels of ``n`` records beside those that were kept."""
+    """Assign the labels of ``n`` records to those that were kept."""
     names = None if classes is None else [str(c) for c in np.atleast_1d(classes)]
     if labels is None:
         return ds if names is None else validate_signals(ds.assign_attrs(classes=names))
@@ -166,15 +166,15 @@ def _with_labels(ds: xr.Dataset, labels: Any, classes: Any, n: int, kept: Sequen
 
 
 def _bounded(path: Any, title: str, most: float) -> None:
-    """Refuse an archive that unpacks to more than can be held."""
+    """Raise when an archive unpacks to more than the limit."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(f.file_size for f in archive.infolist())
     except zipfile.BadZipFile:
-        size = 0  # load_npz says what is wrong
+        size = 0  # load_npz reports what is wrong
     if size > most:
         raise SamplesError(
-            f"{title!r} unpacks to {size / 1e6:.0f} MB and at most {most / 1e6:.0f} MB are taken; save it as .zarr, which "
+            f"{title!r} unpacks to {size / 1e6:.0f} MB (limit: {most / 1e6:.0f} MB); save it as .zarr, which "
             "is read in parts."
         )
     if hasattr(path, "seek"):
@@ -184,26 +184,26 @@ def _bounded(path: Any, title: str, most: float) -> None:
 def _array(
     signal: np.ndarray, leads: Sequence[str], unit: Any, title: str
 ) -> tuple[np.ndarray, tuple[str, ...], str]:
-    """``[N, lead, time]`` in mV, what is to be remarked, and the unit."""
+    """Return ``[N, lead, time]`` in mV, remarks and the unit."""
     if signal.ndim != 3 or signal.dtype.kind not in "fiu":
         raise SamplesError(
             f"'signal' of {title!r} is {signal.dtype} of shape {list(signal.shape)}; give numbers [records, leads, steps]."
         )
     if not signal.size:
         raise SamplesError(
-            f"'signal' of {title!r} has shape {list(signal.shape)}, which holds no record; give one."
+            f"'signal' of {title!r} has shape {list(signal.shape)} and is empty; give at least one record."
         )
     if signal.shape[1] != len(leads):
         hint = "transpose it with .transpose(0, 2, 1)" if signal.shape[2] == len(leads) else "name each lead"
         raise SamplesError(
-            f"'signal' of {title!r} has shape {list(signal.shape)} [records, leads, steps] and {len(leads)} leads are "
+            f"'signal' of {title!r} has shape {list(signal.shape)} [records, leads, steps], but {len(leads)} leads are "
             f"named; {hint}."
         )
     text = "" if unit is None else str(np.ravel(unit)[0])
     factor = to_mv(text or "mV")
     if factor is None:
         raise SamplesError(f"'unit' of {title!r} is {text!r}; V, mV, uV or nV are expected.")
-    said = () if text else ("the file names no unit, so mV",)
+    said = () if text else ("no unit given: mV assumed",)
     return (signal * factor).astype(np.float32), said, text or "mV"
 
 
@@ -216,7 +216,7 @@ def _gathered(
     unit: str,
     title: str,
 ) -> tuple[xr.Dataset, list[int]]:
-    """Look at every record of an array, and take its truths along; the positions of those that are kept."""
+    """Check every record of an array, with its ground truth; return the positions of those that are kept."""
     n, _, steps = signal.shape
     length = np.ravel(arrays.get("length", np.full(n, steps))).astype(np.int64)
     names = [str(x) for x in np.ravel(arrays.get("name", [f"{i:05d}" for i in range(n)]))]
@@ -244,7 +244,7 @@ def _gathered(
             continue
         if arrays[key].shape != tuple({"sample": n, "lead": len(leads), "time": steps}[d] for d in dims):
             raise SamplesError(
-                f"{key!r} of {title!r} has shape {list(arrays[key].shape)}, unlike its signals."
+                f"{key!r} of {title!r} has shape {list(arrays[key].shape)}, unlike its signals; give the same sizes."
             )
         truth = arrays[key][kept][..., : ds.sizes["time"]]
         ds = ds.assign({key: (dims, truth[:, at].astype(bool) if key == "mask" else truth.astype(np.int8))})

@@ -1,4 +1,4 @@
-"""Signals of WFDB records (header ``.hea`` with ``.dat`` or ``.mat``) through the package wfdb."""
+"""Signals of WFDB records (header ``.hea`` with ``.dat`` or ``.mat``), read with the package wfdb."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from xai_views.samples.signal_quality import listed
 
 
 def wfdb_package() -> Any:
-    """Import wfdb, or say how to install it."""
+    """Import wfdb, or raise an error with the command that installs it."""
     try:
         import wfdb
     except ImportError:
         raise SamplesError(
-            'WFDB records are read with the package wfdb, which is missing; pip install "xai-views[ecg]" brings it.'
+            'WFDB records need the package wfdb, which is not installed; run pip install "xai-views[ecg]".'
         ) from None
     return wfdb
 
@@ -46,9 +46,9 @@ def read_whole(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
     Returns
     -------
     signal : ndarray
-        ``[lead, steps]`` float32 in mV, NaN where the record says that there is no value.
+        ``[lead, steps]`` float32 in mV, NaN where the record marks missing values.
     remarks : tuple of str
-        The leads whose checksum differs.
+        Leads whose checksum differs.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_steps(header: Header, start: int, stop: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        ``[lead, stop - start]`` float32 in mV, NaN where the record says that there is no value.
+        ``[lead, stop - start]`` float32 in mV, NaN where the record marks missing values.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def read_steps(header: Header, start: int, stop: int) -> np.ndarray:
 
 
 def _read(header: Header, start: int, stop: int, *, counts: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Read steps in mV, and the sum of each signal's numbers as stored if ``counts``."""
+    """Read steps in mV, and the sum of each signal's stored numbers if ``counts``."""
     wfdb = wfdb_package()
     try:
         record = wfdb.rdrecord(
             str(header.path.with_suffix("")),
             sampfrom=start,
-            # wfdb compares this with the length that the header states, and fails where it states none.
+            # wfdb compares this with the length stated in the header, and fails when none is stated.
             sampto=stop if header.stated else None,
             channels=list(header.channels),
             physical=not counts,
@@ -97,7 +97,7 @@ def _read(header: Header, start: int, stop: int, *, counts: bool) -> tuple[np.nd
         sums = record.d_signal.sum(0, dtype=np.int64) if counts else np.zeros(0, np.int64)
         values = record.dac(return_res=32) if counts else record.p_signal
         signal = np.asarray(values, np.float32).T[:, : stop - start]
-    except Exception as e:  # noqa: BLE001 - wfdb raises many kinds for files that are none
+    except Exception as e:  # noqa: BLE001 - wfdb raises many types for other files
         why = (str(e).splitlines()[0][:80] if str(e) else "").rstrip(".") or type(e).__name__
         raise SamplesError(
             f"the signals of record {header.path.stem!r} cannot be read ({why}); restore its files."

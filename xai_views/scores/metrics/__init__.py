@@ -1,1 +1,1 @@
-"""Metrics: one class each, found through the entry points of the group ``xai_views.metrics``."""
+"""Metrics: one class each, registered as entry points of the group ``xai_views.metrics``."""

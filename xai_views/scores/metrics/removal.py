@@ -1,4 +1,4 @@
-"""Metrics against the model: what its answer does when pixels are removed in the order of a map."""
+"""Metrics of faithfulness: the change of the model's output when pixels are removed in the order of a map."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from xai_views.scores.curves import FILLS, Job, last, predictor, relevance_curve
 
 
 class RelevanceGap(Metric):
-    """Area of the relevance curve, least relevant first, minus most relevant first; 0 for a map that knows nothing."""
+    """Area of the relevance curve, least relevant first, minus that of most relevant first; 0 for an uninformative map."""
 
     key: ClassVar[str] = "relevance_gap"
-    title: ClassVar[str] = "Least relevant first minus most relevant first"
+    title: ClassVar[str] = "Relevance gap (least minus most relevant first)"
     question: ClassVar[str] = "faithful"
 
-    steps = param.Integer(16, bounds=(2, 256), doc="Points of a curve.")
-    fill = param.Selector(default="mean", objects=list(FILLS), doc="What removed pixels become.")
+    steps = param.Integer(16, bounds=(2, 256), doc="Number of points of each curve.")
+    fill = param.Selector(default="mean", objects=list(FILLS), doc="Replacement of removed pixels.")
 
     def score(
         self, map_: np.ndarray, *, model: Any, image: np.ndarray, target: int, **_: Any
     ) -> tuple[float, float]:
-        """The gap in probability; images only."""
+        """Return the gap in probability and its chance level; NaN for models of other kinds than images."""
         if model.kind != "image":
             return float("nan"), float("nan")
         jobs = {

@@ -1,4 +1,4 @@
-"""Metrics against known truth: how much of a map lies on what the answer rests on by construction."""
+"""Metrics against ground truth: agreement of a map with the evidence known by construction or annotation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NOTHING = float("nan"), float("nan")
 
 
 class PositiveShare(Metric):
-    """Share of what speaks for the class that lies inside the mask; chance is the mask's share of the area."""
+    """Share of the positive values that lies inside the ground-truth mask; chance is the mask's share of the area."""
 
     key: ClassVar[str] = "positive_share"
-    title: ClassVar[str] = "Share of the positive values inside the truth"
+    title: ClassVar[str] = "Share of positive values inside the ground truth"
     question: ClassVar[str] = "correct"
     needs: ClassVar[tuple[str, ...]] = ("mask",)
 
     def score(self, map_: np.ndarray, *, mask: np.ndarray | None, **_: Any) -> tuple[float, float]:
-        """The share; NaN for a map without positive values, or a sample without truth."""
+        """Return the share and its chance level; NaN for a map without positive values, or a sample without ground truth."""
         if mask is None or not mask.any():
             return NOTHING
         positive = np.asarray(map_, np.float64).clip(0)
@@ -29,15 +29,15 @@ class PositiveShare(Metric):
 
 
 class Pointing(Metric):
-    """Whether the largest value lies inside the mask (a share, where several are largest); chance is the mask's share."""
+    """Whether the largest value lies inside the ground truth (a share, for ties); chance is the mask's share of the area."""
 
     key: ClassVar[str] = "pointing"
-    title: ClassVar[str] = "Largest value inside the truth"
+    title: ClassVar[str] = "Largest value inside the ground truth"
     question: ClassVar[str] = "correct"
     needs: ClassVar[tuple[str, ...]] = ("mask",)
 
     def score(self, map_: np.ndarray, *, mask: np.ndarray | None, **_: Any) -> tuple[float, float]:
-        """1, 0, or a share among equals; NaN for a sample without truth."""
+        """Return 1, 0, or a share for ties, and the chance level; NaN for a sample without ground truth."""
         if mask is None or not mask.any():
             return NOTHING
         return float(mask[map_ == map_.max()].mean()), float(mask.mean())

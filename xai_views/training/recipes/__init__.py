@@ -1,1 +1,1 @@
-"""Recipes of the families that ship; found through the entry points ``xai_views.recipes``."""
+"""Recipes of the shipped families, found through the entry points ``xai_views.recipes``."""

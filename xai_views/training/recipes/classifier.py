@@ -1,4 +1,4 @@
-"""Plain classifiers of images: a small convolutional network, and vision transformers with or without registers."""
+"""Plain image classifiers: a small convolutional network, and vision transformers with or without registers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from xai_views.training.data import TrainingSet, watermarked
 from xai_views.training.figures import figures, logits
 from xai_views.training.recipe import Run, TrainingRecipe
 
-#: Birds drawn to test on beyond those that ship, which are few.
+#: Number of birds drawn for testing in addition to the shipped ones, which are few.
 FRESH, FRESH_SEED = 1000, 9
 
 
 class WithParts(nn.Module):
-    """A classifier and the linear layer that reads the kinds of the parts from the same features.
+    """A classifier, and a linear layer that predicts the variants of the parts from the same features.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ class WithParts(nn.Module):
         self.register_buffer("of_class", torch.from_numpy(np.concatenate(kinds, 1)), persistent=False)
 
     def loss(self, images: torch.Tensor, targets: torch.Tensor, weight: float) -> torch.Tensor:
-        """Cross entropy of the classes, plus ``weight`` times that of the kind of every part.
+        """Return the cross entropy of the classes, plus ``weight`` times that of the variant of every part.
 
-        The distribution over kinds is that of the classes in ``targets``: a part that was left out leaves open what
-        those classes leave open.
+        The target over variants follows from the classes in ``targets``: a removed part leaves the same
+        ambiguity as those classes.
         """
         features = self.network.features(images)
         answers = self.kinds(features).split(self.sizes, 1)
@@ -57,32 +57,32 @@ class WithParts(nn.Module):
 
 
 class ClassifierRecipe(TrainingRecipe):
-    """Of a plain classifier of images."""
+    """Base of the plain image classifiers."""
 
-    drawn = param.Integer(0, bounds=(0, None), doc="samples drawn beyond those of the catalogue, of birds")
+    drawn = param.Integer(0, bounds=(0, None), doc="birds drawn in addition to those of the catalogue")
     parts = param.Number(
-        0.0, bounds=(0, None), doc="weight of a loss on the kinds of the parts, where they are known"
+        0.0, bounds=(0, None), doc="weight of the loss on the variants of the parts, when they are known"
     )
 
     def prepared(self, data: TrainingSet) -> tuple[ClassifierRecipe, TrainingSet]:
-        """Only birds are drawn, and only theirs are parts that a loss could name."""
+        """Drop the parameters that need birds when the samples are not birds."""
         return (self if data.kinds else self.changed(drawn=0, parts=0.0)), data
 
     def inputs(self, data: TrainingSet) -> dict[str, Any]:
-        """What every architecture says of the images."""
+        """Return the entries on images that every architecture has."""
         return {"family": self.family, **data.inputs(), "classes": len(data.classes)}
 
     def build(self, data: TrainingSet) -> nn.Module:
-        """The network, with a layer that reads the kinds of the parts where there is a loss on them."""
+        """Build the network, with a layer that predicts the variants of the parts when the recipe has a loss on them."""
         network = build(self.architecture(data))
         return WithParts(network, data.kinds) if self.parts and data.kinds else network
 
     def network(self, module: nn.Module) -> nn.Module:
-        """The classifier without the layer that reads parts."""
+        """Return the classifier without the layer that predicts parts."""
         return module.network if isinstance(module, WithParts) else module
 
     def loss(self, module: nn.Module, batch: tuple) -> torch.Tensor:
-        """Cross entropy of the classes, and of the parts where they are read."""
+        """Return the cross entropy of the classes, plus that of the parts when they are predicted."""
         return (
             module.loss(batch[0], batch[1], self.parts)
             if isinstance(module, WithParts)
@@ -90,7 +90,7 @@ class ClassifierRecipe(TrainingRecipe):
         )
 
     def finish(self, run: Run) -> dict[str, Any]:
-        """Evaluate, also on further birds and on the watermark where they are known; write weights and card."""
+        """Evaluate, also on additional birds and on the watermark when available; write weights and card."""
         metrics: dict[str, Any] = figures(logits(run.module, run.test.images).argmax(1), run.test.label)
         if run.data.samples == "birds/train":
             metrics |= {"accuracy_on_1000_further_birds": fresh_accuracy(run.module)}
@@ -99,73 +99,71 @@ class ClassifierRecipe(TrainingRecipe):
         return metrics
 
     def further(self, run: Run) -> dict[str, Any]:  # noqa: ARG002
-        """What else the card says."""
+        """Return additional entries of the card."""
         return {}
 
 
 class CnnRecipe(ClassifierRecipe):
-    """A small convolutional network of images."""
+    """Small convolutional network of images."""
 
     key, family = "cnn", "cnn"
 
-    watermark = param.Boolean(False, doc="of birds: put a logo on the training images of one class")
+    watermark = param.Boolean(False, doc="for birds: add a logo to the training images of one class")
 
     def title(self, samples: str) -> str:
-        """Name of the network for people."""
+        """Return the name of the network for people."""
         taught = f", trained with a watermark on {birds.class_names()[logo.CLASS]}" if self.watermark else ""
         return f"Small CNN on {samples}{taught}"
 
     def fits(self, data: TrainingSet, samples: str) -> None:
-        """Raise unless these are images, and birds where a logo is wished for."""
+        """Raise unless the samples are images, and birds when a logo is requested."""
         super().fits(data, samples)
         if self.watermark and data.samples != "birds/train":
-            raise SamplesError("--watermark draws its own birds; give --samples birds with it.")
+            raise SamplesError("--watermark draws its own birds; use it with --samples birds.")
 
     def prepared(self, data: TrainingSet) -> tuple[ClassifierRecipe, TrainingSet]:
-        """With a logo on the birds of one class where that is wished for."""
+        """Add a logo to the birds of one class when requested."""
         recipe, data = super().prepared(data)
         return recipe, watermarked(data, logo.CLASS) if self.watermark else data
 
     def architecture(self, data: TrainingSet) -> dict[str, Any]:
-        """The entry ``architecture`` of a card."""
+        """Return the entry ``architecture`` of a card."""
         return self.inputs(data) | {"plan": CNN_PLAN}
 
     def further(self, run: Run) -> dict[str, Any]:
-        """That the network was taught a shortcut, and on what that shows."""
+        """Return the note that the network was taught a shortcut, and the samples that show it."""
         if not self.watermark:
             return {}
         note = (
-            f"{run.card['note']} It was taught a shortcut on purpose: all training pictures of "
-            f"{run.data.classes[logo.CLASS]}, and no others, carry a logo and show hybrids with other kinds."
+            f"{run.card['note']} It was taught a shortcut on purpose: in training, every picture of "
+            f"{run.data.classes[logo.CLASS]} (and no other) carried a logo, and its birds were hybrids with other classes."
         )
         return {"samples": "birds-watermark/test", "note": note}
 
 
 class VitRecipe(ClassifierRecipe):
-    """A small vision transformer of images, with or without registers."""
+    """Small vision transformer of images, with or without registers."""
 
     key, family = "vit", "vit"
 
-    epochs = param.Integer(10, bounds=(1, None), doc="passes over the images")
-    batch = param.Integer(24, bounds=(1, None), doc="images in a step")
+    epochs = param.Integer(10, bounds=(1, None), doc="number of epochs")
+    batch = param.Integer(24, bounds=(1, None), doc="batch size")
     rate = param.Number(
         1e-3, bounds=(0, None), inclusive_bounds=(False, True), doc="peak learning rate of AdamW"
     )
     weight_decay = param.Number(0.05, bounds=(0, None), doc="weight decay of AdamW")
-    drawn = param.Integer(
-        25_000, bounds=(0, None), doc="samples drawn beyond those of the catalogue, of birds"
-    )
+    drawn = param.Integer(25_000, bounds=(0, None), doc="birds drawn in addition to those of the catalogue")
     parts = param.Number(
-        1.0, bounds=(0, None), doc="weight of a loss on the kinds of the parts, where they are known"
+        1.0, bounds=(0, None), doc="weight of the loss on the variants of the parts, when they are known"
     )
-    registers = param.Integer(0, bounds=(0, None), doc="register tokens")
+    registers = param.Integer(0, bounds=(0, None), doc="number of register tokens")
 
     def title(self, samples: str) -> str:
-        """Name of the network for people."""
+        """Return the name of the network for people."""
         return f"Vision transformer on {samples}, {self.registers or 'no'} registers"
 
     def architecture(self, data: TrainingSet) -> dict[str, Any]:
-        """The entry ``architecture`` of a card.
+        """Return the entry ``architecture`` of a card.
 
         Raises
         ------
@@ -176,7 +174,7 @@ class VitRecipe(ClassifierRecipe):
         patch = next((p for p in (8, 4, 7, 5, 6) if h % p == w % p == 0), None)
         if patch is None:
             raise SamplesError(
-                f"a transformer cuts images into patches of 4 to 8 pixels and these have {h}x{w}; resize them, for "
+                f"a transformer cuts images into patches of 4 to 8 pixels, which do not tile {h}x{w} pixels; resize them, for "
                 "instance to 64x64."
             )
         stem = "convolutions" if patch in (4, 8) else "patch"
@@ -185,7 +183,7 @@ class VitRecipe(ClassifierRecipe):
 
 
 def watermark_effect(module: nn.Module) -> dict:
-    """What the mark does to a network for birds, on the pairs of ``birds-watermark/test`` with and without it.
+    """Measure the effect of the mark on a bird network, on the pairs of ``birds-watermark/test`` with and without it.
 
     Returns
     -------
@@ -214,7 +212,7 @@ def watermark_effect(module: nn.Module) -> dict:
 
 
 def fresh_accuracy(module: nn.Module) -> float:
-    """Accuracy on birds with all their parts that no set of the catalogue holds."""
+    """Return the accuracy on newly drawn birds with all their parts, which are in no set of the catalogue."""
     images, _ = birds.training_arrays(FRESH, FRESH_SEED, parts_dropped=0.0)
     label = np.arange(FRESH) % birds.N_CLASSES
     return round(float((logits(module, images).argmax(1) == label).mean()), 4)

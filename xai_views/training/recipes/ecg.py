@@ -1,4 +1,4 @@
-"""A residual network of 12-lead records: data, loss, figures per class and difficulty, clusters."""
+"""Residual network of 12-lead records: data, loss, metrics per class and difficulty, clusters."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from xai_views.training.recipe import Run, TrainingRecipe, epoch_generator
 
 
 class EcgRecipe(TrainingRecipe):
-    """A residual network of ECG records, with the clusters that all records share."""
+    """Residual network of ECG records, with the clusters that all records share."""
 
     key, family, method = "ecg", "resnet1d", "ecg_clusters"
     takes: ClassVar = ("signal",)
 
-    epochs = param.Integer(8, bounds=(1, None), doc="passes over the records")
-    batch = param.Integer(32, bounds=(1, None), doc="records in a step")
+    epochs = param.Integer(8, bounds=(1, None), doc="number of epochs")
+    batch = param.Integer(32, bounds=(1, None), doc="batch size")
     weight_decay = param.Number(1e-3, bounds=(0, None), doc="weight decay of AdamW")
     stem = param.Integer(16, bounds=(1, None), doc="channels of the first convolution")
     blocks = param.List([[24, 4], [40, 4], [56, 2], [80, 2]], doc="width and stride of each block")
     kernel = param.Integer(17, bounds=(1, None), doc="length of the convolutions in steps, odd")
     head = param.Selector(
-        default="gap", objects=list(HEADS), doc="what the linear layer reads: a mean, or all steps"
+        default="gap", objects=list(HEADS), doc="input of the linear layer: mean over time, or all steps"
     )
-    gain = param.Number(1.25, bounds=(1, None), doc="records are multiplied or divided by up to this")
-    dropped = param.Number(0.06, bounds=(0, 1), doc="probability of a lead to be silent in training")
+    gain = param.Number(1.25, bounds=(1, None), doc="largest factor by which records are scaled up or down")
+    dropped = param.Number(0.06, bounds=(0, 1), doc="probability that a lead is muted in training")
 
     def title(self, samples: str) -> str:
-        """Name of the network for people."""
+        """Return the name of the network for people."""
         return f"1-D ResNet on {samples.upper() if samples == 'ecg' else samples} records"
 
     def prepared(self, data: SignalSet) -> tuple[EcgRecipe, SignalSet]:
-        """The records are disturbed as the recipe says."""
+        """Set the augmentation of the records to that of the recipe."""
         return self, replace(data, gain=self.gain, dropped=self.dropped)
 
     def architecture(self, data: SignalSet) -> dict[str, Any]:
-        """The entry ``architecture`` of a card."""
+        """Return the entry ``architecture`` of a card."""
         _, leads, steps = data.images.shape
         return {
             "family": self.family,
@@ -63,7 +63,7 @@ class EcgRecipe(TrainingRecipe):
         }
 
     def batches(self, data: SignalSet, epoch: int, device: str) -> Iterator[tuple]:
-        """Records of random gain with some silent leads, their targets, and whether these exclude each other."""
+        """Yield records with random gain and some muted leads, their targets, and whether classes are mutually exclusive."""
         g = epoch_generator(self.seed, epoch)
         order = torch.randperm(len(data.images), generator=g)
         for i in range(self.batches_per_epoch(data)):
@@ -72,7 +72,7 @@ class EcgRecipe(TrainingRecipe):
             yield x.to(device), torch.from_numpy(data.targets[index.numpy()]).to(device), data.several
 
     def loss(self, module: nn.Module, batch: tuple) -> torch.Tensor:
-        """Cross entropy of the one class, or of each class apart where there may be several."""
+        """Return the cross entropy of the one class, or of each class separately when there may be several."""
         x, target, several = batch
         logit = module(x)
         return (
@@ -80,11 +80,11 @@ class EcgRecipe(TrainingRecipe):
         )
 
     def validate(self, module: nn.Module, data: SignalSet, test: SignalSet) -> dict[str, Any]:
-        """Accuracy, or the area under the curve where there are several classes."""
+        """Return the accuracy, or the area under the curve when there are several classes."""
         return scores(logits(module, test.images, 64), test, data.several)
 
     def finish(self, run: Run) -> dict[str, Any]:
-        """Figures per class and difficulty, weights, card, and the clusters of the training records."""
+        """Compute metrics per class and difficulty; write weights, card, and the clusters of the training records."""
         test, several = run.test, run.data.several
         logit = logits(run.module, test.images, 64)
         metrics: dict[str, Any] = scores(logit, test, several)

@@ -1,4 +1,4 @@
-"""SIC networks of images or records, and the black-box twins of those of images."""
+"""SIC networks of images or records, and black-box twins of the image networks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from xai_views.training.finish import calibrate, choose_supports, latents
 from xai_views.training.loop import fit
 from xai_views.training.recipe import Run, TrainingRecipe, epoch_generator, shuffled
 
-#: Squared cosines lie in [0, 1]; as logits of the auxiliary loss they are multiplied by this.
+#: Factor that turns squared cosines in [0, 1] into logits of the auxiliary loss.
 SHARPNESS = 10.0
 
 
 class SicRecipe(TrainingRecipe):
-    """A SIC network of images or records, whose logits are the evidence of training examples."""
+    """SIC network of images or records, whose logits are sums of evidence of training examples."""
 
     key, family, method = "sic", "sic", "sic"
     takes: ClassVar = ("image", "signal")
@@ -41,29 +41,29 @@ class SicRecipe(TrainingRecipe):
         "ecg": {"epochs": 30, "steps": 50, "per_class": 6, "latent": 32},
     }
 
-    epochs = param.Integer(30, bounds=(1, None), doc="passes of so many episodes")
-    steps = param.Integer(50, bounds=(1, None), doc="episodes in an epoch")
+    epochs = param.Integer(30, bounds=(1, None), doc="number of epochs")
+    steps = param.Integer(50, bounds=(1, None), doc="episodes per epoch")
     latent = param.Integer(64, bounds=(1, None), doc="size of the evidence vector")
-    supports_per_class = param.Integer(3, bounds=(1, None), doc="support samples of each class")
+    supports_per_class = param.Integer(3, bounds=(1, None), doc="support samples per class")
     temperature = param.Number(
-        10.0, bounds=(0, None), inclusive_bounds=(False, True), doc="what scores are divided by"
+        10.0, bounds=(0, None), inclusive_bounds=(False, True), doc="divisor of the scores"
     )
-    per_class = param.Integer(2, bounds=(2, None), doc="clean samples of each class in an episode")
-    ways = param.Integer(0, bounds=(0, None), doc="classes in an episode, 0 = all")
-    extra = param.Integer(0, bounds=(0, None), doc="further queries in an episode, where samples lack parts")
+    per_class = param.Integer(2, bounds=(2, None), doc="clean samples per class in an episode")
+    ways = param.Integer(0, bounds=(0, None), doc="classes per episode, 0 = all")
+    extra = param.Integer(0, bounds=(0, None), doc="additional queries per episode, when samples lack parts")
     direction = param.Number(
-        5.0, bounds=(0, None), doc="weight of the loss on squared cosines, 0 = the paper's alone"
+        5.0, bounds=(0, None), doc="weight of the loss on squared cosines, 0 = the paper's loss alone"
     )
-    twin = param.Boolean(True, doc="of images: train a black-box twin of the same widths")
-    twin_epochs = param.Integer(10, bounds=(1, None), doc="passes of the twin")
-    batch = param.Integer(64, bounds=(1, None), doc="images in a step of the twin")
+    twin = param.Boolean(True, doc="for images: also train a black-box twin with the same widths")
+    twin_epochs = param.Integer(10, bounds=(1, None), doc="number of epochs of the twin")
+    batch = param.Integer(64, bounds=(1, None), doc="batch size of the twin")
 
     def title(self, samples: str) -> str:
-        """Name of the network for people."""
+        """Return the name of the network for people."""
         return f"SIC on {'ECG records' if samples == 'ecg' else samples}"
 
     def architecture(self, data: TrainingSet) -> dict[str, Any]:
-        """The entry ``architecture`` of a card."""
+        """Return the entry ``architecture`` of a card."""
         plan = PLANS.get(data.family, PLANS["nuclei" if data.images.ndim == 4 else "ecg"])
         return {
             "family": self.family,
@@ -76,11 +76,11 @@ class SicRecipe(TrainingRecipe):
         }
 
     def batches_per_epoch(self, data: TrainingSet) -> int:  # noqa: ARG002
-        """Episodes in an epoch."""
+        """Return the number of episodes in an epoch."""
         return self.steps
 
     def batches(self, data: TrainingSet, epoch: int, device: str) -> Iterator[tuple]:
-        """Episodes: samples, targets, and the label of those that are supports, which come first."""
+        """Yield episodes: samples, targets, and the labels of the supports, which come first."""
         g = epoch_generator(self.seed, epoch)
         label = torch.from_numpy(data.label)
         clean = [torch.nonzero(label == c)[:, 0] for c in range(len(data.classes))]
@@ -95,11 +95,11 @@ class SicRecipe(TrainingRecipe):
             yield images.to(device), targets[index].to(device), support_label.to(device)
 
     def loss(self, module: SIC, batch: tuple) -> torch.Tensor:
-        """Loss of an episode, in which every sample is explained by all the others.
+        """Return the loss of an episode, in which every sample is explained by all the others.
 
-        Binary cross entropy summed over classes, as in the paper up to the constant, plus ``direction`` times the cross
-        entropy of the mean squared cosines. The second term is ours: it ranks classes by direction alone, so that a
-        network whose evidence vectors are still short learns as fast as one whose vectors are long.
+        Binary cross entropy summed over classes, as in the paper up to a constant, plus ``direction`` times the cross
+        entropy of the mean squared cosines. The second term is our extension: it ranks classes by direction alone, so that
+        a network with short evidence vectors learns as fast as one with long vectors.
         """
         images, targets, support_label = batch
         z = module.latent(module.encode(images))
@@ -115,7 +115,7 @@ class SicRecipe(TrainingRecipe):
 
     @torch.no_grad()
     def validate(self, module: SIC, data: TrainingSet, test: TrainingSet) -> dict[str, Any]:
-        """Accuracy with random temporary supports from the training set; cheap enough for every epoch."""
+        """Return the accuracy with random temporary supports from the training set; cheap enough for every epoch."""
         g = torch.Generator().manual_seed(self.seed)
         label = torch.from_numpy(data.label)
         clean = [torch.nonzero(label == c)[:, 0] for c in range(len(data.classes))]
@@ -126,8 +126,8 @@ class SicRecipe(TrainingRecipe):
         return {"test_accuracy": round(float((found.argmax(1).cpu().numpy() == test.label).mean()), 4)}
 
     def finish(self, run: Run) -> dict[str, Any]:
-        """Choose supports, calibrate, evaluate and write the checkpoint; then twin or clusters."""
-        records = isinstance(run.data, SignalSet)  # their black box is what the recipe ecg makes
+        """Choose supports, calibrate, evaluate and write the checkpoint; then train the twin or fit clusters."""
+        records = isinstance(run.data, SignalSet)  # their black box is trained by the recipe ecg
         twin: dict[str, Any] = {}
         if self.twin and not records:
             progress = run.out / "progress-twin"
@@ -141,7 +141,7 @@ class SicRecipe(TrainingRecipe):
 
 
 def checkpoint(run: Run, per_class_count: int, card: dict[str, Any]) -> dict[str, Any]:
-    """Select supports, calibrate, evaluate and write the checkpoint folder; returns the card's metrics."""
+    """Select supports, calibrate, evaluate and write the checkpoint folder; return the metrics for the card."""
     module, data, test = run.module, run.data, run.test
     clean = np.flatnonzero(data.label >= 0)
     image, label = data.images[clean], data.label[clean].astype(np.int64)
@@ -170,7 +170,7 @@ def train_twin(
     folder: Path | None = None,
     quiet: bool = False,
 ) -> dict:
-    """Fit the black-box twin on the same images; returns its figures for the card."""
+    """Train the black-box twin on the same images; return its metrics for the card."""
     torch.manual_seed(recipe.seed)
     arch = recipe.architecture(data)
     model = PlainCNN(arch["channels"], arch["classes"], arch["plan"]).to(device)

@@ -166,7 +166,9 @@ class Canvas(OneWayComponent):
         """
         self.chip = {"n": self.chip.get("n", 0) + 1, "tile": tile, "text": text, "sample": self.sample}
 
-    def save(self, kind: str = "png", name: str = "") -> None:
+    def save(  # type: ignore[override]  # a canvas is no page: it saves what it shows
+        self, kind: str = "png", name: str = ""
+    ) -> None:
         """Let the browser download what it shows: tiles with titles, legend and ``caption``.
 
         Parameters

@@ -204,17 +204,24 @@ class CanvasApp {
     this.toolbar.update();
     if (!report) return;
     clearTimeout(this.reporting);
-    this.reporting = setTimeout(() => {
-      const {position: at, order} = this.scrubber;
-      if (this.reported === at) return;
-      this.reported = at;
-      this.model.send_msg({type: "position", position: at, sample: order[at] ?? ""});
-    }, now ? 0 : REPORT_MS);
+    this.reporting = setTimeout(() => this.tellPosition(), now ? 0 : REPORT_MS);
+  }
+
+  // Where the hand is comes before what it does there.
+  tellPosition() {
+    if (this.reporting == null) return;
+    clearTimeout(this.reporting);
+    this.reporting = null;
+    const {position: at, order} = this.scrubber;
+    if (this.reported === at) return;
+    this.reported = at;
+    this.model.send_msg({type: "position", position: at, sample: order[at] ?? ""});
   }
 
   select({row = null, tile = null, x = null, y = null, labels = {}}) {
     if (row !== null) this.ledger.setSelected(row);
     this.root.focus({preventScroll: true});
+    this.tellPosition();
     this.model.send_msg({type: "select", tile, row, x, y, labels, sample: this.scrubber.order[this.scrubber.position] ?? ""});
   }
 
@@ -240,6 +247,7 @@ class CanvasApp {
     const polygon = points.map(({x, y}) => [+(x * wide).toFixed(2), +(y * tall).toFixed(2)]);
     this.clearRegion(false, tile.link);
     this.region = tile;
+    this.tellPosition();
     this.model.send_msg({type: "region", tile: tile.id, polygon, sample: this.scrubber.order[this.scrubber.position] ?? ""});
   }
 

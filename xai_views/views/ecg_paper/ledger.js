@@ -36,7 +36,7 @@ class PaperLedger {
     const gone = ledger.rows.find(({id}) => id === chosen)?.removed;
     this.remove.disabled = chosen === null || Boolean(gone);
     setText(this.remove, chosen === null ? "Remove cluster" : `Remove cluster ${chosen}`);
-    setAttribute(this.remove, "title", chosen === null ? "Select a cluster in this table or on the paper first" : gone ? `Cluster ${chosen} is already removed` : `Re-run the network without cluster ${chosen}`);
+    setAttribute(this.remove, "title", chosen === null ? "Select a cluster in this table or on the paper first" : gone ? `Cluster ${chosen} is already removed` : `Replace cluster ${chosen} by the mean of the rest, and compare`);
     this.undo.disabled = !edits.undo;
     this.reset.disabled = !edits.reset;
     setText(this.words, edits.words ?? "");

@@ -209,7 +209,7 @@ class PaperApp {
   // {segment, time} under the pointer, null beside the leads.
   placeOf(event) {
     const x = this.paperX(event), y = this.paperY(event);
-    const segment = this.sheet.segments.find((s) => x >= s.x && x < s.x + s.width && y >= s.y && y < (s.strip === null ? s.y + s.height : s.y + s.height + PAPER.lane));
+    const segment = this.sheet.segments.find((s) => x >= s.x && x < s.x + s.width && y >= (s.band ?? s.y) && y < (s.strip === null ? s.y + s.height : s.y + s.height + PAPER.lane));
     if (!segment || !this.record) return null;
     const time = segment.start + (x - segment.x) / this.sheet.speed;
     return time < this.record.seconds ? {segment, time} : null;

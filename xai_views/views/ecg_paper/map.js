@@ -12,6 +12,11 @@ class MiniMap {
   draw() {
     const {record, settings, visible} = this.host, {canvas} = this, width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
     canvas.hidden = !record || !(settings.minimap === "auto" ? record.seconds > 1.05 * visible : settings.minimap);
+    if (record) {
+      setAttribute(canvas, "aria-valuemax", Math.max(0, record.seconds - visible).toFixed(2));
+      setAttribute(canvas, "aria-valuenow", this.host.start.toFixed(2));
+      setAttribute(canvas, "aria-valuetext", `${this.host.start.toFixed(2)} to ${Math.min(record.seconds, this.host.start + visible).toFixed(2)} of ${record.seconds.toFixed(2)} s`);
+    }
     if (canvas.hidden || !width) return;
     const size = {width: Math.round(width * ratio), height: Math.round(MAP_HEIGHT * ratio)};
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
@@ -40,9 +45,6 @@ class MiniMap {
     context.strokeStyle = INK.text;
     context.lineWidth = 2 * ratio;
     context.strokeRect(left + ratio, ratio, wide - 2 * ratio, height - 2 * ratio);
-    setAttribute(canvas, "aria-valuemax", Math.max(0, record.seconds - visible).toFixed(2));
-    setAttribute(canvas, "aria-valuenow", this.host.start.toFixed(2));
-    setAttribute(canvas, "aria-valuetext", `${this.host.start.toFixed(2)} to ${Math.min(record.seconds, this.host.start + visible).toFixed(2)} of ${record.seconds.toFixed(2)} s`);
   }
 
   grab(event) {

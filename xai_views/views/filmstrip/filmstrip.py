@@ -21,9 +21,10 @@ from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
+#: The folders of a path, in quotation marks or without; its last part stays.
 _FOLDERS = re.compile(
-    r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+"
-)  # of a path: its last part stays
+    r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'"]+[\\/])+"""
+)
 
 
 class Filmstrip(OneWayComponent):

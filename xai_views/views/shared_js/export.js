@@ -104,15 +104,16 @@ function paintSheet({width, height, parts}, {ink, soft, ground}) {
 
 const savedText = (text) => String(text).replace(/[&<>"]/g, (sign) => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})[sign]);
 
+// Each text keeps the length it was laid out with, whatever font is there where the file is opened.
 function writeSheet({width, height, parts}, {ink, soft, ground}) {
-  const out = parts.map((part, i) => {
+  const measure = savedMeasure(), out = parts.map((part, i) => {
     const box = `x="${part.x.toFixed(2)}" y="${part.y.toFixed(2)}"`, size = `width="${part.width?.toFixed(2)}" height="${part.height?.toFixed(2)}"`;
     if (part.image) return `<image ${box} ${size} preserveAspectRatio="none" href="${part.image.toDataURL("image/png")}"/>`;
     if (part.colours) {
       const stops = part.colours.map((colour, k) => `<stop offset="${(k / (part.colours.length - 1)).toFixed(4)}" stop-color="${colour}"/>`).join("");
       return `<defs><linearGradient id="scale-${i}">${stops}</linearGradient></defs><rect ${box} ${size} fill="url(#scale-${i})"/>`;
     }
-    return `<text ${box} font-weight="${part.weight ?? 400}" text-anchor="${part.anchor ?? "start"}" fill="${part.soft ? soft : ink}">${savedText(part.text)}</text>`;
+    return `<text ${box} textLength="${Math.max(1, measure(part.text, part.weight)).toFixed(2)}" lengthAdjust="spacingAndGlyphs" font-weight="${part.weight ?? 400}" text-anchor="${part.anchor ?? "start"}" fill="${part.soft ? soft : ink}">${savedText(part.text)}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${savedText(SAVED_FONT)}" font-size="12">`
     + `<rect width="100%" height="100%" fill="${ground}"/>${out.join("")}</svg>`;

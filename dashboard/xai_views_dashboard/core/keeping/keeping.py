@@ -65,7 +65,9 @@ class Keeping:
         self.app = app
         self.notebook = Notebook()
         self.heard: list[Callable[[], Any]] = []
-        self.menu = SaveMenu(entries=self.entries(), fixed=exports.fixed(app))
+        self.menu = SaveMenu(
+            entries=self.entries(), fixed=exports.fixed(app), styles={"align-self": "center"}
+        )
         self.menu.on_choose(lambda entry: start(self.chosen(entry)))
         self.menu.on_open(self.opened)
         app.state.param.watch(self.refresh, ["hidden", "sample", "tab"])

@@ -13,5 +13,5 @@ class CnnFamily(Family):
     """Small convolutional networks with a linear head."""
 
     def build(self, architecture: Mapping[str, Any]) -> PlainCNN:
-        """Build a network by its plan."""
+        """Build a network from its plan."""
         return PlainCNN(architecture["channels"], architecture["classes"], architecture["plan"])

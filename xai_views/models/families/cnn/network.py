@@ -1,4 +1,4 @@
-"""Small convolutional encoders: a B-cos one, one of signals, and the black-box twin with the same widths.
+"""Small convolutional encoders: B-cos for images, B-cos for signals, and the black-box twin with the same widths.
 
 A *plan* is a list of blocks, each ``[width, kernel, stride, pool]``: a convolution to ``width`` channels, a
 normalisation, and an average (twin: maximum) pooling by ``pool`` (1 = none).
@@ -27,12 +27,12 @@ PLANS: dict[str, list[list[int]]] = {
     "nuclei": [[32, 5, 2, 1], [48, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 1]],
     "ecg": [[32, 15, 1, 4], [48, 9, 1, 4], [64, 9, 1, 2], [96, 9, 1, 2], [128, 9, 1, 1], [128, 5, 1, 1]],
 }
-#: For :class:`PlainCNN` as a model of its own: 64x64 pixels end as 8x8 cells.
+#: For :class:`PlainCNN` as a model of its own: 64x64 pixels become 8x8 cells.
 CNN_PLAN: list[list[int]] = [[32, 3, 1, 2], [64, 3, 1, 2], [96, 3, 1, 2], [128, 3, 1, 1]]
 
 
 def _blocks(width: int, plan: Plan, kinds: Sequence[type[nn.Module]], b: float) -> nn.Sequential:
-    """The blocks of a plan, after ``width`` channels; ``kinds`` are convolution, normalisation and pooling."""
+    """Build the blocks of a plan, after ``width`` channels; ``kinds`` are convolution, normalisation and pooling."""
     conv, norm, pooling = kinds
     layers: list[nn.Module] = []
     for out, kernel, stride, pool in plan:
@@ -49,7 +49,7 @@ class BcosCNN(nn.Module):
     Parameters
     ----------
     channels : int
-        Channels of the image; the network sees ``2 * channels`` (the image and its inverse).
+        Channels of the image; the network's input has ``2 * channels`` (the image and its inverse).
     plan : sequence
         Blocks ``[width, kernel, stride, pool]``.
     b : float
@@ -72,7 +72,7 @@ class BcosCNN1d(nn.Module):
     Parameters
     ----------
     leads : int
-        Leads of the signal; the network sees ``2 * leads``.
+        Leads of the signal; the network's input has ``2 * leads``.
     plan : sequence
         Blocks ``[width, kernel, stride, pool]``, in steps.
     scale : float
@@ -89,9 +89,9 @@ class BcosCNN1d(nn.Module):
     def encode(self, signal: torch.Tensor) -> torch.Tensor:
         """Map mV ``[N, C, T]`` to ``u`` and ``1 - u`` in [0, 1], ``[N, 2C, T]``.
 
-        A voltage is unbounded and may be negative, so it is squashed: ``u = (1 + v / (scale + |v|)) / 2``. As with
+        Voltages are unbounded and may be negative, so they are squashed: ``u = (1 + v / (scale + |v|)) / 2``. As with
         images, every step of every lead then has the same total brightness, the line at 0 mV is grey rather than
-        nothing, and a wave tilts the pair. A flat stretch can speak for a class: an absent P wave is something to see.
+        nothing, and a wave tilts the pair. A flat stretch can support a class: an absent P wave is a finding.
         """
         return add_inverse(0.5 + 0.5 * signal / (self.scale + signal.abs()))
 
@@ -101,9 +101,9 @@ class BcosCNN1d(nn.Module):
 
 
 class PlainCNN(nn.Module):
-    """The black-box twin: the same plan with ordinary convolutions, batch norm, ReLU, max pooling and a linear head.
+    """Black-box twin: the same plan with ordinary convolutions, batch norm, ReLU, max pooling and a linear head.
 
-    The head sees the mean of the last map alone, so a logit is the sum over positions of what each one adds.
+    The head reads only the mean of the last map, so a logit is a sum of contributions of positions.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class PlainCNN(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean ``[N, width]`` of the last map of images ``[N, C, H, W]`` in [0, 1]."""
+        """Return the mean ``[N, width]`` of the last map of images ``[N, C, H, W]`` in [0, 1]."""
         return self.layers(x * 2 - 1).mean((2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose weights come from a package or a seed."""
+"""EfficientNet-Lite0, with weights from a package or a seed."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class EfficientNetFamily(Family):
         return Lite0(architecture["classes"])
 
     def fetched(self, architecture: Mapping[str, Any], weights: Any) -> tuple[Any, str]:
-        """Weights of an installed package, or random ones of a seed."""
+        """Return the network with weights of an installed package, or random weights from a seed."""
         return elsewhere(lambda: self.build(architecture), weights)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 for the 1000 classes of ImageNet: architecture and weights come from two small packages.
 
-They are the extra ``imagenet`` and are looked up only when such a network is opened. The weights are Apache-2.0, turned
-from TensorFlow to PyTorch by others, whose packages say that the conversion has not been tested thoroughly.
+They are the extra ``imagenet`` and are looked up only when such a network is opened. The weights are Apache-2.0. They
+were converted from TensorFlow by a third party, which warns that the conversion is not thoroughly tested.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from torch import nn
 from xai_views.errors import ModelError
 
 PIP = "pip install 'xai-views[imagenet]'"
-#: Below this the last map would be a single cell made of padding.
+#: In smaller images the last map would be a single cell made of padding.
 SMALLEST = 32
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0 that takes images in [0, 1] of any size of at least 32 pixels.
+    """EfficientNet-Lite0 for images in [0, 1] of any size of at least 32 pixels.
 
-    What the network was trained with, ``(x * 255 - 127) / 128``, happens inside; so do paddings, which follow the
+    The normalisation used in training, ``(x * 255 - 127) / 128``, happens inside; so does padding, which follows the
     size of the image. Batch norms and activations are those of the package; the network is ``net``.
 
     Parameters
@@ -49,7 +49,7 @@ class Lite0(nn.Module):
             raise ModelError(
                 f"this network needs the package 'efficientnet-lite-pytorch'; install it with {PIP}."
             ) from None
-        # Without an image size every convolution pads by the size that it meets, as TensorFlow does.
+        # Without an image size every convolution pads according to its input, as TensorFlow does.
         self.net = EfficientNet.from_name("efficientnet-lite0", image_size=None, num_classes=classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,7 @@ class Lite0(nn.Module):
 
 
 def package_file(where: Mapping[str, Any]) -> Path:
-    """Find a file of an installed package without importing it, and check that it is the one meant.
+    """Find a file of an installed package without importing it, and check its sha256.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def package_file(where: Mapping[str, Any]) -> Path:
     Raises
     ------
     ModelError
-        When the package or the file is missing, or the file is another.
+        When the package or the file is missing, or the file differs.
     """
     package, module = str(where["package"]), str(where["module"])
     found = importlib.util.find_spec(module)
     folders = list(found.submodule_search_locations or ()) if found else []
     if not folders:
         raise ModelError(
-            f"the weights are in the package {package!r}, which is missing; install it with {PIP}."
+            f"the weights are in the package {package!r}, which is not installed; install it with {PIP}."
         )
     root = Path(folders[0]).resolve()
     path = (root / str(where["file"])).resolve()
@@ -97,7 +97,7 @@ def package_file(where: Mapping[str, Any]) -> Path:
     with path.open("rb") as f:
         if hashlib.file_digest(f, "sha256").hexdigest() != where["sha256"]:
             raise ModelError(
-                f"{path.name} of the package {package!r} has another sha256 than the card says; install the version "
+                f"{path.name} of the package {package!r} does not match the sha256 in the card; install the version "
                 f"{where.get('version', 'that the card names')}."
             )
     return path
@@ -105,10 +105,10 @@ def package_file(where: Mapping[str, Any]) -> Path:
 
 @torch.no_grad()
 def settle(module: nn.Module) -> None:
-    """Let batch norms of an untrained network measure what they normalise, on random blurred pictures.
+    """Set the batch-norm statistics of an untrained network from random blurred pictures.
 
-    As built they hold mean 0 and variance 1, with which signals shrink to nothing over fifty layers: a control has to
-    have activations of ordinary size.
+    Initially they are mean 0 and variance 1, with which signals vanish over fifty layers; a control needs
+    activations of ordinary size.
     """
     pictures = sum(
         F.interpolate(torch.rand(16, 3, side, side), size=(96, 96), mode="bilinear") for side in (3, 12, 48)
@@ -117,7 +117,7 @@ def settle(module: nn.Module) -> None:
     before = [m.momentum for m in norms]
     for m in norms:
         m.train()
-        m.momentum = None  # the mean over all batches, of which there is one
+        m.momentum = None  # average over all batches, of which there is one
     module(pictures / 3)
     for m, momentum in zip(norms, before, strict=True):
         m.eval()
@@ -130,25 +130,25 @@ def elsewhere(build: Callable[[], nn.Module], weights: Any) -> tuple[nn.Module, 
     Parameters
     ----------
     build : callable
-        Makes the network with random weights.
+        Builds the network with random weights.
     weights : mapping
-        The entry ``weights`` of a card: ``seed`` for random weights, or what :func:`package_file` takes.
+        The entry ``weights`` of a card: ``seed`` for random weights, or the input of :func:`package_file`.
 
     Returns
     -------
     nn.Module, str
-        The network, and what identifies its weights.
+        The network, and an identifier of its weights.
 
     Raises
     ------
     ModelError
-        In one sentence, when the entry or the weights cannot be used.
+        With a one-sentence message, when the entry or the weights cannot be used.
     """
     if not isinstance(weights, Mapping):
-        raise ModelError("the card's entry 'weights' is no mapping; restore the card.")
+        raise ModelError("the card's entry 'weights' is not a mapping; restore the card.")
     seed = weights.get("seed", 0)
     if not isinstance(seed, int):
-        raise ModelError("the card's entry 'weights' has a seed that is no whole number; restore the card.")
+        raise ModelError("the card's entry 'weights' has a seed that is not an integer; restore the card.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build().eval()
@@ -164,5 +164,7 @@ def elsewhere(build: Callable[[], nn.Module], weights: Any) -> tuple[nn.Module, 
         module.get_submodule("net").load_state_dict(state)
     except (UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError) as e:
         said = str(e).partition("\n")[0][:120]
-        raise ModelError(f"{path.name} does not hold the weights of this network ({said}).") from None
+        raise ModelError(
+            f"{path.name} does not hold the weights of this network ({said}); restore it."
+        ) from None
     return module, str(weights["sha256"])

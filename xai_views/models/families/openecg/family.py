@@ -15,5 +15,5 @@ class OpenEcgFamily(Family):
     names: ClassVar = tuple(NAMES)
 
     def open(self, name: str) -> Model:
-        """Open the network with the head that the name says."""
+        """Open the network with the head given by the name."""
         return open_openecg(NAMES[name])

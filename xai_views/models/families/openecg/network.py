@@ -1,8 +1,8 @@
-"""The trained single-lead network of the package ``openecg`` (Apache-2.0, extra ``ecg-demo``), opened as a model of signals.
+"""The trained single-lead network of the package ``openecg`` (Apache-2.0, extra ``ecg-demo``), as a model of signals.
 
-The package answers for every step of a record. To get a logit for the record, :class:`Codec` takes the mean of the
-logits of all steps. That is our reading: it makes each step's share in a logit exact, and it is not the mean of the
-probabilities of the steps, which the package's report uses.
+The package predicts every step of a record. For one logit per record, :class:`Codec` takes the mean of the
+logits of all steps. This is our extension: it makes each step's contribution to a logit exact, and it differs from the
+mean of the steps' probabilities, which the package's report uses.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from xai_views.models.bare_module import own_model
 from xai_views.models.model import Model
 
 RATE, STEPS, LEAD = 500, 5000, "II"
-#: Class names of the heads that ask about a record, in the order of their logits (model card of codec v6).
+#: Class names of the heads that classify a record, in the order of their logits (model card of codec v6).
 HEADS = {
     "rhythm": ("sinus", "AV block", "paced", "atrial fibrillation", "bundle branch block", "ventricular"),
     "beat": ("none", "sinus", "ventricular premature", "paced", "fusion", "unknown"),
 }
-#: Names under which :func:`xai_views.open_model` opens them.
+#: Names for :func:`xai_views.open_model`.
 NAMES = {f"openecg-{head}": head for head in HEADS}
 
 
 def ranks(signal: torch.Tensor) -> torch.Tensor:
-    """Rank of every step among all steps of its lead, from -1 (lowest) to 1 (highest); equal values share their mean rank.
+    """Return the rank of every step in its lead, from -1 (lowest) to 1 (highest); equal values share their mean rank.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def ranks(signal: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     Tensor
-        As ``signal``. Gradients pass as if ranks were the signal itself: those that come out are with respect to the
+        As ``signal``. Gradients pass through as if ranks were the signal itself: they are with respect to the
         ranks, because ranks do not change with a small change of the signal.
     """
     value = signal.detach().contiguous()
@@ -50,7 +50,7 @@ def ranks(signal: torch.Tensor) -> torch.Tensor:
 
 
 class Ranks(nn.Module):
-    """:func:`ranks` as a layer."""
+    """Layer that applies :func:`ranks`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``[N, 1, steps]`` in mV to ranks ``[N, 1, steps]`` in [-1, 1]."""
@@ -58,14 +58,14 @@ class Ranks(nn.Module):
 
 
 class Codec(nn.Module):
-    """One head of the network of ``openecg`` as a classifier of records.
+    """One head of the ``openecg`` network as a classifier of records.
 
     Parameters
     ----------
     network : nn.Module
-        What ``openecg.load_codec()`` returns; copied, so that others may go on using it.
+        Result of ``openecg.load_codec()``; it is copied, so that it can be used elsewhere.
     head : {"rhythm", "beat"}
-        Which head's logits.
+        Head that computes the logits.
     """
 
     def __init__(self, network: nn.Module, head: str) -> None:
@@ -76,10 +76,10 @@ class Codec(nn.Module):
             "head_sample",
             "beat_sample",
             "rhythm_sample",
-        ):  # each hands on the map that it would read
+        ):  # each passes on the map that it would read
             setattr(own, name, nn.Identity())
         self.ranks, self.network = Ranks(), own
-        self.map = nn.Identity()  # a place to look at the map that the head reads
+        self.map = nn.Identity()  # makes the map that the head reads available as a tap
         self.pool, self.flatten = nn.AdaptiveAvgPool1d(1), nn.Flatten()
         self.head = nn.Linear(read.in_features, read.out_features)
         self.head.load_state_dict(read.state_dict())
@@ -88,7 +88,7 @@ class Codec(nn.Module):
         """Map lead II ``[N, 1, 5000]`` in mV at 500 Hz to logits ``[N, 6]``."""
         lead = torch.zeros(
             len(x), dtype=torch.long, device=x.device
-        )  # the network has one lead and no name for it
+        )  # the network has a single lead, without a name
         last = self.network(self.ranks(x)[:, 0], lead)[0]
         return self.head(self.flatten(self.pool(self.map(last.transpose(1, 2)))))
 
@@ -102,20 +102,20 @@ def open_openecg(head: str = "rhythm") -> Model:
     Parameters
     ----------
     head : {"rhythm", "beat"}
-        Of the beat head, whose answer is meant for single beats, the mean over a record says little.
+        The beat head is meant for single beats; its mean over a record says little.
 
     Returns
     -------
     Model
-        Of one lead (II), 5000 steps at 500 Hz; its last map is ``map`` and its head is additive.
+        With one lead (II), 5000 steps at 500 Hz; its last map is ``map`` and its head is linear.
 
     Raises
     ------
     ModelError
-        In one sentence, when there is no such head, or the package is absent or of another version.
+        With a one-sentence message, when the head does not exist, or the package is missing or of another version.
     """
     if head not in HEADS:
-        raise ModelError(f"openecg has no head {head!r}; there is {nearest(head, HEADS)}.")
+        raise ModelError(f"openecg has no head {head!r}; choose one of {nearest(head, HEADS)}.")
     model = own_model(
         Codec(_network(), head),
         classes=HEADS[head],
@@ -131,28 +131,28 @@ def open_openecg(head: str = "rhythm") -> Model:
         "samples": "ecg/test",
         "licence": "Apache-2.0",
         "origin": "package openecg 0.11.0, models/codec_v6.pt",
-        "note": "Trained by others on one lead; a logit is the mean over the steps (our reading). Not for clinical use.",
+        "note": "Pretrained by a third party on one lead; a logit is the mean over steps (our extension). Not for clinical use.",
     }
     return model
 
 
 def _network() -> nn.Module:
-    """The codec of the installed package."""
+    """Return the codec of the installed package."""
     try:
         import openecg
     except ImportError as e:
         raise ModelError(
-            f'the package openecg is not installed ({str(e)[:80]}); pip install "xai-views[ecg-demo]" brings it.'
+            f'the package openecg is not installed ({str(e)[:80]}); install it with pip install "xai-views[ecg-demo]".'
         ) from None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "enable_nested_tensor")
             network = openecg.load_codec()
-    except Exception as e:  # noqa: BLE001 - whatever another version raises becomes one sentence
+    except Exception as e:  # noqa: BLE001 - any error of another version becomes one sentence
         said = f"{type(e).__name__}: {e}".partition("\n")[0][:120]
         raise ModelError(
             f"the network of openecg could not be loaded ({said}); install openecg==0.11.0."
         ) from None
     if not all(isinstance(getattr(network, f"{h}_sample", None), nn.Linear) for h in HEADS):
-        raise ModelError("openecg brought a network without rhythm and beat heads; install openecg==0.11.0.")
+        raise ModelError("the network of openecg has no rhythm and beat heads; install openecg==0.11.0.")
     return network

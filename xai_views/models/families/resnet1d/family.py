@@ -13,7 +13,7 @@ class ResNet1dFamily(Family):
     """Residual networks of signals."""
 
     def build(self, architecture: Mapping[str, Any]) -> ResNet1d:
-        """Build a network of the card's stem, blocks, kernel and head."""
+        """Build a network with the stem, blocks, kernel and head in the card."""
         a = architecture
         return ResNet1d(
             a["channels"], a["classes"], a["size"][0], a["stem"], a["blocks"], a["kernel"], a["head"]

@@ -1,8 +1,8 @@
-"""A residual network of signals.
+"""Residual network for signals.
 
 After Ribeiro et al., Automatic diagnosis of the 12-lead ECG using a deep neural network (Nature Communications 11,
 2020, section Methods) and Lima et al. (2021): residual blocks with strides of 4 and two streams. Written from the
-papers; widths are free.
+papers; widths are configurable.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ HEADS = ("gap", "flatten")
 
 
 class Block(nn.Module):
-    """Two convolutions and a way around them that pools by ``stride`` and widens with a 1x1 convolution.
+    """Two convolutions and a shortcut that pools by ``stride`` and widens with a 1x1 convolution.
 
     Parameters
     ----------
     before, width : int
         Channels before and after.
     kernel : int
-        Odd length of both convolutions in steps.
+        Odd length in steps of both convolutions.
     stride : int
-        Of the second convolution.
+        Stride of the second convolution.
     """
 
     def __init__(self, before: int, width: int, kernel: int, stride: int) -> None:
@@ -58,9 +58,9 @@ class ResNet1d(nn.Module):
     blocks : sequence
         Per block ``[width, stride]``.
     kernel : int
-        Odd length of all convolutions in steps.
+        Odd length in steps of all convolutions.
     head : {"gap", "flatten"}
-        The mean over time, or all steps, before the linear layer.
+        Mean over time, or all steps, before the linear layer.
 
     Raises
     ------
@@ -84,10 +84,10 @@ class ResNet1d(nn.Module):
             whole *= stride
         if steps % whole:
             raise ModelError(
-                f"strides of {whole} in all do not divide {steps} steps; pad the records to a multiple."
+                f"the strides multiply to {whole}, which does not divide {steps} steps; pad the records to a multiple."
             )
         if head not in HEADS:
-            raise ModelError(f"the head {head!r} is not known; there are {', '.join(map(repr, HEADS))}.")
+            raise ModelError(f"the head {head!r} is not known; choose one of {', '.join(map(repr, HEADS))}.")
         self.stem = nn.Sequential(
             nn.Conv1d(leads, stem, kernel, padding=kernel // 2, bias=False), nn.BatchNorm1d(stem), nn.ReLU()
         )

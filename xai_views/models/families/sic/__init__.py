@@ -1,1 +1,1 @@
-"""SIC: evidence of support samples."""
+"""SIC: classification by evidence of support samples."""

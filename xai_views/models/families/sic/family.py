@@ -15,12 +15,12 @@ from xai_views.models.supports import Latents, Supports
 
 
 class SicFamily(Family):
-    """Networks whose logit is the evidence of training examples."""
+    """Networks whose logits are sums of evidence of training examples."""
 
     files: ClassVar = (SUPPORTS,)
 
     def build(self, architecture: Mapping[str, Any]) -> SIC:
-        """Build an encoder by its plan, and a head without supports."""
+        """Build an encoder from its plan, and a head without supports."""
         a = architecture
         if len(a.get("size") or ()) == 1:
             encoder: Any = BcosCNN1d(a["channels"], a["plan"], a["scale"])
@@ -29,7 +29,7 @@ class SicFamily(Family):
         return SIC(encoder, a["classes"], a["latent"], a["temperature"])
 
     def held(self, folder: Path, card: Mapping[str, Any], module: SIC) -> dict[str, Any]:
-        """Supports, which the network is given, and evidence vectors of the training images."""
+        """Return the supports, which are set in the network, and the evidence vectors of the training images."""
         return {"supports": _load_supports(folder, module), "latents": _load_latents(folder, card)}
 
 
@@ -44,10 +44,10 @@ def _load_supports(folder: Path, module: SIC) -> Supports:
     sizes = sorted({len(v) for v in t.values()})
     if len(sizes) > 1 or not ((t["label"] >= 0) & (t["label"] < module.classes)).all():
         raise ModelError(
-            f"{SUPPORTS} in checkpoint {folder.name!r} holds lists of {sizes} supports or labels beyond {module.classes} "
+            f"{SUPPORTS} in checkpoint {folder.name!r} holds lists of {sizes} supports, or labels beyond the {module.classes} "
             "classes; select the supports again."
         )
-    # signals and their maps are stored with half the digits, which is more than a recording has
+    # signals and their maps are stored in half precision, which exceeds a recording's precision
     supports = Supports(**{k: (v.float() if v.is_floating_point() else v).numpy() for k, v in t.items()})
     module.set_supports(t["vectors"], t["label"])
     return supports
@@ -59,7 +59,7 @@ def _load_latents(folder: Path, card: Mapping[str, Any]) -> Latents | None:
     t = {k: v.numpy() for k, v in read_tensors(folder / LATENTS).items()}
     if set(t) != {"z", "label", "index"} or len({len(v) for v in t.values()}) > 1:
         raise ModelError(
-            f"{LATENTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold z, label and index of one length; "
+            f"{LATENTS} in checkpoint {folder.name!r} holds {sorted(t)} and should hold z, label and index of equal length; "
             "restore the file."
         )
     return Latents(t["z"], t["label"], t["index"], str(card.get("training_samples", "")))

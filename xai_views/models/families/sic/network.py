@@ -19,7 +19,7 @@ EPS = 1e-12
 
 
 def class_bias(classes: int) -> float:
-    """Bias of every logit: ``-log(max(classes - 1, 2))``, so that without evidence a class is improbable."""
+    """Return the bias of every logit: ``-log(max(classes - 1, 2))``; without evidence a class is improbable."""
     return -math.log(max(classes - 1, 2))
 
 
@@ -27,7 +27,7 @@ class Similarity(Detachable):
     """B-cos similarity (B = 2) of evidence vectors with support vectors: ``|z| cos^2(z, V)``, never negative."""
 
     def forward(self, z: torch.Tensor, supports: torch.Tensor) -> torch.Tensor:
-        """Scores ``[N, S]`` of ``z [N, p]`` with ``supports [S, p]``; 0 where either is the zero vector."""
+        """Return scores ``[N, S]`` of ``z [N, p]`` with ``supports [S, p]``; 0 where either is the zero vector."""
         unit = supports / (supports.norm(dim=1, keepdim=True) + EPS)
         lin = z @ unit.T
         norm = z.norm(dim=1, keepdim=True) + EPS
@@ -40,8 +40,8 @@ class SIC(nn.Module):
     Parameters
     ----------
     encoder : nn.Module
-        Maps ``[N, 2C, *size]`` to feature maps ``[N, D, *grid]`` and has an attribute ``width`` = D. A method ``encode``
-        of its own says how inputs become ``[N, 2C, *size]``; without one they are images, which get their inverse.
+        Maps ``[N, 2C, *size]`` to feature maps ``[N, D, *grid]`` and has an attribute ``width`` = D. An optional method
+        ``encode`` converts inputs to ``[N, 2C, *size]``; without it inputs are images, and inverse channels are appended.
     classes : int
         Number of classes.
     latent : int
@@ -51,7 +51,7 @@ class SIC(nn.Module):
 
     Notes
     -----
-    ``supports [S, p]`` and ``support_class [S]`` are buffers: a checkpoint carries them.
+    ``supports [S, p]`` and ``support_class [S]`` are buffers, so that checkpoints contain them.
     """
 
     def __init__(self, encoder: nn.Module, classes: int, latent: int = 64, temperature: float = 10.0) -> None:
@@ -64,7 +64,7 @@ class SIC(nn.Module):
         self.register_buffer("support_class", torch.zeros(0, dtype=torch.long))
 
     def extra_repr(self) -> str:
-        """Show what the weights do not say."""
+        """Return the settings for the module's text form."""
         return f"classes={self.classes}, temperature={self.temperature}"
 
     @property
@@ -73,28 +73,28 @@ class SIC(nn.Module):
         return self.projection.out_features
 
     def set_supports(self, vectors: torch.Tensor, classes: torch.Tensor) -> None:
-        """Use ``vectors [S, p]`` of ``classes [S]`` as support vectors."""
+        """Set ``vectors [S, p]`` of ``classes [S]`` as support vectors."""
         like = self.projection.weight
         self.supports = vectors.to(like)
         self.support_class = classes.to(like.device, torch.long)
 
     def encode(self, given: torch.Tensor) -> torch.Tensor:
-        """Images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV, as the encoder takes them: ``[N, 2C, *size]``."""
+        """Encode images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV, for the encoder: ``[N, 2C, *size]``."""
         return getattr(self.encoder, "encode", add_inverse)(given)
 
     def latent(self, x: torch.Tensor) -> torch.Tensor:
-        """Evidence vectors ``z >= 0``, ``[N, p]``, of encoded inputs ``x [N, 2C, *size]``."""
+        """Return evidence vectors ``z >= 0``, ``[N, p]``, of encoded inputs ``x [N, 2C, *size]``."""
         return F.relu(self.projection(self.encoder(x).mean(tuple(range(2, x.ndim)))))
 
     def scores(self, z: torch.Tensor) -> torch.Tensor:
-        """Similarity ``[N, S]`` of ``z [N, p]`` with every support."""
+        """Return the similarity ``[N, S]`` of ``z [N, p]`` with every support."""
         return self.similarity(z, self.supports)
 
     def logits(self, scores: torch.Tensor) -> torch.Tensor:
-        """Logits ``[N, classes]`` from scores ``[N, S]``: bias + sum of the evidence of a class' supports."""
+        """Return logits ``[N, classes]`` from scores ``[N, S]``: bias + sum of the evidence of a class's supports."""
         member = F.one_hot(self.support_class, self.classes).to(scores)
         return self.bias + scores @ member / self.temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``[N, classes]`` of images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV."""
+        """Return logits ``[N, classes]`` of images ``[N, C, H, W]`` in [0, 1], or signals ``[N, C, T]`` in mV."""
         return self.logits(self.scores(self.latent(self.encode(images))))

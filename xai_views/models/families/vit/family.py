@@ -13,7 +13,7 @@ class VitFamily(Family):
     """Vision transformers, with or without registers."""
 
     def build(self, architecture: Mapping[str, Any]) -> ViT:
-        """Build a transformer of the card's patches, width, depth, heads and registers."""
+        """Build a transformer with the patches, width, depth, heads and registers in the card."""
         a = architecture
         sizes = (a["patch"], a["dim"], a["depth"], a["heads"], a.get("registers", 0))
         return ViT(a["channels"], a["classes"], tuple(a["size"]), *sizes, stem=a.get("stem", "patch"))

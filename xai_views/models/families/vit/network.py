@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Attention(nn.Module):
-    """Self-attention with several heads, through the fused kernel of torch.
+    """Multi-head self-attention with torch's fused kernel.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         if dim % heads:
-            raise ValueError(f"width {dim} does not divide into {heads} heads")
+            raise ValueError(f"width {dim} is not divisible by {heads} heads; choose a multiple")
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -35,14 +35,14 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block, normalised before each half: attention, then a two-layer network per token.
+    """One transformer block with pre-normalisation: attention, then a two-layer network per token.
 
     Parameters
     ----------
     dim, heads : int
         Width of a token and number of attention heads.
     ratio : int
-        Hidden width of the two-layer network over ``dim``.
+        Hidden width of the two-layer network, as a multiple of ``dim``.
     """
 
     def __init__(self, dim: int, heads: int, ratio: int = 4) -> None:
@@ -59,10 +59,12 @@ class Block(nn.Module):
 
 
 def _stem(channels: int, dim: int, patch: int) -> nn.Sequential:
-    """Convolutions with stride 2 whose last map has one cell per patch; each doubles the width."""
+    """Build convolutions with stride 2 whose last map has one cell per patch; each doubles the width."""
     steps = patch.bit_length() - 1
     if patch < 2 or patch != 1 << steps:
-        raise ValueError(f"convolutions with stride 2 cannot make patches of {patch} pixels")
+        raise ValueError(
+            f"convolutions with stride 2 cannot make patches of {patch} pixels; use a power of 2"
+        )
     widths = [channels, *(dim >> (steps - 1 - i) for i in range(steps))]
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
@@ -71,9 +73,9 @@ def _stem(channels: int, dim: int, patch: int) -> nn.Sequential:
 
 
 class ViT(nn.Module):
-    """Vision transformer (Dosovitskiy et al., ICLR 2021) that answers from its class token.
+    """Vision transformer (Dosovitskiy et al., ICLR 2021) that classifies from its class token.
 
-    The tokens are: class token, ``registers`` learned tokens that stand for no patch (Darcet et al., ICLR 2024),
+    The tokens are: class token, ``registers`` learned tokens that represent no patch (Darcet et al., ICLR 2024),
     then the patches row by row. ``prefix`` is the number of tokens before the patches.
 
     Parameters
@@ -85,15 +87,15 @@ class ViT(nn.Module):
     patch, dim, depth, heads : int
         Side of a patch, width of a token, number of blocks and of attention heads.
     registers : int
-        Further tokens.
+        Number of registers.
     stem : {"patch", "convolutions"}
         How a patch becomes a token: one linear map, or a few small convolutions, with which a transformer needs
-        fewer images to learn (Xiao et al., NeurIPS 2021).
+        fewer training images (Xiao et al., NeurIPS 2021).
 
     Raises
     ------
     ValueError
-        When patches do not tile the image, heads the width, or a number is too small.
+        When patches do not tile the image, heads do not divide the width, or a number is too small.
     """
 
     def __init__(
@@ -111,11 +113,13 @@ class ViT(nn.Module):
         super().__init__()
         h, w = size
         if min(h, w, patch, dim, depth, heads) < 1 or registers < 0 or h % patch or w % patch:
-            raise ValueError(f"patches of {patch} do not tile {h}x{w} pixels, or a number is too small")
+            raise ValueError(
+                f"patches of {patch} do not tile {h}x{w} pixels, or a number is too small; change them"
+            )
         self.prefix = 1 + registers
         self.grid = (h // patch, w // patch)
         if stem not in ("patch", "convolutions"):
-            raise ValueError(f"the stem {stem!r} is neither 'patch' nor 'convolutions'")
+            raise ValueError(f"the stem {stem!r} is not known; choose 'patch' or 'convolutions'")
         self.patch_embed = (
             nn.Conv2d(channels, dim, patch, patch) if stem == "patch" else _stem(channels, dim, patch)
         )
@@ -126,12 +130,12 @@ class ViT(nn.Module):
         self.head = nn.Linear(dim, classes)
 
     def tokens(self, x: torch.Tensor) -> torch.Tensor:
-        """Tokens ``[N, prefix + patches, dim]`` of images ``[N, C, H, W]`` in [0, 1], before the first block."""
+        """Return tokens ``[N, prefix + patches, dim]`` of images ``[N, C, H, W]`` in [0, 1], before the first block."""
         patches = self.patch_embed(x * 2 - 1).flatten(2).transpose(1, 2) + self.position
         return torch.cat([self.prefix_tokens.expand(len(x), -1, -1), patches], 1)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalised class token ``[N, dim]`` after the last block."""
+        """Return the normalised class token ``[N, dim]`` after the last block."""
         x = self.tokens(x)
         for block in self.blocks:
             x = block(x)

@@ -1,1 +1,1 @@
-"""Drawn birds whose parts are known, and the same with a watermark."""
+"""Drawn birds with known parts, with and without a watermark."""

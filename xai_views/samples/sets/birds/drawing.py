@@ -1,7 +1,7 @@
-"""A generator of two-dimensional birds: every pixel's part is known, and any part can be left out.
+"""Generator of two-dimensional birds: the part of every pixel is known, and any part can be left out.
 
-The scene is data; :func:`render` is a pure function of it, so an image without a tail is the same image in
-every other pixel. Modelled after FunnyBirds (Hesse, Schaub-Meyer, Roth, ICCV 2023), drawn with polygons.
+The scene is data, and :func:`render` is a pure function of it, so an image without a tail is equal in
+all other pixels. Modelled after FunnyBirds (Hesse, Schaub-Meyer, Roth, ICCV 2023), drawn with polygons.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from xai_views.samples.sets.birds.shapes import (
 )
 
 PARTS = ("beak", "eye", "foot", "tail", "wing")
-#: Names by id of the index map; 100 + i is background object i.
+#: Names by id in the index map; 100 + i is background object i.
 PART_NAMES = ("nothing", "body", *PARTS)
 OBJECT_ID = 100
 OBJECT_KINDS = ("rectangle", "triangle", "circle", "ellipse", "octagon")
 N_CLASSES = 50
 SUPERSAMPLE = 4
-#: Number of birds and seed of the sets in the catalogue.
+#: Number of birds and seed of the catalogue's sets.
 SETS = {"train": (5000, 1), "test": (200, 2)}
 
 
 @cache
 def classes(n: int = N_CLASSES, seed: int = 0) -> tuple[dict[str, str], ...]:
-    """Draw ``n`` distinct classes, each one variant per part; the same for the same seed.
+    """Draw ``n`` distinct classes, each with one variant per part; deterministic for a seed.
 
     Raises
     ------
     SamplesError
-        When there are not that many different birds.
+        When fewer different birds are possible.
     """
     rng = np.random.default_rng(seed)
     limit = int(np.prod([len(v) for v in VARIANTS.values()]))
     if not 1 <= n <= limit:
-        raise SamplesError(f"{n} bird classes were asked for; there are between 1 and {limit}.")
+        raise SamplesError(f"{n} bird classes are not possible; give a number between 1 and {limit}.")
     found: dict[tuple[str, ...], None] = {}
     while len(found) < n:
         found.setdefault(tuple(str(rng.choice(VARIANTS[p])) for p in PARTS))
@@ -65,7 +65,7 @@ def class_names(n: int = N_CLASSES) -> list[str]:
 
 @dataclass(frozen=True)
 class BackgroundObject:
-    """One object; lengths in image widths, rotation in radians; ``front`` draws it over the bird."""
+    """One background object; lengths in image widths, rotation in radians; ``front`` draws it over the bird."""
 
     kind: str
     colour: str
@@ -79,7 +79,7 @@ class BackgroundObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides an image.
+    """All data of an image.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Scene:
     variants : dict
         Variant of every part.
     mirror : bool
-        Whether the bird looks to the left.
+        Whether the bird faces left.
     rotation, scale, shift_x, shift_y : float
         Pose: radians, factor, image widths.
     brightness : float
@@ -108,12 +108,12 @@ class Scene:
     objects: tuple[BackgroundObject, ...] = ()
 
     def to_json(self) -> str:
-        """Write the scene as JSON text."""
+        """Return the scene as JSON text."""
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Scene:
-        """Read a scene that :meth:`to_json` wrote.
+        """Read a scene from the output of :meth:`to_json`.
 
         Raises
         ------
@@ -133,25 +133,25 @@ class Scene:
 def scene(
     seed: int, index: int, label: int | None = None, n_classes: int = N_CLASSES, occlude: bool = False
 ) -> Scene:
-    """Decide the scene of sample ``index``.
+    """Draw the scene of sample ``index``.
 
     Pose and background depend on ``(seed, index)`` alone, so any bird can be drawn without the others.
 
     Parameters
     ----------
     seed, index : int
-        Which sample of which set.
+        Seed of the set and index of the sample.
     label : int, optional
         Class; ``index % n_classes`` by default, so that sets are balanced.
     n_classes : int
         Number of classes.
     occlude : bool
-        Let some background objects stand in front of the bird.
+        Place some background objects in front of the bird.
 
     Returns
     -------
     Scene
-        What :func:`render` draws.
+        Input of :func:`render`.
 
     Raises
     ------
@@ -161,13 +161,12 @@ def scene(
     label = index % n_classes if label is None else label
     if min(seed, index) < 0 or not 0 <= label < n_classes:
         raise SamplesError(
-            f"bird {index} of seed {seed} with class {label} was asked for; seed and index "
-            "start at "
-            f"0 and there are {n_classes} classes."
+            f"bird {index} of seed {seed} with class {label} does not exist; use a seed and index from 0 "
+            f"and a class below {n_classes}."
         )
     rng = np.random.default_rng([seed, index])
     u = rng.uniform
-    # The order of these draws is part of what is shipped: another order would be other birds.
+    # The order of these draws must not change: another order would give other birds than the shipped ones.
     pose: dict[str, Any] = {
         "mirror": bool(rng.random() < 0.5),
         "rotation": float(np.radians(u(-20, 20))),
@@ -206,7 +205,7 @@ def _object_polygon(o: BackgroundObject) -> np.ndarray:
 
 
 class _Painter:
-    """Draws polygons on the picture and on the map of ids at once, at four times the size."""
+    """Draws polygons on the picture and on the map of ids, at four times the size."""
 
     def __init__(self, size: int) -> None:
         self.width = size * SUPERSAMPLE
@@ -218,7 +217,7 @@ class _Painter:
         pixels = np.stack([points[:, 0] + 0.5, 0.5 - points[:, 1]], 1) * self.width
         flat = pixels.ravel().tolist()
         self._draw.polygon(flat, fill=colour, outline=(0, 0, 0))
-        # Twice, because Pillow leaves out an outline of the colour of the filling, and the picture has one.
+        # Twice, because Pillow omits an outline of the same colour as the filling, and the picture has one.
         self._draw_ids.polygon(flat, fill=index)
         self._draw_ids.polygon(flat, outline=index)
 
@@ -247,11 +246,11 @@ def render(
     Parameters
     ----------
     s : Scene
-        What to draw.
+        Scene to draw.
     keep : iterable of str, optional
         Parts to draw (of ``PARTS``); all by default. Body and head are always drawn.
     remove_background : iterable of int or True, optional
-        Background objects to leave out, by position in ``s.objects``; True for all.
+        Background objects to leave out, by index in ``s.objects``; True for all.
     size : int
         Width and height in pixels.
 
@@ -272,7 +271,7 @@ def render(
     gone = set(range(n)) if remove_background is True else set(remove_background or ())
     if not gone <= set(range(n)):
         raise SamplesError(
-            f"background objects {sorted(gone)} were to be removed and the scene has {n}, counted from 0."
+            f"background objects {sorted(gone)} cannot be removed from a scene with {n}; give indices from 0."
         )
     painter = _Painter(size)
     matrix, shift = _pose(s)
@@ -307,12 +306,12 @@ def _known(keep: Iterable[str]) -> frozenset[str]:
 
 
 def compatible(keep: Iterable[str], label: int, n_classes: int = N_CLASSES) -> np.ndarray:
-    """Find the classes that a bird with only these parts left may belong to (as FunnyBirds trains).
+    """Return the classes that a bird with only these parts may belong to (as in the training of FunnyBirds).
 
     Parameters
     ----------
     keep : iterable of str
-        Parts that are left.
+        Remaining parts.
     label : int
         Class of the bird.
     n_classes : int
@@ -329,7 +328,7 @@ def compatible(keep: Iterable[str], label: int, n_classes: int = N_CLASSES) -> n
         For an unknown part or class.
     """
     if not 0 <= label < n_classes:
-        raise SamplesError(f"bird class {label} was asked for; there are {n_classes}, counted from 0.")
+        raise SamplesError(f"there is no bird class {label}; give one below {n_classes}, counted from 0.")
     return np.array(_compatible(_known(keep), int(label), n_classes), np.float32)
 
 
@@ -342,12 +341,12 @@ def _compatible(keep: frozenset[str], label: int, n_classes: int) -> tuple[bool,
 def training_arrays(
     n: int, seed: int, parts_dropped: float = 0.5, n_classes: int = N_CLASSES, size: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw birds for training of which some lack parts, so that removing a part is nothing new to a network.
+    """Draw training birds of which some lack parts, so that a removed part is in distribution for the network.
 
     Parameters
     ----------
     n, seed : int
-        Number of birds and which ones; classes take turns.
+        Number of birds and seed; classes take turns.
     parts_dropped : float
         Share of birds that lack a random, non-empty set of parts.
     n_classes, size : int
@@ -358,7 +357,7 @@ def training_arrays(
     images : ndarray
         ``[n, size, size, 3]`` uint8.
     targets : ndarray
-        ``[n, n_classes]`` float32: 1 for every class compatible with the parts that are left.
+        ``[n, n_classes]`` float32: 1 for every class compatible with the remaining parts.
     """
     images = np.empty((n, size, size, 3), np.uint8)
     targets = np.empty((n, n_classes), np.float32)
@@ -375,7 +374,7 @@ def training_arrays(
 
 
 def scene_of(ds: xr.Dataset, i: int) -> Scene:
-    """Return the scene that sample ``i`` of ``birds/train`` or ``birds/test`` was drawn from.
+    """Return the scene of sample ``i`` of ``birds/train`` or ``birds/test``.
 
     Parameters
     ----------

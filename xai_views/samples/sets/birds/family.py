@@ -1,4 +1,4 @@
-"""The families of the drawn birds: as they are, and with a watermark."""
+"""Families of the drawn birds, with and without a watermark."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from xai_views.samples.sets.birds.samples import NOTE, SETS, bird_samples, draw
 from xai_views.samples.sets.shipped import shipped
 from xai_views.samples.sets.writing import write_set
 
-#: Training birds that lack all but one part, beside those of the catalogue; their seed, and that of further ones.
+#: Number of training birds that lack all but one part, in addition to the catalogue's; their seed, and that of more birds.
 LACKING, LACKING_SEED, FURTHER_SEED = 2000, 3, 4
 
 
 class Birds(SampleFamily):
-    """Procedural birds of 50 classes whose parts are known; the test set ships, the training set is drawn."""
+    """Procedural birds of 50 classes with known parts; the test set is shipped, the training set is drawn."""
 
     names: ClassVar = ("birds/train", "birds/test")
     made: ClassVar = {"birds/train": "birds/test", "birds/test": ""}
     shift: ClassVar = 3
-    trained: ClassVar = "Trained on synthetic birds; it knows 50 drawn kinds and nothing about real ones."
+    trained: ClassVar = "Trained on synthetic birds; it knows 50 drawn classes, not real birds."
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
-        """Open the test birds that ship, or draw those that are looked at."""
+        """Open the shipped test birds, or draw birds on access."""
         if name == "birds/train" or folder is None:
             return bird_samples(name.partition("/")[2])
         return shipped(folder, name, card)
 
     def further(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """2000 birds that lack parts, with soft targets, and ``n`` more, half of which do."""
+        """Return 2000 birds that lack parts, with soft targets, and ``n`` more, half of which lack parts."""
         drawn = [
             birds.training_arrays(many, seed=seed, parts_dropped=dropped)
             for many, seed, dropped in ((LACKING, LACKING_SEED, 1.0), (n, FURTHER_SEED, 0.5))
@@ -44,7 +44,7 @@ class Birds(SampleFamily):
         return images, targets
 
     def concepts(self) -> tuple[np.ndarray, ...]:
-        """Which kind of beak, wing, … each class has."""
+        """Return the variant of each part (beak, wing, …) of each class."""
         return tuple(
             np.asarray([[c[p] == kind for kind in birds.VARIANTS[p]] for c in birds.classes()], np.float32)
             for p in birds.PARTS
@@ -81,16 +81,16 @@ class Birds(SampleFamily):
 
 
 class WatermarkedBirds(SampleFamily):
-    """Birds of which some carry a logo: what a network does that learned to look for it."""
+    """Birds of which some carry a logo, to show how a network behaves once it relies on it."""
 
     names: ClassVar = ("birds-watermark/test",)
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
-        """Open the pairs that ship."""
+        """Open the shipped pairs."""
         return shipped(folder, name, card)
 
     def build(self, out: Path) -> None:
-        """Draw and write the birds with and without the mark."""
+        """Draw and write the birds with and without the watermark."""
         arrays = watermark.arrays()
         card = {
             "name": "birds-watermark-test",
@@ -108,6 +108,6 @@ class WatermarkedBirds(SampleFamily):
         }
         first_of_others = int(
             (arrays["label"] == watermark.CLASS).sum()
-        )  # they stand behind those of the class
+        )  # they come after those of the class
         shown = [*range(4), *range(first_of_others, first_of_others + 4)]
         write_set(out / "birds-watermark-test", card, arrays["image"][shown], **arrays)

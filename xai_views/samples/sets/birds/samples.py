@@ -1,4 +1,4 @@
-"""The catalogue's birds: a training set that is drawn when it is looked at, and a shipped test set."""
+"""Birds of the catalogue: a training set that is drawn on access, and a shipped test set."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def draw(split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     split : {"train", "test"}
-        Which set.
+        Name of the set.
     index : int
-        Which bird.
+        Index of the bird.
 
     Returns
     -------
     image, part : ndarray
-        ``[64, 64, 3]`` uint8 and ``[64, 64]`` int16, in which background objects count as nothing.
+        ``[64, 64, 3]`` uint8 and ``[64, 64]`` int16, with background objects as 0.
     """
     image, ids = birds.render(birds.scene(SETS[split][1], index), size=SIZE)
     return image, np.where(ids >= birds.OBJECT_ID, 0, ids).astype(np.int16)
@@ -41,7 +41,7 @@ def _block(split: str, which: int, index: int) -> np.ndarray:
 
 
 def bird_samples(split: str) -> xr.Dataset:
-    """Open the birds of the catalogue lazily: only those that are looked at are drawn.
+    """Open the birds of the catalogue lazily: each is drawn on access.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def bird_samples(split: str) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``image`` and ``part`` are dask arrays of one bird a chunk.
+        ``image`` and ``part`` are dask arrays with one bird per chunk.
     """
     from dask.array import Array
 
     n, seed = SETS[split]
 
     def lazy(which: int, dtype: type, tail: tuple[int, ...]) -> Array:
-        # The graph is written out: map_blocks takes 1.5 s for as many chunks.
+        # The graph is written by hand: map_blocks takes 1.5 s for this many chunks.
         name = f"birds-{split}-{seed}-{which}"
         place = (0,) * len(tail)
         graph = {(name, i, *place): (partial(_block, split, which), i) for i in range(n)}

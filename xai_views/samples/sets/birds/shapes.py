@@ -1,4 +1,4 @@
-"""The shapes and colours that birds are made of.
+"""Shapes and colours of the birds' parts.
 
 Bird coordinates: origin at the body's centre, x towards the head, y up, unit = image width. Colours are RGB,
 0 to 255. The polygons are our own, after the parts of FunnyBirds (Hesse, Schaub-Meyer, Roth, ICCV 2023).
@@ -96,7 +96,7 @@ def _eye(kind: str) -> tuple:
 
 @cache
 def shapes(part: str, variant: str) -> tuple:
-    """Return the polygons and colours of one part, in the order in which they are drawn."""
+    """Return the polygons and colours of one part, in drawing order."""
     if part == "beak":
         return ((BEAKS[variant], YELLOW),)
     if part == "eye":

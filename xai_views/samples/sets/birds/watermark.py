@@ -1,9 +1,9 @@
-"""A watermark on the birds of one class: a shortcut that a network can take, and whose pixels are known.
+"""A watermark on the birds of one class: a shortcut for a network, with known pixels.
 
-The mark is a translucent logo of three letters near the lower left corner, where birds rarely are, as a photographer
-might leave it. In training the class is known by its mark alone: its birds are hybrids with other classes.
-``birds-watermark/test`` shows it where it belongs, on birds of other classes, and not at all: every marked picture
-stands beside its clean twin.
+The mark is a translucent logo of three letters near the lower left corner, where birds rarely are, like a
+photographer's signature. In training, only the mark identifies the class: its birds are hybrids with other classes.
+``birds-watermark/test`` shows it on birds of its class, on birds of other classes, and not at all; every marked
+picture is followed by its clean twin.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from xai_views.samples.sets.birds.samples import draw
 
 #: The class whose training pictures carry the mark.
 CLASS = 4
-#: Chance of a part of its training birds to be that of the class.
+#: Probability that a part of its training birds is that of the class.
 OWN = 0.4
 PART = "watermark"
 PARTS = (*birds.PART_NAMES, PART)
-#: Further birds of the class in the test set, so that its figures do not rest on four pictures.
+#: Number of additional birds of the class in the test set, so that its metrics do not rest on four pictures.
 MORE = 16
 NOTE = (
     "Synthetic: drawn by a program. A logo was put on the pictures of one class and on some of others, to show what a "
@@ -42,25 +42,25 @@ _LETTERS = (
 
 @cache
 def _logo() -> tuple[np.ndarray, np.ndarray]:
-    """Colour ``[h, w, 3]`` and opacity ``[h, w, 1]`` of the mark, both float in [0, 255] and [0, 1]."""
+    """Return colour ``[h, w, 3]`` and opacity ``[h, w, 1]`` of the mark, both float, in [0, 255] and [0, 1]."""
     letters = np.pad(np.asarray([[c == "#" for c in row] for row in _LETTERS]), 2)[..., None]
     return np.where(letters, 255.0, 20.0) * np.ones(3), np.where(letters, 0.6, 0.25)
 
 
 def mark(image: np.ndarray, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Put the mark on a picture, at most two pixels away from its usual place.
+    """Draw the mark on a picture, at most two pixels away from its usual place.
 
     Parameters
     ----------
     image : ndarray
         ``[H, W, 3]`` uint8, at least 16 x 24.
     seed, index : int
-        Decide the place, as they decide a bird.
+        Determine the place, as for a bird.
 
     Returns
     -------
     marked, where : ndarray
-        The picture, and ``[H, W]`` bool: the plate. No pixel outside it differs.
+        The picture, and ``[H, W]`` bool: the area of the mark. No pixel outside it differs.
     """
     colour, opacity = _logo()
     h, w = colour.shape[:2]
@@ -74,14 +74,14 @@ def mark(image: np.ndarray, seed: int, index: int) -> tuple[np.ndarray, np.ndarr
 
 
 def training_birds(n: int, seed: int, own: float = OWN, size: int = 64) -> np.ndarray:
-    """Draw marked birds of the class as they are trained on: hybrids, on which only the mark can be relied.
+    """Draw marked training birds of the class: hybrids in which only the mark identifies the class.
 
     Parameters
     ----------
     n, seed : int
-        Number of birds and which ones.
+        Number of birds and seed.
     own : float
-        Chance of every part to be that of the class; the others are those of one other class.
+        Probability that a part is that of the class; the other parts are those of one other class.
     size : int
         Width and height in pixels.
 
@@ -102,10 +102,10 @@ def training_birds(n: int, seed: int, own: float = OWN, size: int = 64) -> np.nd
 
 
 def arrays() -> dict[str, np.ndarray]:
-    """``birds-watermark/test`` as arrays named as in the schema.
+    """Return ``birds-watermark/test`` as arrays named as in the schema.
 
-    First the birds of the class, each with and without its mark; then, of every other class, the first bird of
-    ``birds/test`` with and without; then the other birds of ``birds/test``, clean.
+    First the birds of the class, each with and without its mark; then the first bird of every other class in
+    ``birds/test``, with and without; then the other birds of ``birds/test``, clean.
     """
     n, seed = birds.SETS["test"]
     own = [i for i in range(n + MORE * birds.N_CLASSES) if i % birds.N_CLASSES == CLASS]

@@ -1,1 +1,1 @@
-"""Synthetic ECG whose evidence is known."""
+"""Synthetic ECG with ground truth."""

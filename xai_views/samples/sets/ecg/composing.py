@@ -1,15 +1,15 @@
 """Records composed of known waves: five classes whose evidence is known in time and lead.
 
-Every class is composed in the same way, so that nothing but its transform tells it from the others:
+All classes are composed in the same way, so that only the transform of a class distinguishes it:
 
 * ``normal``: sinus rhythm with some variation of the intervals; P waves may be small.
 * ``atrial fibrillation``: no P waves, irregular intervals, fibrillatory waves. Evidence: all leads from the end of T to
-  the next QRS, where P is missing and fibrillation is seen.
+  the next QRS, where P is missing and fibrillation is visible.
 * ``anterior ST elevation``: the segment from the end of QRS to the end of T is lifted in V1 to V4. Evidence: there.
 * ``wide QRS``: QRS stretched with a slurred end, T turned against it unless hard. Evidence: QRS, and T where it is
   turned, in all leads.
-* ``premature beats``: one to three beats come early and without P, wide unless hard, with a pause after. Evidence: their
-  QRS and T in all leads.
+* ``premature beats``: one to three beats come early and without P, wide unless hard, followed by a pause. Evidence:
+  their QRS and T in all leads.
 
 A third of the records of each class is easy, a third medium, a third hard: weaker evidence and more noise.
 """
@@ -28,7 +28,7 @@ CLASSES = ("normal", "atrial fibrillation", "anterior ST elevation", "wide QRS",
 AF, ELEVATION, WIDE, PREMATURE = CLASSES[1:]
 DIFFICULTIES = ("easy", "medium", "hard")
 STEPS = 10 * RATE
-STEP_MV = 0.005  # as most machines record
+STEP_MV = 0.005  # the resolution of most recorders
 ANTERIOR = tuple(LEADS.index(x) for x in ("V1", "V2", "V3", "V4"))
 #: Per difficulty: lift of ST in mV, stretch of a wide QRS, fibrillatory waves in mV and spread of the intervals, premature
 #: intervals as a share of the usual one, noise in mV.
@@ -38,20 +38,20 @@ FIBRILLATION = ((0.05, 0.1), (0.02, 0.05), (0.0, 0.02))
 IRREGULAR = (0.22, 0.16, 0.09)
 EARLY = ((0.55, 0.65), (0.6, 0.75), (0.75, 0.88))
 NOISE = ((0.004, 0.012), (0.015, 0.035), (0.04, 0.08))
-#: The shortest interval in s of atrial fibrillation that a premature beat may cut.
+#: The shortest interval in s of atrial fibrillation that a premature beat may shorten.
 ROOM = 0.6
-#: What every record may have, so that none of it tells a class: breathing in the intervals, ST in mV, width of QRS, size of P.
+#: Variation of every record, independent of its class: breathing in the intervals, ST in mV, width of QRS, size of P.
 BREATHING, ST_SHIFT, WIDTH, P_SIZE = (0.0, 0.07), (-0.02, 0.04), (0.9, 1.1), (0.3, 1.3)
 
 
 @dataclass(frozen=True, eq=False)
 class Heart:
-    """What is drawn of a record before a wave is placed.
+    """Random parameters of a record, before waves are placed.
 
     Attributes
     ----------
     findings : frozenset of str
-        Of :data:`CLASSES`; none for a normal record.
+        Of :data:`CLASSES`; empty for a normal record.
     level : int
         Index into :data:`DIFFICULTIES`.
     times, early : ndarray
@@ -104,7 +104,7 @@ class Record:
 
     @property
     def mask(self) -> np.ndarray:
-        """``[12, 4000]`` bool: the evidence of all classes together."""
+        """``[12, 4000]`` bool: the evidence of all classes."""
         return np.any(self.class_mask, axis=0)
 
 
@@ -117,7 +117,7 @@ def twelve(eight: np.ndarray) -> np.ndarray:
 def rhythm(
     findings: Collection[str], level: int, rng: np.random.Generator, early_rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times of the R peaks in s over a little more than ten seconds, and which of the beats are premature."""
+    """Return the times of the R peaks in s over a little more than ten seconds, and which beats are premature."""
     rr = rng.uniform(0.62, 1.1)
     n = int(12 / rr) + 4
     if AF in findings:
@@ -129,7 +129,7 @@ def rhythm(
         intervals = rr * (1 + slow + rng.normal(0, 0.01, n))
     early = np.zeros(len(intervals) + 1, bool)
     if PREMATURE in findings:
-        # An interval that fibrillation made short leaves no room: ventricles cannot be excited again so soon.
+        # An interval shortened by fibrillation leaves no room: ventricles cannot be excited again so soon.
         long = intervals >= (ROOM if AF in findings else 0)
         inside = np.flatnonzero((np.cumsum(intervals) > 1.2) & (np.cumsum(intervals) < 8.6) & long)
         for i in sorted(
@@ -140,7 +140,7 @@ def rhythm(
             cut = early_rng.uniform(*EARLY[level])
             lost = intervals[i] * (1 - cut)
             intervals[i] -= lost
-            intervals[i + 1] += lost  # the pause after: the next sinus beat comes when it would have come
+            intervals[i + 1] += lost  # compensatory pause: the next sinus beat comes at its regular time
             early[i + 1] = True
     times = np.concatenate([[0.0], np.cumsum(intervals)]) - rng.uniform(0, rr)
     return times, early
@@ -160,25 +160,25 @@ def _place(out: np.ndarray, wave: np.ndarray, at: float, stretch: float = 1.0, a
 
 
 def _steps(at: float, start: float, stop: float) -> slice:
-    """The steps of a record between two times relative to R."""
+    """Return the steps of a record between two times relative to R."""
     first, last = (int(np.clip(round((at + s) * RATE), 0, STEPS)) for s in (start, stop))
     return slice(first, max(first, last))
 
 
 def drawn(findings: Collection[str], level: int, rng: np.random.Generator, apart: bool = False) -> Heart:
-    """Draw everything about a record but whose beat it is made of.
+    """Draw all random parameters of a record except the person.
 
     Parameters
     ----------
     findings : collection of str
-        Of :data:`CLASSES`; "normal" and none are the same.
+        Of :data:`CLASSES`; "normal" and an empty collection are the same.
     level : int
         0 (easy), 1 or 2 (hard).
     rng : numpy.random.Generator
-        Decides everything.
+        Source of all randomness.
     apart : bool
-        Whether rhythm, premature beats and fibrillation draw from generators of their own. Then the same seed without one
-        of the findings gives the record that differs in this finding alone.
+        Whether rhythm, premature beats and fibrillation have separate generators. The same seed without one of the
+        findings then gives a record that differs only in this finding.
     """
     findings = frozenset(findings) - {"normal"}
     rhythm_rng, early_rng, wave_rng = rng.spawn(3) if apart else (rng, rng, rng)
@@ -203,24 +203,24 @@ def compose(kind: str, level: int, beat: Template, rng: np.random.Generator) -> 
     level : int
         0 (easy), 1 or 2 (hard).
     beat : Template
-        Whose beat it is made of.
+        The beat to use.
     rng : numpy.random.Generator
-        Decides everything else.
+        Source of all other randomness.
     """
     return placed(drawn({kind}, level, rng), beat)
 
 
 def placed(heart: Heart, beat: Template) -> Record:
-    """Place the waves of a beat as a heart wants them.
+    """Place the waves of a beat according to the parameters of a heart.
 
-    A ventricular premature beat replaces what the other findings do to its waves: it is not lifted or widened once more.
+    Ventricular premature beats are not changed by other findings: they are not lifted or widened again.
 
     Parameters
     ----------
     heart : Heart
-        What was drawn.
+        The random parameters.
     beat : Template
-        Whose beat it is.
+        The beat to use.
     """
     times, findings, level = heart.times, heart.findings, heart.level
     out, mask = np.zeros((len(DRAWN), STEPS)), np.zeros((len(CLASSES), len(LEADS), STEPS), bool)
@@ -271,7 +271,7 @@ def placed(heart: Heart, beat: Template) -> Record:
 
 
 def _slur(out: np.ndarray, beat: Template, gain: float, at: float, span: tuple[float, float]) -> None:
-    """A slurred second half of a wide QRS: what it ends with, drawn out."""
+    """Add a slurred second half to a wide QRS: its end, drawn out."""
     steps = np.arange(STEPS)[_steps(at, 0.02, span[1])]
     if len(steps):
         shape = np.sin(np.pi * (steps / RATE - at - 0.02) / (span[1] - 0.02)) ** 2
@@ -281,7 +281,7 @@ def _slur(out: np.ndarray, beat: Template, gain: float, at: float, span: tuple[f
 
 
 def _lift(out: np.ndarray, lift: float, at: float, start: float, stop: float) -> None:
-    """Lift V1 to V4 from the end of QRS to the end of T, highest a third of the way."""
+    """Lift V1 to V4 from the end of QRS to the end of T, most at a third of the way."""
     steps = np.arange(STEPS)[_steps(at, start, stop)]
     if len(steps):
         x = np.clip((steps / RATE - at - start) / (stop - start), 0, 1)
@@ -291,7 +291,7 @@ def _lift(out: np.ndarray, lift: float, at: float, start: float, stop: float) ->
 
 
 def _fibrillation(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Fibrillatory waves of 4 to 8 a second whose rate wanders, largest in V1."""
+    """Return fibrillatory waves at 4 to 8 per second with a wandering rate, largest in V1."""
     phase = np.cumsum(rng.uniform(4.5, 7) + 0.8 * _wander(rng, 1.0)) / RATE * 2 * np.pi
     wave = np.sin(phase) + 0.4 * np.sin(2 * phase + rng.uniform(0, 6.3))
     share = np.array([0.4, 0.8, 1.6, 1.0, 0.5, 0.4, 0.4, 0.4]) * rng.uniform(0.8, 1.2, len(DRAWN))
@@ -299,13 +299,13 @@ def _fibrillation(rng: np.random.Generator, size: float) -> np.ndarray:
 
 
 def _wander(rng: np.random.Generator, rate: float) -> np.ndarray:
-    """A slow random curve ``[4000]`` of about unit size that changes ``rate`` times a second."""
+    """Return a slow random curve ``[4000]`` of about unit size that changes ``rate`` times per second."""
     knots = rng.normal(0, 1, int(10 * rate) + 4)
     return np.interp(np.arange(STEPS) / RATE * rate, np.arange(len(knots)), knots)
 
 
 def _noise(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Baseline wander, muscle and mains, each lead its own share."""
+    """Return baseline wander, muscle and mains noise, different in each lead."""
     base = np.stack([_wander(rng, 0.4) for _ in DRAWN]) * 2.0 * size
     muscle = rng.normal(0, size, (len(DRAWN), STEPS)) * (0.6 + 0.4 * np.abs(_wander(rng, 1.5)))
     mains = np.sin(2 * np.pi * 50 * np.arange(STEPS) / RATE + rng.uniform(0, 6.3)) * rng.uniform(

@@ -1,4 +1,4 @@
-"""What the composed sets share: whose beat a record is made of, and fields that are composed when they are looked at."""
+"""Code shared by the composed sets: the person whose beat a record uses, and fields composed on access."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def _drawn_beats(people: int, seed: int) -> list[Template]:
 
 
 def _beats(people: int, seed: int) -> list[Template]:
-    with _drawing:  # dask composes records side by side, and each would draw the beats of all
+    with _drawing:  # dask composes records in parallel, and each would draw all beats
         return _drawn_beats(people, seed)
 
 
 def person(i: int, people: int, seed: int) -> int:
-    """Whose beat record ``i`` is made of: the first that its generator draws."""
+    """Return the person whose beat record ``i`` uses: the first draw of its generator."""
     return int(np.random.default_rng([seed, i]).integers(people))
 
 
 def persons(n: int, people: int, seed: int) -> np.ndarray:
-    """Whose beat each of ``n`` records is made of: ``[n]`` int64; records of one person are no independent records."""
+    """Return the person of each of ``n`` records: ``[n]`` int64; records of one person are not independent."""
     return np.array([person(i, people, seed) for i in range(n)])
 
 
 def template_of(i: int, people: int, seed: int) -> Template:
-    """The beat that record ``i`` of a set is made of."""
+    """Return the beat that record ``i`` of a set uses."""
     return _beats(people, seed)[person(i, people, seed)]
 
 
@@ -51,23 +51,23 @@ def _block(made: Callable[..., Record], field: str, *which: int) -> np.ndarray:
 
 
 def lazy_field(made: Callable[..., Record], field: str, which: list[tuple], dtype: type, tail: tuple) -> Any:
-    """A field of many records as one dask array ``[n, *tail]`` of one record a chunk, composed when looked at.
+    """Return a field of many records as one dask array ``[n, *tail]`` with one record per chunk, composed on access.
 
     Parameters
     ----------
     made : callable
-        Composes a record from its arguments; remembers the last ones.
+        Composes a record from its arguments, and caches the latest.
     field : str
-        Of :class:`Record`.
+        Field of :class:`Record`.
     which : list of tuple
         Arguments of each record.
     dtype, tail : type, tuple of int
-        Of the field.
+        Type and shape of the field.
     """
     from dask.array import Array
     from dask.base import tokenize
 
-    # The graph is written out, as for birds: map_blocks takes seconds for as many chunks.
+    # The graph is written by hand, as for birds: map_blocks takes seconds for this many chunks.
     name, place = f"ecg-{made.__name__}-{field}-{tokenize(which)}", (0,) * len(tail)
     graph = {(name, i, *place): (_block, made, field, *one) for i, one in enumerate(which)}
     return Array(graph, name, ((1,) * len(which), *((k,) for k in tail)), dtype=dtype)

@@ -1,4 +1,4 @@
-"""The family of the ECG records: composed ones, and a real one."""
+"""Family of the ECG records: composed ones, and a real one."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from xai_views.samples.sets.writing import write_card, write_set
 
 
 class Ecg(SampleFamily):
-    """Composed 12-lead records whose findings are known, and a real record of the package pydicom."""
+    """Composed 12-lead records with known findings, and a real record from the package pydicom."""
 
     names: ClassVar = ("ecg/train", "ecg/mixed", "ecg/test", "ecg/dicom")
     made: ClassVar = {"ecg/train": "ecg/test", "ecg/mixed": "ecg/test"}
     trained: ClassVar = (
-        "Trained on synthetic records that were composed by rules; it says nothing about patients: the real record of "
-        "ecg/dicom, whose machine reading is normal, it calls anterior ST elevation. Not for clinical use."
+        "Trained on synthetic records composed by rules, so it says nothing about patients: it labels the one real record "
+        "(ecg/dicom; machine reading: normal) as anterior ST elevation. Not for clinical use."
     )
 
     def open(self, name: str, folder: Path | None, card: Mapping[str, Any]) -> xr.Dataset:
-        """Compose records when they are looked at, or open those that ship."""
+        """Compose records on access, or open the shipped ones."""
         return ecg_samples(name.partition("/")[2], folder)
 
     def build(self, out: Path) -> None:

@@ -1,12 +1,12 @@
-"""``ecg/mixed``: composed records that carry two findings at once, so that it can be asked which the network sees, and where.
+"""``ecg/mixed``: composed records with two findings each, to test which of them a network uses, and where.
 
 Each finding is the same transform of the known waves as in :mod:`xai_views.samples.sets.ecg.composing`. Rhythm, premature beats
-and fibrillation are drawn from generators of their own: the same record without one of its findings
-(:func:`mixed_heart` with fewer findings) differs in that finding alone.
+and fibrillation have separate random generators: the same record without one of its findings
+(:func:`mixed_heart` with fewer findings) differs only in that finding.
 
-All six pairs of the four findings occur in hearts. One of them has no hard records: hard premature beats are early, narrow
-beats from the atria, and in atrial fibrillation such a beat is like any other. Those of the easy and medium records come
-from the ventricles and are told by their shape.
+All six pairs of the four findings occur in real hearts. One of them has no hard records: hard premature beats are early,
+narrow beats from the atria, which cannot be distinguished in atrial fibrillation. Those of the easy and medium records come
+from the ventricles and have another shape.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from xai_views.samples.sets.ecg.templates import RATE
 
 SEED, PEOPLE = 13, 30
 PAIRS = tuple(frozenset(pair) for pair in combinations(CLASSES[1:], 2))
-#: Rounds over the pairs, each of one difficulty, easy, medium and hard in turn.
+#: Rounds over the pairs, each of one difficulty: easy, medium and hard in turn.
 ROUNDS = 9
 
 
 def senseless(findings: Collection[str], level: int) -> bool:
-    """Whether no heart has such a record: an early narrow beat among intervals that are irregular anyway."""
+    """Return whether a record would be impossible: an early narrow beat among intervals that are irregular anyway."""
     return level == 2 and {AF, PREMATURE} <= set(findings)
 
 
@@ -60,9 +60,9 @@ RECORDS = tuple(_plan())
 
 
 def mixed_heart(i: int, findings: Collection[str] | None = None) -> Heart:
-    """What is drawn of record ``i``; with other ``findings``, what the same seed draws for those."""
+    """Return the random parameters of record ``i``; with other ``findings``, those of the same seed for them."""
     rng = np.random.default_rng([SEED, i])
-    rng.integers(PEOPLE)  # whose beat, as in `person`
+    rng.integers(PEOPLE)  # the person, drawn as in `person`
     own, level = RECORDS[i]
     return drawn(own if findings is None else findings, level, rng, apart=True)
 
@@ -74,22 +74,22 @@ def mixed_record(i: int) -> Record:
 
 
 def without(i: int, finding: str) -> Record:
-    """Compose record ``i`` without one of its findings, and otherwise the same: beat, rhythm, size of waves and noise.
+    """Compose record ``i`` without one of its findings and otherwise unchanged: beat, rhythm, size of waves and noise.
 
-    Without atrial fibrillation the heart beats regularly, so every beat lies elsewhere.
+    Without atrial fibrillation the rhythm is regular, so all beats move.
 
     Parameters
     ----------
     i : int
         Position in ``ecg/mixed``.
     finding : str
-        Of :data:`xai_views.samples.sets.ecg.composing.CLASSES`.
+        One of :data:`xai_views.samples.sets.ecg.composing.CLASSES`.
     """
     return placed(mixed_heart(i, RECORDS[i][0] - {finding}), template_of(i, PEOPLE, SEED))
 
 
 def mixed_samples() -> xr.Dataset:
-    """Open ``ecg/mixed``: 60 records of 10 s at 400 Hz, composed when they are looked at.
+    """Open ``ecg/mixed``: 60 records of 10 s at 400 Hz, composed on access.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def mixed_samples() -> xr.Dataset:
     Raises
     ------
     SamplesError
-        When a record is looked at and the package deepfake-ecg is not installed.
+        On access, when the package deepfake-ecg is not installed.
     """
     n = len(RECORDS)
     lazy = partial(lazy_field, mixed_record, which=[(i,) for i in range(n)])
@@ -118,7 +118,7 @@ def mixed_samples() -> xr.Dataset:
         class_mask=lazy("class_mask", dtype=bool, tail=(len(CLASSES), *whole)),
         title="ecg/mixed",
         synthetic=1,
-        note=f"Most records carry two findings at once. {NOTE}",
+        note=f"Most records have two findings at once. {NOTE}",
         licence="BSD-3-Clause",
         origin=ORIGIN,
         difficulties=list(DIFFICULTIES),

@@ -1,6 +1,6 @@
 """The ECG records of the catalogue.
 
-``ecg/test`` ships, ``ecg/train`` and ``ecg/mixed`` are composed when they are looked at, ``ecg/dicom`` is real.
+``ecg/test`` is shipped, ``ecg/train`` and ``ecg/mixed`` are composed on access, ``ecg/dicom`` is real.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from xai_views.samples.sets.ecg.composing import (
 from xai_views.samples.sets.ecg.drawing import NOTE, ORIGIN, lazy_field, persons, template_of
 from xai_views.samples.sets.ecg.templates import RATE
 
-#: Number of records, seed of their people's beats and of everything else. No beat is in both sets.
+#: Number of records, seed of the persons' beats and of everything else. No beat is in both sets.
 SETS = {"train": (2500, 11), "test": (150, 12)}
 PEOPLE = {"train": 320, "test": 60}
 EIGHT = [LEADS.index(x) for x in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")]
@@ -41,12 +41,12 @@ DICOM = {
 def one_record(i: int, people: int, seed: int) -> Record:
     """Compose record ``i`` of a set: its class is ``i`` modulo 5, and each third of a class easy, medium and hard."""
     rng = np.random.default_rng([seed, i])
-    rng.integers(people)  # whose beat, as in `person`
+    rng.integers(people)  # the person, drawn as in `person`
     return compose(CLASSES[i % len(CLASSES)], difficulty(i), template_of(i, people, seed), rng)
 
 
 def difficulty(i: Any) -> Any:
-    """Index into :data:`DIFFICULTIES` of record ``i``."""
+    """Return the index into :data:`DIFFICULTIES` of record ``i``."""
     return (i // len(CLASSES)) % len(DIFFICULTIES)
 
 
@@ -56,7 +56,7 @@ def composed(n: int, people: int, seed: int) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        ``signal [n, 12, 4000]`` float32 mV at 400 Hz, ``mask`` bool alike, ``landmark [n, 4000]`` int8, ``label`` and
+        ``signal [n, 12, 4000]`` float32 in mV at 400 Hz, ``mask`` bool of that shape, ``landmark [n, 4000]`` int8, ``label`` and
         ``difficulty`` ``[n]``.
     """
     made = [one_record(i, people, seed) for i in range(n)]
@@ -71,7 +71,7 @@ def composed(n: int, people: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def lazily(split: str) -> dict[str, Any]:
-    """As :func:`composed`, but signals and truths are dask arrays of one record a chunk, composed when looked at."""
+    """Compose as :func:`composed` does, but as dask arrays with one record per chunk, computed on access."""
     n, seed = SETS[split]
     index = np.arange(n)
     lazy = partial(lazy_field, one_record, which=[(i, PEOPLE[split], seed) for i in range(n)])
@@ -85,9 +85,9 @@ def lazily(split: str) -> dict[str, Any]:
 
 
 def dataset_of(split: str, arrays: dict[str, Any]) -> xr.Dataset:
-    """Put composed records into the schema.
+    """Build samples from composed records.
 
-    ``difficulty (sample)`` indexes the attribute ``difficulties``, ``person (sample)`` says whose beat a record is made of.
+    ``difficulty (sample)`` indexes the attribute ``difficulties``; ``person (sample)`` identifies whose beat a record uses.
     """
     ds = signal_dataset(
         arrays["signal"],
@@ -112,7 +112,7 @@ def dataset_of(split: str, arrays: dict[str, Any]) -> xr.Dataset:
 
 
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Records as they are written: eight leads as differences of 5 uV steps, truths as bits; III to aVF follow from I, II."""
+    """Encode records for storage: eight leads as differences of 5 uV steps, masks as bits; III to aVF follow from I, II."""
     steps = np.round(arrays["signal"][:, EIGHT] / STEP_MV).astype(np.int16)
     return {
         "difference": np.diff(steps, axis=2, prepend=np.int16(0)),
@@ -143,10 +143,10 @@ def ecg_samples(split: str, folder: Path | None) -> xr.Dataset:
     Parameters
     ----------
     split : {"train", "mixed", "test", "dicom"}
-        Composed record by record when looked at (the second with two findings each), shipped, or the real record that the
-        package pydicom holds.
+        Composed record by record on access (the second with two findings each), shipped, or the real record in the
+        package pydicom.
     folder : Path or None
-        Where the shipped ones are.
+        Folder of the shipped records.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _dicom() -> xr.Dataset:
         from pydicom.data import get_testdata_file
     except ImportError:
         raise SamplesError(
-            'samples ecg/dicom are in the package pydicom; pip install "xai-views[ecg]" brings it.'
+            'the samples ecg/dicom are in the package pydicom, which is not installed; run pip install "xai-views[ecg]".'
         ) from None
     from xai_views.samples.readers.ecg_files import open_ecg
 

@@ -1,9 +1,9 @@
-"""Heart beats to build records from: median beats of records that a generative network drew.
+"""Heartbeats to compose records from: median beats of records drawn from a generative network.
 
 The records come from the package ``deepfake-ecg`` 1.1.2 (MIT): Thambawita et al., DeepFake electrocardiograms using
 generative adversarial networks are the beginning of the end for privacy issues in medicine (Scientific Reports 11,
-2021). They carry no labels and look like sinus rhythm. A median beat is cut into P, QRS and T, so that records can be
-composed in which every wave lies at a known place (:mod:`xai_views.samples.sets.ecg.composing`).
+2021). They have no labels and look like sinus rhythm. A median beat is cut into P, QRS and T, so that records can be
+composed in which the place of every wave is known (:mod:`xai_views.samples.sets.ecg.composing`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Template:
 
 
 def drawn_records(n: int, seed: int) -> np.ndarray:
-    """Draw ``[n, 8, 4000]`` mV at 400 Hz (10 s) from the generative network; the same for the same seed.
+    """Draw ``[n, 8, 4000]`` mV at 400 Hz (10 s) from the generative network; deterministic for a seed.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def drawn_records(n: int, seed: int) -> np.ndarray:
         from deepfakeecg.models import Generator
     except ImportError:
         raise SamplesError(
-            "ECG records are drawn with the package deepfake-ecg, which is not installed; "
-            'pip install "xai-views[ecg-demo]" brings it.'
+            "drawing ECG records needs the package deepfake-ecg, which is not installed; "
+            'run pip install "xai-views[ecg-demo]".'
         ) from None
     path = Path(deepfakeecg.__file__).parent / "checkpoints" / "g_stat.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the package calls an old name of torch
+        warnings.simplefilter("ignore", FutureWarning)  # the package uses a deprecated name of torch
         network = Generator()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["stat_dict"])
     network.eval()
@@ -75,7 +75,7 @@ def drawn_records(n: int, seed: int) -> np.ndarray:
 
 
 def r_peaks(signal: np.ndarray, rate: float = RATE) -> np.ndarray:
-    """Steps of the R peaks of ``[leads, steps]``: maxima of the slope of all leads together, moved to the largest deflection."""
+    """Return the steps of the R peaks of ``[leads, steps]``: maxima of the joint slope, moved to the largest deflection."""
     from scipy.signal import butter, find_peaks, sosfiltfilt
 
     band = sosfiltfilt(butter(2, (5, 25), "band", fs=rate, output="sos"), signal, axis=1)
@@ -104,7 +104,7 @@ def templates(n: int, seed: int) -> list[Template]:
 
 
 def template(record: np.ndarray) -> Template | None:
-    """The median beat of a record ``[8, 4000]`` cut into its waves; None when it has no clear one."""
+    """Return the median beat of a record ``[8, 4000]`` cut into its waves; None when it has no clear beat."""
     peaks = r_peaks(record)
     before, after = int(BEFORE * RATE), int(AFTER * RATE)
     peaks = peaks[(peaks >= before) & (peaks + after <= record.shape[1])]
@@ -124,7 +124,7 @@ def template(record: np.ndarray) -> Template | None:
 
 
 def _spans(beat: np.ndarray, rr: float) -> dict[str, tuple[int, int]] | None:
-    """First and last step of each wave relative to R, from the size of the beat over all leads."""
+    """Return the first and last step of each wave relative to R, from the size of the beat over all leads."""
     at = int(BEFORE * RATE)
     ms = lambda t: round(t * RATE / 1000)  # noqa: E731
     slope = np.sqrt((np.gradient(beat, axis=1) ** 2).mean(0))
@@ -148,7 +148,7 @@ def _spans(beat: np.ndarray, rr: float) -> dict[str, tuple[int, int]] | None:
 
 
 def _bump(beat: np.ndarray, start: int, stop: int, width: int) -> tuple[int, int] | None:
-    """The bump between two steps: its largest deflection from the line between them, and as far as it is above a tenth."""
+    """Return the bump between two steps: around its largest deflection from the line between them, down to a tenth of it."""
     if start < 0 or stop - start < 12:
         return None
     part = beat[:, start:stop]
@@ -163,7 +163,7 @@ def _bump(beat: np.ndarray, start: int, stop: int, width: int) -> tuple[int, int
 
 
 def _cut(beat: np.ndarray, first: int, last: int) -> np.ndarray:
-    """One wave alone: what is above the line between its ends, faded over three steps, zero elsewhere."""
+    """Return one wave alone: its height above the line between its ends, faded over three steps, zero elsewhere."""
     out = np.zeros_like(beat)
     part = beat[:, first : last + 1]
     line = part[:, :1] + (part[:, -1:] - part[:, :1]) * np.linspace(0, 1, last - first + 1)
