@@ -30,6 +30,11 @@ def opened(page, server, query: str = f"&sample={RECORD}"):
     return root
 
 
+def wait_default(page, key: str) -> None:
+    """Wait until the address does not name a parameter, which then has its default."""
+    page.wait_for_function("k => !new URLSearchParams(location.search).has(k)", arg=key)
+
+
 def ledger(page):
     """The ledger's table, once it has rows."""
     found = table(page, "What each cluster contributes")
@@ -100,7 +105,7 @@ def test_a_cluster_is_chosen_on_the_paper_and_in_the_ledger(page, server):
     expect(root.locator("[data-cluster][aria-pressed=true]")).to_have_count(1)
     root.focus()
     page.keyboard.press("Escape")
-    wait_query(page, "cluster", "-1")
+    wait_default(page, "cluster")
     expect(rows.locator("tr.xl-selected")).to_have_count(0)
     assert until(page, lambda: coloured(root) == pytest.approx(before, rel=0.02))
 
@@ -195,7 +200,7 @@ def test_the_output_of_the_model_is_hidden_everywhere(page, server):
     expect(rows).to_have_count(0)
     expect(root.locator(".xe-ledger")).to_be_hidden()
     expect(root.locator(".xe-legend")).to_be_hidden()
-    assert root.locator(".xe-sheet").get_attribute("aria-label") == f"{RECORD}: 12 leads, 10.2 s."
+    assert root.locator(".xe-sheet").get_attribute("aria-label") == f"{RECORD}: 12 leads, 10.0 s."
     page.mouse.move(*place(root, "II", 1.3))
     said = root.locator(".xe-readout", has_text="lead II")
     said.wait_for()
@@ -204,7 +209,7 @@ def test_the_output_of_the_model_is_hidden_everywhere(page, server):
     assert "anterior ST elevation" not in words, "nor in the text twin"
     root.focus()
     page.keyboard.press("h")
-    wait_query(page, "hidden", "false")
+    wait_default(page, "hidden")
     assert until(page, lambda: coloured(root) > 0.01)
 
 
@@ -246,7 +251,7 @@ def test_a_cluster_is_removed_beside_the_paper_and_belongs_to_its_record(page, s
     expect(after).to_be_visible()
     changed(page, root, lambda: page.keyboard.press("ArrowRight"))
     expect(after).to_be_hidden()
-    wait_query(page, "ablated", "[]")
+    wait_default(page, "ablated")
     expect(root.locator(".xe-removed")).to_have_count(0)
 
 

@@ -149,7 +149,10 @@ def files(name: str, folder: Path, expected: Any) -> Iterator[Finding]:
     if wrong:
         yield "bad", f"{name}: {', '.join(wrong)}; restore the files from their source"
     else:
-        yield "ok", f"{name}: {len(expected)} files match the card"
+        yield (
+            "ok",
+            f"{name}: {len(expected)} {'file matches' if len(expected) == 1 else 'files match'} the card",
+        )
 
 
 def jupyter() -> Iterator[Finding]:

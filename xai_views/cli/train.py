@@ -58,7 +58,7 @@ def _add_option(sub: argparse.ArgumentParser, name: str, recipe: type[Recipe]) -
     """Add the option of one parameter; parameters such as lists have none and are given with --set."""
     parameter = recipe.param[name]
     chosen = any(name in preset for preset in recipe.presets.values())
-    default = f"that of the samples, else {parameter.default}" if chosen else parameter.default
+    default = f"depends on the samples, else {parameter.default}" if chosen else parameter.default
     words = f"{parameter.doc} (default: {default})".replace("%", "%%")
     if isinstance(parameter, param.Boolean):
         words = words.partition(" (default")[0]

@@ -15,6 +15,7 @@ import importlib
 import inspect
 import re
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -22,15 +23,17 @@ from typing import Any, ClassVar
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.util.warnings import BokehUserWarning
 from packaging.specifiers import SpecifierSet
 from panel.auth import BasicLoginHandler
 from panel.custom import JSComponent
 from panel.io.notebook import JupyterCommJSBinary, patch_inline_stylesheets
-from panel.io.resources import CDN_DIST, DIST_DIR
+from panel.io.resources import CDN_DIST, DIST_DIR, LOCAL_DIST
 from panel.io.server import DocHandler, RootHandler, WSHandler
 from panel.util import edit_readonly
 from panel.viewable import JupyterCommManager
 from pyviz_comms import JupyterComm
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from xai_views.errors import XaiViewsError
 
@@ -150,6 +153,51 @@ def no_delay() -> None:
     WSHandler.open = open_without_delay  # type: ignore[method-assign]
 
 
+@cache
+@patches(("panel", "tornado.websocket:WebSocketHandler.write_message", "self, message, binary"))
+def quiet_close() -> None:
+    """Let what is still sent to a page that was closed go nowhere, and keep the log for what went wrong.
+
+    Panel starts several writes at a time and does not wait for those after the first that fails, so that each closed page
+    leaves "Task exception was never retrieved" in the log.
+    """
+    write = WebSocketHandler.write_message
+
+    @functools.wraps(write)
+    def write_unless_closed(self: Any, message: Any, binary: bool = False) -> Any:
+        sent = asyncio.get_running_loop().create_future()
+        try:
+            task = write(self, message, binary)
+        except WebSocketClosedError:
+            sent.set_result(None)
+            return sent
+        task.add_done_callback(functools.partial(_written, sent))
+        return sent
+
+    WebSocketHandler.write_message = write_unless_closed  # type: ignore[method-assign]
+
+
+def _written(sent: asyncio.Future, task: asyncio.Future) -> None:
+    """Pass on how a write ended; to have been closed meanwhile is no error."""
+    error = None if task.cancelled() else task.exception()
+    if sent.done():
+        return
+    if error is None or isinstance(error, WebSocketClosedError):
+        sent.set_result(None)
+    else:
+        sent.set_exception(error)
+
+
+def late_messages() -> None:
+    """Keep the log free of warnings about the last messages of components that a page has just taken away.
+
+    A component in a tab that was closed, or in a place that was filled again, may have a message on its way. The browser no
+    longer counts it among what the server knows and sends the whole of it along; Bokeh warns of that ("reference already
+    known") and takes the model that it has, which is right.
+    """
+    warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
+
+
 _prepare = DocHandler.prepare
 
 
@@ -169,6 +217,24 @@ def before_page(wait: Callable[[Any], Awaitable[None]]) -> None:
             await wait(self.request)
 
     DocHandler.prepare = prepare_and_wait  # type: ignore[method-assign]
+
+
+@patches(
+    ("panel", "panel.io.resources:LOCAL_DIST", None),
+    (
+        "panel",
+        "panel.io.server:server_html_page_for_session",
+        "session, resources, title, token, template, template_variables",
+    ),
+)
+def local_styles(doc: Any) -> None:
+    """Let everything in a page take its style sheets from this server from the beginning.
+
+    Panel says where they are only when it writes the page; what is made before that, and shown later, asks its CDN.
+    """
+    if doc is not None:
+        above = pn.state.rel_path
+        doc.template_variables.setdefault("dist_url", f"{above}/{LOCAL_DIST}" if above else LOCAL_DIST)
 
 
 # --- pages and components ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a page gives to be saved."""
+"""Files for downloads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def zipped(save: Callable[[Path], Path], name: str) -> io.BytesIO:
-    """The folder that ``save(folder)`` writes, as a zip in which it is called ``name``."""
+    """Return the folder written by ``save(folder)`` as a zip file, under the name ``name``."""
     out = io.BytesIO()
     with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(out, "w") as file:
         folder = save(Path(place) / name)

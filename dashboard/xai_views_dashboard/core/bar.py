@@ -1,4 +1,4 @@
-"""The header of every page: the way back, the apps, the choices of model and samples, the title, and help."""
+"""The header of every page: link to the start page, apps, choice of model and samples, title, and help."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _module() -> str:
 
 
 class HeaderBar(OneWayComponent):
-    """Links and choices; everything in it leads to another address, so that nothing of it needs the server.
+    """Links and choices; each one opens an address, so no round trip to the server is needed.
 
     Parameters
     ----------
     heading : str
-        What the page is about: its only heading of the first level, read by screen readers; "" where the page has its own.
+        Heading of the first level, for screen readers; "" for a page that has its own.
     home : str
         Address of the start page; relative, so that it stands under whatever prefix the server has.
     apps : list of dict
@@ -47,7 +47,7 @@ class HeaderBar(OneWayComponent):
 
 
 class HelpButton(OneWayComponent):
-    """Asks what is on the page to show its help: the event ``xv-help`` on the document."""
+    """Opens the help of the page: fires the event ``xv-help`` on the document."""
 
     _esm = _module() + "\nexport function render({model}) { return helpButton(); }\n"
 
@@ -56,7 +56,7 @@ class HelpButton(OneWayComponent):
 
 
 class Guide(OneWayComponent):
-    """A few sentences over a page, until the visitor closes them.
+    """A few sentences above a page, until the visitor closes them.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Widgets that follow from declared parameters: one way to tie a control to a state, and one to make it."""
+"""Widgets of declared parameters, linked to a state in both directions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import panel_material_ui as pmui
@@ -10,13 +10,14 @@ import param
 
 from xai_views.contract.content import Content
 
-SLIDER = 64  # integers of at most so many values get a slider
+SLIDER = 64  # most values of an integer with a slider
+FEW = 12  # most options of a choice without search
 
 
 def linked(widget: Any, state: param.Parameterized, name: str) -> Any:
-    """Tie a widget to a parameter, both ways; return the widget.
+    """Link a widget to a parameter in both directions; return the widget.
 
-    Each takes over what the other holds by then: another watcher may have corrected it.
+    Each reads the current value of the other, which another watcher may have corrected.
     """
 
     def write(event: Any) -> None:
@@ -33,24 +34,56 @@ def linked(widget: Any, state: param.Parameterized, name: str) -> Any:
     return widget
 
 
+def choice(**look: Any) -> pmui.Select:
+    """Make a choice; one with more than :data:`FEW` options can be searched by typing."""
+    return pmui.Select(**{"searchable": len(look.get("options", ())) > FEW, "size": "small", **look})
+
+
+def class_choice(
+    state: param.Parameterized,
+    classes: Sequence[str],
+    name: str = "target",
+    label: str = "Explained class",
+    other: str = "predicted class",
+    **look: Any,
+) -> pmui.Select:
+    """Make the choice of a class, linked to ``state``.
+
+    Parameters
+    ----------
+    state : Parameterized
+        Holds the position of the class, or -1.
+    classes : sequence of str
+        Of the model.
+    name, label : str
+        Parameter, and label on the page.
+    other : str
+        Label of -1.
+    **look
+        Passed to the widget.
+    """
+    options = {other: -1} | {c: i for i, c in enumerate(classes)}
+    return linked(choice(**{"label": label, "options": options, "width": 180, **look}), state, name)
+
+
 def label_of(name: str) -> str:
-    """What a parameter is called on the page."""
+    """Return the label of a parameter."""
     return name.replace("_", " ").capitalize()
 
 
 def control(state: param.Parameterized, name: str, label: str = "", **look: Any) -> Any | None:
-    """Make the widget of a parameter, tied to ``state``.
+    """Make the widget of a parameter, linked to ``state``.
 
-    None for what has none: content, lists, and what its method does not offer to hands (a negative ``precedence``).
+    Return None for parameters without a widget: content, lists, and those with a negative ``precedence``.
 
     Parameters
     ----------
     state : Parameterized
         A state, or a method.
     name : str
-        Of the parameter; its documentation becomes the description.
+        Name of the parameter; its documentation becomes the description.
     label : str
-        Instead of the name.
+        Replaces the name.
     **look
         Passed to the widget.
     """
@@ -66,7 +99,7 @@ def control(state: param.Parameterized, name: str, label: str = "", **look: Any)
     if hidden or isinstance(declared, Content | param.List | param.Dict):
         return None
     if isinstance(declared, param.Selector):
-        return linked(pmui.Select(**{"options": list(declared.objects), **about}), state, name)
+        return linked(choice(**{"options": list(declared.objects), **about}), state, name)
     about.pop("size") if isinstance(declared, param.Boolean | param.Integer | param.Number) else None
     if isinstance(declared, param.Boolean):
         about.pop("description")
@@ -89,6 +122,6 @@ def _whole(declared: param.Integer, about: dict[str, Any]) -> Any:
 
 
 def controls(state: param.Parameterized, names: Iterable[str]) -> list[Any]:
-    """The widgets of several parameters; those that have none are left out."""
+    """Return the widgets of several parameters, without those that have none."""
     made = (control(state, name) for name in names)
     return [widget for widget in made if widget is not None]

@@ -1,8 +1,8 @@
-"""Figures as text."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
 
 def number(value: float) -> str:
-    """A figure with four digits after the point and its sign."""
+    """Return a number with its sign and four decimal places."""
     return f"{float(value):+.4f}".replace("-", "−")

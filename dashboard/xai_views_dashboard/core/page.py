@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import panel as pn
@@ -125,6 +126,10 @@ follow()
 media.addEventListener("change", follow)
 """
 
+# What a page shows without its server is out of date: it is dimmed, and the page says what to do. Once the server answers
+# again it was restarted, and knows nothing of this page.
+_LOST = Path(__file__).with_name("lost.js").read_text(encoding="utf-8")
+
 # A drawer that covers a telephone's screen starts closed; only the browser knows how wide it is.
 _NARROW = """
 for (const doc of Bokeh.documents)
@@ -204,6 +209,7 @@ def page(
     shell.jscallback(dark_theme=_REMEMBER)
     if pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_FOLLOW))
+        pn.state.curdoc.js_on_event("connection_lost", CustomJS(code=_LOST))
         if shell.sidebar:
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_NARROW))
     return shell

@@ -1,4 +1,4 @@
-"""Pictures as the pages of the apps show them outside of the canvas."""
+"""Pictures outside of the canvas."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 
 def composed(image: np.ndarray, values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Lay a signed map over a picture that was turned grey.
+    """Draw a signed map over a grey picture.
 
     Parameters
     ----------
     image : ndarray
         ``[H, W, 1 or 3]``.
     values : ndarray
-        ``[H, W]``; what is not a number leaves the picture grey.
+        ``[H, W]``; NaN leaves the picture grey.
     limit : float, optional
-        Value of the full colour, the same for both signs. Default: the largest size.
+        Absolute value drawn in the full colour. Default: the largest.
 
     Returns
     -------
     ndarray
-        ``[H, W, 3]`` uint8: red for, blue against, the picture alone at zero.
+        ``[H, W, 3]`` uint8: red for positive values, blue for negative ones, the grey picture at zero.
     """
     pixels = as_uint8(image).astype(np.float64)
     grey = pixels @ GREY if pixels.shape[-1] == 3 else pixels[..., 0]
@@ -41,7 +41,7 @@ def composed(image: np.ndarray, values: np.ndarray, limit: float | None = None) 
 
 
 def png(image: np.ndarray) -> str:
-    """Return a picture as a PNG data URI: every pixel as it is."""
+    """Return a picture as a PNG data URI, without loss."""
     pixels = as_uint8(image)
     out = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")

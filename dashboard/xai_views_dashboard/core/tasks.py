@@ -1,4 +1,4 @@
-"""Starting work from a callback without losing what goes wrong in it."""
+"""Start asynchronous work from callbacks, with errors logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _running: set[asyncio.Task] = set()
 def start(work: Coroutine[Any, Any, None]) -> None:
     """Run ``work`` on the event loop of the page; in a script, which has none, run it to its end.
 
-    What it raises goes to the server's log: there is no caller left to tell.
+    Exceptions are logged: no caller is left to receive them.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -30,9 +30,9 @@ def start(work: Coroutine[Any, Any, None]) -> None:
 
 
 def caller() -> Callable[[Callable[[], Any]], Any]:
-    """Return what another thread passes a function to, to have it called where this page lives.
+    """Return a function with which another thread calls functions in the context of this page.
 
-    That is the page's document, else the event loop that runs now; a script, which has neither, is called at once.
+    That is the page's document, else the current event loop; in a script, which has neither, functions are called at once.
     """
     doc = pn.state.curdoc
     if doc is not None and doc.session_context is not None:
@@ -45,7 +45,7 @@ def caller() -> Callable[[Callable[[], Any]], Any]:
 
 
 def on_page(call: Callable[[], Any]) -> None:
-    """Call a function while it holds the page's lock, as changes of plots ask for; what was awaited has lost it."""
+    """Call a function under the lock of the page, which changes of plots require and which ``await`` releases."""
     doc = pn.state.curdoc
     if doc is None or doc.session_context is None:
         call()
@@ -60,5 +60,5 @@ def _ended(task: asyncio.Task) -> None:
 
 
 def failed(future: Future) -> bool:
-    """Whether a future ended without an answer."""
+    """Return whether a future ended without a result."""
     return future.cancelled() or (future.done() and future.exception() is not None)

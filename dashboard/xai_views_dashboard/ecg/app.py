@@ -40,7 +40,7 @@ from xai_views_dashboard.ecg.upload import RecordUploadPanel
 #: Settings of the paper that are parameters of the state.
 OWN = ("truth", "highlight", "stepper", "below")
 #: CSS pixels of the first screen that belong to the foot of the paper, the caption, the tabs and the status line.
-BELOW = 162
+BELOW = 142
 
 
 class EcgApp(App):

@@ -30,4 +30,6 @@ def alone(name: str) -> None:
 
     patches.default_headers(headers)
     patches.no_delay()
+    patches.quiet_close()
+    patches.late_messages()
     guarded(make)()

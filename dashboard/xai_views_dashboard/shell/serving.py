@@ -118,6 +118,7 @@ def guarded(make: Callable[[], Any]) -> Callable[[], None]:
 
     @functools.wraps(make)
     def render() -> None:
+        patches.local_styles(pn.state.curdoc)
         try:
             _render(make())
         except Exception as error:
@@ -203,9 +204,12 @@ def serve(
         routes["/"] = functools.partial(start_page, shelf)
     patches.default_headers(headers)
     patches.no_delay()
+    patches.quiet_close()
+    patches.late_messages()
     if apps is None:
         patches.before_page(patient(shelf, [r for r in routes if r != "/" and not r.startswith("/docs-")]))
-    pn.extension(*installed_apps.EXTENSIONS, notifications=True)
+    # A lost connection is told by the page itself.
+    pn.extension(*installed_apps.EXTENSIONS, notifications=True, disconnect_notification="")
     pn.config.exception_handler = report
     check_port(address, port)
     origins = list(origins)

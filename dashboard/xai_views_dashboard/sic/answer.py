@@ -1,4 +1,4 @@
-"""Panels of the SIC app that follow the explanation in view: all classes, and a brushed region."""
+"""Panels of the SIC app that list parts of the current explanation: all classes, and a brushed region."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from typing import Any, ClassVar
 import panel as pn
 import xarray as xr
 
+from xai_views.engine.attribution.region import Inside, inside
 from xai_views.engine.perturbation.edits import polygon_mask
+from xai_views.engine.predictions import typicalities
 from xai_views.methods.sic.ledger import class_sums, region_entries
-from xai_views.methods.sic.population import typical_of
 from xai_views.views import Listing
-from xai_views_dashboard.core.numbers import number
+from xai_views_dashboard.core.answers import typical_words
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
+from xai_views_dashboard.core.region import percent
 from xai_views_dashboard.sic.frame import support_name
 
-HOW_TO_BRUSH = "Brush a region on the test sample: hold Shift and drag for a rectangle, or choose the lasso in the toolbar."
+HOW_TO_BRUSH = (
+    "Brush a region on the sample: hold Shift and drag for a rectangle, press r to draw one by keyboard, or choose the lasso in "
+    "the toolbar."
+)
 
-#: A brushed polygon in image pixels; and rows of a table, which of them is marked, and words.
+#: A polygon in image pixels; and rows of a table, id of the selected one, and a sentence.
 Region = list[list[float]]
 Written = tuple[list[dict[str, Any]], str, str]
 
 
 class Listed(Panel):
-    """Words and a table that are written from the explanation of the sample in view.
+    """A sentence and a table about the explanation of the current sample.
 
     Attributes
     ----------
@@ -36,9 +41,9 @@ class Listed(Panel):
     label, columns : str, sequence of mapping
         Of the table.
     chosen : str
-        Parameter of the state that a chosen row goes into.
+        Parameter of the state that a selected row sets.
     asked : mapping
-        What is asked beyond what the page asks.
+        Parameters of the method that differ from those of the page.
     """
 
     watched: ClassVar[tuple[str, ...]] = ("sample", ASK)
@@ -55,18 +60,18 @@ class Listed(Panel):
         self.listing.on_select(lambda i: app.state.param.update(**{self.chosen: int(i)}))
 
     async def compute(self) -> Written:
-        """Rows, which of them is marked, and words; computed on a thread."""
+        """Return rows, id of the selected one, and a sentence; computed on a thread."""
         app, region = self.app, self.app.state.frozen(self.app.state.region)
         i = app.state.sample
         result = await app.session.explain(i, app.ask(**self.asked), priority=1)
         return await asyncio.to_thread(self.said, result, app.session.label(i), region)
 
     def said(self, result: xr.Dataset, label: int, region: Region) -> Written:
-        """What is written of an explanation, the class of its sample, and the brushed region."""
+        """Return what is written about an explanation, given the label of its sample and the brushed region."""
         raise NotImplementedError
 
     def write(self, answer: Written) -> None:
-        """Write table and words."""
+        """Write table and sentence."""
         self.listing.rows, self.listing.selected, said = answer
         self.words.object = f"<p>{escape(said)}</p>"
 
@@ -75,12 +80,15 @@ class Listed(Panel):
 
 
 class AnswerPanel(Listed):
-    """Every class with what its logit consists of, and whether the image looks like the training images."""
+    """How the logit of every class adds up, and whether the image is typical of the training images."""
 
     title = "All classes"
-    label = "The logit of every class: bias plus evidence, beside the network's own figure"
+    label = "The logit of every class: bias plus evidence, and the logit computed by the network"
     chosen = "target"
-    about = "Each class is asked by itself, so the probabilities need not add up to 1; choose a row to explain that class."
+    about = (
+        "Each class is scored independently, so probabilities need not sum to 1. Select a row to explain that class. The table "
+        "shows sums, not where in the image the evidence lies."
+    )
     columns = (
         {"key": "class", "title": "class"},
         {"key": "probability", "title": "probability", "kind": "number", "digits": 4},
@@ -92,9 +100,9 @@ class AnswerPanel(Listed):
     )
 
     def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
-        """All classes, largest logit first."""
+        """Return all classes in the order of their logits."""
         classes, sums = self.app.model.classes, sorted(class_sums(result), key=lambda row: -row.logit)
-        true = {label: " (true)"}
+        true = {label: " (true class)"}
         rows = [
             {"id": str(s.target), "class": classes[s.target] + true.get(s.target, ""), **vars(s)}
             for s in sums
@@ -103,31 +111,20 @@ class AnswerPanel(Listed):
 
     def hint(self, result: xr.Dataset) -> str:
         """Say how typical the image is of the training images."""
-        norm, cosine = float(result["norm"].values[0]), float(result["best_cosine"].values[0])
-        text = f"The evidence vector has the norm {norm:.3f} and at best the cosine {cosine:.3f} with a training image. "
-        typical = typical_of(self.app.model)
-        if typical is None:
-            return text + "The model holds no vectors of its training set to compare these with."
-        by_norm, by_cosine = typical.rank(norm, cosine)
-        text += f"Of the training images {by_norm:.0%} have a smaller norm and {by_cosine:.0%} a smaller best cosine. "
-        if min(by_cosine, by_norm) < 0.01:
-            return (
-                text
-                + "This image does not look like the training images to this network: do not rely on its answer."
-            )
-        return text + "This image looks to this network like those it was trained on."
+        found = next(iter(typicalities(self.app.model, result["latent"].values[:1])), None)
+        return str(typical_words(found, "image")["sentence"])
 
 
 class RegionPanel(Listed):
-    """The share of each support's evidence that lies inside a brushed region of the test image."""
+    """The share of each support sample's evidence inside a brushed region."""
 
     title = "Region"
     watched = ("sample", ASK, "region")
     label = "Evidence inside the brushed region"
     chosen, asked = "support", {"matches": True}
     about = (
-        "Inside and outside add up to the evidence of each support sample. A pixel's share says what the network used, with "
-        "everything around it in place; it does not say what would happen without it."
+        "Inside and outside add up to the evidence of each support sample. A pixel's share says what the network used in "
+        "context, not what would happen without that pixel."
     )
     columns = (
         {"key": "support", "title": "support sample"},
@@ -138,18 +135,22 @@ class RegionPanel(Listed):
     )
 
     def said(self, result: xr.Dataset, label: int, region: Region) -> Written:  # noqa: ARG002
-        """The sums inside the region; exact, from the maps at full resolution."""
+        """Return the sums inside the region; exact, from the maps at full resolution."""
         if len(region) < 3:
             return [], "", HOW_TO_BRUSH
-        inside = polygon_mask(region, result["contribution"].shape[-2:])
-        found = region_entries(result, inside, self.app.model.module.temperature)
+        mask = polygon_mask(region, result["contribution"].shape[-2:])
+        found = region_entries(result, mask, self.app.model.module.temperature)
         at = [int(result["support_sample"].values[e.row]) for e in found]
         rows = [{"id": str(i), "support": support_name(i), **vars(e)} for i, e in zip(at, found, strict=True)]
-        held, whole = sum(e.inside for e in found), sum(e.whole for e in found)
-        return (
-            rows,
-            "",
-            (
-                f"The region holds {int(inside.sum())} of {inside.size} pixels and {number(held)} of {number(whole)} evidence."
-            ),
-        )
+        shape = result["contribution"].shape[-2:]
+        return rows, "", covered(inside(result["contribution"].values[0, 0], region, shape))
+
+
+def covered(found: Inside) -> str:
+    """Say how much of pixels and evidence a region holds."""
+    text = f"The region covers {percent(found.area)} of the pixels"
+    if abs(found.whole) < 1e-6:
+        return f"{text}; the evidence of this class is zero, so there is no share."
+    return f"{text} and {percent(found.part / found.whole)} of the evidence ({found.part:.2f} of {found.whole:.2f}).".replace(
+        "(-", "(−"
+    )

@@ -1,4 +1,4 @@
-"""One frame of the SIC app: the sample, its maps and the evidence ledger, as bytes for the canvas."""
+"""A frame of the SIC app: the sample, its maps and the ledger, as bytes for the canvas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 
 from xai_views.methods.sic.ledger import class_sums, entries
+from xai_views.methods.sic.observation import logits
 from xai_views.models.supports import Supports
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
-#: The canvas' tiles; ledger rows bring their own.
+#: Tiles of the canvas; ledger rows add their own.
 LAYOUT: dict[str, Any] = {
     "tiles": {
         "sample": {"group": "main", "size": 332, "label": "Sample", "layers": ["contribution"], "link": "sample"},
@@ -35,12 +36,12 @@ LAYOUT: dict[str, Any] = {
 
 
 def layout(known: bool) -> dict[str, Any]:
-    """Tiles of the canvas; without known parts there is no tile for them."""
+    """Return the tiles of the canvas; ground truth only where it is known."""
     return {**LAYOUT, "tiles": {n: t for n, t in LAYOUT["tiles"].items() if known or n != "truth"}}
 
 
 def support_name(position: int) -> str:
-    """Name of a support sample: its position in the training set."""
+    """Return the name of a support sample: its position in the training set."""
     return f"train {position}"
 
 
@@ -72,17 +73,17 @@ def build(
     Parameters
     ----------
     key : str
-        The wish it answers.
+        Key of the frame.
     session : SicSession
-        Gives the sample: id, picture, class, known regions.
+        Gives name, picture, label and ground truth of the sample.
     sample : int
         Its position.
     result : Dataset
-        Its explanation: target first, then the class to compare with, if any.
+        Its explanation: the explained class first, then the compared class, if any.
     supports : Supports
-        The set that ``result`` was made with.
+        The support set of ``result``.
     edited : bool
-        Whether that is another than the model's own.
+        Whether it differs from the original one.
 
     Returns
     -------
@@ -105,7 +106,8 @@ def build(
     )
     _against(frame, result, classes, targets)
     _extras(frame, image, result, truth, words)
-    _ledger(frame, name, image, result, supports, target, classes, edited)
+    own = float(logits(session.model, session.model.supports, result["latent"].values[:1])[0, target])
+    _ledger(frame, name, image, result, supports, target, classes, own if edited else None)
     return frame.to_bytes()
 
 
@@ -129,8 +131,11 @@ def _extras(frame: Frame, image: np.ndarray, result: xr.Dataset, truth: tuple | 
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
+    frame.legend("truth", title="ground truth")
     present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
-    frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
+    frame.tile(
+        "truth", title="", size=list(image.shape[:2]), alt=f"Ground truth: parts of the image: {present}"
+    )
 
 
 def _ledger(
@@ -141,15 +146,15 @@ def _ledger(
     supports: Supports,
     target: int,
     classes: list[str],
-    edited: bool,
+    own: float | None,
 ) -> None:
-    """One row for each support sample, then the sums."""
+    """Add one row for each support sample, then the sums."""
     lines, own_maps = [], result["self_contribution"].values
     for k, entry in enumerate(entries(result, target)):
         r, said = entry.row, support_name(int(supports.index[entry.row]))
         own, match = f"support-{k}", f"match-{k}"
         frame.signed_map(own, "support", own_maps[r])
-        frame.tile(own, alt=f"Support sample {said} with what makes it a {classes[target]}")
+        frame.tile(own, alt=f"Support sample {said} with its own contribution to {classes[target]}")
         if entry.match >= 0:  # maps of single supports may be switched off
             frame.signed_map(match, "support", result["support_contribution"].values[0, entry.match])
         alt = f"Where {name} matches support sample {said}"
@@ -165,7 +170,7 @@ def _ledger(
         )
     s = class_sums(result)[target]
     frame.legend(
-        "support", title="contribution to the similarity per pixel", target="the match", unit="score"
+        "support", title="contribution to the similarity score per pixel", target="the match", unit="score"
     )
     frame.table(
         ["support sample", "share"],
@@ -178,6 +183,16 @@ def _ledger(
             ["total evidence", number(s.evidence)],
             ["bias", number(s.bias)],
             ["residual (not attributed to pixels)", number(float(result["residual"].values[0, 0]))],
-            ["logit with this support set" if edited else "the network's logit", number(s.logit)],
+            *_logits(s.logit, own),
         ],
     )
+
+
+def _logits(logit: float, own: float | None) -> list[list[str]]:
+    """Return the last lines; ``own`` is the logit with the original supports, where these were edited."""
+    if own is None:
+        return [["the network's logit", number(logit)]]
+    return [
+        ["the network's logit (original supports)", number(own)],
+        ["logit with this support set", number(logit)],
+    ]

@@ -1,4 +1,4 @@
-"""The latent map of the SIC app: every test sample and every support sample as a point, pictures on hover."""
+"""The latent map of the SIC app: a point for every test sample and support sample, with pictures on hover."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ TIP = (
     '<div style="max-width:200px"><img src="@thumb" alt="" style="display:block;width:64px;image-rendering:pixelated">'
     "<div>@said</div></div>"
 )
+WAITING = "The map appears once the model was run on all samples; the progress is shown under Population."
 WAYS = {"Principal axes": "pca", "Neighbours (t-SNE)": "tsne"}
 #: Data URIs of the pictures of a population, and where its points lie, for all visitors; by content.
 _pictures, _positions = Shared(4), Shared(16)
@@ -37,16 +38,16 @@ _pictures, _positions = Shared(4), Shared(16)
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """What is drawn."""
+    """The points of the map."""
 
-    key: tuple[str, str]  # the way of arranging, and the support set where the places of samples depend on it
+    key: tuple[str, str]  # projection, and support set where the positions of samples depend on it
     samples: dict[str, Any]
     supports: dict[str, Any]
-    share: float | None  # of the variance that the two axes hold
+    share: float | None  # of the variance explained by the two axes
 
 
 class MapView(Panel):
-    """Test samples (filled) and supports (open diamonds) in two dimensions; a tap chooses.
+    """Test samples (filled) and supports (open diamonds) in two dimensions; a tap selects.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class MapView(Panel):
     def __init__(self, app: Any) -> None:
         self.pane = pn.pane.Bokeh(None, sizing_mode="stretch_width", min_height=420)
         self.how = pmui.RadioButtonGroup(options=WAYS, value="pca", size="small", width=300)
-        self.words = caption("The map appears when every sample was observed.")
+        self.words = caption(WAITING)
         n = app.session.population.n
         self.rows = np.unique(np.linspace(0, max(n - 1, 0), min(n, MOST)).astype(int))
         self._drawn: Points | None = None
@@ -71,7 +72,7 @@ class MapView(Panel):
         app.state.param.watch(self.follow, "sample")
 
     def follow(self, *_: Any) -> None:
-        """Move the ring to the sample in view, if somebody looks."""
+        """Move the ring to the current sample, if the map is in view."""
         if self._active:
             on_page(self._ringed)
         else:
@@ -80,14 +81,14 @@ class MapView(Panel):
     # -- positions ----------------------------------------------------------------------------------------------
 
     async def compute(self) -> Points | str:
-        """Where the points lie, or why there are none; what takes long is computed beside the event loop."""
+        """Return the points, or the reason why there are none; long work runs on a thread."""
         known, how, session = self.app.listed.predictions, self.how.value, self.app.session
         if known is None:
-            return "The map appears when every sample was observed."
+            return WAITING
         if len(self.rows) < FEWEST and how == "tsne":
-            return "There are too few points for an arrangement by neighbours."
+            return f"t-SNE needs at least {FEWEST} samples; these are {len(self.rows)}. Choose the principal axes."
         if how == "tsne" and (self._drawn is None or self._drawn.key[0] != how):
-            self.say("The points are being arranged by their neighbours, which takes some seconds …")
+            self.say("Computing t-SNE; this takes some seconds.")
         said, ask = list(map(", ".join, zip(*self.app.listed.said(), strict=True))), self.app.ask()
         said = [s.removesuffix(", ") for s in said]
         return await asyncio.to_thread(
@@ -95,7 +96,7 @@ class MapView(Panel):
         )
 
     def arranged(self, how: str, z: np.ndarray, chosen: Any, ask: Ask, said: list[str]) -> Points:
-        """Columns of all points, on a thread."""
+        """Return the points, on a thread."""
         model, population, supports = self.app.model, self.app.session.population, chosen(ask)
         arrange = principal_axes if how == "pca" else neighbours_map
         place = (model.sha256, population.key, how, supports.key)
@@ -108,13 +109,13 @@ class MapView(Panel):
         return Points(key, samples, _columns(model, supports, at), share)
 
     def say(self, text: str) -> None:
-        """Write the words below the map."""
+        """Write the caption below the map."""
         self.words.object = f"<p>{escape(text)}</p>"
 
     # -- the figure ---------------------------------------------------------------------------------------------
 
     def write(self, answer: Points | str) -> None:
-        """Draw the map, or bring supports and words of the one that is there up to date."""
+        """Draw the map, or update supports and texts of the existing one."""
         if isinstance(answer, str):
             self.say(answer)
             return
@@ -126,11 +127,11 @@ class MapView(Panel):
         self._drawn = answer
         self._ringed()
         share = answer.share
-        held = "" if share is None else f" The two axes hold {share:.0%} of the variance of the directions."
+        held = "" if share is None else f" (the two axes explain {share:.0%} of the variance)"
         self.say(
-            "Each point is a test sample, whatever the filter, in the colour and shape of its label; each open diamond is a "
-            "support sample, the ring the sample in view. Close points have similar directions of z, but distances on this "
-            f"flat map are not the distances in latent space.{held} Ctrl and the wheel zoom."
+            "Each point is a test sample in the colour and shape of its label, whatever the filter; open diamonds are support "
+            "samples; the ring marks the current sample. Nearby points have similar latent directions, but this 2-D map distorts "
+            f"distances{held}. Ctrl + wheel zooms."
         )
 
     def _draw(self, points: Points) -> None:
@@ -149,7 +150,7 @@ class MapView(Panel):
         support = figure.scatter("x", "y", source=self._supports, size=11, nonselection_line_alpha=1, **line)
         line = {"fill_color": None, "marker": "circle", "line_color": "#0f8a9d", "line_width": 3}
         figure.scatter("x", "y", source=self._ring, size=18, **line)
-        # A page must scroll under the pointer and under a finger, so nothing is dragged or zoomed unless asked for.
+        # The page must scroll under pointer and finger: no dragging or zooming by default.
         figure.tools = [t for t in figure.tools if not isinstance(t, (HoverTool, LassoSelectTool))]
         figure.add_tools(HoverTool(renderers=[drawn, support], tooltips=TIP))
         figure.select_one(TapTool).renderers = [drawn, support]
@@ -164,7 +165,7 @@ class MapView(Panel):
             if here != dict(self._ring.data):
                 self._ring.data = here
 
-    # -- choosing: a tapped point is not kept selected, for the ring shows what is in view -----------------------
+    # -- selecting: a tapped point is not kept selected; the ring marks the current sample ------------------------
 
     def _tapped(self, indices: list[int]) -> None:
         if indices:

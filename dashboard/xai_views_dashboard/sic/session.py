@@ -1,4 +1,4 @@
-"""What the SIC app knows: support sets, and the evidence vectors of all samples, shared by all visitors."""
+"""The session of the SIC app: support sets, and predictions of all samples with them, shared by all visitors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xai_views.models.supports import Supports
 from xai_views.samples import images
 from xai_views_dashboard.core.session import Session
 
-#: Support sets, and what the network says of all samples with them, for all visitors; by content.
+#: Support sets, and predictions of all samples with them, for all visitors; by content.
 _chosen, _figures, _predicted = Shared(16), Shared(16), Shared(16)
 
 
@@ -40,12 +40,12 @@ class SicSession(Session):
         super().__init__(model, samples)
 
     def supports(self, ask: Ask) -> Supports:
-        """The set that an ask stands for. Choosing one may take seconds, which belong on a thread."""
+        """Return the support set of a request. Selecting one may take seconds: call it on a thread."""
         key = (self.model.sha256, *(ask.values[name] for name in UNCHANGED))
         return _chosen.get(key, lambda: support_set(self.model, ask))
 
     async def explain(self, i: int, ask: Ask, priority: int = 0) -> xr.Dataset:
-        """The explanation of sample ``i``; the supports are chosen first, so that the worker need not."""
+        """Return the explanation of sample ``i``; the supports are selected first, on a thread."""
         await asyncio.to_thread(self.supports, ask)
         return await super().explain(i, ask, priority)
 
@@ -54,7 +54,7 @@ class SicSession(Session):
     async def predicted(
         self, ask: Ask | None = None, counted: Callable[[int, int], None] | None = None
     ) -> Predictions:
-        """What the network predicts with the supports of an ask; without one, with its own. Edits need no pass."""
+        """Return the predictions with the supports of a request, by default the original ones. Edits need no pass."""
         own = await super().predicted(None, counted)
         return await asyncio.to_thread(self._with, registry.plain("sic").ask() if ask is None else ask, own)
 
@@ -64,7 +64,7 @@ class SicSession(Session):
         return _predicted.get(key, lambda: with_supports(model, supports, own))
 
     def figures(self, ask: Ask, z: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network says of the population with the supports of an ask; on a thread, products only."""
+        """Return logits and scores of the population with the supports of a request; matrix products, on a thread."""
         supports, population = self.supports(ask), self.population
         key = (self.model.sha256, population.key, supports.key)
         return _figures.get(key, lambda: figures(self.model, supports, z, population.label))

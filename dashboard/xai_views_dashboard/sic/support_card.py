@@ -1,4 +1,4 @@
-"""One support sample, large: its image, and what in it makes the network read it as its class."""
+"""One support sample, large: its image and its own contribution map."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.pictures import composed, png
 from xai_views_dashboard.sic.frame import support_name
 
-CLIP = 99.5  # percentile of the map's size that gets the full colour; the legend says so with ≤ and ≥
-NONE_CHOSEN = "Choose a support sample in the table to see what the network reads in it."
+CLIP = 99.5  # percentile of the absolute values drawn in the full colour; the legend marks it with ≤ and ≥
+NONE_CHOSEN = "Select a support sample in the table to see its own contribution map."
 CSS = """
 :host { font-family: Roboto, system-ui, sans-serif; color: var(--panel-on-background-color); }
 .pictures { display: flex; flex-wrap: wrap; gap: 12px; }
@@ -36,7 +36,7 @@ p { font-size: 0.875rem; line-height: 1.5; margin: 8px 0 0; max-width: 60ch; fon
 
 
 def card(model: Any, supports: Supports, row: int | None, z: np.ndarray, own_map: np.ndarray | None) -> str:
-    """Draw a support beside its own contribution map, as HTML.
+    """Return HTML with a support sample beside its own contribution map.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def card(model: Any, supports: Supports, row: int | None, z: np.ndarray, own_map
     supports : Supports
         The set.
     row : int or None
-        Which of them; None asks to choose one.
+        Row of the support; None = no selection.
     z : ndarray
-        ``[1, p]``: the sample in view.
+        ``[1, p]``: evidence vector of the current sample.
     own_map : ndarray or None
         Its own map; None while it is being computed.
     """
@@ -60,29 +60,27 @@ def card(model: Any, supports: Supports, row: int | None, z: np.ndarray, own_map
     image, scale = supports.image[row], ""
     pictures = _figure(png(image), f"Support sample {name}", "the training image")
     if own_map is not None:
-        alt = f"Support sample {name} with what makes the network read it as {words}"
+        alt = f"Support sample {name} with its own contribution to {words}"
         limit = float(np.percentile(np.abs(own_map), CLIP))
-        pictures += _figure(png(composed(image, own_map, limit)), alt, "its own contribution, over grey")
+        pictures += _figure(png(composed(image, own_map, limit)), alt, "its own contribution")
         scale = _scale(limit, words)
     text = escape(card_words(model, supports, row, z, own_map))
     return f'<h3>{name} supports {words}</h3><div class="pictures">{pictures}{scale}</div><p>{text}</p>'
 
 
 def card_words(model: Any, supports: Supports, row: int, z: np.ndarray, own_map: np.ndarray | None) -> str:
-    """The numbers of a support in sentences."""
+    """Describe a support sample in sentences."""
     words = model.classes[int(supports.label[row])]
     own = own_sum(supports.vectors[row], np.zeros(0) if own_map is None else own_map)
     text = f"Support sample {support_name(int(supports.index[row]))} of class {words}: |V| = {own.norm:.4f}. "
     if own_map is None:
-        text += "Its own map is being computed. "
+        text += "Computing its own map. "
     elif not own_map.any():
-        text += "The training samples are not at hand, so its picture is grey and its own map empty. "
+        text += "The training samples are not available, so its picture is grey and its own map empty. "
     else:
-        text += f"Its own map adds up to {own.total:.4f}, of which {number(own.negative)} is negative. "
+        text += f"Its own map sums to {own.total:.4f}; its negative values sum to {number(own.negative)}. "
     evidence, cosine = (float(v[row]) for v in similarities(model, supports, z))
-    return (
-        f"{text}It gives the sample in view {number(evidence)} of evidence for {words} (cosine {cosine:.3f})."
-    )
+    return f"{text}Its evidence for {words} in this image is {number(evidence)} (cosine {cosine:.3f})."
 
 
 def _figure(source: str, alt: str, words: str) -> str:
@@ -95,5 +93,5 @@ def _scale(limit: float, words: str) -> str:
     top = f"{limit:.4f}"
     return (
         f'<div class="scale"><i style="background:linear-gradient(to right, {stops})"></i>'
-        f"<span><b>≤ −{top}</b><b>0</b><b>≥ +{top}</b></span><span><b>against {words}</b><b>for</b></span></div>"
+        f"<span><b>≤ −{top}</b><b>0</b><b>≥ +{top}</b></span><span><b>lowers {words}</b><b>raises {words}</b></span></div>"
     )

@@ -1,4 +1,4 @@
-"""Support samples, and training images that could become some, as rows of tables; edits of them, and their effect in words."""
+"""Rows of support samples and candidates; edits of the support set, and their effect in words."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from xai_views_dashboard.sic.frame import support_name
 
 NEAREST = 12
 SIDE = 80  # of a thumbnail
-NO_RETRAINING = "The network itself stays as it is; nothing is trained again."
+NO_RETRAINING = "The network is unchanged; nothing is retrained."
 COLUMNS = [
     {"key": "picture", "title": "", "kind": "image"},
     {"key": "support", "title": "training image"},
     {"key": "class", "title": "supports"},
-    {"key": "evidence", "title": "evidence for it here", "kind": "bar", "digits": 4},
+    {"key": "evidence", "title": "evidence in this image", "kind": "bar", "digits": 4},
     {"key": "cosine", "title": "cosine", "kind": "number", "digits": 3},
 ]
 CANDIDATES = [
     {"key": "picture", "title": "", "kind": "image"},
     {"key": "support", "title": "training image"},
-    {"key": "class", "title": "labelled"},
+    {"key": "class", "title": "label"},
     {"key": "cosine", "title": "cosine", "kind": "number", "digits": 3},
 ]
 #: Thumbnails of support sets and of training images, for all visitors; by content.
@@ -39,19 +39,19 @@ _of_supports, _of_training = Shared(16), Shared(3000)
 
 
 def pair(identity: str) -> tuple[int, int]:
-    """Training position and class of a row's id."""
+    """Return training position and class of a row."""
     position, _, target = identity.partition("-")
     return int(position), int(target)
 
 
 def support_pictures(model: Any, supports: Supports) -> list[str]:
-    """Data URIs of the supports; on a thread."""
+    """Return data URIs of the supports; on a thread."""
     key = (model.sha256, supports.key)
     return _of_supports.get(key, lambda: [data_uri(image, SIDE) for image in supports.image])
 
 
 def support_rows(model: Any, supports: Supports, rows: np.ndarray, z: np.ndarray) -> list[dict[str, Any]]:
-    """The rows of some supports, with what each gives to a sample ``z [1, p]``."""
+    """Return rows of supports with their evidence for a sample ``z [1, p]``."""
     pictures, (evidence, cosine) = support_pictures(model, supports), similarities(model, supports, z)
     return [
         {
@@ -69,7 +69,7 @@ def support_rows(model: Any, supports: Supports, rows: np.ndarray, z: np.ndarray
 def candidate_rows(
     model: Any, supports: Supports, z: np.ndarray, target: int, everything: bool
 ) -> list[dict[str, Any]]:
-    """The training images nearest to ``z [1, p]`` that do not support a class yet, with the pictures that are known."""
+    """Return the training images nearest to ``z [1, p]`` that do not support a class yet, with cached pictures."""
     if model.latents is None:
         return []
     latents = model.latents
@@ -89,7 +89,7 @@ def candidate_rows(
 
 
 def with_pictures(model: Any, rows: list[dict[str, Any]], read: bool = False) -> list[dict[str, Any]]:
-    """Rows of candidates with their pictures; ``read`` those that are not known, which may take its time."""
+    """Return rows of candidates with pictures; ``read`` also those that are not cached, which may take long."""
 
     def picture(identity: str) -> str:
         position = pair(identity)[0]
@@ -103,12 +103,12 @@ def with_pictures(model: Any, rows: list[dict[str, Any]], read: bool = False) ->
 
 def _training(model: Any, position: int) -> str:
     found = training_inputs(model, [position])
-    grey = np.full(model.supports.image.shape[1:], 128, np.uint8)  # the training set is not at hand
+    grey = np.full(model.supports.image.shape[1:], 128, np.uint8)  # the training set is not available
     return data_uri(grey if found is None else found[0], SIDE)
 
 
 def class_of(latents: Latents, row: int, classes: list[str]) -> str:
-    """Words for the class (or the classes) that a training image has."""
+    """Return the label (or the labels) of a training image."""
     if latents.label.ndim == 2:
         return ", ".join(classes[c] for c in np.flatnonzero(latents.label[row] > 0)) or "none"
     return classes[int(latents.label[row])]
@@ -118,7 +118,7 @@ def class_of(latents: Latents, row: int, classes: list[str]) -> str:
 
 
 def excluding(state: Any, position: int, target: int) -> dict[str, list]:
-    """Changes of the state that take a support away; one that was added by hand is simply taken back."""
+    """Return the changes of the state that exclude a support; an added one is removed from the added ones."""
     added = [list(a) for a in state.added]
     if [position, target] in added:
         return {"added": [a for a in added if a != [position, target]]}
@@ -126,7 +126,7 @@ def excluding(state: Any, position: int, target: int) -> dict[str, list]:
 
 
 def adding(state: Any, own: Supports, position: int, target: int) -> dict[str, list]:
-    """Changes of the state that add a training image; one of the shipped supports is simply let in again."""
+    """Return the changes of the state that add a training image; an excluded original support is no longer excluded."""
     shipped = bool(np.any((own.index == position) & (own.label == target)))
     if shipped and position in state.excluded and state.rule == "model" and not state.per_class:
         return {"excluded": [i for i in state.excluded if i != position]}
@@ -134,7 +134,7 @@ def adding(state: Any, own: Supports, position: int, target: int) -> dict[str, l
 
 
 def effect_words(effect: Effect, classes: list[str]) -> str:
-    """The effect of an edited support set in words."""
+    """Describe the effect of an edited support set."""
     said = [f"Support samples {effect.supports.before} → {effect.supports.after}."]
     if effect.logit is not None and effect.predicted is not None:
         said.append(
@@ -145,12 +145,16 @@ def effect_words(effect: Effect, classes: list[str]) -> str:
     if effect.accuracy is not None:
         said.append(
             f"Test accuracy {effect.accuracy.before:.3f} → {effect.accuracy.after:.3f} "
-            f"({effect.labelled} samples); {effect.moved} of {effect.population} are predicted otherwise."
+            f"({effect.labelled} samples); {_changes(effect)}."
         )
     elif not effect.population:
-        said.append("The test accuracy follows when every sample was observed.")
+        said.append("The test accuracy follows once the model was run on all samples.")
     else:
-        said.append(
-            f"{effect.moved} of {effect.population} samples are predicted otherwise; none has a label."
-        )
+        said.append(f"Without labels there is no accuracy; {_changes(effect)}.")
     return " ".join([*said, NO_RETRAINING])
+
+
+def _changes(effect: Effect) -> str:
+    if not effect.moved:
+        return f"no prediction changes (0 of {effect.population})"
+    return f"{effect.moved} of {effect.population} predictions change"

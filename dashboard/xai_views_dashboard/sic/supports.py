@@ -1,4 +1,4 @@
-"""Browsing and editing the support samples: what changes, for this sample and for all, without a pass of the network."""
+"""The support samples: browse, exclude, replace and add them, and see the effect without running the network."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from xai_views.methods.sic.support_sets import RULES, UNCHANGED
 from xai_views.methods.sic.what_if import Change, effect
 from xai_views.models.supports import Supports
 from xai_views.views import Listing
+from xai_views_dashboard.core.controls import choice
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
@@ -29,11 +30,11 @@ from xai_views_dashboard.sic.support_card import CSS as CARD_CSS
 from xai_views_dashboard.sic.support_card import card
 
 ALL, EXPLAINED = -2, -1
-MOST = 10  # supports per class that the slider offers
-REST_S = 0.15  # what takes long is asked for when nothing has changed for this long
+MOST = 10  # supports per class on the slider
+REST_S = 0.15  # long work starts after this long without a change
 OWN = (
-    "These are the model's own support samples; exclude, replace or add one, or change their number or rule, "
-    "and the effect on this sample and on the test accuracy is written here."
+    "These are the original support samples. Exclude, replace or add one, or change number or rule: the effect on this sample "
+    "and on the test accuracy is shown here."
 )
 CSS = """
 p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-nums; }
@@ -46,15 +47,15 @@ p { margin: 0; line-height: 1.5; max-width: 90ch; font-variant-numeric: tabular-
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is shown."""
+    """The content of the panel."""
 
     supports: Supports
-    z: np.ndarray  # [1, p] of the sample in view
+    z: np.ndarray  # [1, p] of the current sample
     which: int
-    target: int  # class that a candidate would support
-    row: int | None  # of the chosen support
-    card: str  # the chosen support, large
-    mapless: bool  # its own map is not known yet
+    target: int  # class of the candidates
+    row: int | None  # of the selected support
+    card: str  # the selected support, large
+    mapless: bool  # its own map is not computed yet
     rows: list[dict[str, Any]]
     candidates: list[dict[str, Any]]
     said: str
@@ -82,21 +83,18 @@ class SupportPanel(Panel):
         app.listed.param.watch(self.update, "predictions")
 
     def _make(self, state: Any, classes: list[str]) -> None:
-        # What a widget is sent between its first drawing and the moment when it begins to listen is lost, so that all begin as
-        # they mostly are.
+        # Changes between the first drawing of a widget and the start of its listening are lost: begin with the usual values.
         small = {"size": "small", "margin": (10, 16)}
         self.count = pmui.IntSlider(
-            label="Supports per class (0 = as shipped)", end=MOST, value=min(state.per_class, MOST), width=280, margin=0
+            label="Supports per class (0 = original)", end=MOST, value=min(state.per_class, MOST), width=280, margin=0
         )  # fmt: skip
-        names = {"as shipped" if r == "model" else r: r for r in RULES}
+        names = {"original" if r == "model" else r: r for r in RULES}
         self.rule = pmui.Select(
-            label="Chosen by rule", options=names, value=state.rule, width=170, size="small", margin=0
+            label="Selection rule", options=names, value=state.rule, width=170, size="small", margin=0
         )
-        which = {"the explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
-        self.which = pmui.Select(
-            label="Show the supports of", options=which, value=EXPLAINED, width=240, **small
-        )
-        pool = {"labelled with this class": False, "of every class": True}
+        which = {"explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
+        self.which = choice(label="Supports of", options=which, value=EXPLAINED, width=240, **small)
+        pool = {"of this class": False, "of all classes": True}
         self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
         self.table = Listing(columns=rows_of.COLUMNS, page=60, height_limit=620, margin=(4, 16))
         self.candidates = Listing(
@@ -106,7 +104,7 @@ class SupportPanel(Panel):
         self.exclude, self.replace, self.add, self.undo, self.redo, self.reset = (
             pmui.Button(label=label, size="small", variant="outlined", margin=0, disabled=True)
             for label in (
-                "Exclude it", "Replace it by the nearest", "Add the candidate", "Undo", "Redo", "Back to the model's own",
+                "Exclude", "Replace with nearest", "Add candidate", "Undo", "Redo", "Restore original supports",
             )
         )  # fmt: skip
         self.effect, self.why = (
@@ -131,26 +129,26 @@ class SupportPanel(Panel):
 
     @property
     def chosen(self) -> tuple[int, int] | None:
-        """Training position and class of the chosen support, if it is one of those shown."""
+        """Training position and class of the selected support, if it is listed."""
         return rows_of.pair(self.table.selected) if self.table.selected else None
 
     def choose(self, identity: str) -> None:
-        """Choose a row of the table; one training image may support several classes."""
+        """Select a row of the table; one training image may support several classes."""
         position, state = rows_of.pair(identity)[0], self.app.state
         if state.support == position:
             self.update()
         state.support = position
 
     def edit(self, **changes: Any) -> None:
-        """Change the support set; a choice that may take long is made on a thread, and is kept by the session."""
+        """Change the support set; a selection that may take long runs on a thread and is cached by the session."""
         if self._busy:
-            return  # what is shown is not what would be edited
+            return  # the panel does not show the current set yet
         edits = {**self.app.state.edits(), **{n: v for n, v in changes.items() if n in UNCHANGED}}
         self._busy = True
         self._choosing = bool(edits["per_class"] or edits["rule"] != "model")
         self._buttons()
         if self._choosing:
-            self._say("Choosing support samples …")
+            self._say("Selecting support samples …")
             start(self._prepare(self.app.ask(**edits), changes))
         else:
             self._prepared(changes)
@@ -189,12 +187,12 @@ class SupportPanel(Panel):
     # -- what is shown ------------------------------------------------------------------------------------------
 
     def update(self, *events: Any) -> None:
-        """Ask for what the state says; a support that was chosen elsewhere is brought into the table."""
+        """Update the panel; a support selected elsewhere is brought into the table."""
         self._bring |= any(e.name == "support" for e in events)
         super().update(*events)
 
     async def compute(self) -> Seen:
-        """Tables, card and effect; products of cached vectors only, on a thread."""
+        """Return tables, card and effect; products of cached vectors, on a thread."""
         app, s = self.app, self.app.state
         shown = {"which": self.which.value, "selected": self.table.selected, "bring": self._bring}
         wish = Wish(app.ask(), {"support": s.support, "everything": self.pool.value, **shown}, s.sample)
@@ -203,7 +201,7 @@ class SupportPanel(Panel):
         return await asyncio.to_thread(self.look, wish, known, z)
 
     async def vector(self, wish: Wish, known: Predictions | None) -> np.ndarray:
-        """Evidence vector ``[1, p]`` of the sample in view; one that was not observed yet is, with the model's own supports."""
+        """Return the evidence vector ``[1, p]`` of the current sample, from the cache or by running the network."""
         i = wish.sample
         if known is not None and i < len(known.latent):
             return known.latent[i : i + 1]
@@ -211,7 +209,7 @@ class SupportPanel(Panel):
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 
     def look(self, wish: Wish, known: Predictions | None, z: np.ndarray) -> Seen:
-        """Everything that is shown, on a thread."""
+        """Return the content of the panel, on a thread."""
         model, ask, drawn = self.app.model, wish.ask, wish.drawn
         supports, explained = self.app.session.supports(ask), ask.targets[0]
         if explained == PREDICTED:
@@ -228,7 +226,7 @@ class SupportPanel(Panel):
             return [int(r) for r in listed(which) if supports.index[r] == drawn["support"]]
 
         which = drawn["which"]
-        if drawn["bring"]:  # chosen elsewhere: the first list that holds it, if any does
+        if drawn["bring"]:  # selected elsewhere: the first list with it, if any
             which = next((w for w in (which, EXPLAINED, ALL) if holding(w)), which)
         same = [r for r in holding(which) if _identity(supports, r) == drawn["selected"]]
         row = next(iter(same or holding(which)), None)
@@ -243,7 +241,7 @@ class SupportPanel(Panel):
         )  # fmt: skip
 
     def sentence(self, ask: Ask, known: Predictions | None, supports: Supports, z: np.ndarray) -> str:
-        """What the set changes for this sample and for the test set."""
+        """Describe the effect of the set on this sample and on the test set."""
         model, session, own = self.app.model, self.app.session, ask.replace(**UNCHANGED)
         if ask == own:
             return OWN
@@ -251,13 +249,13 @@ class SupportPanel(Panel):
         return rows_of.effect_words(effect(model, supports, z, ask.targets[0], both), model.classes)
 
     def failed(self, sentence: str) -> None:
-        """Say on the page what went wrong, and let other supports be chosen."""
+        """Show the error, and enable the controls again."""
         self._busy = self._choosing
         self._buttons()
         super().failed(sentence)
 
     def write(self, answer: Seen) -> None:
-        """Write everything; pictures and maps that are not known yet follow."""
+        """Write the content; pictures and maps that are not cached follow."""
         self._bring, self._writing, self._busy = False, True, self._choosing
         state, supports, row = self.app.state, answer.supports, answer.row
         self.count.value, self.rule.value = min(state.per_class, MOST), state.rule
@@ -279,9 +277,9 @@ class SupportPanel(Panel):
         self.seen, words = seen, self.app.model.classes[seen.target]
         self.card.object = seen.card
         self.candidates.label = (
-            f"Training images nearest to this sample that do not support {words}"
+            f"Nearest training images not yet used as supports of {words}"
             if self.app.model.latents is not None
-            else "The model holds no training vectors"
+            else "The model holds no training vectors, so there are no candidates"
         )
         self.candidates.rows = seen.candidates
         if self.candidates.selected not in {r["id"] for r in seen.candidates}:
@@ -289,7 +287,7 @@ class SupportPanel(Panel):
         self._buttons()
 
     async def _completed(self, turn: int, seen: Seen) -> None:
-        """Read the pictures of candidates, and take the map of a new support from the explanation in view."""
+        """Read the pictures of candidates, and take the map of a new support from the current explanation."""
         await asyncio.sleep(REST_S)
         if turn != self._turn or not self._active:
             return
@@ -311,37 +309,38 @@ class SupportPanel(Panel):
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
 
     def _buttons(self) -> None:
-        """Switch off what is not possible now, and say why."""
+        """Disable what is impossible now, with the reason as a tooltip."""
         s = self.app.state
         reasons: dict[Any, str] = {}
         if self.seen is None:
             return
         candidate, words = self.candidates.selected, self.app.model.classes[self.seen.target]
         if not self.chosen:
-            reasons[self.exclude] = reasons[self.replace] = "choose a support sample to exclude or replace it"
+            reasons[self.exclude] = reasons[self.replace] = "Select a support sample in the table first."
         elif len(self.seen.supports) < 2:
-            reasons[self.exclude] = "the last support sample cannot be excluded"
+            reasons[self.exclude] = "The last support sample cannot be excluded."
         if self.chosen and not self.candidates.rows:
-            reasons[self.replace] = f"there is no other training image for {words}"
+            reasons[self.replace] = f"There is no other training image for {words}."
         if not candidate:
-            reasons[self.add] = f"choose a candidate to add it to {words}"
+            reasons[self.add] = "Select a candidate first."
         if not s.can_undo:
-            reasons[self.undo] = "there is nothing to undo"
+            reasons[self.undo] = "No edit to undo."
         if not s.can_redo:
-            reasons[self.redo] = "there is nothing to redo"
+            reasons[self.redo] = "No edit to redo."
         if not s.edited:
-            reasons[self.reset] = "these are the model's own support samples"
+            reasons[self.reset] = "These are the original support samples."
         if self.app.model.latents is None:
-            reasons[self.count] = reasons[self.rule] = "the model holds no training vectors to choose from"
+            reasons[self.count] = reasons[self.rule] = "The model holds no training vectors to select from."
         for widget in (
             self.exclude, self.replace, self.add, self.undo, self.redo, self.reset, self.count, self.rule,
         ):  # fmt: skip
             widget.disabled = self._busy or widget in reasons
-        self.add.label = f"Add the candidate to {words}"
-        self.replace.label = "Replace it by the candidate" if candidate else "Replace it by the nearest"
-        text = "; ".join(dict.fromkeys(reasons.values()))
-        text = f"{text[:1].upper()}{text[1:]}." if text else ""
-        self.why.object = f'<p class="why">{escape(text)}</p>'
+            if isinstance(widget, pmui.Button):
+                widget.description = reasons.get(widget, "")
+        self.add.label = f"Add candidate to {words}"
+        self.replace.label = "Replace with candidate" if candidate else "Replace with nearest"
+        missing = reasons.get(self.count, "")  # a slider has no tooltip
+        self.why.object = f'<p class="why">{escape(missing)}</p>' if missing else ""
 
     def __panel__(self) -> Any:
         row = {"gap": "12px", "align_items": "center", "margin": (6, 16), "sizing_mode": "stretch_width"}
@@ -351,8 +350,8 @@ class SupportPanel(Panel):
         }
         return pn.Column(
             caption(
-                "A logit is a bias plus the evidence of its class' support samples, which are training images; "
-                "choosing others from cached vectors needs no pass of the network."
+                "A logit is a bias plus the evidence of its class's support samples (training images). Changing them needs no "
+                "new pass of the network."
             ),
             pn.FlexBox(self.count, self.rule, self.undo, self.redo, self.reset, **row),
             self.effect,
@@ -372,8 +371,8 @@ class SupportPanel(Panel):
                 sizing_mode="stretch_width",
             ),
             caption(
-                "Evidence is what a support sample adds to the logit of its class for the sample in view, so that a "
-                "class with fewer of them has less; it says how similar the network finds two images, not why."
+                "Evidence is what a support sample adds to its class's logit for the current image; a class with fewer supports "
+                "gets less. It says how similar two images are to the network, not why."
             ),
             sizing_mode="stretch_width",
         )

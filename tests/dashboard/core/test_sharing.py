@@ -24,7 +24,8 @@ PAGES = {
         "digits/test",
         {
             "sample": 3, "k": 9, "ablated": [1],
-            "touched": [{"kind": "blur", "region": [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]], "at": []}], "cluster": 1, "place": [3.0, 4.0], "region": [[1.0, 2.0], [3.0, 4.0], [5.0, 1.0]], "tab": "Explain",
+            "touched": [{"kind": "blur", "region": [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]], "at": []}],
+            "cluster": 1, "place": [3.0, 4.0], "region": [[1.0, 2.0], [3.0, 4.0], [5.0, 1.0]], "tab": "Explain",
         },
     ),
     "ecg": (

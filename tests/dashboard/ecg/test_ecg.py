@@ -310,7 +310,7 @@ async def test_an_interval_says_what_it_holds(app):
     app.state.interval = [7, 0.0, 10.24]
     await until(app.canvas, "chip", lambda chip: "100.0 % of the absolute contribution (all leads)" in chip.get("text", ""))
     app.state.interval = [7, 1.0, 2.0]
-    await until(app.canvas, "chip", lambda chip: "9.8 % of the time" in chip.get("text", ""))
+    await until(app.canvas, "chip", lambda chip: "10.0 % of the time" in chip.get("text", ""))
 
 
 def test_the_paper_as_svg_hides_the_output_too(app):

@@ -60,6 +60,7 @@ def test_an_error_is_an_answer_that_is_none_of_the_labels(app, found):
     wrong = set(app.canvas.order)
     own = [CLASSES[c] in RECORDS[i][0] for i, c in enumerate(found.predicted)]
     assert found.wrong().tolist() == [i for i, right in enumerate(own) if not right]
+    assert wrong >= {app.session.names[i] for i in found.wrong()}
     assert sum(own) > 0
     app.state.param.update(outcome="all", true_class=CLASSES.index("wide QRS"))
     assert app.canvas.order == [

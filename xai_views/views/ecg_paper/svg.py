@@ -101,6 +101,7 @@ def plot_ecg(
     XaiViewsError
         If the layout or a number is not possible.
     """
+    bands = {True: "thin", False: "off"}.get(bands, bands)  # type: ignore[call-overload]  # of links before there were three
     if bands not in BANDS:
         raise XaiViewsError(
             f"bands came as {bands!r} and should be one of {', '.join(BANDS)}; choose one of them."

@@ -20,15 +20,10 @@ class Film {
   }
 
   listen() {
-    const {model, scroll} = this, layout = () => { this.layout(); this.reveal(); };
+    const {model, scroll} = this, layout = () => { this.sync(); this.layout(); this.reveal(); };
     model.on("sprite", () => this.take());
     // A canvas that walks through the same samples tells which one it shows, without a message of the server.
-    this.unfollow = follow(() => model.channel, ({position, count}) => {
-      if (count !== model.items.length || model.items[position] === this.current) return;
-      this.current = model.items[position];
-      this.reveal();
-      this.draw();
-    });
+    this.unfollow = follow(() => model.channel, (about) => { this.about = about; if (this.sync()) { this.reveal(); this.draw(); } });
     model.on(["items", "mode", "size", "aspect", "named", "rows", "captions", "hidden", "empty"], layout);
     model.on("marks", () => this.draw());
     model.on("jump", () => { this.current = model.jump.current; this.reveal(); this.draw(); });
@@ -43,6 +38,14 @@ class Film {
     this.resizes = new ResizeObserver(() => { this.layout(); if (!this.revealed) { this.revealed = true; this.reveal(); } });
     this.resizes.observe(scroll);
     if (model.sprite?.byteLength) this.take();
+  }
+
+  // Take over what the canvas shows; false where it walks through other samples or shows this one already.
+  sync() {
+    const {position, count} = this.about ?? {}, {items} = this.model;
+    if (count !== items.length || items[position] === this.current) return false;
+    this.current = items[position];
+    return true;
   }
 
   forget() {

@@ -137,7 +137,7 @@ function reveal(css) {
   const stop = () => { watcher.disconnect(); for (const name of hands) removeEventListener(name, stop, true); };
   for (const name of hands) addEventListener(name, stop, true);
   watcher.observe(element);
-  setTimeout(stop, 3000);
+  setTimeout(stop, 10000);
 }
 
 // SVG (base64) as a PNG of twice its size on the screen.

@@ -23,7 +23,7 @@ from xai_views.views.wire import decode_header
 from xai_views_dashboard.core.keeping.cases import Case, now
 
 #: Settings of the ECG paper that its static twin takes.
-PAPER = ("layout", "speed", "gain")
+PAPER = ("layout", "speed", "gain", "bands")
 MEDICAL = re.compile(r"clinical use", re.IGNORECASE)
 
 
