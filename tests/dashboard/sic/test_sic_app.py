@@ -178,7 +178,11 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
     written, computed = [], []
     for panel in app.panels:
         view = panel.__panel__()
-        parts = view.select(lambda v: isinstance(v, Listing | Filmstrip) or hasattr(v, "object")) if hasattr(view, "select") else []
+        parts = (
+            view.select(lambda v: isinstance(v, Listing | Filmstrip) or hasattr(v, "object"))
+            if hasattr(view, "select")
+            else []
+        )
         for part in parts:
             part.param.watch(lambda e, p=panel: written.append((p.title, e.name)), list(part.param))
         if hasattr(panel, "compute"):
