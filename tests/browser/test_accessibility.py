@@ -41,6 +41,7 @@ class Checked:
 
     def __init__(self, page):
         self.page, self.faults = page, []
+        page.set_default_timeout(3 * PATIENCE)
 
     def look(self, where: str, **options) -> None:
         """Run axe-core; ``options`` are its own."""
@@ -54,6 +55,7 @@ class Checked:
 
     def look_in_both_themes(self, where: str) -> None:
         """Look at everything as it is, and at the colours in the other theme."""
+        self.settle()
         self.look(where)
         toggle = self.page.get_by_label("Toggle theme")
         if toggle.count():
@@ -127,6 +129,7 @@ def test_an_app_and_the_first_tab_of_each_question(page, server, app):
         checked.settle()
         checked.look_in_both_themes(f"{app}, {question.inner_text()}")
     page.set_viewport_size(TELEPHONE)
+    checked.settle()
     page.locator(WORK).first.wait_for()
     checked.look(f"{app}, telephone")
     checked.end()

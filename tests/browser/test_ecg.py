@@ -239,7 +239,9 @@ def test_a_cluster_is_removed_beside_the_paper_and_belongs_to_its_record(page, s
     rows.first.locator("button").click()
     wait_query(page, "cluster", cluster)
     changed(page, root, remove.click)
-    expect(after).to_contain_text(re.compile(r"anterior ST elevation: logit [+−][\d.]+ → [+−][\d.]+, probability"))
+    expect(after).to_contain_text(
+        re.compile(r"anterior ST elevation: logit [+−][\d.]+ → [+−][\d.]+, probability")
+    )
     expect(root.locator(".xe-edits")).to_have_text(
         f"Edits apply to {RECORD} only; they are dropped when you open another record."
     )
@@ -277,7 +279,12 @@ def test_paper_and_ledger_stand_on_the_first_screen(page, server, width, height)
 
     def whole(locator) -> bool:
         box = locator.bounding_box()
-        return bool(box) and box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] + box["height"] <= height - 26
+        return (
+            bool(box)
+            and box["x"] >= 0
+            and box["x"] + box["width"] <= width
+            and box["y"] + box["height"] <= height - 26
+        )
 
     for part in (".xe-sheet", ".xe-toolbar", ".xe-ledger", ".xe-ledger .xe-sum", ".xe-acts", ".xe-scale"):
         assert until(page, lambda part=part: whole(root.locator(part))), part

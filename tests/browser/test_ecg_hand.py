@@ -60,7 +60,9 @@ def test_a_cluster_is_chosen_by_click_key_and_legend(paper):
     assert paper.told("cluster") == 1
     faded = paper.pixels()
     rhythm = sheet("3x4+1", LEADS, **options).segments[-1]
-    p, qrs = ((int((rhythm.band + 0.8) * 4), int((15 + (1.6 + share * 0.8) * 25) * 4)) for share in (0.16, 0.3))
+    p, qrs = (
+        (int((rhythm.band + 0.8) * 4), int((15 + (1.6 + share * 0.8) * 25) * 4)) for share in (0.16, 0.3)
+    )
     assert faded[qrs].tolist() == before[qrs].tolist()
     assert faded[p].min() > before[p].min() + 100
     paper.press("1")

@@ -253,7 +253,7 @@ def test_a_step_sends_little_whatever_tab_was_open_before(page, server):
     messages = []
     page.on("websocket", lambda ws: ws.on("framereceived", lambda data: messages.append(str(data)[:200])))
     root = opened(page, server)
-    for name in ("Supports", "Population", "About"):
+    for name in ("Supports", "Latent map", "About"):
         tab(page, name)
         page.wait_for_timeout(2500)
     messages.clear()

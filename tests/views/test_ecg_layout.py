@@ -74,7 +74,11 @@ def test_clusters_lie_above_their_row_and_below_what_is_above_it():
         assert {s.band for s in plain.segments} == {None}
         page = sheet(layout, LEADS, strip=strip, bands=True)
         for s in page.segments:
-            above = [t.y + t.height if t.strip is None else t.strip + 8 for t in page.segments if t.row == s.row - 1]
+            above = [
+                t.y + t.height if t.strip is None else t.strip + 8
+                for t in page.segments
+                if t.row == s.row - 1
+            ]
             assert max(above, default=TOP) <= s.band == s.y - 5
         assert page.height == plain.height + 5 * len(page.baselines)
 

@@ -65,14 +65,17 @@ def test_bands_have_the_place_of_their_clusters_and_stripes_where_uncertain():
     root = read(plot_ecg(app.RECORDS["beats"]))
     page = sheet("3x4+1", LEADS, strip="each", totals=True, bands=True)
     rhythm = page.segments[-1]
-    known = [re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)", e.get("d")) for e in of_class(root, "cluster-1", "path")]
+    known = [
+        re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)", e.get("d"))
+        for e in of_class(root, "cluster-1", "path")
+    ]
     bars = [float(x) for ((x, y, _, tall),) in known if (float(y), float(tall)) == (rhythm.band + 0.4, 4.2)]
     record = app.RECORDS["beats"]
     starts = np.flatnonzero(np.diff((record.cluster[0] == 1).astype(int)) == 1) + 1
-    np.testing.assert_allclose(
-        bars, [15 + s * 0.02 * 25 for s in starts if s * 0.02 < 10]
+    np.testing.assert_allclose(bars, [15 + s * 0.02 * 25 for s in starts if s * 0.02 < 10])
+    assert not [e for e in root.iter() if (e.get("class") or "").startswith("behind")], (
+        "nothing is behind the trace"
     )
-    assert not [e for e in root.iter() if (e.get("class") or "").startswith("behind")], "nothing is behind the trace"
     root = read(plot_ecg(app.RECORDS["beats"], bands="full"))
     bodies = {
         id_: {
@@ -148,7 +151,11 @@ def test_no_number_lies_on_a_trace_that_leaves_its_strip():
 def test_long_words_end_in_dots_and_stay_on_the_sheet():
     record = Record("n" * 60, ("I",), 100.0, np.zeros((1, 1000)), title="t" * 60, flag="f" * 400)
     found = [t for t in read(plot_ecg(record, layout="12x1")).iter(SVG + "text") if float(t.get("y")) == 5.4]
-    ends = [float(t.get("x")) + 0.56 * float(t.get("font-size")) * len(t.text) for t in found if t.get("text-anchor") == "start"]
+    ends = [
+        float(t.get("x")) + 0.56 * float(t.get("font-size")) * len(t.text)
+        for t in found
+        if t.get("text-anchor") == "start"
+    ]
     begins = [float(t.get("x")) for t in found if t.get("text-anchor") == "start"]
     assert all(b >= e for e, b in zip(ends, begins[1:], strict=False))
     assert max(ends) < 270 - 5 - 0.56 * 3 * len("Not for clinical use")

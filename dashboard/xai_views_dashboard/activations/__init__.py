@@ -1,1 +1,1 @@
-"""The activation explorer."""
+"""The Activations app."""

@@ -1,4 +1,4 @@
-"""The activation explorer: what a network treats alike, and what each cluster contributes to its answer.
+"""The Activations app: regions that a network represents alike, and what each contributes to a logit.
 
 ``panel serve dashboard/activations.py`` serves it alone; ``xai-views serve`` serves it at ``/activations``.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xai_views.contract.ask import Ask
+from xai_views.engine.attribution.region import Inside
 from xai_views_dashboard.activations import frame as pictures
 from xai_views_dashboard.activations.cluster import ClusterPanel
 from xai_views_dashboard.activations.codebook import CodebookPanel
@@ -24,11 +25,13 @@ from xai_views_dashboard.activations.session import ActivationsSession
 from xai_views_dashboard.activations.state import ActivationsState
 from xai_views_dashboard.activations.touch import TouchPanel
 from xai_views_dashboard.core.app import App
+from xai_views_dashboard.core.numbers import number
+from xai_views_dashboard.core.region import RegionResult, percent
 from xai_views_dashboard.panels.upload import UploadPanel
 
 
 class ActivationsApp(App):
-    """Explore what a network treats alike: activation clusters and superpixels.
+    """See which regions a network represents alike: activation clusters and superpixels.
 
     Parameters
     ----------
@@ -51,20 +54,21 @@ class ActivationsApp(App):
     keys = {
         "[": "one cluster fewer",
         "]": "one cluster more",
-        "a": "take the chosen cluster away",
-        "u": "undo an ablation",
+        "1…9": "select cluster n",
+        "a": "remove the selected cluster",
+        "u": "undo the last edit",
     }
     words = (
-        "Positions of one colour are treated alike by the chosen layers; the ledger says what each cluster contributes to the "
-        "logit. It shows what the network computes, not what the objects are: names are what its last layer reads, or yours."
+        "Positions of the same colour are represented alike in the chosen layers; the table shows what each cluster adds to "
+        "the logit. A name is the class that the last layer reads from the cluster, or yours; it is not what the object is."
     )
     source = (
         "After Boubekki, Fadel and Mair: Neuro-Activated Vision Explanations (arXiv 2411.19700) and superpixels (arXiv "
-        "2406.04933). Merge tree, soft assignments, contributions and ablations are our readings; the method's page names each."
+        "2406.04933). Merge tree, soft assignments, contributions and ablations are our extensions; the method page lists them."
     )
 
     def ask(self, method: str = "", /, **changes: Any) -> Ask:
-        """What the state asks; until a codebook is fitted its mode is that of one merge tree."""
+        """Return the request of the state; until a codebook is fitted, clusterings are nested."""
         ask = super().ask(method, **changes)
         if ask.mode == "codebook" and ask.codebook is None:
             return ask.replace(mode="nested")
@@ -72,41 +76,86 @@ class ActivationsApp(App):
         return ask if needed else ask.replace(codebook=None)
 
     def layout(self) -> dict[str, Any]:
-        """Tiles of the canvas."""
+        """Return the tiles of the canvas."""
         return pictures.layout(known=bool(PARTS & set(self.samples.data_vars)))
 
     def frame(self, key: str, sample: int, result: Any, wish: Any) -> bytes:
-        """Photo, clusters, contribution, uncertainty and ledger of one sample."""
+        """Return photo, clusters, contribution, uncertainty and ledger of one sample."""
         return pictures.build(key, self.session, sample, result, **wish.drawn)
 
     def controls(self) -> list[Any]:
-        """What is changed often."""
+        """Return the row above the picture."""
         return [controls(self)]
 
     def link(self) -> None:
-        """One cluster stands out in every picture, and its row in the ledger."""
+        """Let pictures and ledger follow the selected cluster and the edits, and tell the result of a brushed region."""
+        self.regions = RegionResult(self, pictures.contribution_of, covered)
         self.state.param.watch(self.chosen, "cluster")
+        self.state.param.watch(self.tell_edits, ["sample", "cluster", *self.state.EDITS])
+        self.canvas.on_edit(self.edited)
         self.chosen()
+        self.tell_edits()
         for panel in self.panels:
             if isinstance(panel, CodebookPanel):
-                panel.begin()  # a first value changes nothing, so that nothing tells of it
+                panel.begin()  # the first value is no change
 
     def chosen(self, *_: Any) -> None:
-        """Show which cluster is chosen."""
+        """Show the selected cluster."""
         self.canvas.row = str(self.state.cluster) if self.state.cluster >= 0 else ""
         self.canvas.compose(**self.composed(self.state.look))
 
+    def begin(self) -> None:
+        """Begin what sends to the browser, also the result of a region."""
+        super().begin()
+        self.regions.active = True
+
+    def tell_edits(self, *_: Any) -> None:
+        """Tell the ledger what can be removed and undone, and to which sample the edits belong."""
+        state = self.state
+        c = state.cluster
+        gone = c in state.ablated and not state.keep
+        name = self.session.names[min(state.sample, len(self.session) - 1)]
+        self.canvas.edits = {
+            "remove": "Remove cluster" if c < 0 else f"Remove cluster {c}",
+            "reason": "Select a cluster first"
+            if c < 0
+            else f"Cluster {c} is already removed"
+            if gone
+            else "",
+            "undo": state.can_undo,
+            "reset": bool(state.ablated),
+            "words": f"Edits apply to {name} only." if state.ablated else "",
+        }
+
+    def edited(self, action: str) -> None:
+        """Take a button of the ledger."""
+        state = self.state
+        if action == "undo":
+            state.undo()
+        elif action == "reset":
+            state.edit(ablated=[], keep=False)
+        elif action == "remove" and state.cluster >= 0:
+            before = set() if state.keep else set(state.ablated)
+            state.edit(ablated=sorted({*before, state.cluster}), keep=False)
+        self.tell_edits()
+
+    def begins(self) -> Mapping[str, Any]:
+        """Begin with the example of the model's card, such as the sample that shows a shortcut best."""
+        shown = self.model.card.get("opens_on") or {}
+        known = {n: v for n, v in shown.items() if n in {"sample", "cluster"}}
+        return known if known.get("sample") in self.session.names else {}
+
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of the canvas, with the chosen cluster in focus."""
+        """Return the settings of the canvas, with the selected cluster in focus."""
         focus = {pictures.SEGMENT: [self.state.cluster]} if self.state.cluster >= 0 else None
         return {**super().composed(look), "focus": focus}
 
     def looked(self, settings: Mapping[str, Any]) -> None:
-        """Keep what was changed in the browser; the focus is the cluster's."""
+        """Keep what was changed in the browser; the focus follows the cluster."""
         super().looked({k: v for k, v in settings.items() if k != "focus"})
 
     def selected(self, message: Mapping[str, Any]) -> None:
-        """Choose the clicked cluster, or the ledger's row; a second click on the picture lets all stand again."""
+        """Select the clicked cluster or row; a second click on the picture clears the selection."""
         row, label = message.get("row"), (message.get("labels") or {}).get(pictures.SEGMENT)
         if message.get("tile") is not None and message.get("x") is not None:
             self.state.place = [float(message["x"]), float(message["y"])]
@@ -122,8 +171,16 @@ class ActivationsApp(App):
             low, high = 1, state.param.k.bounds[1]
             state.k = min(max(state.k + (1 if key == "]" else -1), low), high)
         elif key == "u":
-            state.undo()
-        elif key == "a" and state.cluster >= 0:
-            state.edit(ablated=sorted({*state.ablated, state.cluster}))
+            self.edited("undo")
+        elif key == "a":
+            self.edited("remove")
         elif key.isdigit():
             state.cluster = int(key)
+
+
+def covered(found: Inside) -> str:
+    """Say how much of pixels and contribution a region holds."""
+    text = f"The region covers {percent(found.area)} of the pixels"
+    if found.share != found.share:  # NaN
+        return f"{text}; all contributions are zero, so there is no share."
+    return f"{text} and {percent(found.share)} of the absolute contribution ({number(found.part)} of {number(found.whole)})."

@@ -1,4 +1,4 @@
-"""The chosen cluster: its contribution to each class, its name, and what the network says without it."""
+"""The selected cluster: its contribution to each class, its name, and the prediction without it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from xai_views_dashboard.core.page import MUTED, caption
 from xai_views_dashboard.core.panel import ASK, Panel
 
 MOST_CLASSES = 6
-MOST_PLAYERS = 10  # exact Shapley values ask for 2^K coalitions
+MOST_PLAYERS = 10  # exact Shapley values need 2^K coalitions
 COLUMNS = [
     {"key": "class", "title": "class"},
     {"key": "share", "title": "this cluster's contribution", "kind": "bar", "digits": 4},
     {"key": "shapley", "title": "Shapley value", "kind": "signed", "digits": 4},
     {"key": "before", "title": "logit", "kind": "signed", "digits": 3},
-    {"key": "after", "title": "after", "kind": "signed", "digits": 3},
+    {"key": "after", "title": "logit after", "kind": "signed", "digits": 3},
     {"key": "p_before", "title": "probability", "kind": "number", "digits": 4},
-    {"key": "p_after", "title": "after", "kind": "number", "digits": 4},
+    {"key": "p_after", "title": "probability after", "kind": "number", "digits": 4},
 ]
 FILL_WORDS = {
     "mean": "the mean of the rest",
@@ -32,16 +32,16 @@ FILL_WORDS = {
     "data": "the mean of the data set",
     "blur": "a blur",
 }
-#: What can take a cluster's place, by where it is taken away.
+#: Replacements of a removed cluster, by place of removal.
 FILLS = {"latent": ("mean", "zero", "data"), "input": ("blur", "mean", "zero")}
 HOW = {
-    True: "Contributions add up to the logit exactly, because a linear layer reads the mean (or the cells) of the last map.",
-    False: "Contributions are gradient × activation of the last map; the ledger's residual says what they leave open.",
+    True: "Contributions add up exactly because a linear layer reads the (mean of the) last feature map.",
+    False: "Contributions are gradient × activation of the last feature map; the residual is what they do not explain.",
 }
 
 
 class ClusterPanel(Panel):
-    """One cluster and every class; taking clusters away, and undoing it."""
+    """One cluster and every class; remove clusters and undo it."""
 
     title = "Cluster"
     question = "why"
@@ -53,24 +53,24 @@ class ClusterPanel(Panel):
         self.how = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16), styles=MUTED)
         self.words = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.listing = Listing(
-            label="The chosen cluster and each class, before and after the ablation", columns=COLUMNS
+            label="The selected cluster by class, before and after removal", columns=COLUMNS
         )
         self.given = pmui.TextInput(label="Name of this cluster", width=220, size="small", max_length=40)
         self.given.param.watch(self._named, "value")
-        self.take = pmui.Button(label="Take away", variant="outlined", size="small")
-        self.only = pmui.Button(label="Keep only this", variant="outlined", size="small")
+        self.take = pmui.Button(label="Remove cluster", variant="outlined", size="small")
+        self.only = pmui.Button(label="Keep only this cluster", variant="outlined", size="small")
         self.back = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
         self.take.on_click(lambda _: self._edit(False))
         self.only.on_click(lambda _: self._edit(True))
         self.back.on_click(lambda _: state.undo())
         self.where = pmui.Select(
-            label="Where",
+            label="Remove",
             options={"in the last layer": "latent", "in the image": "input"},
             width=150,
             size="small",
             value=state.where,
         )
-        self.fill = pmui.Select(label="Replaced by", width=190, size="small")
+        self.fill = pmui.Select(label="Replace with", width=190, size="small")
         self._offer()
         self.where.param.watch(self._moved, "value")
         self.fill.param.watch(
@@ -79,7 +79,7 @@ class ClusterPanel(Panel):
         state.param.watch(lambda *_: self._offer(), ["where", "fill"])
 
     def _offer(self) -> None:
-        """Offer what can take a cluster's place where it is taken away."""
+        """Offer the replacements for the place of removal."""
         state = self.app.state
         fills = FILLS[state.where]
         self.fill.options = {FILL_WORDS[f]: f for f in fills}
@@ -93,7 +93,7 @@ class ClusterPanel(Panel):
     def _edit(self, keep: bool) -> None:
         state = self.app.state
         if state.cluster < 0:
-            self.app.problem = "No cluster is chosen: click one on the picture or in the table."
+            self.app.problem = "Select a cluster on the picture or in the table first."
             return
         self.app.problem = ""
         before = set() if keep or state.keep else set(state.ablated)
@@ -108,7 +108,7 @@ class ClusterPanel(Panel):
         state.names = {**named, key: event.new} if event.new else named
 
     async def compute(self) -> Any:
-        """The explanation for the classes that matter here: the asked one, the true one and the best."""
+        """Return the explanation for the explained class, the label and the most probable classes."""
         app, sample, ask = self.app, self.app.state.sample, self.app.ask()
         first = await app.session.explain(sample, ask, priority=1)
         players = is_exact(first) and first.sizes["cluster"] <= MOST_PLAYERS
@@ -116,14 +116,14 @@ class ClusterPanel(Panel):
         return await app.session.explain(sample, ask, priority=1)
 
     def classes(self, result: Any, sample: int) -> list[int]:
-        """Classes shown: the asked one first, then the true one, then the best."""
+        """Return the listed classes: the explained one, the label, then the most probable ones."""
         best = np.argsort(-result["logit"].values[0], kind="stable")[:MOST_CLASSES]
         asked, label = int(result["target_class"].values[0, 0]), self.app.session.label(sample)
         known = [label] if 0 <= label < len(self.app.model.classes) else []
         return list(dict.fromkeys([asked, *known, *map(int, best)]))[:MOST_CLASSES]
 
     def write(self, result: Any) -> None:
-        """Write words and table."""
+        """Write sentences and table."""
         state, c, k = self.app.state, self.app.state.cluster, result.sizes["cluster"]
         known = 0 <= c < k
         self.back.disabled = not state.can_undo
@@ -136,7 +136,7 @@ class ClusterPanel(Panel):
         self.words.object = f"<p>{escape(self.sentence(result, names))}</p>"
 
     def row(self, result: Any, t: int, q: int, c: int) -> dict[str, Any]:
-        """One class."""
+        """Return the row of one class."""
         ablated = "ablated_" if "ablated_logit" in result else ""
         answers = {
             "before": "logit",
@@ -155,9 +155,9 @@ class ClusterPanel(Panel):
         }
 
     def sentence(self, result: Any, names: list[str]) -> str:
-        """What is chosen and what was taken away, in words."""
+        """Describe the selected cluster and the removed ones."""
         state, k = self.app.state, result.sizes["cluster"]
-        text = "No cluster is chosen: click one on the picture or in the table, or press its number. "
+        text = "Select a cluster on the picture or in the table, or press its number. "
         if 0 <= state.cluster < k:
             c = state.cluster
             share = float(result["proportion"].values[0, c])
@@ -180,8 +180,8 @@ class ClusterPanel(Panel):
         tools = (self.take, self.only, self.back, self.where, self.fill, self.given)
         return pn.Column(
             caption(
-                "An ablation asks what the network would say without the cluster; what takes its place matters, and zero "
-                "overstates the loss. A Shapley value shares the change fairly among clusters that act together."
+                "Removing a cluster shows how the prediction changes without it; the result depends on the replacement, and zero "
+                "exaggerates the loss. A Shapley value shares the change fairly among clusters that act together."
             ),
             self.how,
             self.words,

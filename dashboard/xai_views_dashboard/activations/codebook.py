@@ -1,4 +1,4 @@
-"""The codebook: one set of clusters for all samples, their best crops, their names, and how they spread over the classes."""
+"""The codebook: one set of clusters for all samples, with best crops, names and distribution over classes."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ COLUMNS = [
     {"key": "cluster", "title": "cluster"},
     {"key": "name", "title": "name"},
     {"key": "share", "title": "share of all positions", "kind": "number", "digits": 3},
-    {"key": "images", "title": "images with it", "kind": "number", "digits": 0},
-    {"key": "purity", "title": "known part"},
-    {"key": "class", "title": "most of it in"},
+    {"key": "images", "title": "images containing it", "kind": "number", "digits": 0},
+    {"key": "purity", "title": "ground-truth part"},
+    {"key": "class", "title": "mostly in class"},
 ]
-#: Parameters that a codebook depends on.
+#: Parameters on which a codebook depends.
 FITTED_BY = ("taps", "weights", "grid", "interp", "k", "seed")
 
 
 class CodebookPanel(Job):
-    """Fit a codebook on all samples, look at its clusters, name them, and cut every image by it."""
+    """Fit a codebook on all samples, inspect and name its clusters, and use it for every image."""
 
     title = "Codebook"
     question = "why"
     watched = ("cluster", "names")
     verb = "Fit on all samples"
-    begun = "Fitting: every image goes through the network once; the line at the bottom counts."
-    stopped = "The fit was stopped."
+    doing = "Fitting a codebook"
+    stopped = "Fit cancelled."
 
     def __init__(self, app: Any) -> None:
         self.fitted: Fitted | None = None
         self.save = pmui.FileDownload(
             callback=self.archive,
             filename="codebook.zip",
-            label="Save the codebook",
+            label="Save codebook",
             size="small",
             disabled=True,
         )
         self.listing = Listing(label="The clusters of all samples", columns=COLUMNS)
         self.film = Filmstrip(
-            np.zeros((1, 8, 8, 3), np.uint8), size=72, label="Best crops of the chosen cluster"
+            np.zeros((1, 8, 8, 3), np.uint8), size=72, label="Best crops of the selected cluster"
         )
-        self.found = pn.Column(sizing_mode="stretch_width")  # table and crops, once there are any
+        self.found = pn.Column(sizing_mode="stretch_width")  # table and crops, once fitted
         self._crops: list[tuple[int, int, int, float]] = []
         super().__init__(app)
         self.listing.on_select(lambda c: setattr(app.state, "cluster", int(c)))
@@ -66,18 +66,18 @@ class CodebookPanel(Job):
         app.state.param.watch(self.begin, "mode")
 
     def begin(self, *_: Any) -> None:
-        """Fit when the state asks for a codebook and there is none."""
+        """Fit when the state needs a codebook and there is none."""
         if self.app.state.mode == "codebook" and self.app.state.codebook is None:
-            # From the address it comes before the page; a codebook that is there already would be written too early.
+            # An address comes before the page has loaded; what is written then is lost.
             pn.state.onload(lambda: start(self.run()))
 
     def wish(self) -> Ask:
-        """What the clusters are made of."""
+        """Return the request for the clusters."""
         plain = {"mode": "nested", "codebook": None, "ablated": [], "targets": [PREDICTED]}
         return self.app.ask(k=self.app.state.k or 8, **plain)
 
     def key(self, wish: Ask) -> Hashable:
-        """Everybody who asks for the same clusters of the same samples shares the fit."""
+        """Return the key by which visitors share a fit."""
         session = self.app.session
         return (
             "codebook",
@@ -93,25 +93,25 @@ class CodebookPanel(Job):
         return (yield from fit(session.model, session.population.samples, ask, progress))
 
     def take(self, answer: Fitted) -> None:
-        """Use a codebook for every picture of the page."""
+        """Use the codebook for every picture of the page."""
         self.fitted, book = answer, answer.book
         self.say(
             f"{book.k} clusters of {len(answer.images)} images. Equal colours now mean equal clusters in every image; "
-            "choose one to see where it is strongest. Another K, layers or weights count at the next fit."
+            "select one to see its best crops. Changes to K, layers or weights apply at the next fit."
         )
         self.save.disabled = False
         self.app.state.param.update(codebook=book, mode="codebook")
         self.update()
 
     async def compute(self) -> list[np.ndarray]:
-        """The best crops of the chosen cluster."""
+        """Return the best crops of the selected cluster."""
         chosen, fitted = self.app.state.cluster, self.fitted
         self._crops = fitted.crops[chosen] if fitted is not None and 0 <= chosen < fitted.book.k else []
         crops = list(self._crops)
         return await asyncio.to_thread(lambda: [self.crop(i, y, x) for i, y, x, _ in crops])
 
     def write(self, answer: list[np.ndarray]) -> None:
-        """Write table and crops for what is chosen."""
+        """Write the table, and the crops of the selected cluster."""
         if self.fitted is None:
             return
         chosen, k = self.app.state.cluster, self.fitted.book.k
@@ -124,14 +124,14 @@ class CodebookPanel(Job):
             self.film.replace(np.stack(answer), captions=said)
 
     def archive(self) -> io.BytesIO:
-        """The codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
+        """Return the codebook as a zip: weights as safetensors and a card with the names, for ``Codebook.load``."""
         assert self.fitted is not None
         given, book = self.app.state.names, self.fitted.book
         named = book.named([given.get(str(c), "") or n for c, n in enumerate(book.names)])
         return zipped(named.save, "codebook")
 
     def rows(self, fitted: Fitted) -> list[dict[str, Any]]:
-        """What is known of each cluster."""
+        """Return the rows of the table."""
         app, parts = self.app, self.app.samples.attrs.get("parts", ())
         classes, given = app.model.classes, app.state.names
         spread = fitted.by_class(app.session.population.label, len(classes))
@@ -154,7 +154,7 @@ class CodebookPanel(Job):
         ]
 
     def crop(self, i: int, y: int, x: int) -> np.ndarray:
-        """A square piece of sample ``i`` around a position."""
+        """Return a square crop of sample ``i`` around a position."""
         image = as_uint8(self.app.session.image(i))
         side = max(8, round(CROP * min(image.shape[:2])))
         top = int(np.clip(y - side // 2, 0, image.shape[0] - side))
@@ -168,9 +168,8 @@ class CodebookPanel(Job):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "A codebook clusters positions of all samples once and assigns every image to it: the same colour is the "
-                "same cluster everywhere. Names are what the last layer reads, until you give one under Cluster; a name is an "
-                "interpretation."
+                "A codebook clusters the positions of all samples once: equal colours mean equal clusters in every image. A name "
+                "is the class that the last layer reads from the cluster, or one you give under Cluster; it is an interpretation."
             ),
             self.buttons(self.save),
             self.words,

@@ -1,4 +1,4 @@
-"""Relevance curves of the saliency panel, drawn while they grow: raw against superpixels, with the controls beside them."""
+"""Relevance curves of the saliency panel, drawn while they are computed: original maps, superpixels and controls."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from xai_views_dashboard.core.tasks import on_page
 from xai_views_dashboard.core.wishes import Wish
 
 MAP = "the map"
+KINDS = {"raw": "original", "superpixels": "superpixels"}
 REDRAW_S = 0.25
 COLUMNS = [
     {"key": "map", "title": "map"},
-    {"key": "kind", "title": "as"},
+    {"key": "kind", "title": "kind"},
     {"key": "ties", "title": "order inside a region"},
     {"key": "lerf", "title": "area, least relevant first", "kind": "number", "digits": 3},
     {"key": "morf", "title": "area, most relevant first", "kind": "number", "digits": 3},
@@ -41,19 +42,19 @@ TIES = {
 
 
 class CurvesPanel(Job):
-    """Remove pixels by relevance and watch the answer.
+    """Remove pixels by relevance and follow the probability.
 
     Parameters
     ----------
     app : ActivationsApp
         Gives session and state.
     asked : callable
-        Gives the wish for the map and the superpixels.
+        Returns the wish for the map and the superpixels.
     """
 
-    verb = "Draw the relevance curves"
-    begun = "Removing pixels step by step; the curves grow from coarse to fine."
-    stopped = "Stopped; what was computed until then is drawn."
+    verb = "Draw relevance curves"
+    doing = "Computing relevance curves"
+    stopped = "Cancelled; the curves show what was computed until then."
 
     def __init__(self, app: Any, asked: Callable[[], Wish]) -> None:
         self.asked = asked
@@ -62,8 +63,10 @@ class CurvesPanel(Job):
             value="lerf",
             size="small",
         )
-        fills = {"the mean colour": "mean", "black": "zero", "a blur": "blur"}
-        self.fill = pmui.Select(label="Removed become", options=fills, value="mean", width=170, size="small")
+        fills = {"mean colour": "mean", "black": "zero", "blur": "blur"}
+        self.fill = pmui.Select(
+            label="Replace removed pixels with", options=fills, value="mean", width=210, size="small"
+        )
         self.listing = Listing(label="Areas under the curves", columns=COLUMNS)
         self.plot = pn.pane.Bokeh(self._figure(), sizing_mode="stretch_width", height=320)
         self.drawn = pn.Column(sizing_mode="stretch_width")  # the plot, then its table
@@ -76,7 +79,7 @@ class CurvesPanel(Job):
             height=320, sizing_mode="stretch_width", x_range=Range1d(start=0, end=1), toolbar_location=None
         )
         plot.xaxis.axis_label, plot.yaxis.axis_label = "share of pixels removed", "probability"
-        # All lines from the start: what is added to a plot that the browser already has may arrive before it.
+        # All lines from the start: additions to a plot may arrive before the plot itself.
         self._sources: dict[tuple[str, str], ColumnDataSource] = {}
         items: list[Any] = []
         for i, name in enumerate((MAP, *CONTROLS)):
@@ -86,16 +89,16 @@ class CurvesPanel(Job):
                     "x", "y", source=source, line_width=2.5 if name == MAP else 1.5, color=colour.CATEGORICAL[i],
                     line_dash="solid" if kind == "superpixels" else "dashed",
                 )  # fmt: skip
-                items.append((f"{name}, {'as it is' if kind == 'raw' else 'on superpixels'}", [line]))
+                items.append((f"{name}, {KINDS[kind]}", [line]))
         plot.add_layout(Legend(items=items, location="center"), "right")
         return plot
 
     def wish(self) -> tuple[Wish, str]:
-        """The map and the superpixels in view, and what removed pixels become."""
+        """Return the wish for map and superpixels, and the replacement of removed pixels."""
         return self.asked(), self.fill.value
 
     async def submit(self, wish: tuple[Wish, str], told: Told) -> Future:
-        """Ask for the map, which is there when it is drawn, and then for its curves beside those of the controls."""
+        """Request the map, which is cached when it is drawn, then its curves and those of the controls."""
         session, (shown, fill) = self.app.session, wish
         ask, sample = shown.ask, shown.sample
         answer = await session.explain(sample, ask, priority=1)
@@ -117,10 +120,10 @@ class CurvesPanel(Job):
                 yield
             return curves
 
-        return session.job(None, grow)
+        return session.job(None, grow, title=self.doing)
 
     def refine(self, part: dict[Any, Any], done: int, total: int) -> None:  # noqa: ARG002
-        """Draw the curves as they are now."""
+        """Draw the current curves."""
         self._curves = part
         self.draw()
         if not len(self.drawn):
@@ -134,7 +137,7 @@ class CurvesPanel(Job):
         self.drawn.objects = [self.plot, self.listing]
 
     def draw(self) -> None:
-        """Write the lines of the chosen order."""
+        """Write the lines of the selected order."""
         for (name, kind), source in self._sources.items():
             ties = "regions" if kind == "superpixels" else "original"
             wanted = next((n for n in self._maps if n not in CONTROLS), MAP) if name == MAP else name
@@ -150,24 +153,28 @@ class CurvesPanel(Job):
         return list(dict.fromkeys(k[0] for k in self._curves))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The text twin: areas by map, kind and rule for ties."""
+        """Return the areas by map, kind and rule for ties."""
         area, out = areas(self._curves)["area"], []
         for name, kind, ties in dict.fromkeys((k[0], k[1], k[3]) for k in self._curves):
             where = {"method": name, "kind": kind, "ties": ties}
             lerf, morf = (float(area.loc[{**where, "order": o}]) for o in ("lerf", "morf"))
             words = TIES[ties] if kind == "superpixels" else "pixel by pixel"
-            row = {"id": f"{name} {kind} {ties}", "map": name, "kind": kind, "ties": words}
+            row = {"id": f"{name} {kind} {ties}", "map": name, "kind": KINDS[kind], "ties": words}
             out.append(row | {"lerf": lerf, "morf": morf, "gap": lerf - morf})
         return out
 
     def sentence(self) -> str:
-        """What the areas say, and how much of it is the rule for ties."""
+        """Describe the areas, and their range over the rules for ties."""
         rows = [r for r in self.rows() if r["map"] not in CONTROLS]
-        own = [r["lerf"] for r in rows if r["kind"] == "superpixels"]
-        chance = [r["lerf"] for r in self.rows() if r["map"] == "random" and r["kind"] == "superpixels"]
+        if not rows:
+            return "The map is a control; compare its curves with those of the others."
+        own = [r["lerf"] for r in rows if r["kind"] == KINDS["superpixels"]]
+        chance = [
+            r["lerf"] for r in self.rows() if r["map"] == "random" and r["kind"] == KINDS["superpixels"]
+        ]
         text = (
-            f"Least relevant first, {rows[0]['map']} on superpixels has an area of {min(own):.3f} to {max(own):.3f}, "
-            "depending on the order inside regions alone"
+            f"Least relevant first, {rows[0]['map']} on superpixels has an area of {min(own):.3f} to {max(own):.3f}, depending "
+            "only on the order inside regions"
         )
         return text + (
             f"; a random map on the same superpixels has {min(chance):.3f} to {max(chance):.3f}."
@@ -178,10 +185,10 @@ class CurvesPanel(Job):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Relevance curves: pixels are removed in the order of the map while the network is asked again. Removing the "
-                "least relevant first should leave the answer standing (large area). Regions of one value leave their inner "
-                "order open: three rules are shown. A random map on superpixels often does well, because large background "
-                "goes first."
+                "Relevance curves: pixels are removed in the order of the map, and the network is re-run. Removing the least "
+                "relevant pixels first should leave the answer intact (large area). Within a region all pixels tie, so three "
+                "orders are shown. Even a random map on superpixels often scores well, because the large background is removed "
+                "first."
             ),
             self.buttons(self.order, self.fill),
             self.words,

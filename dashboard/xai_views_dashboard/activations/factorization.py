@@ -1,4 +1,4 @@
-"""The closest peer in the same view: Deep Feature Factorization on one layer, beside k-means on the same activations."""
+"""Deep Feature Factorization of one layer, beside k-means on the same activations."""
 
 from __future__ import annotations
 
@@ -22,37 +22,35 @@ COLUMNS = [
     {"key": "explained", "title": "explained variance", "kind": "number", "digits": 3},
     {"key": "stability", "title": "stability over seeds (ARI)", "kind": "number", "digits": 2},
     {"key": "agreement", "title": "agreement with k-means (ARI)", "kind": "number", "digits": 2},
-    {"key": "milliseconds", "title": "time in ms", "kind": "number", "digits": 1},
+    {"key": "milliseconds", "title": "time (ms)", "kind": "number", "digits": 1},
 ]
 TILES = {"photo": "Sample", "ours": "k-means on cosines", "dff": "Deep Feature Factorization"}
 METHODS = {"dff": "Deep Feature Factorization", "pca": "PCA (upper bound)"}
 
 
 class FactorizationPanel(LayeredPanel):
-    """k-means, factorization and PCA on one layer of the sample in view."""
+    """k-means, factorization and PCA on one layer of the current sample."""
 
     title = "Factorization"
     question = "compared"
     watched = ("sample", ASK, "layer")
     words = (
         "Deep Feature Factorization splits one layer into additive non-negative parts, k-means into a partition by direction. "
-        "No K parts explain more of the centred activations than K principal components. Times are of this machine, now."
+        "K principal components are the upper bound for K parts. Timings: this machine, just now."
     )
     table, columns = "The methods on the same activations", COLUMNS
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
-        self.choice = pmui.Select(label="Layer", options=[], width=240, size="small")
+        self.choice = pmui.Select(label="Factorised layer", options=[], width=240, size="small")
         self.choice.param.watch(lambda e: e.new and setattr(app.state, "layer", e.new), "value")
         self.place = pn.Column()
 
     def learned(self, layers: Layers) -> None:
-        """Offer the layers."""
+        """Offer the layers, and request the pictures."""
         self.layers = layers
         self.choice.param.update(options=list(layers.default), value=self._layer()[0])
-        self.place.objects = [
-            self.choice
-        ]  # only now: options that change while the browser opens the tab are lost
+        self.place.objects = [self.choice]  # only now: changes while the browser opens the tab are lost
         super().learned(layers)
 
     def _layer(self) -> list[str]:
@@ -60,13 +58,13 @@ class FactorizationPanel(LayeredPanel):
         return [state.layer] if state.layer in self.layers.taps else list(self.layers.default[-1:])
 
     def layout(self) -> dict[str, Any]:
-        """Label maps side by side."""
+        """Return label maps side by side."""
         made = side_by_side(TILES, 210, "peer", photo="photo")
         made["tiles"]["photo"]["layers"] = []
         return made
 
     def wish(self) -> Wish:
-        """One layer alone, k-means of its own."""
+        """Return the request for one layer alone, with k-means of its own."""
         ask = self.app.ask(
             taps=self._layer(), weights="equal", grid="shallowest", mode="exact", assigner="k-means", peer=True,
             k=self.app.state.k or 5, ablated=[],
@@ -74,7 +72,7 @@ class FactorizationPanel(LayeredPanel):
         return Wish(ask, {}, self.app.state.sample)
 
     def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Both label maps, colours matched; the figures of all three."""
+        """Draw both label maps with matched colours; return the rows of all three methods."""
         layer = str(answer["layer"].values[0])
         frame.header(text=f"k-means and Deep Feature Factorization of {layer} with {wish.ask.k} parts each.")
         frame.photo(image, "photo")
@@ -98,5 +96,5 @@ class FactorizationPanel(LayeredPanel):
         ]
 
     def above(self) -> list[Any]:
-        """The choice of the layer."""
+        """Return the choice of the layer."""
         return [self.place]

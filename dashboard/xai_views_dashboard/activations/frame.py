@@ -1,4 +1,4 @@
-"""One frame of the activation explorer: the photo, its clusters, their uncertainty and contribution, and the ledger."""
+"""A frame of the Activations app: photo, clusters, uncertainty, contribution and ledger."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from xai_views.engine.clusters.measures import density, held, mean_per_cluster, 
 from xai_views.views import Frame
 from xai_views_dashboard.core.numbers import number
 
-#: Ids of known regions ``[y, x]`` (-1 = nothing) and their names; None when nothing is known.
+#: Ids of ground-truth parts ``[y, x]`` (-1 = none) and their names; None where unknown.
 Truth = tuple[np.ndarray, list[str]] | None
-#: Name of the label-map layer; what is chosen in one picture stands out in all that draw it.
+#: Name of the label-map layer; a selected cluster is highlighted in all pictures with it.
 SEGMENT = "cluster"
-#: What a map of contributions shows.
-PER_PIXEL = "contribution of its cluster per pixel"
+#: Title of the legend of contributions.
+PER_PIXEL = "contribution of the cluster, per pixel"
 
-#: The small tiles, and the layer that each shows.
+#: The small tiles: label and layers.
 SIDE = {
     "photo": ("Original", []),
     "contribution": ("Contribution", ["contribution"]),
     "entropy": ("Uncertainty", ["uncertainty"]),
     "truth": ("Ground truth", ["truth"]),
 }
-#: A part counts as held by a cluster when at least this share of it lies there.
+#: A cluster covers a part when it holds at least this share of it.
 HELD = 0.5
 
 
 def layout(known: bool) -> dict[str, Any]:
-    """Tiles of the canvas; without known parts there is no tile for them."""
+    """Return the tiles of the canvas; ground truth only where it is known."""
     about = {"photo": "photo", "link": "sample"}
     side = {
         name: {
@@ -50,7 +50,7 @@ def layout(known: bool) -> dict[str, Any]:
 
 
 def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -> list[str]:
-    """A name for every cluster: the one given by hand, else the class that the head reads from it, else ""."""
+    """Return a name for each cluster: the given one, else the class that the last layer reads from it, else ""."""
     names = [str(given.get(str(c), "")) for c in range(result.sizes["cluster"])]
     if not is_exact(result):
         return names
@@ -59,12 +59,12 @@ def names_of(result: xr.Dataset, classes: list[str], given: Mapping[str, str]) -
 
 
 def is_exact(result: xr.Dataset) -> bool:
-    """Whether a linear layer reads the last map: contributions add up by construction, and clusters have names."""
+    """Return whether a linear layer reads the last feature map: contributions add up, and clusters have names."""
     return "cluster_class" in result
 
 
 def parts_of(segment: np.ndarray, truth: Truth, k: int) -> list[str]:
-    """For every cluster the known part that most of it covers, and small parts that lie in it; "" where nothing is known."""
+    """Return the main ground-truth part of each cluster, and the parts that it covers; "" where unknown."""
     if truth is None:
         return [""] * k
     ids, names = truth
@@ -73,19 +73,20 @@ def parts_of(segment: np.ndarray, truth: Truth, k: int) -> list[str]:
     said = []
     for c, (part, share) in enumerate(zip(*purity(segment, ids, k), strict=True)):
         small = [p for p in range(1, inside.shape[1]) if p != part and inside[c, p] >= HELD]
-        whole = f"{words[part]} {share:.0%}" if part >= 0 else ""
-        said.append(", ".join([whole, *(f"{inside[c, p]:.0%} of {words[p]}" for p in small)]))
+        whole = f"{share:.0%} {words[part]}" if part >= 0 else ""
+        covers = ", ".join(f"{inside[c, p]:.0%} of {words[p]}" for p in small)
+        said.append("; covers ".join(filter(None, [whole, covers])))
     return said
 
 
 def contribution_of(result: xr.Dataset, segment: np.ndarray | None = None) -> np.ndarray:
-    """Each pixel's share of what its cluster contributes ``[y, x]``; on another map of the clusters where one is given."""
+    """Return the contribution of each cluster, spread over its pixels ``[y, x]``, or over those of another label map."""
     ids = result["segment"].values[0] if segment is None else segment
     return density(ids, result["cluster_contribution"].values[0, 0])
 
 
 def sentence(name: str, classes: list[str], label: int, result: xr.Dataset) -> str:
-    """The text twin of a frame."""
+    """Describe a frame in words."""
     logit, probability = result["logit"].values[0], result["probability"].values[0]
     top, k = int(logit.argmax()), result.sizes["cluster"]
     known = f", labelled {classes[label]}" if label >= 0 else ""
@@ -108,17 +109,17 @@ def build(
     Parameters
     ----------
     key : str
-        The wish it answers.
+        Key of the frame.
     session : ActivationsSession
-        Gives the sample: id, picture, class, known regions.
+        Gives name, picture, label and ground truth of the sample.
     sample : int
         Its position.
     result : Dataset
-        What the method ``nave`` says of it.
+        Its explanation by the method ``nave``.
     shown : {"clusters", "entropy", "margin"}
-        What lies over the large picture.
+        The map on the main picture.
     names : mapping
-        Names given by hand, by cluster id as text.
+        Given names, by cluster id as text.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def build(
     _main(frame, name, result, words, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
     frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
-    kind = "" if is_exact(result) else "gradient × activation; see the residual"
+    kind = "" if is_exact(result) else "gradient × activation"
     frame.tile(
         "contribution",
         title=kind,
@@ -142,7 +143,7 @@ def build(
     )
     entropy = result["entropy"].values[0]
     frame.sequential("entropy", "uncertainty", ranks(entropy), limit=1.0)
-    spread = f"{float(entropy.min()):.2f} to {float(entropy.max()):.2f}"
+    spread = f"{float(entropy.min()):.2f}–{float(entropy.max()):.2f}"
     used = float(result["temperature"].values[0])
     frame.legend("uncertainty", title=f"assignment uncertainty (rank; entropy {spread}, T = {used:.3g})")
     frame.sequential("entropy", "entropy", entropy, limit=1.0, drawn=False, title="entropy")
@@ -150,7 +151,7 @@ def build(
         "entropy",
         title="",
         size=list(image.shape[:2]),
-        alt="How undecided the assignment of each position is",
+        alt="Uncertainty of the cluster assignment at each position",
     )
     _truth(frame, image, truth)
     _ledger(frame, result, classes, words, truth, target)
@@ -161,13 +162,18 @@ def _main(frame: Frame, name: str, result: xr.Dataset, names: list[str], shown: 
     segment = result["segment"].values[0]
     if shown == "clusters":
         frame.label_map("sample", SEGMENT, segment, names)
-        frame.legend(SEGMENT, title="cluster")
+        frame.legend(SEGMENT, title="cluster", short=True)
     else:
         frame.sequential("sample", shown, result[shown].values[0], limit=1.0)
-        words = {"entropy": "entropy of the assignment", "margin": "margin to the second-best cluster"}
+        words = {
+            "entropy": "uncertainty (entropy of the assignment)",
+            "margin": "margin to the second-best cluster",
+        }
         frame.legend(shown, title=words[shown])
         frame.label_map("sample", SEGMENT, segment, names, drawn=False, title="cluster")
-    frame.label_map("sample", "second", result["second"].values[0], names, drawn=False, title="second best")
+    frame.label_map(
+        "sample", "second", result["second"].values[0], names, drawn=False, title="second-best cluster"
+    )
     for i, layer in enumerate(result["layer"].values):
         share = np.nan_to_num(result["layer_share"].values[0, i])
         frame.sequential("sample", f"share {layer}", share, limit=1.0, drawn=False, title=f"share of {layer}")
@@ -183,12 +189,15 @@ def _truth(frame: Frame, image: np.ndarray, truth: Truth) -> None:
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
+    frame.legend("truth", title="ground truth")
     present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
-    frame.tile("truth", title="", size=list(image.shape[:2]), alt=f"Known parts of the image: {present}")
+    frame.tile(
+        "truth", title="", size=list(image.shape[:2]), alt=f"Ground truth: parts of the image: {present}"
+    )
 
 
 def rows(result: xr.Dataset, names: list[str], truth: Truth, target: int = 0) -> list[dict[str, Any]]:
-    """The ledger's lines, one per cluster: what is known of it and what it contributes to asked class number ``target``."""
+    """Return one row per cluster: its measures, and its contribution to explained class number ``target``."""
     k = result.sizes["cluster"]
     assignment = result["assignment"].values[0]
     entropy = mean_per_cluster(result["entropy"].values[0], assignment, k)
@@ -211,12 +220,12 @@ def rows(result: xr.Dataset, names: list[str], truth: Truth, target: int = 0) ->
 def _ledger(
     frame: Frame, result: xr.Dataset, classes: list[str], names: list[str], truth: Truth, target: int
 ) -> None:
-    """The bill: one row for each cluster, then what it all adds up to, beside the network's own figure."""
+    """Add one row for each cluster, then the sums and the network's logit."""
     lines = rows(result, names, truth)
     total = sum(r["value"] for r in lines)
     bias, residual = float(result["bias"].values[target]), float(result["residual"].values[0, 0])
     logit = float(result["logit"].values[0, target])
-    columns = ["cluster", "class read-out", "size"]
+    columns = ["cluster", "class read-out" if is_exact(result) else "name", "share"]
     table = []
     for r in lines:
         cells = [r["id"], r["name"], f"{r['size']:.0%}"]
@@ -239,18 +248,21 @@ def _ledger(
             ["sum of the clusters", number(total)],
             ["bias", number(bias)],
             ["residual (not attributed to clusters)", number(residual)],
-            ["the network's logit", number(logit)],
             *_without(result, target),
+            ["the network's logit", number(logit)],
         ],
     )
 
 
 def _without(result: xr.Dataset, target: int) -> list[list[str]]:
-    """What the network says without some clusters, when that was asked."""
+    """Return logit and probability before and after removal; [] where no cluster is removed."""
     if "ablated_logit" not in result:
         return []
-    after, before = (result[n].values[0, target] for n in ("ablated_probability", "probability"))
+    logit, after, p, p_after = (
+        float(result[n].values[0, target])
+        for n in ("logit", "ablated_logit", "probability", "ablated_probability")
+    )
     return [
-        ["logit without the removed clusters", number(float(result["ablated_logit"].values[0, target]))],
-        ["probability, before → after", f"{float(before):.3f} → {float(after):.3f}"],
+        ["logit, before → after removal", f"{number(logit)} → {number(after)}"],
+        ["probability, before → after removal", f"{p:.3f} → {p_after:.3f}"],
     ]

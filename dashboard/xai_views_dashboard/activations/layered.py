@@ -1,4 +1,4 @@
-"""Pictures of single layers: the network is asked for its layers first."""
+"""Pictures of single layers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from xai_views_dashboard.core.tasks import on_page, start
 
 
 class LayeredPanel(PicturePanel):
-    """Pictures that cannot be laid out before the layers are known; until then there is the sample alone."""
+    """Pictures whose layout depends on the layers of the model, which are found first."""
 
     layers = Layers({}, ())
 
     def update(self, *events: Any) -> None:
-        """Ask for the layers, then for what the state says."""
+        """Request the layers, then the pictures."""
         if not self._active or self.layers.default:
             super().update(*events)
         else:
@@ -32,11 +32,11 @@ class LayeredPanel(PicturePanel):
         on_page(lambda: self.learned(layers))
 
     def learned(self, layers: Layers) -> None:
-        """Take over the layers, and ask for the pictures."""
+        """Take over the layers, and request the pictures."""
         self.layers = layers
         super().update()
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The layers in use."""
+        """The selected layers."""
         return tuple(self.app.state.taps) or self.layers.default

@@ -1,4 +1,4 @@
-"""Layers with a weight for each, and everything else that decides the clustering."""
+"""Layers, their weights, and the other settings of the clustering."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import Panel
 
 OWN = "set by hand"
+#: Labels of the presets.
+PRESET_WORDS = {"authors": "paper's weights", "equal": "equal"}
 SETTINGS = {
     "interp": "Interpolation",
-    "assigner": "Assigner",
+    "assigner": "Assignment",
     "soft": "Soft assignment",
     "temperature": "Temperature (0 = mean distance)",
     "seed": "Seed",
@@ -25,7 +27,7 @@ SETTINGS = {
 
 
 class LayerPanel(Panel):
-    """Chips for the layers, a weight for each, and everything else that decides the clustering."""
+    """Chips for the layers, a weight for each, and the other settings of the clustering."""
 
     title = "Layers"
     question = "why"
@@ -36,8 +38,13 @@ class LayerPanel(Panel):
         self._slid_for: tuple[str, ...] = ()
         self._quiet = False  # while the state is written into the widgets
         self.chips = pmui.CheckButtonGroup(label="Layers", options=[], size="small", button_type="primary")
-        self.more = pmui.MultiChoice(label="Further layers", options=[], width=320)
-        self.preset = pmui.Select(label="Weights", options=[*PRESETS, OWN], width=260, size="small")
+        self.more = pmui.MultiChoice(label="More layers", options=[], width=320)
+        self.preset = pmui.Select(
+            label="Weights",
+            options={PRESET_WORDS.get(p, p): p for p in [*PRESETS, OWN]},
+            width=260,
+            size="small",
+        )
         self.choices, self.sliders = (
             pn.FlexBox(gap="8px", margin=(0, 8), align_items="center") for _ in range(2)
         )
@@ -47,11 +54,11 @@ class LayerPanel(Panel):
         self.preset.param.watch(self._weighted, "value")
 
     async def compute(self) -> Layers:
-        """What may be tapped."""
+        """Return the layers."""
         return await self.app.session.layers()
 
     def write(self, answer: Layers) -> None:
-        """Write chips and sliders for what the state says."""
+        """Write chips and sliders for the current state."""
         self.layers, self._quiet = answer, True
         try:
             weights = self.app.state.weights
@@ -61,14 +68,14 @@ class LayerPanel(Panel):
             self.more.param.update(options=others, value=[p for p in self.taps if p in others])
             self.preset.value = weights if isinstance(weights, str) else OWN
             self._slide()
-            # Only now: options that change while the browser opens the tab are lost.
+            # Only now: changes while the browser opens the tab are lost.
             if not len(self.choices):
                 self.choices.objects = [self.chips, self.more, self.preset]
         finally:
             self._quiet = False
 
     def _slide(self) -> None:
-        """One slider for each layer; those that are there stay, as one of them may be under the hand."""
+        """Make one slider for each layer; existing ones stay, as one may be in use."""
         values = self.weights()
         if self._slid_for != self.taps:
             self._slid_for = self.taps
@@ -91,12 +98,12 @@ class LayerPanel(Panel):
         return [float(w) for w in preset_weights([self.layers.taps[p].channels for p in self.taps], preset)]
 
     def _taken(self, *_: Any) -> None:
-        """A chip was pressed; without any layer there is nothing to cluster."""
+        """Take the selected layers; at least one is needed."""
         if self._quiet:
             return
         chosen, state = {*(self.chips.value or ()), *(self.more.value or ())}, self.app.state
         if not chosen:
-            self.app.problem = "At least one layer is needed; the last one stays."
+            self.app.problem = "Select at least one layer; the last one stays selected."
             self.write(self.layers)
             return
         self.app.problem = ""
@@ -121,15 +128,15 @@ class LayerPanel(Panel):
             return
         sliders: list[Any] = list(self.sliders)
         weights = [round(float(s.value), 3) for s in sliders]
-        self.app.problem = "" if any(weights) else "One layer needs a weight above zero."
+        self.app.problem = "" if any(weights) else "All weights are zero; set at least one above zero."
         if any(weights):
             self.app.state.weights = weights
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Each layer's activations are brought to one grid and normalised at every position; a weight says how much a "
-                "layer counts in the distance. Layers and weights change without asking the network again."
+                "The activations of each layer are resampled to one grid and normalised at every position; the weight of a layer "
+                "scales its part in the distance. Changing layers and weights does not re-run the network."
             ),
             self.choices,
             self.sliders,

@@ -1,4 +1,4 @@
-"""Norms of the activations, or tokens, beside the clusters, and how scattered the clusters are."""
+"""Norms of activations or tokens, and how scattered the clusters are."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ COLUMNS = [
 
 
 class NormsPanel(LayeredPanel):
-    """Norms of the activations in each layer, and fragmentation figures; made for registers of transformers."""
+    """Norms of the activations in each layer, and fragmentation; shows the effect of registers in transformers."""
 
     title = "Norms"
     question = "trust"
 
     words = (
         "Transformers without registers often store global information in a few tokens with large norms. Clustering normalises "
-        "every position, so that such tokens show only by their direction: as small scattered pieces. Compare a network with "
-        "registers in the tab Compare models."
+        "every position, so such tokens appear only by their direction, as small scattered pieces. Compare models shows one "
+        "with registers."
     )
     table, columns = "Norms and fragmentation by layer", COLUMNS
     beneath = (
@@ -41,16 +41,16 @@ class NormsPanel(LayeredPanel):
     )
 
     def layout(self) -> dict[str, Any]:
-        """The clusters, then the norms of each layer."""
+        """Return the tiles: the clusters, then the norms of each layer."""
         labels = {"clusters": "Clusters", **{f"norm-{i}": path for i, path in enumerate(self.taps)}}
         return side_by_side(labels, 190, "norms", photo="clusters")
 
     def wish(self) -> Wish:
-        """The ask, with the norms."""
+        """Return the request, with the norms."""
         return Wish(self.app.ask(norms=True, ablated=[]), {}, self.app.state.sample)
 
     def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Norm maps on one scale; the figures of each layer."""
+        """Draw norm maps on one scale; return the rows of the layers."""
         frame.header(text="Norms of the activations at every position, by layer.")
         frame.photo(image, "clusters")
         frame.label_map("clusters", SEGMENT, answer["segment"].values[0])
@@ -60,5 +60,5 @@ class NormsPanel(LayeredPanel):
             frame.sequential(f"norm-{i}", "norm", norms[i])
             frame.tile(f"norm-{i}", size=list(image.shape[:2]), alt=f"Norm of the activations of {path}")
         frame.legend("norm", title="norm of the activation")
-        frame.legend(SEGMENT, title="cluster")
+        frame.legend(SEGMENT, title="cluster", short=True)
         return [{"id": p, "layer": p, **norm_figures(norms[i], labels)} for i, p in enumerate(paths)]

@@ -1,4 +1,4 @@
-"""Where saliency methods point, by named part: known parts, or the clusters of a codebook that somebody named."""
+"""Saliency methods by part: ground-truth parts, or named clusters of a codebook."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from xai_views.views import Listing
 from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.page import caption
 
-PARTS = {"part", "mask"}  # either says what is where
+PARTS = {"part", "mask"}  # variables with ground truth
 MOST_PARTS = 8
-FIGURES = {"share / area (1 = by chance)": "density", "share of what speaks for the class": "mass"}
+FIGURES = {"share / area (chance: 1)": "density", "share of positive relevance": "mass"}
 
 
 class SemanticPanel(Job):
-    """A table of saliency methods by named part, with the controls and chance."""
+    """A table of saliency methods by part, with controls and chance."""
 
     title = "Methods by part"
     question = "trust"
-    verb = "Evaluate the saliency methods"
-    begun = "Every method explains the same images; the line at the bottom counts."
-    stopped = "The evaluation was stopped."
+    verb = "Evaluate saliency methods"
+    doing = "Evaluating saliency methods"
+    stopped = "Evaluation cancelled."
 
     def __init__(self, app: Any) -> None:
         self.figure = pmui.RadioButtonGroup(options=FIGURES, value="density", size="small")
@@ -41,7 +41,7 @@ class SemanticPanel(Job):
         self.figure.param.watch(self.write, "value")
 
     def wish(self) -> Ask:
-        """The superpixels of the page; where no parts are known, those of its codebook, whose clusters have names."""
+        """Return the request for the superpixels; without ground truth, for the named clusters of the codebook."""
         app, state, book = self.app, self.app.state, self.app.state.codebook
         ask = app.ask(ablated=[], targets=[PREDICTED])
         if PARTS & set(app.samples.data_vars):
@@ -51,13 +51,12 @@ class SemanticPanel(Job):
         )
         if not any(names):
             raise XaiViewsError(
-                "Nothing is known of the parts of these images: fit a codebook under Codebook and name its clusters under "
-                "Cluster first."
+                "These images have no ground truth. Fit a codebook under Codebook and name its clusters under Cluster first."
             )
         return ask.replace(mode="codebook", codebook=book.named(names))
 
     def key(self, wish: Ask) -> Hashable:
-        """Everybody who asks for the same superpixels of the same samples shares the evaluation; names count too."""
+        """Return the key by which visitors share an evaluation; it includes the names."""
         session, names = self.app.session, () if wish.codebook is None else tuple(wish.codebook.names)
         return ("semantic", session.model.sha256, session.population.key, wish, names)
 
@@ -68,17 +67,15 @@ class SemanticPanel(Job):
         return (yield from evaluate(model, samples, known, method, method.ready(model, wish), progress))
 
     def take(self, answer: Any) -> None:
-        """Show what was found."""
+        """Show the result."""
         self.tables = table, ranks, part = answer
         self.say(
-            f"{table.attrs['images']} images, each explained for its predicted class. By the share on {part}, "
-            f"superpixels change the order of {float(ranks['flipped']):.0%} of the pairs of methods (Kendall's tau "
-            f"{float(ranks['tau']):.2f}, 95 % interval {float(ranks['tau_low']):.2f} to {float(ranks['tau_high']):.2f})."
+            f"{table.attrs['images']} images, each explained for its predicted class. {ranked(ranks, part)}"
         )
         self.write()
 
     def write(self, *_: Any) -> None:
-        """Write the table in the chosen figure."""
+        """Write the table for the selected measure."""
         if self.tables is None:
             return
         table, ranks, _ = self.tables
@@ -89,23 +86,26 @@ class SemanticPanel(Job):
         columns = [
             {"key": "method", "title": "method"},
             *({"key": f"p{i}", "title": t, "kind": "number", "digits": 2} for i, t in enumerate(titles)),
-            {"key": "raw", "title": "rank as it is", "kind": "number", "digits": 1},
-            {"key": "other", "title": "rank on superpixels", "kind": "number", "digits": 1},
+            {"key": "raw", "title": "rank, original", "kind": "number", "digits": 1},
+            {"key": "other", "title": "rank, superpixels", "kind": "number", "digits": 1},
         ]
         rows = []
         for m, method in enumerate(map(str, table["method"].values)):
-            values = np.nan_to_num(table[name].values[m, largest])
-            row = {"id": method, "method": method, **{f"p{i}": float(v) for i, v in enumerate(values)}}
-            rows.append(row | {"raw": float(ranks["rank_raw"][m]), "other": float(ranks["rank_other"][m])})
+            values = table[name].values[m, largest]
+            row: dict[str, Any] = {"id": method, "method": method}
+            row |= {f"p{i}": float(v) if np.isfinite(v) else None for i, v in enumerate(values)}
+            if comparable(ranks):
+                row |= {"raw": float(ranks["rank_raw"][m]), "other": float(ranks["rank_other"][m])}
+            rows.append(row)
         chance = np.ones(len(largest)) if name == "density" else area[largest]
         rows.append({"id": "chance", "method": "chance", **{f"p{i}": float(v) for i, v in enumerate(chance)}})
-        self.found.objects = [Listing(label="Saliency methods by named part", columns=columns, rows=rows)]
+        self.found.objects = [Listing(label="Saliency methods by part", columns=columns, rows=rows)]
 
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Where each saliency method points, by known part or by the clusters that you named, beside controls that know "
-                "nothing of the network. Pointing at an object is not the same as being right about the network."
+                "The share of each saliency map on each ground-truth part, or named cluster, beside controls that ignore the "
+                "network. Highlighting an object does not make an explanation faithful to the network."
             ),
             self.buttons(self.figure),
             self.words,
@@ -114,8 +114,29 @@ class SemanticPanel(Job):
         )
 
 
+def comparable(ranks: xr.Dataset) -> bool:
+    """Return whether the methods can be ranked: their scores are known and not all equal."""
+    return all(np.isfinite(ranks[n].values).all() and np.ptp(ranks[n].values) > 0 for n in ("raw", "other"))
+
+
+def ranked(ranks: xr.Dataset, part: str) -> str:
+    """Say how superpixels change the order of the methods, or why they cannot be ranked."""
+    if not part or not np.isfinite(ranks["raw"].values).all():
+        return "With no known object the methods cannot be ranked."
+    if not comparable(ranks):
+        return f"All methods have the same share on {part}, so they cannot be ranked."
+    text = (
+        f"By the share on {part}, superpixels change the order of {float(ranks['flipped']):.0%} of the pairs of methods "
+        f"(Kendall's tau {float(ranks['tau']):.2f}"
+    )
+    low, high = float(ranks["tau_low"]), float(ranks["tau_high"])
+    if not np.isfinite([low, high]).all():
+        return f"{text}; too few images for an interval)."
+    return f"{text}, 95 % interval {low:.2f} to {high:.2f})."
+
+
 def known_parts(samples: xr.Dataset) -> tuple[np.ndarray, list[str]] | None:
-    """Known parts of the images that are evaluated ``[n, y, x]``, and their names; None when nothing is known."""
+    """Return ground-truth parts of the evaluated images ``[n, y, x]``, and their names; None where unknown."""
     rows = evaluated(samples.sizes["sample"])
     if "part" in samples:
         part = np.maximum(samples["part"].isel(sample=rows).values.astype(np.int64), 0)

@@ -1,4 +1,4 @@
-"""What the activation explorer knows of its network, and the same samples asked of another one."""
+"""The session of the Activations app, and the same samples in another model."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from xai_views_dashboard.core.session import Session
 
 @dataclass(frozen=True)
 class Layers:
-    """What may be tapped in a model, in the order in which it runs, and what is tapped when nothing is chosen."""
+    """The layers of a model in the order of the forward pass, and those used by default."""
 
     taps: Mapping[str, Tap]
     default: tuple[str, ...]
 
     @classmethod
     def of(cls, model: Any, size: tuple[int, int]) -> Self:
-        """Look into a model; on the worker, which owns it."""
+        """Find the layers of a model; on the worker."""
         found = taps(model, size)
         return cls({t.path: t for t in found}, tuple(t.path for t in found if t.default))
 
 
 class ActivationsSession(Session):
-    """One visitor of the activation explorer."""
+    """One visitor of the Activations app."""
 
     kind = "activations"
 
     async def layers(self) -> Layers:
-        """What may be tapped; found once for all visitors."""
+        """Return the layers; found once for all visitors."""
         model, size = self.model, self.size
         key = ("layers", model.sha256, size)
         return await asyncio.wrap_future(self.job(key, lambda progress: Layers.of(model, size)))  # noqa: ARG005
@@ -47,13 +47,13 @@ class Fitted(Session):
     def __init__(self, model: Any, origin: Session) -> None:
         super().__init__(model, origin.population)
         self.origin = origin
-        self.uploads = origin.uploads  # the same list: what is uploaded later counts too
+        self.uploads = origin.uploads  # the same list, so that later uploads are included
         self.size = tuple(self.model.size or origin.size)
 
     def image(self, i: int) -> Any:
-        """Image of sample ``i`` as this model takes it."""
+        """Return the image of sample ``i``, fitted to this model."""
         return fit(as_uint8(self.origin.image(i)), self.model.size, self.model.channels)
 
     def digest(self, i: int) -> str:
-        """Content key of the fitted image."""
+        """Return the content key of the fitted image."""
         return digest(self.image(i))

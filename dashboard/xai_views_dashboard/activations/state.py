@@ -1,4 +1,4 @@
-"""What is selected in the activation explorer, beside the parameters of its methods."""
+"""The selection of the Activations app, beside the parameters of its methods."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from xai_views.engine.attribution.maps import METHODS
 from xai_views.engine.clusters.weights import PRESETS
 from xai_views_dashboard.core.state import NONE, AppState
 
-MOST = 32  # clusters, layers, and everything else that an address may list
+MOST = 32  # entries of a list in an address: clusters, layers and others
 
 
 class ActivationsState(AppState):
-    """What the page shows of what is asked."""
+    """The selection."""
 
     shown = param.Selector(
-        default="clusters", objects=["clusters", "entropy", "margin"], doc="What the large map shows."
+        default="clusters", objects=["clusters", "entropy", "margin"], doc="The map on the main picture."
     )
-    cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The chosen cluster; -1 = none.")
+    cluster = param.Integer(NONE, bounds=(-1, MOST - 1), doc="The selected cluster; -1 = none.")
     place = param.List([], item_type=float, doc="Clicked position [x, y] in image pixels; [] = none.")
     names = param.Dict({}, doc="Names given by hand, {cluster: name}.")
-    touched = param.List([], item_type=dict, doc="Edits of the photo in view, one after another.")
+    touched = param.List([], item_type=dict, doc="Edits of the current photo, in order.")
     compared = param.List([], item_type=str, doc="Further models beside this one.")
     map = param.Selector(default="grad-cam", objects=list(METHODS), doc="Attribution method or control.")
     layer = param.String("", doc="Layer of the factorization; '' = the deepest.")
 
-    #: Clusters taken away are one step of undo.
+    #: Removed clusters and photo edits belong to the sample on which they were made.
+    OF_SAMPLE: ClassVar[tuple[str, ...]] = ("region", "ablated", "touched")
+    #: Changed together they are one step of undo.
     EDITS: ClassVar[tuple[str, ...]] = ("ablated", "keep", "where", "fill")
 
     def checked(self, key: str, value: Any) -> Any:
-        """Bound what an address may hold."""
+        """Return a value of an address within the limits."""
         if key == "weights" and value not in PRESETS:
             return [min(max(float(v), 0.0), 100.0) for v in value][:MOST]
         if key == "place":
@@ -44,7 +46,7 @@ class ActivationsState(AppState):
 
 
 def _edit(value: Any) -> dict[str, Any]:
-    """One edit of an address, checked; raises ValueError or TypeError for anything else."""
+    """Return one edit of an address, checked; raises ValueError or TypeError for anything else."""
     if value["kind"] not in {"blur", "erase", "paste"}:
         raise ValueError(value["kind"])
     region = [[float(x), float(y)] for x, y in value["region"]][:2000]

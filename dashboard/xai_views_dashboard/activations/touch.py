@@ -1,4 +1,4 @@
-"""Touch it: erase, blur or paste a region of the photo, and see clusters, contributions and the answer follow."""
+"""Edit the photo: erase, blur or paste a region, and see clusters, contributions and prediction follow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xai_views_dashboard.core.picture_panel import PicturePanel, side_by_side
 from xai_views_dashboard.core.wishes import Wish
 
 MOST_EDITS = 40
-KINDS = {"blur": "blur", "erase": "erase (mean colour)", "paste": "paste from the clicked place"}
+KINDS = {"blur": "blur", "erase": "erase (mean colour)", "paste": "paste from clicked position"}
 COLUMNS = [
     {"key": "class", "title": "class"},
     {"key": "before", "title": "logit before", "kind": "signed", "digits": 3},
@@ -37,7 +37,7 @@ COLUMNS = [
 
 @dataclass
 class Answer:
-    """The edited image, and what is said of both."""
+    """The edited image, and the explanations of both."""
 
     image: np.ndarray
     before: xr.Dataset
@@ -47,30 +47,31 @@ class Answer:
 
 
 class TouchPanel(PicturePanel):
-    """The sample as it is and as it was edited, side by side on one scale; what is brushed on a photo is edited."""
+    """The original and the edited photo on one scale; the brushed region is edited."""
 
-    title = "Touch it"
+    title = "Edit"
     question = "what-if"
     watched = ("sample", ASK, "touched")
     words = (
-        "Brush a region on the photo (Shift and drag, or the lasso), choose what happens to it, and apply. The network is asked "
-        "anew with the edited image; an edit may also create what was not there, such as edges."
+        "Brush a region on the photo (Shift and drag, r, or the lasso), choose an edit, and apply it. The network is re-run on "
+        "the edited image; an edit may add artefacts such as edges."
     )
-    table, columns = "The answer before and after the edits", COLUMNS
+    table, columns = "Prediction before and after the edits", COLUMNS
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
         self.kind = pmui.RadioButtonGroup(
             options={v: k for k, v in KINDS.items()}, value="blur", size="small"
         )
-        self.go = pmui.Button(label="Apply to the brushed region", variant="outlined", size="small")
-        self.undo = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
-        self.clear = pmui.Button(label="Start again", variant="outlined", size="small", disabled=True)
+        self.go = pmui.Button(label="Apply to brushed region", variant="outlined", size="small")
+        self.undo = pmui.Button(label="Undo edit", variant="outlined", size="small", disabled=True)
+        self.clear = pmui.Button(label="Reset photo", variant="outlined", size="small", disabled=True)
         self.said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.go.on_click(lambda _: self.apply())
         self.undo.on_click(lambda _: self._keep(app.state.touched[:-1]))
         self.clear.on_click(lambda _: self._keep([]))
-        app.state.param.watch(lambda *_: self._keep([]), "sample")
+        app.state.param.watch(self._offer, "touched")
+        self._offer()
         self.canvas.on_region(lambda m: setattr(app.state, "region", m.get("polygon") or []))
 
     def apply(self) -> None:
@@ -82,24 +83,26 @@ class TouchPanel(PicturePanel):
             self._keep([*state.touched, {"kind": kind, "region": [list(p) for p in state.region], "at": at}])
 
     def refused(self, at: list[float]) -> str:
-        """Why there is nothing to edit, in one sentence; "" when there is."""
+        """Return why nothing can be edited, in one sentence; "" when it can."""
         state = self.app.state
         if len(state.region) < 3:
-            return "No region is brushed: hold Shift and drag on the photo, or take the lasso of the toolbar."
+            return "No region is brushed: hold Shift and drag on the photo, press r, or choose the lasso in the toolbar."
         if len(state.touched) >= MOST_EDITS:
-            return f"This image already has {MOST_EDITS} edits; undo some or start again."
+            return f"This image already has {MOST_EDITS} edits (the limit); undo some or reset the photo."
         if self.kind.value == "paste" and len(at) != 2:
-            return "Click the place to copy from first; then brush the region that is pasted over."
+            return "Click the position to copy from first; then brush the region to paste over."
         return ""
 
     def _keep(self, edits: list) -> None:
         self.app.state.touched = list(edits)
-        self.undo.disabled = self.clear.disabled = not edits
+
+    def _offer(self, *_: Any) -> None:
+        self.undo.disabled = self.clear.disabled = not self.app.state.touched
 
     def layout(self) -> dict:
-        """Before above, after below."""
+        """Return the tiles: original above, edited below."""
         made: dict[str, Any] = {"tiles": {}, "groups": {}}
-        for row, words in (("before", "As it is"), ("after", "Edited")):
+        for row, words in (("before", "Original"), ("after", "Edited")):
             labels = {
                 f"{row}-photo": words,
                 f"{row}-{SEGMENT}": f"{words}: clusters",
@@ -111,12 +114,12 @@ class TouchPanel(PicturePanel):
         return made
 
     def wish(self) -> Wish:
-        """The ask and the edits."""
+        """Return the request and the edits."""
         state = self.app.state
         return Wish(self.app.ask(ablated=[]), {"touched": state.frozen(state.touched)}, state.sample)
 
     async def explained(self, sample: int, wish: Wish) -> Answer:
-        """Explain both pictures for one class; the edited one is a sample like any other."""
+        """Explain both pictures for one class."""
         session = self.app.session
         before = await session.explain(sample, wish.ask, priority=1)
         image = await asyncio.to_thread(
@@ -132,7 +135,7 @@ class TouchPanel(PicturePanel):
         return Answer(image, before, after[0], target, len(wish.drawn["touched"]))
 
     def draw(self, frame: Frame, sample: int, image: Any, answer: Answer, wish: Wish) -> Answer:  # noqa: ARG002
-        """Both pictures on one scale, colours matched."""
+        """Draw both pictures on one scale, with matched colours."""
         words = self.app.model.classes[answer.target]
         frame.header(text=f"The sample before and after the edits, explained for {words}.")
         frame.photo([image, answer.image], ["before-photo", "after-photo"])
@@ -145,12 +148,12 @@ class TouchPanel(PicturePanel):
             top = int(result["logit"].values[0].argmax())
             title = f"{self.app.model.classes[top]} {float(result['probability'].values[0, top]):.3f}"
             frame.tile(f"{row}-photo", title=title, alt=f"The photo {row}")
-        frame.legend(SEGMENT, title="cluster (matched)")
+        frame.legend(SEGMENT, title="cluster (matched)", short=True)
         frame.legend("contribution", title=PER_PIXEL, target=words, unit="logit")
         return answer
 
     def write(self, answer: Answer) -> None:
-        """Write the figures beside the pictures."""
+        """Write table and sentence."""
         before, after, target, edits = answer.before, answer.after, answer.target, answer.edits
         best = [int(c) for r in (before, after) for c in np.argsort(-r["logit"].values[0], kind="stable")[:4]]
         names = self.app.model.classes
@@ -166,11 +169,12 @@ class TouchPanel(PicturePanel):
             for c in dict.fromkeys([target, *best])
         ]
         one, two = (float(r["logit"].values[0, target]) for r in (before, after))
-        said = f"{edits} edit{'' if edits == 1 else 's'}: " if edits else "Nothing is edited yet. "
-        said += f"The logit of {names[target]} is {number(one)} before and {number(two)} after."
+        said = f"{edits} edit{'' if edits == 1 else 's'}: " if edits else "No edits yet. "
+        said += f"The logit of {names[target]} goes from {number(one)} to {number(two)}." if edits else ""
+        said += f" Edits apply to {self.app.session.names[self.app.state.sample]} only." if edits else ""
         self.said.object = f"<p>{escape(said)}</p>"
 
     def above(self) -> list[Any]:
-        """What may be done, and what came of it."""
+        """Return the tools, and the sentence about the edits."""
         buttons = (self.kind, self.go, self.undo, self.clear)
         return [pn.FlexBox(*buttons, align_items="center", gap="8px", margin=(4, 16)), self.said]

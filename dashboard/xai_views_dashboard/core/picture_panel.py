@@ -1,4 +1,4 @@
-"""Panels with pictures of their own beside the main canvas: a second canvas that follows the state of the app."""
+"""Panels with their own pictures: a second canvas that follows the state of the app."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from xai_views_dashboard.core.wishes import Wish, Wishes
 class PicturePanel(Panel):
     """Pictures that depend on the sample in view and on parameters of the state.
 
-    Subclasses say how the tiles lie (``layout``), what is asked (``wish``) and how the answer is drawn (``draw``); what
-    ``draw`` returns is given to ``write`` when the frame is still the newest. Where the wish is the same as before, nothing is
-    asked.
+    Subclasses give the tiles (``layout``), the request (``wish``) and the drawing (``draw``); the result of ``draw`` is passed
+    to ``write`` if the frame is still the newest. An unchanged wish is not requested again.
 
-    The browser asks for a frame when the panel is in view, so that a closed tab costs nothing: while it is closed not even the
-    wish is told.
+    The browser requests frames only while the panel is in view, so that a closed tab costs nothing.
 
     Parameters
     ----------
@@ -35,7 +33,7 @@ class PicturePanel(Panel):
     words : str
         Above the pictures: what they show and what they do not.
     table, columns : str, sequence of mapping
-        Name and columns of the table under the pictures, if there is one: ``draw`` returns its rows.
+        Name and columns of the table under the pictures, if any; ``draw`` returns its rows.
     beneath : str
         Under the table.
     """
@@ -72,13 +70,13 @@ class PicturePanel(Panel):
         return self.app.session.names[min(self.app.state.sample, len(self.app.session) - 1)]
 
     def _context(self, wish: Wish) -> str:
-        # A name of its own for every refresh: what is written beside the pictures comes with the answer, so that the browser
-        # must not answer from its cache. The kernel's caches make asking again cheap.
+        # A new name for each refresh: the table comes with the answer, so the browser must not use its cache. The caches of
+        # the kernel make a second request cheap.
         self._turn += 1
         return self.wishes.add(wish, f"{wish.context}.{self._turn}")
 
     def update(self, *events: Any) -> None:
-        """Ask for what the state now says, if somebody looks; without events also when it says nothing new."""
+        """Request the pictures of the current state while in view; without events also when nothing changed."""
         self._stale = True
         if not self._active:
             return
@@ -92,7 +90,7 @@ class PicturePanel(Panel):
             changes["layout"] = layout
         self.canvas.param.update(**changes)
 
-    async def answer(self, key: str, priority: int = 0) -> bytes:  # noqa: ARG002 - nothing is prefetched here
+    async def answer(self, key: str, priority: int = 0) -> bytes:  # noqa: ARG002 - no prefetching
         """Answer one wish of the canvas."""
         sample, wish = self.wishes.find(key, self.app.session.names)
         return await self.frame(key, sample, wish)
@@ -104,7 +102,7 @@ class PicturePanel(Panel):
         raise NotImplementedError
 
     def wish(self) -> Wish:
-        """Everything that the pictures depend on besides the sample: the app's ask, and the values that are watched."""
+        """Return what the pictures depend on besides the sample: the request of the app, and the watched values."""
         state = self.app.state
         drawn = {
             n: state.frozen(getattr(state, n)) for n in self.watched if n in state.param and n != "sample"
@@ -112,15 +110,15 @@ class PicturePanel(Panel):
         return Wish(self.app.ask(), drawn, state.sample)
 
     async def explained(self, sample: int, wish: Wish) -> Any:
-        """What ``draw`` is given: the explanation that the wish asks for; others ask for more."""
+        """Return what ``draw`` takes: by default the explanation of the wish."""
         return await self.app.session.explain(sample, wish.ask, priority=1)
 
     def draw(self, frame: Frame, sample: int, image: Any, answer: Any, wish: Wish) -> Any:
-        """Fill the frame, on a thread; reads the wish and not the state. What it returns is what ``write`` takes."""
+        """Fill the frame, on a thread; reads the wish, not the state. Return what ``write`` takes."""
         raise NotImplementedError
 
     async def frame(self, key: str, sample: int, wish: Wish) -> bytes:
-        """Build the frame for one sample, and write what stands beside the pictures when nothing newer was asked for."""
+        """Build the frame for one sample, and write the table if the wish is still the newest."""
         turn = self._turn
         answer = await self.explained(sample, wish)
         image = await read(self.app.session, sample)
@@ -133,12 +131,12 @@ class PicturePanel(Panel):
         """Take a click on a picture."""
 
     def write(self, answer: Any) -> None:
-        """Write what stands beside the pictures: the rows of the table, if there is one."""
+        """Write the rows of the table, if any."""
         if self.listing is not None:
             self.listing.rows = answer
 
     def above(self) -> list[Any]:
-        """What stands between the words and the pictures."""
+        """Return the widgets between caption and pictures."""
         return []
 
     def __panel__(self) -> Any:
@@ -155,13 +153,13 @@ def side_by_side(
     Parameters
     ----------
     labels : mapping
-        What is written over each tile, by its name.
+        Label of each tile, by its name.
     size : int
-        Their width in pixels.
+        Width of the tiles in pixels.
     group, title : str
-        Name of the row, and what is written over it.
+        Name of the row, and its heading.
     **about
-        Said of every tile, such as the ``photo`` that it shows.
+        Further fields of every tile, such as its ``photo``.
     """
     tiles = {
         name: {"group": group, "size": size, "link": group, **about, "label": label}
@@ -171,5 +169,5 @@ def side_by_side(
 
 
 async def read(session: Any, sample: int) -> Any:
-    """The image or signal of a sample, read on a thread: files may take their time."""
+    """Return the image or signal of a sample, read on a thread."""
     return await asyncio.to_thread(session.image, sample)

@@ -60,8 +60,8 @@ class BeatsPanel(Job):
     question = "trust"
     watched = ("sample", "edits_made", "codebook")
     verb = "Compare with waves"
-    begun = "Comparing clusters and waves of all records. Progress is shown in the status bar."
-    stopped = "The comparison was stopped."
+    doing = "Comparing clusters and waves"
+    stopped = "Comparison cancelled."
 
     def __init__(self, app: Any) -> None:
         self.read = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))

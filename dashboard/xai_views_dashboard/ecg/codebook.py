@@ -35,8 +35,8 @@ class CodebookPanel(Job):
     question = "why"
     watched = ("names", "cluster", "codebook")
     verb = "Fit codebook"
-    begun = "Running the network on every record. Progress is shown in the status bar."
-    stopped = "The fit was stopped."
+    doing = "Fitting a codebook"
+    stopped = "Fit cancelled."
 
     def __init__(self, app: Any) -> None:
         state = app.state

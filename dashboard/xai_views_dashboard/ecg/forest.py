@@ -39,8 +39,8 @@ class ForestPanel(Job):
     """Agreement of the forest beside the network, chance and two controls, and the clusters it relies on."""
 
     verb = "Train forests"
-    begun = "Training forests, fold by fold. Progress is shown in the status bar."
-    stopped = "Training was stopped."
+    doing = "Training forests"
+    stopped = "Training cancelled."
     found: Survey  # of the last run
 
     def __init__(self, app: Any) -> None:

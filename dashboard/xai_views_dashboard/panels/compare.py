@@ -354,8 +354,8 @@ class PinnedPanel(Panel):
             self.pictures.objects = [self._canvas]
         else:
             self._canvas.param.update(layout=layout, context=str(self._answers))
-        said = [reason] if reason and all(s.result is not None for s in both.sides) else []
-        return [*said, matched] if matched else said
+        reasons = [reason] if reason and all(s.result is not None for s in both.sides) else []
+        return [*reasons, matched] if matched else reasons
 
     def _look(self, event: Any) -> None:
         """Follow the look of the main picture: opacity, signs, colours."""

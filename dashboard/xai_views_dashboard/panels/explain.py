@@ -1,4 +1,4 @@
-"""Any installed method on the sample in view: its parameters as it declares them, its answer drawn by role while it comes."""
+"""Any installed method on the current sample: its declared parameters, and its explanation drawn by role."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from xai_views_dashboard.core.method_pages import link
 from xai_views_dashboard.core.page import caption
 
 COLUMNS = [
-    {"key": "what", "title": "figure"},
+    {"key": "what", "title": "quantity"},
     {"key": "value", "title": "value", "kind": "number", "digits": 4},
 ]
 
 
 @dataclass(eq=False)
 class Asked:
-    """What is asked of one sample, and the sample once it is read."""
+    """The request for one sample, and the sample once it is read."""
 
     ask: Ask
     sample: int
@@ -42,7 +42,7 @@ class Asked:
 
 
 class ExplainPanel(Job):
-    """Explain the sample in view by any installed method that fits the model.
+    """Explain the current sample by any installed method that fits the model.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ class ExplainPanel(Job):
     question = "compared"
     watched = ("sample",)
     verb = "Explain"
-    stopped = "Stopped; what is drawn is what was known until then."
+    stopped = "Cancelled; the pictures show what was computed until then."
 
     def __init__(self, app: Any) -> None:
         self.choice = pmui.Select(label="Method", options=[], width=280, size="small")
-        # The choice stands here once its options are known: what changes while a tab opens is lost.
+        # The choice is added once its options are known: changes while a tab opens are lost.
         self.offer = pn.Column()
         self.settings = pn.FlexBox(gap="8px", margin=(0, 8), align_items="center")
         self.about = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 16))
         self.others = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.pictures = pn.Column(sizing_mode="stretch_width")
-        self.listing = Listing(label="Figures of the explanation", columns=COLUMNS)
+        self.listing = Listing(label="Values of the explanation", columns=COLUMNS)
         self.code = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.drawn = pn.Column(sizing_mode="stretch_width")
         self.method: Method | None = None
@@ -76,20 +76,20 @@ class ExplainPanel(Job):
         self.choice.param.watch(lambda e: self.choose(e.new), "value")
         self.go.disabled = True  # until a method is chosen
 
-    # -- what can be asked --------------------------------------------------------------------------------------
+    # -- methods -------------------------------------------------------------------------------------------------
 
     async def compute(self) -> dict[str, str]:
-        """For every installed method "" or why it does not fit; the worker owns the model, so the worker looks."""
+        """Return for each installed method "" or why it does not fit; checked on the worker, which owns the model."""
         model = self.app.session.model
 
-        def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - the kernel passes it
+        def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - passed by the kernel
             return {m.key: m.fits(model) for m in registry.methods()}
 
         run = self.app.session.job(("methods", model.sha256), reasons)
         return await asyncio.wrap_future(run)
 
     def write(self, reasons: dict[str, str]) -> None:
-        """Offer what fits, say why the rest does not, and that what is drawn is of another sample."""
+        """Offer the methods that fit, list why others do not, and say when the pictures are of another sample."""
         fitting = {registry.plain(k).title: k for k, reason in reasons.items() if not reason}
         if self.choice.options != fitting:
             self.choice.options = fitting
@@ -99,17 +99,17 @@ class ExplainPanel(Job):
                 self.choose(self.choice.value)
         closed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons.values() if reason)
         self.others.object = (
-            f"<details><summary>Methods that do not fit here</summary><ul>{closed}</ul></details>"
+            f"<details><summary>Methods that do not fit this model</summary><ul>{closed}</ul></details>"
             if closed
             else ""
         )
         if self.running:
             self.cancel()
         elif self.result is not None:
-            self.say("Another sample is in view; ask again to explain it.")
+            self.say("The pictures are of another sample; press Explain to explain this one.")
 
     def choose(self, key: str | None) -> None:
-        """Show the parameters of a method, as it declares them."""
+        """Show the declared parameters of a method."""
         if key is None:
             return
         self.method = registry.method(key)
@@ -122,16 +122,16 @@ class ExplainPanel(Job):
     # -- running ------------------------------------------------------------------------------------------------
 
     def wish(self) -> Asked:
-        """The sample in view and what is asked of it."""
+        """Return the current sample and the request."""
         app = self.app
         if self.method is None:
-            raise XaiViewsError("no method is chosen; choose one of the list.")
+            raise XaiViewsError("Choose a method from the list.")
         held = app.state.asked(self.method)
-        target = {"targets": held["targets"]} if "targets" in held else {}  # the class that the page explains
+        target = {"targets": held["targets"]} if "targets" in held else {}  # the explained class of the page
         return Asked(self.method.ask(**target), app.state.sample, app.session.names[app.state.sample])
 
     async def submit(self, wish: Asked, told: Told) -> Future:
-        """Ask the kernel; partial answers are drawn as they come."""
+        """Request the explanation; partial answers are drawn as they come."""
         session = self.app.session
         wish.image = await asyncio.to_thread(session.image, wish.sample)
         self._canvas, self._turns = None, self._turns + 1
@@ -141,20 +141,20 @@ class ExplainPanel(Job):
 
         return session.request(wish.sample, wish.image, wish.ask, priority=1, partial=partial)
 
-    def refine(self, part: xr.Dataset, done: int, total: int) -> None:
+    def refine(self, part: xr.Dataset, done: int, total: int) -> None:  # noqa: ARG002
         """Draw a partial answer."""
         self.draw(part, self.wished, final=False)
-        self.say(f"{done} of {total} done; what is drawn is refined until all are.")
+        self.say("The pictures show a partial result, which is refined until all is done.")
 
     def take(self, answer: list[xr.Dataset]) -> None:
-        """Draw the answer, and say how it is made again."""
+        """Draw the answer, and show how to reproduce it."""
         self.result = self.draw(answer[0], self.wished)
         self.say(roles.sentence(self.result, self.wished.name))
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
     def draw(self, ds: xr.Dataset, wish: Asked, final: bool = True) -> xr.Dataset:
-        """Draw an explanation by the roles of its variables; return it with them."""
+        """Draw an explanation by the roles of its variables; return it with roles."""
         method = registry.plain(wish.ask.method)
         ds = with_roles(
             ds.assign_coords({"class": list(self.app.model.classes)}) if "class" in ds.dims else ds,
@@ -175,7 +175,7 @@ class ExplainPanel(Job):
         frame = self._frame = roles.frame(f"{name}|{self._turns}", ds, image, name, final=final)
         if self._canvas is None:
 
-            async def provider(key: str) -> bytes:  # noqa: ARG001 - there is one picture
+            async def provider(key: str) -> bytes:  # noqa: ARG001 - one picture
                 return self._frame
 
             self._canvas = Canvas(
@@ -192,7 +192,7 @@ class ExplainPanel(Job):
             self._canvas.push(frame)
 
     def _papers(self, ds: xr.Dataset, name: str, signal: Any) -> None:
-        """Draw a paper for each map; those that are there take the better answer, or none of them would ever be seen."""
+        """Draw a paper for each map; existing ones are updated, so that partial answers are seen."""
         session = self.app.session
         found = {r.id: r for r in roles.records(ds, signal, session.leads, session.rate, name)}
         self._records, self._answers = found, self._answers + 1
@@ -219,9 +219,8 @@ class ExplainPanel(Job):
     def __panel__(self) -> Any:
         return pn.Column(
             caption(
-                "Every installed method that fits this model, with the parameters that it declares. What it gives is drawn by "
-                "what it is: signed maps around a neutral zero, regions, figures. Maps of different methods answer different "
-                "questions."
+                "Run any installed method that fits this model, with its parameters. Signed maps have a neutral zero. "
+                "Maps of different methods answer different questions, so they need not agree."
             ),
             self.offer,
             self.buttons(),
@@ -235,7 +234,7 @@ class ExplainPanel(Job):
 
 
 def reproduce(app: Any, name: str, ask: Ask) -> str:
-    """The call that makes this explanation again, as HTML: what the provenance of the dataset holds."""
+    """Return the call that reproduces this explanation, as HTML."""
     plain = registry.plain(ask.method).ask().parameters()
     changed = {k: v for k, v in ask.parameters().items() if v != plain[k]}
     said = "".join(f", {k}={_short(v)}" for k, v in changed.items())
@@ -244,7 +243,7 @@ def reproduce(app: Any, name: str, ask: Ask) -> str:
         f'model = xv.open_model("{app.model.name}")\nsamples = xv.open_samples("{samples}")\n'
         f'one = samples.isel(sample=samples.name == "{name}")\nxv.explain(model, one, "{ask.method}"{said})'
     )
-    return f"<details><summary>Make it again in Python</summary><pre>{escape(call)}</pre></details>"
+    return f"<details><summary>Reproduce in Python</summary><pre>{escape(call)}</pre></details>"
 
 
 def _short(value: Any) -> str:

@@ -78,7 +78,7 @@ EXAMPLES = (
         "Which training images stand behind this answer?",
         "A wrong prediction, and the training images whose evidence adds up to it.",
         "The network predicts bird 24, but the label is bird 45. The table lists the training images whose evidence adds up to "
-        "the logit. Explain class bird 45 to see which evidence is missing.",
+        "the logit. Choose bird 45 as the explained class to see which evidence is missing.",
         "sic",
         "birds-sic",
         "birds/test",

@@ -151,6 +151,6 @@ def covered(found: Inside) -> str:
     text = f"The region covers {percent(found.area)} of the pixels"
     if abs(found.whole) < 1e-6:
         return f"{text}; the evidence of this class is zero, so there is no share."
-    return f"{text} and {percent(found.part / found.whole)} of the evidence ({found.part:.2f} of {found.whole:.2f}).".replace(
-        "(-", "(−"
-    )
+    digits = 2 if abs(found.whole) >= 1 else 4
+    amount = f"{found.part:.{digits}f} of {found.whole:.{digits}f}".replace("-", "−")
+    return f"{text} and {percent(found.part / found.whole)} of the evidence ({amount})."

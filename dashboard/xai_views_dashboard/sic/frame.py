@@ -152,9 +152,9 @@ def _ledger(
     lines, own_maps = [], result["self_contribution"].values
     for k, entry in enumerate(entries(result, target)):
         r, said = entry.row, support_name(int(supports.index[entry.row]))
-        own, match = f"support-{k}", f"match-{k}"
-        frame.signed_map(own, "support", own_maps[r])
-        frame.tile(own, alt=f"Support sample {said} with its own contribution to {classes[target]}")
+        picture, match = f"support-{k}", f"match-{k}"
+        frame.signed_map(picture, "support", own_maps[r])
+        frame.tile(picture, alt=f"Support sample {said} with its own contribution to {classes[target]}")
         if entry.match >= 0:  # maps of single supports may be switched off
             frame.signed_map(match, "support", result["support_contribution"].values[0, entry.match])
         alt = f"Where {name} matches support sample {said}"
@@ -162,7 +162,7 @@ def _ledger(
         lines.append(
             {
                 "id": str(int(supports.index[r])),
-                "tiles": [own, match],
+                "tiles": [picture, match],
                 "cells": [said, f"{entry.share:.0%}"],
                 "value": entry.evidence,
                 "value_text": number(entry.evidence),

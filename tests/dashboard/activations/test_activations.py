@@ -263,7 +263,7 @@ def test_edits_change_the_region_alone():
 def test_purity_names_the_largest_part_and_small_ones_that_lie_inside():
     segment = np.array([[0, 0, 0, 1], [0, 0, 0, 1]])
     truth = np.array([[-1, -1, 2, 1], [-1, -1, -1, 1]]), ["", "body", "eye"]
-    assert parts_of(segment, truth, 2) == ["background 83%, 100% of eye", "body 100%"]
+    assert parts_of(segment, truth, 2) == ["83% background; covers 100% of eye", "100% body"]
 
 
 def test_a_codebook_that_is_asked_for_from_the_start_is_fitted(opened):

@@ -269,7 +269,9 @@ async def test_captions_marks_and_matrix_say_what_the_model_predicts(app, expect
     film, form = app.listed.film, app.listed.form
     for i in range(30):
         predicted, label = CLASSES[expected.predicted[i]], CLASSES[app.session.population.label[i]]
-        said = f"sample-{i:03d}: predicted {predicted}, label {label}, confidence {expected.confidence[i]:.2f}"
+        said = (
+            f"sample-{i:03d}: predicted {predicted}, label {label}, confidence {expected.confidence[i]:.2f}"
+        )
         assert film.captions[i] == said
         assert film.marks[i] == (ERROR if predicted != label else "")
     assert {(t, p): n for t, p, n in form.confusion} == {

@@ -270,7 +270,13 @@ def test_keys_mute_hide_choose_and_stop_at_the_most_edits(app):
 
 
 def test_a_link_restores_the_edits_whatever_the_order_of_its_entries(opened):
-    state = {"sample": "ecg-test-00004", "edits_made": EDITS[:1], "ablated": [3], "interval": [7, 1.0, 2.0], "cluster": 3}
+    state = {
+        "sample": "ecg-test-00004",
+        "edits_made": EDITS[:1],
+        "ablated": [3],
+        "interval": [7, 1.0, 2.0],
+        "cluster": 3,
+    }
     query = EcgApp(*opened, **state).state.query(list(opened[1]["name"].values.astype(str)))
     wanted = {n: query[n] for n in state}
     for order in itertools.permutations(wanted):
@@ -308,7 +314,11 @@ async def test_an_interval_says_what_it_holds(app):
     app.state.sample = 2
     app.intervals.active = True
     app.state.interval = [7, 0.0, 10.24]
-    await until(app.canvas, "chip", lambda chip: "100.0 % of the absolute contribution (all leads)" in chip.get("text", ""))
+    await until(
+        app.canvas,
+        "chip",
+        lambda chip: "100.0 % of the absolute contribution (all leads)" in chip.get("text", ""),
+    )
     app.state.interval = [7, 1.0, 2.0]
     await until(app.canvas, "chip", lambda chip: "10.0 % of the time" in chip.get("text", ""))
 

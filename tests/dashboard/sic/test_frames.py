@@ -107,10 +107,9 @@ def test_the_footer_holds_every_part_of_the_sum_with_its_sign(open_app, residual
     bias, logit = float(result["bias"][target]), float(result["logit"].values[0, target])
     evidence = float(result["evidence"].values[0, result["support_class"].values == target].sum())
     assert footer == {
-        "evidence of all its support samples": number(evidence),
+        "total evidence": number(evidence),
         "bias": number(bias),
-        "residual: what the pixels leave open": number(residual),
-        "sum of bias and evidence": number(bias + evidence),
+        "residual (not attributed to pixels)": number(residual),
         "the network's logit": number(logit),
     }
 

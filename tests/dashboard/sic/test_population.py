@@ -194,7 +194,7 @@ async def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_as
     view.how.value = "tsne"
     await asyncio.sleep(0)
     assert view.pane.object is axes
-    assert "being arranged" in view.words.object
+    assert "Computing t-SNE" in view.words.object
     view.how.value = "pca"
     await quiet()
     assert view.pane.object is axes

@@ -178,7 +178,12 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
     written, computed = [], []
     for panel in app.panels:
         view = panel.__panel__()
-        for part in view.select(lambda v: isinstance(v, Listing | Filmstrip) or hasattr(v, "object")):
+        parts = (
+            view.select(lambda v: isinstance(v, Listing | Filmstrip) or hasattr(v, "object"))
+            if hasattr(view, "select")
+            else []
+        )
+        for part in parts:
             part.param.watch(lambda e, p=panel: written.append((p.title, e.name)), list(part.param))
         if hasattr(panel, "compute"):
             monkeypatch.setattr(panel, "compute", counting(panel, computed))
@@ -234,7 +239,7 @@ async def test_a_region_splits_the_evidence_of_the_edited_set(open_app):
         whole = float(result["evidence"].values[0, supports.index.tolist().index(int(row["id"]))])
         assert row["inside"] + row["outside"] == pytest.approx(row["whole"])
         assert row["whole"] == pytest.approx(whole, rel=1e-5)
-    assert "50 of 100 pixels" in panel.words.object
+    assert "covers 50.0 % of the pixels and " in panel.words.object
     app.state.sample = 3
     await quiet()
     assert panel.listing.rows == []
@@ -246,8 +251,8 @@ async def test_every_tab_opens(open_app):
         await opened(app, type(panel))
     assert app.problem == ""
     assert [p.title for p in app.panels] == [
-        "All classes", "Region", "Latent map", "Explain", "Supports", "Your image", "About",
+        "All classes", "Region", "Latent map", "Explain", "Pinned", "Supports", "Your image", "Case", "About",
     ]  # fmt: skip
     assert "All classes" in panel_of(app, UploadPanel).hint
     hand = await Hand.at(app)
-    assert hand.said.startswith("These are the model's own support samples")
+    assert hand.said.startswith("These are the original support samples")

@@ -33,7 +33,7 @@ async def test_the_sentence_says_what_figures_say(open_app):
     c = int(was["predicted"][4])
     found = re.search(
         r"Support samples (\d+) → (\d+)\. This sample: logit of (.+?) (\S+) → (\S+), predicted (.+?) → (.+?)\. "
-        r"Test accuracy (\S+) → (\S+) \((\d+) samples\); (\d+) of (\d+) are predicted otherwise\. The network itself",
+        r"Test accuracy (\S+) → (\S+) \((\d+) samples\); (\d+) of (\d+) predictions change\. The network is unchanged",
         hand.said,
     ).groups()
     signed = [f"{f['logit'][4, c]:+.4f}".replace("-", "−") for f in (was, is_now)]
@@ -196,14 +196,14 @@ async def test_the_card_has_the_norm_and_the_sum_of_its_map(open_app):
     supports = supports_of(app)
     row = pairs(supports).index((position, c))
     norm = np.linalg.norm(supports.vectors[row])
-    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), .* \(cosine (\S+)\)", hand.card)
+    found = re.search(r"\|V\| = (\S+)\. Its own map sums to (\S+); .* \(cosine (\S+)\)", hand.card)
     assert float(found[1]) == pytest.approx(norm, abs=1e-4)
     assert float(found[2]) == pytest.approx(norm, abs=1e-3)
     cosine = evidence.cosines(z_of(app)[:1], supports.vectors[[row]])[0, 0]
     assert float(found[3]) == pytest.approx(cosine, abs=1e-3)
     html = hand.panel.card.object
     assert html.count("data:image/png") == 2
-    assert f"against {app.model.classes[c]}" in html
+    assert f"lowers {app.model.classes[c]}" in html
 
 
 async def test_the_map_of_an_added_support_is_computed_when_it_is_chosen(open_app):
@@ -212,7 +212,7 @@ async def test_the_map_of_an_added_support_is_computed_when_it_is_chosen(open_ap
     new = await hand.choose_candidate(0)
     await hand.press(hand.panel.add)
     assert hand.panel.chosen == new
-    found = re.search(r"\|V\| = (\S+)\. Its own map adds up to (\S+), ", hand.card)
+    found = re.search(r"\|V\| = (\S+)\. Its own map sums to (\S+); ", hand.card)
     assert hand.panel.card.object.count("data:image/png") == 2
     assert float(found[2]) == pytest.approx(float(found[1]), abs=1e-3)
 

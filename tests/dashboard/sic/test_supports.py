@@ -41,7 +41,7 @@ async def test_excluding_all_of_a_class_leaves_the_bias(open_app):
     np.testing.assert_allclose(logits(app, supports_of(app))[:, 1], app.model.module.bias, atol=1e-6)
     assert hand.panel.exclude.disabled
     assert hand.panel.table.rows == []
-    assert "choose a support sample" in hand.panel.why.object.lower()
+    assert "Select a support sample" in hand.panel.exclude.description
 
 
 async def test_a_second_click_before_the_page_has_answered_changes_nothing(open_app):
@@ -62,7 +62,7 @@ async def test_the_last_support_of_all_stays(open_app):
     await hand.set(hand.panel.which, ALL)
     await hand.choose()
     assert hand.panel.exclude.disabled
-    assert "last support sample" in hand.panel.why.object
+    assert "last support sample" in hand.panel.exclude.description
     assert not hand.panel.replace.disabled
 
 
@@ -90,7 +90,7 @@ async def test_replacing_takes_the_chosen_candidate(open_app):
     hand = await Hand.at(app)
     old = await hand.choose()
     new = await hand.choose_candidate(3)
-    assert hand.panel.replace.label == "Replace it by the candidate"
+    assert hand.panel.replace.label == "Replace with candidate"
     await hand.press(hand.panel.replace)
     assert old not in pairs(supports_of(app))
     assert new in pairs(supports_of(app))
@@ -235,7 +235,7 @@ async def test_a_slow_choice_is_made_beside_the_event_loop(open_app, monkeypatch
     await asyncio.sleep(0)
     assert app.state.per_class == 0
     assert hand.panel.exclude.disabled
-    assert "Choosing" in hand.said
+    assert "Selecting" in hand.said
     await turn
     assert app.state.per_class == 6
     assert len(supports_of(app)) == 18

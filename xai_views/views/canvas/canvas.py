@@ -112,6 +112,10 @@ class Canvas(OneWayComponent):
         False, doc="Whether the browser tells changed settings (see on_settings)."
     )
     chip = param.Dict({}, doc="What is known of the brushed region (see tell): tile, text and sample.")
+    edits = param.Dict(
+        {},
+        doc="Buttons under the ledger: remove (label), reason (why it is disabled), undo, reset (bool) and words; {} = none.",
+    )
     caption = param.String("", doc="One line under a saved picture.")
     export = param.Dict({}, doc="The picture that the browser is to save; set by save.")
     jump = param.Dict({}, doc="Where code (not the hand) wants the browser to go; set by the canvas itself.")
@@ -207,6 +211,10 @@ class Canvas(OneWayComponent):
         """Call ``function({"tile", "polygon", "sample"})`` when a region was drawn ([] = cleared)."""
         self._callbacks.setdefault("region", []).append(function)
 
+    def on_edit(self, function: Callable[[str], Any]) -> None:
+        """Call ``function("remove" | "undo" | "reset")`` when a button under the ledger is pressed (see ``edits``)."""
+        self._callbacks.setdefault("edit", []).append(function)
+
     def on_key(self, function: Callable[[str], Any]) -> None:
         """Call ``function(key)`` for forwarded keys: the digits 1 to 9 and those of ``keys``."""
         self._callbacks.setdefault("key", []).append(function)
@@ -239,6 +247,8 @@ class Canvas(OneWayComponent):
             self._call("select", dict(message))
         elif kind == "key":
             self._call("key", str(message.get("key", "")))
+        elif kind == "edit":
+            self._call("edit", str(message.get("action", "")))
         elif kind == "region":
             self._forget_chip()
             self._call("region", dict(message))

@@ -85,7 +85,7 @@ class Legend {
 
   fillSwatches(bar, map, about) {
     setText(bar.title, about.title ?? map.layer);
-    const ids = [...new Set(map.codes)].filter((id) => id >= 0).sort((a, b) => a - b), names = about.names ?? [];
+    const ids = [...new Set(map.codes)].filter((id) => id >= 0).sort((a, b) => a - b), names = about.short ? [] : about.names ?? [];
     const text = ids.map((id) => `${id} ${names[id] ?? ""}`).join();
     bar.said = {title: about.title ?? map.layer, swatches: ids.map((id) => ({id, text: `${id}${names[id] ? ` ${names[id]}` : ""}`}))};
     if (bar.text === text) return;

@@ -44,6 +44,7 @@ class CanvasApp {
     model.on("context", () => { this.scrubber.context = model.context; this.scrubber.refresh(); });
     model.on("jump", () => this.takeJump());
     model.on("chip", () => { this.chip = model.chip ?? {}; this.showChip(); });
+    model.on("edits", () => this.ledger.fillEdits());
     model.on("export", () => this.save(model.export));
     model.on("dark", () => this.themes.update());
     model.on("remove", () => this.close());

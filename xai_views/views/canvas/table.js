@@ -11,7 +11,11 @@ class Ledger {
     this.foot = h("tfoot");
     this.table = h("table", {}, this.caption, this.head, this.body, this.foot);
     this.scroll = h("div", {class: "xv-scroll"}, this.table);
-    this.element = h("section", {class: "xv-ledger", hidden: true}, this.scroll);
+    const button = (action) => h("button", {type: "button", class: "xv-act", onclick: () => { host.model.send_msg({type: "edit", action}); host.root.focus({preventScroll: true}); }});
+    this.acts = {remove: button("remove"), undo: button("undo"), reset: button("reset")};
+    this.words = h("span", {class: "xv-edits"});
+    this.edits = h("div", {class: "xv-acts", role: "group", "aria-label": "Edits", hidden: true}, ...Object.values(this.acts), this.words);
+    this.element = h("section", {class: "xv-ledger", hidden: true}, this.scroll, this.edits);
     this.edges = watchEdges(this.scroll, {name: "Ledger", inset: () => [this.head.offsetHeight, this.foot.offsetHeight]});
   }
 
@@ -31,6 +35,20 @@ class Ledger {
     data.rows.forEach((row, i) => this.fillRow(this.rows[i], row, pictures, limit, bars));
     this.markSelected();
     this.fillFoot(data, pictures, bars);
+    this.fillEdits();
+  }
+
+  // The buttons under the ledger, where the app edits.
+  fillEdits() {
+    const edits = this.host.model.edits ?? {}, {remove, undo, reset} = this.acts;
+    this.edits.hidden = !edits.remove;
+    if (!edits.remove) return;
+    for (const [element, text, off, title] of [[remove, edits.remove, edits.reason, edits.reason || "Replace its activations and compare (a)"], [undo, "Undo", !edits.undo, "Undo the last edit (u)"], [reset, "Reset", !edits.reset, "Undo all edits of this sample"]]) {
+      setText(element, text);
+      setAttribute(element, "title", title);
+      element.disabled = Boolean(off);
+    }
+    setText(this.words, edits.words ?? "");
   }
 
   // Leave no word of it on the page.

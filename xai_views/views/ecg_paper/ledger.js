@@ -22,7 +22,7 @@ class PaperLedger {
   update() {
     const {record, settings, model} = this.host, ledger = record?.ledger;
     this.element.hidden = !ledger || settings.hidden;
-    if (this.element.hidden) { this.about = null; this.body.replaceChildren(); this.foot.replaceChildren(); setText(this.after, ""); return; }
+    if (this.element.hidden) { this.about = null; this.body.replaceChildren(); this.foot.replaceChildren(); setText(this.title, ""); setText(this.after, ""); return; }
     const chosen = settings.highlight?.cluster ?? null, edits = model.edits ?? {};
     if (this.about !== record.key) {
       this.about = record.key;

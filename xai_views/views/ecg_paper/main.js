@@ -191,6 +191,7 @@ class PaperApp {
     this.twin.update(this.record, this.words, settings);
     setAttribute(canvas, "aria-label", this.words || "Electrocardiogram on paper");
     setAttribute(this.root, "data-hidden", String(Boolean(settings.hidden)));
+    if (settings.hidden) { clearTimeout(this.speaking); setText(this.live, this.words); setText(this.chip, ""); }
   }
 
   // One line of text that says how the paper is set.

@@ -35,7 +35,7 @@ class TableView {
   }
 
   header(column) {
-    const active = this.sort === column.key, plain = column.kind === "image";
+    const active = this.sort === column.key, plain = column.kind === "image" || !column.title;
     const order = active ? (this.descending ? "descending" : "ascending") : "none";
     const sign = active ? (this.descending ? " ▾" : " ▴") : "";
     const inside = plain ? column.title : h("button", {type: "button", onclick: () => this.sortBy(column)}, column.title + sign);

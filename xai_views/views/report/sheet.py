@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -136,9 +137,7 @@ def _svg_bar(legend: Legend, x: int, y: int, name: str) -> list[str]:
     return parts
 
 
-def _raster_legend(
-    draw: ImageDraw.ImageDraw, legend: Legend, x: int, y: int, font: ImageFont.ImageFont
-) -> int:
+def _raster_legend(draw: ImageDraw.ImageDraw, legend: Legend, x: int, y: int, font: Any) -> int:
     draw.text((x, y + 2), _plain(_short(legend.title)), fill="#444444", font=font)
     if legend.kind == "label":
         for i, (colour, name) in enumerate(legend.names):

@@ -1,9 +1,10 @@
 // The form over a list of samples. Native controls: they are small, known to every keyboard and screen reader, and quick.
-const SEARCH_MS = 150, SEARCHABLE = 12, ANY_CLASS = "any";
+const SEARCH_MS = 150, ANSWER_MS = 2000, SEARCHABLE = 12, ANY_CLASS = "any";
 
 class SampleFilter {
   constructor(model) {
     this.model = model;
+    this.pending = new Map();
     this.id = Math.random().toString(36).slice(2);
     const noun = model.noun.toLowerCase();
     this.search = h("input", {type: "search", class: "xp-search", "aria-label": "Search", placeholder: `Search ${noun}s by name`, title: "Type a part of a name; Enter shows the first match", spellcheck: "false", autocomplete: "off"});
@@ -13,9 +14,10 @@ class SampleFilter {
     this.sort = h("select", {});
     this.classes = {true_class: this.choice("true_class"), predicted_class: this.choice("predicted_class")};
     this.matrix = new Confusion(model, (t, p) => this.set({true_class: t, predicted_class: p, outcome: "all"}, true));
-    this.reset = h("button", {type: "button", class: "xp-button xp-reset", onclick: () => { model.send_msg({type: "reset"}); this.release(); }}, "Reset filters");
+    this.reset = h("button", {type: "button", class: "xp-button xp-reset", onclick: () => { this.pending.clear(); model.send_msg({type: "reset"}); this.release(); }}, "Reset filters");
     this.words = h("span");
     this.bar = h("progress", {max: "1", "aria-label": "Progress"});
+    for (const [control, label] of [[this.classes.true_class, "True class"], [this.classes.predicted_class, "Predicted class"], [this.sort, "Sort by"]]) control.setAttribute("aria-label", label);
     const field = (label, control) => h("label", {class: "xp-field"}, h("span", {}, label), control);
     const tick = (box, label) => h("label", {class: "xp-tick"}, box, label);
     this.errorsLabel = tick(this.errors, "Errors only");
@@ -88,6 +90,8 @@ class SampleFilter {
 
   // Tell what was changed. What was chosen with the pointer gives the keys back to the pictures; who works with the keyboard stays.
   set(values, release = this.byHand, typing = false) {
+    for (const [name, value] of Object.entries(values)) this.pending.set(name, {value, until: performance.now() + ANSWER_MS});
+    setTimeout(() => this.update(), ANSWER_MS + 50); // what was refused goes back
     this.model.send_msg({type: "set", values});
     if (release && !typing) this.release();
   }
@@ -95,6 +99,15 @@ class SampleFilter {
   release() {
     this.root.getRootNode().activeElement?.blur();
     command(this.model.channel, {focus: true});
+  }
+
+  // What is chosen: an answer to an earlier choice does not take back a later one that is still on its way.
+  get values() {
+    const values = {...this.model.values};
+    for (const [name, {value, until}] of this.pending)
+      if (values[name] === value || performance.now() > until) this.pending.delete(name);
+      else values[name] = value;
+    return values;
   }
 
   unfold(open = this.root.dataset.open !== "true") {
@@ -116,7 +129,7 @@ class SampleFilter {
   }
 
   update() {
-    const {values, classes, hidden, words, busy, unlabelled, confusion} = this.model, root = this.root.getRootNode();
+    const {classes, hidden, words, busy, unlabelled, confusion} = this.model, {values} = this, root = this.root.getRootNode();
     const typing = root.activeElement;
     if (typing !== this.search) this.search.value = values.search ?? "";
     this.errors.checked = values.outcome === "errors";

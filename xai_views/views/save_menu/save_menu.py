@@ -33,7 +33,7 @@ class SaveMenu(OneWayComponent):
     entries = param.List([], item_type=dict, doc="Entries of the menu.")
     fixed = param.Dict({}, doc="Entries that a copied link always holds.")
     remark = param.String("", doc="What a copied link cannot include.")
-    file = param.Dict({}, doc="The file that the browser saves next; set by save().")
+    file = param.Dict({}, doc="The file that the browser saves next; set by hand_over().")
     said = param.Dict({}, doc="The sentence under the buttons; set by say().")
     revealed = param.Dict({}, doc="What the page scrolls to; set by reveal().")
     most = param.Integer(MOST_BYTES, doc="Bytes of a file that is opened.")
@@ -54,7 +54,7 @@ class SaveMenu(OneWayComponent):
         """Call ``function(text)`` with the text of a file that was chosen."""
         self._opened.append(function)
 
-    def save(self, name: str, data: str | bytes, kind: str, drawn: bool = False) -> None:
+    def hand_over(self, name: str, data: str | bytes, kind: str, drawn: bool = False) -> None:
         """Let the browser save a file.
 
         Parameters

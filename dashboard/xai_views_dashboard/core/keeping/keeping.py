@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from xai_views import catalogue
 from xai_views.contract import registry
 from xai_views.errors import XaiViewsError
-from xai_views.views import SaveMenu
+from xai_views.views import Canvas, SaveMenu
 from xai_views_dashboard.core.keeping import exports
 from xai_views_dashboard.core.keeping.cases import Case, CaseFile, Notebook, read
 from xai_views_dashboard.core.keeping.editor import CaseEditor
@@ -109,7 +109,7 @@ class Keeping:
         if entry == "case":
             self.save_case()
             return
-        if entry in {"png", "svg"} and hasattr(self.app.canvas, "save"):
+        if entry in {"png", "svg"} and isinstance(self.app.canvas, Canvas):  # what it shows, as it shows it
             self.app.canvas.caption = exports.under(self.app)
             self.app.canvas.save(entry, self.name(entry).rpartition(".")[0])
             self.menu.say(f"Saving {self.name(entry)}.")
@@ -144,7 +144,7 @@ class Keeping:
 
     def deliver(self, name: str, data: str | bytes, kind: str, drawn: bool = False) -> None:
         """Let the browser save a file, and say so."""
-        self.menu.save(name, data, kind, drawn)
+        self.menu.hand_over(name, data, kind, drawn)
         self.menu.say(f"Saved {name}.")
 
     @property
@@ -179,7 +179,7 @@ class Keeping:
     def save_case(self) -> None:
         """Let the browser save the case file."""
         found = self.file()
-        self.menu.save(self.name("case"), found.text(), "application/json")
+        self.menu.hand_over(self.name("case"), found.text(), "application/json")
         count = len(found.cases)
         self.menu.say(f"Saved {count} case{'' if count == 1 else 's'} to {self.name('case')}.")
 
