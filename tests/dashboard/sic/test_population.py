@@ -198,11 +198,11 @@ async def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_as
     view.how.value = "pca"
     await quiet()
     assert view.pane.object is axes
-    assert "The two axes hold" in view.words.object
+    assert "the two axes explain" in view.words.object
     view.how.value = "tsne"
     await quiet()
     assert view.pane.object is not axes
-    assert "The two axes hold" not in view.words.object
+    assert "the two axes explain" not in view.words.object
     app.state.sample = 3
     assert view._ring.data["x"] == [view._points.data["x"][3]]
 
