@@ -48,6 +48,13 @@ def server(serve_app):
     return serve_app([])
 
 
+@pytest.fixture
+def page(page):
+    """A page that also waits for a server with little of a processor."""
+    page.set_default_timeout(3 * PATIENCE)
+    return page
+
+
 class Hand:
     """Clicks and keys, counted; choosing an option of a native list takes two."""
 
