@@ -318,7 +318,9 @@ class App(pn.viewable.Viewer):
         if always:  # first, since the line is cut where there is no room
             text = " ".join(text.replace(always, "").split())
         first, *rest = re.split(r"(?<=[.!?]) (?=[A-Z])", text, maxsplit=1)
-        said = [brief(f"{always} {first}".strip(), *rest)] if always or text else []
+        guide = str(self.model.card.get("guide") or "")
+        lines = [guide, f"{always} {text}"] if guide else [f"{always} {first}".strip(), *rest]
+        said = [brief(*lines)] if guide or always or text else []
         place = pn.Column(sizing_mode="stretch_width")
 
         def show(*_: Any) -> None:
