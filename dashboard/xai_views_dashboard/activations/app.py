@@ -141,9 +141,10 @@ class ActivationsApp(App):
 
     def begins(self) -> Mapping[str, Any]:
         """Begin with the example of the model's card, such as the sample that shows a shortcut best."""
-        shown = self.model.card.get("opens_on") or {}
-        known = {n: v for n, v in shown.items() if n in {"sample", "cluster"}}
-        return known if known.get("sample") in self.session.names else {}
+        shown, names = self.model.card.get("opens_on") or {}, self.session.names
+        if shown.get("sample") not in names:
+            return {}
+        return {"sample": names.index(shown["sample"]), "cluster": int(shown.get("cluster", -1))}
 
     def composed(self, look: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of the canvas, with the selected cluster in focus."""

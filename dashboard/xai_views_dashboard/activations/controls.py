@@ -11,10 +11,10 @@ from xai_views_dashboard.core.controls import class_choice, control
 from xai_views_dashboard.core.page import HALVES, halved
 
 CHOICES = {
-    "k": ("Number of clusters K (0 = automatic)", 230),
-    "mode": ("Clustering", 180),
+    "k": ("Number of clusters K (0 = automatic)", 300),
+    "mode": ("Clustering", 170),
     "grid": ("Grid", 160),
-    "shown": ("Main picture", 130),
+    "shown": ("Main picture", 120),
 }
 #: Labels of the values.
 WORDS = {

@@ -189,7 +189,7 @@ def _truth(frame: Frame, image: np.ndarray, truth: Truth) -> None:
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
-    frame.legend("truth", title="ground truth")
+    frame.legend("truth", title="Ground truth")
     present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
     frame.tile(
         "truth", title="", size=list(image.shape[:2]), alt=f"Ground truth: parts of the image: {present}"
@@ -248,8 +248,8 @@ def _ledger(
             ["sum of the clusters", number(total)],
             ["bias", number(bias)],
             ["residual (not attributed to clusters)", number(residual)],
-            *_without(result, target),
             ["the network's logit", number(logit)],
+            *_without(result, target),
         ],
     )
 

@@ -55,12 +55,12 @@ EXAMPLES = (
         "shortcut",
         "Find a shortcut",
         "This network predicts bird 04 wherever it sees a logo. Find the logo's cluster and remove it.",
-        "The network predicts bird 04 with p ≈ 1, but the label is bird 08. Cluster 2 covers the logo and has the largest "
-        "contribution. Press a to remove it: the prediction becomes bird 08.",
+        "The network predicts bird 04 with p ≈ 1, but the label is bird 21. Cluster 2 covers the logo and has the largest "
+        "contribution. Press “Remove cluster 2”: the prediction becomes bird 21.",
         "activations",
         "birds-cnn-watermark",
         "birds-watermark/test",
-        {"sample": "bird-test-00008-marked", "cluster": "2"},
+        {"sample": "bird-test-00021-marked", "cluster": "2"},
     ),
     Example(
         "ecg",

@@ -131,7 +131,7 @@ def _extras(frame: Frame, image: np.ndarray, result: xr.Dataset, truth: tuple | 
         return
     ids, names = truth
     frame.label_map("truth", "truth", ids, names)
-    frame.legend("truth", title="ground truth")
+    frame.legend("truth", title="Ground truth")
     present = ", ".join(names[i] for i in np.unique(ids) if 0 <= i < len(names) and names[i])
     frame.tile(
         "truth", title="", size=list(image.shape[:2]), alt=f"Ground truth: parts of the image: {present}"

@@ -20,13 +20,15 @@ from xai_views.models import passes
 from xai_views.samples import decode_upload, fit
 from xai_views.views.wire import decode
 from xai_views_dashboard.activations.app import ActivationsApp
+from xai_views_dashboard.activations.compare import ComparePanel
 from xai_views_dashboard.activations.depth import SimilarityPanel
 from xai_views_dashboard.activations.factorization import FactorizationPanel
-from xai_views_dashboard.activations.frame import parts_of
+from xai_views_dashboard.activations.frame import contribution_of, parts_of
 from xai_views_dashboard.activations.layers import LayerPanel
 from xai_views_dashboard.activations.norms import NormsPanel
 from xai_views_dashboard.activations.saliency import SaliencyPanel
 from xai_views_dashboard.activations.touch import TouchPanel
+from xai_views_dashboard.core.numbers import number
 from xai_views_dashboard.core.picture_panel import PicturePanel
 
 State = ActivationsApp.state_kind()
@@ -39,7 +41,7 @@ def opened():
 
 @pytest.fixture
 def app(opened):
-    return ActivationsApp(*opened)
+    return ActivationsApp(*opened, sample=0, cluster=-1)
 
 
 def frame_of(app, sample: int = 0):
@@ -236,6 +238,94 @@ def test_what_an_address_must_not_hold_is_left_out(query):
     assert plain(state) == before
 
 
+def test_a_model_opens_on_the_sample_where_removing_the_logo_changes_most(opened):
+    app = ActivationsApp(*opened)
+    assert app.session.names[app.state.sample] == opened[0].card["opens_on"]["sample"]
+    assert set(app.state.query(app.session.names)) == {"v"}, "the page begins with it"
+    app.edited("remove")
+    result = app.result()
+    label = app.session.label(app.state.sample)
+    assert int(result["logit"].values[0].argmax()) == 4 != label
+    assert int(result["ablated_logit"].values[0].argmax()) == label
+    shown = dict(frame_of(app, app.state.sample).header["table"]["footer"])
+    before, after = (float(result[n].values[0, 4]) for n in ("logit", "ablated_logit"))
+    assert shown["logit, before → after removal"] == f"{number(before)} → {number(after)}"
+
+
+def test_edits_belong_to_their_sample(app):
+    app.state.cluster = 1
+    app.edited("remove")
+    app.state.touched = [{"kind": "blur", "region": [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0]], "at": []}]
+    assert app.canvas.edits["words"] == f"Edits apply to {app.session.names[0]} only."
+    assert app.canvas.edits["reason"] == "Cluster 1 is already removed"
+    app.state.sample = 1
+    assert (app.state.ablated, app.state.touched) == ([], [])
+    assert not app.canvas.edits["words"]
+    assert not app.canvas.edits["undo"]
+
+
+def test_buttons_of_the_ledger_remove_undo_and_reset(app):
+    assert app.canvas.edits["reason"] == "Select a cluster first"
+    app.edited("remove")
+    assert app.state.ablated == []
+    for c in (2, 0):
+        app.state.cluster = c
+        app.canvas._handle_msg({"type": "edit", "action": "remove"})
+    assert app.state.ablated == [0, 2]
+    app.canvas._handle_msg({"type": "edit", "action": "undo"})
+    assert app.state.ablated == [2]
+    app.canvas._handle_msg({"type": "edit", "action": "reset"})
+    assert app.state.ablated == []
+    assert not app.canvas.edits["reset"]
+
+
+async def test_a_brushed_region_says_its_share_on_the_picture(app):
+    app.regions.active = True
+    app.canvas._handle_msg(
+        {"type": "region", "tile": "contribution", "polygon": [[0, 0], [32, 0], [32, 64], [0, 64]]}
+    )
+    while not app.canvas.chip.get("text"):
+        await asyncio.sleep(0.02)
+    values = contribution_of(await app.explained(0, app.wish()))
+    left = values[:, : values.shape[1] // 2]
+    share = 100 * np.abs(left).sum() / np.abs(values).sum()
+    assert app.canvas.chip["tile"] == "contribution"
+    assert app.canvas.chip["text"].startswith(
+        f"The region covers 50.0 % of the pixels and {share:.1f} % of the absolute contribution ("
+    )
+    app.canvas._handle_msg({"type": "region", "tile": "contribution", "polygon": []})
+    assert not app.canvas.chip.get("text")
+
+
+def test_only_models_that_open_the_samples_are_compared(app):
+    panel = panel_of(app, ComparePanel)
+    assert "birds-vit" in panel.offered
+    assert not {"ecg-resnet", "digits-sic"} & set(panel.offered)
+    app.state.compared = ["birds-vit", "ecg-resnet", "nobody"]
+    assert panel.names() == ["birds-cnn-watermark", "birds-vit"]
+    assert "ecg-resnet" in panel.said.object
+    assert "no shipped model" in panel.said.object
+
+
+def test_one_model_that_fails_does_not_blank_the_others(app, monkeypatch):
+    panel = panel_of(app, ComparePanel)
+    app.state.compared = ["birds-vit", "birds-cnn"]
+    other = panel.other
+
+    async def broken(name):
+        if name == "birds-vit":
+            raise XaiViewsError("birds-vit is damaged")
+        return await other(name)
+
+    monkeypatch.setattr(panel, "other", broken)
+    asyncio.run(asked(panel))
+    frame = decode(asyncio.run(panel.answer(f"{app.session.names[0]}|{panel.canvas.context}")))
+    assert ("clusters-2", "cluster") in frame.maps
+    assert ("clusters-1", "cluster") not in frame.maps
+    assert [r["id"] for r in panel.listing.rows] == ["birds-cnn-watermark", "birds-cnn"]
+    assert "birds-vit is damaged" in panel.said.object
+
+
 def test_undo_takes_back_one_ablation_at_a_time():
     state = State()
     state.edit(ablated=[1])
@@ -283,7 +373,7 @@ async def test_until_there_is_a_codebook_the_answer_says_that_it_is_of_one_tree(
 
 
 def test_what_is_asked_at_first_is_what_is_answered(opened):
-    app = ActivationsApp(*opened, k=9, grid="input", temperature=0.3, soft="gmm")
+    app = ActivationsApp(*opened, sample=0, k=9, grid="input", temperature=0.3, soft="gmm")
     result = app.result()
     asked = json.loads(result.attrs["parameters"])
     assert {n: asked[n] for n in ("k", "grid", "temperature", "soft")} == {

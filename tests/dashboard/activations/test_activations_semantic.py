@@ -12,4 +12,4 @@ def test_without_known_parts_names_are_asked_for():
     app = ActivationsApp(*apps.opened("efficientnet-lite0-random", "photos"))
     panel = next(p for p in app.panels if p.title == "Methods by part")
     asyncio.run(panel.run())
-    assert "fit a codebook" in panel.words.object
+    assert "Fit a codebook" in panel.words.object
