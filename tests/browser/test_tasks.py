@@ -156,8 +156,7 @@ def test_wrong_predictions_by_loss_and_two_of_them_side_by_side(page, server):
     hand.press("ArrowRight")
     expect(answer(page)).to_have_attribute("data-sample", names[worst[1]])
     both = page.get_by_role("region", name="Both answers")
-    expect(both).to_contain_text(names[worst[0]])
-    expect(both).to_contain_text(names[worst[1]])
+    wait_query(page, "pinned", names[worst[0]])
     expect(both.get_by_role("columnheader", name="difference of logits")).to_be_visible()
     hand.used_at_most(3)
 
