@@ -28,7 +28,7 @@ def load():
     )
     return xv.open_model(module, classes=["cat", "dog"], size=(32, 32))
 """
-DRAWN = "[data-state=idle]:not([data-key=''])"
+DRAWN = ".xv[data-state=idle]:not([data-key=''])"
 #: What attributes say to people beside the text and the names of elements, in all shadow roots.
 ATTRIBUTES = """() => {
   const said = [document.title];
