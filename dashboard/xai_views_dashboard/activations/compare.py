@@ -123,7 +123,11 @@ class ComparePanel(PicturePanel):
         if name not in self._others:
             app = self.app
             model = await asyncio.wrap_future(
-                app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+                app.session.job(
+                    ("model", name),
+                    lambda progress: open_model(name),  # noqa: ARG005
+                    title=f"Opening {name}",
+                )
             )
             if model.channels != app.model.channels:
                 raise XaiViewsError(
