@@ -56,6 +56,7 @@ class ExplainPanel(Job):
     question = "compared"
     watched = ("sample",)
     verb = "Explain"
+    doing = "Computing an explanation"
     stopped = "Cancelled; the pictures show what was computed until then."
 
     def __init__(self, app: Any) -> None:
