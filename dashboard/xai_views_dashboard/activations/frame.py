@@ -225,10 +225,11 @@ def _ledger(
     total = sum(r["value"] for r in lines)
     bias, residual = float(result["bias"].values[target]), float(result["residual"].values[0, 0])
     logit = float(result["logit"].values[0, target])
-    columns = ["cluster", "class read-out" if is_exact(result) else "name", "share"]
+    named = any(names)
+    columns = ["cluster", *(["class read-out" if is_exact(result) else "name"] if named else []), "share"]
     table = []
     for r in lines:
-        cells = [r["id"], r["name"], f"{r['size']:.0%}"]
+        cells = [r["id"], *([r["name"]] if named else []), f"{r['size']:.0%}"]
         table.append(
             {
                 "id": r["id"],
