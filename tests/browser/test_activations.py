@@ -191,7 +191,7 @@ def test_the_address_restores_the_page(page, server):
 
 def test_a_wrong_address_is_a_sentence_for_each_mistake(page, server):
     opened(page, server, "&k=99&mode=magic&touched=%5B%7B%22kind%22%3A%22x%22%7D%5D&taps=5")
-    for said in ("k to '99'", "mode='magic'", "touched=", "taps="):
+    for said in ("sets k to '99'", "sets mode to 'magic'", "sets touched", "sets taps"):
         expect(page.get_by_role("alert").first).to_contain_text(said)
 
 

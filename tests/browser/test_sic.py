@@ -153,7 +153,7 @@ def test_the_address_restores_the_page(page, server):
 
 def test_a_wrong_address_opens_with_a_sentence(page, server):
     opened(page, server, "&sample=nobody&target=oops&sort=never")
-    expect(page.locator(".note.error")).to_contain_text("sample='nobody'")
+    expect(page.locator(".note.error")).to_contain_text("sample 'nobody'")
     assert "Traceback" not in page.content()
 
 
