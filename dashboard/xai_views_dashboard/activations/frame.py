@@ -134,11 +134,11 @@ def build(
     frame.photo(image, "photo")
     _main(frame, name, result, words, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
-    frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
-    kind = "" if is_exact(result) else "gradient × activation"
+    per_pixel = PER_PIXEL if is_exact(result) else f"{PER_PIXEL}: gradient × activation"
+    frame.legend("contribution", title=per_pixel, target=classes[target], unit="logit")
     frame.tile(
         "contribution",
-        title=kind,
+        title="",
         alt=f"Each pixel's share of its cluster's contribution to {classes[target]}",
     )
     entropy = result["entropy"].values[0]
