@@ -62,7 +62,7 @@ def test_two_records_share_one_limit(page, server):
     opened(page, server, f"&sample={RECORD}&shown=contribution")
     tab(page, "Compare")
     page.get_by_text("Choose another record").wait_for()
-    field = page.get_by_label("Another record")
+    field = page.get_by_role("combobox", name="Another record", exact=True)
     field.click()
     page.get_by_role("option").nth(100).wait_for(state="attached")  # all records at once
     field.fill("00003")  # any part of the name

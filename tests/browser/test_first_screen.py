@@ -52,7 +52,7 @@ WORDS = """() => {
   const skipped = [
     "table, select, option, button, label, input, textarea, nav, a, svg, canvas, style, script, template, datalist",
     "[role=tab], [role=tablist], [role=listbox], [role=menu], [role=combobox], [role=toolbar], [role=slider]",
-    ".xv-legend, .xe-legend, .xe-line, .xa, .xp, .xf, .MuiAppBar-root", // values and scales
+    ".xv-top, .xe-top, .xv-title, .xv-label, .xe-line, .xa, .xp, .xf, .MuiAppBar-root", // values and scales
   ].join();
   const said = [];
   const look = (node) => {

@@ -48,6 +48,13 @@ def server(serve_app):
     return serve_app([])
 
 
+@pytest.fixture
+def page(page):
+    """A page that also waits for a server with little of a processor."""
+    page.set_default_timeout(3 * PATIENCE)
+    return page
+
+
 class Hand:
     """Clicks and keys, counted; choosing an option of a native list takes two."""
 
@@ -109,6 +116,10 @@ def test_own_model_and_folder_to_the_first_explanation(page, serve_app, own):
     page.goto(server.url)
     hand = Hand(page)
     hand.click(page.get_by_role("region", name="Models").get_by_role("link", name="mine", exact=True))
+    onward = page.get_by_role("link", name=re.compile("^Open it in"))
+    page.locator(DRAWN).or_(onward).first.wait_for(timeout=3 * PATIENCE)
+    if onward.count():  # what a model is shows when it is opened
+        hand.click(onward)
     page.locator(DRAWN).first.wait_for(timeout=3 * PATIENCE)
     assert predicted(page) in {"cat", "dog"}
     expect(answer(page)).to_contain_text("/ 6")
@@ -120,7 +131,7 @@ def test_wrong_predictions_by_loss_and_two_of_them_side_by_side(page, server):
     samples = xv.open_samples("digits/test")
     steps = predict(xv.open_model("digits-sic"), samples)
     found = result_of(steps)
-    names = samples["sample"].values.astype(str)
+    names = samples["name"].values.astype(str)
     opened(page, server, "sic", model="digits-sic", samples="digits/test")
     hand, population = Hand(page), page.get_by_role("region", name="Population")
     expect(population.get_by_role("status")).to_contain_text(re.compile(r"\d+ errors?"), timeout=3 * PATIENCE)
@@ -133,6 +144,7 @@ def test_wrong_predictions_by_loss_and_two_of_them_side_by_side(page, server):
     hand.choose(population.get_by_role("combobox", name="Sort by"), "loss")
     until(page, lambda: query(page).get("sort") == "loss")
     hand.used_at_most(3)
+    page.locator(".xv").first.focus()
     hand.press("Home")
     expect(answer(page)).to_have_attribute("data-sample", names[worst[0]])
     hand.used = 0
@@ -163,7 +175,7 @@ def test_a_shortcut_is_removed_and_the_prediction_changes(page, server):
     assert predicted(page) == "bird 04"
     page.locator(".xv").first.focus()
     hand.press("a")
-    expect(answer(page).locator(".xa-predicted")).to_have_text("bird 08")
+    expect(page.locator(".xv-ledger tfoot").first).to_contain_text(re.compile(r"0\.99\d* → 0\.0"))
     wait_query(page, "ablated", "[2]")
     hand.used_at_most(3)
 

@@ -187,7 +187,7 @@ def _arrays(title: str, arrays: dict[str, np.ndarray]) -> Uploaded:
         images = np.round(images * 255).astype(np.uint8)
     if len(images) > MOST_IMAGES:
         raise SamplesError(f"{title!r} holds {len(images)} images (limit: {MOST_IMAGES}); save fewer.")
-    _bounded(title, images)
+    _bounded(title, list(images))
     label = ds["label"].values if "label" in ds and ds["label"].ndim == 1 else None
     numbers = None if label is None else tuple(int(v) for v in label)
     return Uploaded(

@@ -233,7 +233,7 @@ def same_path() -> None:
     def _sync_pathname(self: Any) -> None:  # noqa: ARG001 - it takes the place of a method
         return None
 
-    Location._sync_pathname = _sync_pathname  # type: ignore[method-assign]
+    Location._sync_pathname = _sync_pathname  # type: ignore[assignment, method-assign]
 
 
 @patches(("panel", "panel.io.resources:LOCAL_DIST", None), ("panel", "panel.io.state:_state.rel_path", None))

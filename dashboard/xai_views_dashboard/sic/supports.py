@@ -202,8 +202,9 @@ class SupportPanel(Panel):
     async def vector(self, wish: Wish, known: Predictions | None) -> np.ndarray:
         """Return the evidence vector ``[1, p]`` of the current sample, from the cache or by running the network."""
         i = wish.sample
-        if known is not None and i < len(known.latent):
-            return known.latent[i : i + 1]
+        latent = None if known is None else known.latent
+        if latent is not None and i < len(latent):
+            return latent[i : i + 1]
         ask = wish.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 

@@ -116,7 +116,7 @@ async def test_the_map_waits_for_the_samples(toy, samples, monkeypatch):
 
     monkeypatch.setattr(app.session, "predicted", late)
     app.begin()
-    app.tabs.show("Latent map")
+    app.tabs.bring("Latent map")
     for _ in range(20):
         await asyncio.sleep(0.005)
     assert tab(app).pane.object is None
@@ -198,11 +198,11 @@ async def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_as
     view.how.value = "pca"
     await quiet()
     assert view.pane.object is axes
-    assert "The two axes hold" in view.words.object
+    assert "the two axes explain" in view.words.object
     view.how.value = "tsne"
     await quiet()
     assert view.pane.object is not axes
-    assert "The two axes hold" not in view.words.object
+    assert "the two axes explain" not in view.words.object
     app.state.sample = 3
     assert view._ring.data["x"] == [view._points.data["x"][3]]
 
@@ -210,7 +210,7 @@ async def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_as
 async def test_a_closed_map_follows_when_it_is_opened(app):
     view = tab(app)
     ring = dict(view._ring.data)
-    app.tabs.show("All classes")
+    app.tabs.bring("All classes")
     await quiet()
     app.state.sample = 5
     await quiet()

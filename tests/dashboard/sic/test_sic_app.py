@@ -188,7 +188,7 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
         if hasattr(panel, "compute"):
             monkeypatch.setattr(panel, "compute", counting(panel, computed))
     await begun(app)
-    app.tabs.show("About")
+    app.tabs.bring("About")
     await quiet()
     written.clear()
     computed.clear()
@@ -201,7 +201,7 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
     await quiet()
     assert computed == []
     assert {p for p, _ in written} <= {"Your image"}, "its list marks the sample in view"
-    app.tabs.show("All classes")
+    app.tabs.bring("All classes")
     await quiet()
     assert computed == ["All classes"]
     assert "All classes" in {p for p, _ in written}
