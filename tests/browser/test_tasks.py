@@ -87,7 +87,7 @@ def opened(page, server, app: str, **state: str) -> None:
 
 
 def answer(page):
-    return page.get_by_role("region", name="Answer")
+    return page.get_by_role("region", name="Answer", exact=True)
 
 
 def predicted(page) -> str:
