@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -66,9 +67,17 @@ class Lab:
             value = self.run(f"_ = {expression}\nprint(_)").strip()
         assert value == expected, expression
 
-    def shows(self, part: str) -> None:
-        """Wait until the canvas shows a frame whose key contains ``part``."""
-        self.page.wait_for_selector(f'.xv[data-state=idle][data-key*="{part}"]', timeout=60_000)
+    def shows(self, part: str, times: int = 1) -> None:
+        """Wait until ``times`` canvases show a frame whose key contains ``part``."""
+        found = self.page.locator(f'.xv[data-state=idle][data-key*="{part}"]')
+        expect(found).to_have_count(times, timeout=60_000)
+
+    def answers(self, sample: str, times: int = 1) -> None:
+        """Wait until ``times`` answer lines tell what the model predicts for a sample."""
+        line = self.page.locator(f'.xa[data-sample="{sample}"]').filter(
+            has=self.page.locator(".xa-predicted")
+        )
+        expect(line.filter(has_text=re.compile(r"p \d\.\d\d"))).to_have_count(times, timeout=60_000)
 
     @property
     def canvas(self):

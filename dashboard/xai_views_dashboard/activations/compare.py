@@ -16,7 +16,7 @@ from xai_views.contract.method import PREDICTED
 from xai_views.engine.clusters.labels import resize_labels
 from xai_views.engine.clusters.match import match_labels
 from xai_views.engine.clusters.measures import compared
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.models import open_model
 from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
@@ -79,8 +79,13 @@ class ComparePanel(PicturePanel):
         )
         self.said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.refused()
-        self.choice.param.watch(lambda e: setattr(app.state, "compared", list(e.new)), "value")
+        self.choice.param.watch(self.taken, "value")
         app.state.param.watch(self.chosen, "compared")
+
+    def taken(self, event: Any) -> None:
+        """Keep the chosen models; a choice that only follows the state changes nothing."""
+        if list(event.new) != self.names()[1:]:
+            self.app.state.compared = list(event.new)
 
     def chosen(self, *_: Any) -> None:
         """Take over the models of the state."""
@@ -123,7 +128,11 @@ class ComparePanel(PicturePanel):
         if name not in self._others:
             app = self.app
             model = await asyncio.wrap_future(
-                app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+                app.session.job(
+                    ("model", name),
+                    lambda progress: open_model(name),  # noqa: ARG005
+                    title=f"Opening {name}",
+                )
             )
             if model.channels != app.model.channels:
                 raise XaiViewsError(
@@ -140,7 +149,7 @@ class ComparePanel(PicturePanel):
             try:
                 other = await self.other(name)
             except XaiViewsError as error:
-                found.append(Named(name, [], None, str(error)))
+                found.append(Named(name, [], None, without_folders(error)))
                 continue
             same = other.model.classes == app.model.classes
             own = ask.replace(
@@ -153,7 +162,7 @@ class ComparePanel(PicturePanel):
             try:
                 found.append(Named(name, other.model.classes, await other.explain(sample, own, priority=1)))
             except XaiViewsError as error:
-                found.append(Named(name, other.model.classes, None, str(error)))
+                found.append(Named(name, other.model.classes, None, without_folders(error)))
         return found
 
     def draw(

@@ -14,13 +14,12 @@ import panel_material_ui as pmui
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import PREDICTED
 from xai_views.engine.predictions import Predictions
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.methods.sic.observation import logits
 from xai_views.methods.sic.support_sets import RULES, UNCHANGED
 from xai_views.methods.sic.what_if import Change, effect
 from xai_views.models.supports import Supports
 from xai_views.views import Listing
-from xai_views_dashboard.core.controls import choice
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
@@ -93,7 +92,7 @@ class SupportPanel(Panel):
             label="Selection rule", options=names, value=state.rule, width=170, size="small", margin=0
         )
         which = {"explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
-        self.which = choice(label="Supports of", options=which, value=EXPLAINED, width=240, **small)
+        self.which = pmui.Select(label="Supports of", options=which, value=EXPLAINED, width=240, **small)
         pool = {"of this class": False, "of all classes": True}
         self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
         self.table = Listing(columns=rows_of.COLUMNS, page=60, height_limit=620, margin=(4, 16))
@@ -158,7 +157,7 @@ class SupportPanel(Panel):
         try:
             await asyncio.to_thread(self.app.session.supports, ask)
         except XaiViewsError as error:
-            problem = str(error)
+            problem = without_folders(error)
         on_page(lambda: self._prepared(changes, problem))
 
     def _prepared(self, changes: dict[str, Any], problem: str = "") -> None:
