@@ -168,7 +168,9 @@ def test_a_brushed_region_splits_the_evidence(page, server):
     page.mouse.up()
     page.keyboard.up("Shift")
     chip = page.locator(".xv-chip >> visible=true").first  # at the region itself
-    expect(chip).to_have_text(re.compile(r"The region covers \S+ % of the pixels and \S+ % of the evidence \(.* of .*\)\."))
+    expect(chip).to_have_text(
+        re.compile(r"The region covers \S+ % of the pixels and \S+ % of the evidence \(.* of .*\)\.")
+    )
     share = float(re.search(r"covers (\S+) %", chip.inner_text()).group(1))
     assert 25 < share < 48  # 0.6 x 0.6 of the picture
     rows = page.locator(".xl tr[data-id] >> visible=true")
