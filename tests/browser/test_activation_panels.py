@@ -54,7 +54,7 @@ def test_the_codebook_names_the_watermark_and_its_crops_lead_to_samples(page, se
     page.wait_for_function("() => new URLSearchParams(location.search).get('mode') === 'codebook'")
     table.locator("tbody tr").first.click()
     page.wait_for_function("() => Number(new URLSearchParams(location.search).get('cluster')) >= 0")
-    film = page.get_by_role("listbox", name="Best crops of the chosen cluster")
+    film = page.get_by_role("listbox", name="Best crops of the selected cluster")
     film.wait_for()
     sample = page.evaluate("new URLSearchParams(location.search).get('sample')")
     box = film.bounding_box()
@@ -77,8 +77,8 @@ def test_saliency_raw_and_on_superpixels(page, server):
 def test_saliency_methods_are_compared_by_known_part(page, server):
     opened(page, server, model="birds-cnn")
     tab(page, "Methods by part")
-    page.get_by_role("button", name="Evaluate the saliency methods").click()
-    table = page.locator("table", has_text="rank on superpixels")
+    page.get_by_role("button", name="Evaluate saliency methods").click()
+    table = page.locator("table", has_text="rank, superpixels")
     table.wait_for(timeout=90_000)
     expect(table.locator("tbody tr").last).to_contain_text("chance")
     expect(page.get_by_text("superpixels change the order")).to_contain_text("Kendall")
@@ -88,9 +88,9 @@ def test_relevance_curves_grow_and_can_be_stopped(page, server):
     opened(page, server)
     tab(page, "Saliency")
     drawn(page, "raw")
-    go = page.get_by_role("button", name="Draw the relevance curves")
+    go = page.get_by_role("button", name="Draw relevance curves")
     go.click()
-    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_role("button", name="Cancel").first.click()
     page.wait_for_function("e => !e.disabled", arg=go.element_handle(), timeout=30_000)
     go.click()
     page.locator("table", has_text="order inside a region").locator("tbody tr").nth(4).wait_for(
@@ -101,10 +101,10 @@ def test_relevance_curves_grow_and_can_be_stopped(page, server):
 
 def test_touching_the_photo_changes_the_answer_and_undo_brings_it_back(page, server):
     opened(page, server, "&target=4")
-    tab(page, "Touch it")
+    tab(page, "Edit")
     drawn(page, "after-photo")
     before = at_rest(page.locator("[data-tile='after-photo']").first)
-    page.get_by_role("button", name="Apply to the brushed region").click()
+    page.get_by_role("button", name="Apply to brushed region").click()
     page.get_by_role("alert").filter(has_text="No region is brushed").wait_for()
     box = page.locator("[data-tile='before-photo']").first.bounding_box()
     page.keyboard.down("Shift")
@@ -115,11 +115,11 @@ def test_touching_the_photo_changes_the_answer_and_undo_brings_it_back(page, ser
     page.mouse.up()
     page.keyboard.up("Shift")
     page.wait_for_function("() => (new URLSearchParams(location.search).get('region') ?? '[]').length > 4")
-    page.get_by_role("button", name="Apply to the brushed region").click()
+    page.get_by_role("button", name="Apply to brushed region").click()
     page.get_by_text("1 edit: ").wait_for()
     assert until(page, lambda: np.abs(pixels(page, "after-photo") - before).mean() > 0.5)
-    page.get_by_role("button", name="Undo").last.click()
-    page.get_by_text("Nothing is edited yet").wait_for()
+    page.get_by_role("button", name="Undo edit").click()
+    page.get_by_text("No edits yet").wait_for()
 
 
 def test_factorization_stands_beside_kmeans(page, server):

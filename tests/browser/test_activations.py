@@ -49,9 +49,9 @@ def test_the_ledger_adds_up(page, server):
     opened(page, server)
     lines = footer(page)
     parts = [number(t) for t in page.locator(".xv-ledger tbody .xv-number").all_inner_texts()]
-    total = number(lines["contributions of all clusters"])
+    total = number(lines["sum of the clusters"])
     assert sum(parts) == pytest.approx(total, abs=5e-4 * len(parts))
-    rest = number(lines["bias"]) + number(lines["residual: what the clusters leave open"])
+    rest = number(lines["bias"]) + number(lines["residual (not attributed to clusters)"])
     assert total + rest == pytest.approx(number(lines["the network's logit"]), abs=5e-4)
 
 
@@ -67,7 +67,7 @@ def test_a_click_on_the_map_chooses_the_cluster_everywhere(page, server):
     assert darker, "all but the chosen cluster step back"
     expect(page.locator("p", has_text="of the positions").first).to_contain_text(f"Cluster {chosen}")
     click(page, "sample", 0.5, 0.5)  # again: nothing is chosen
-    wait_query(page, "cluster", "-1")
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('cluster')")
     page.mouse.move(5, 5)
     assert until(page, lambda: np.abs(pixels(page, "sample") - before).mean() < 3)
     root.focus()
@@ -106,27 +106,29 @@ def test_hovering_says_cluster_second_best_and_layers(page, server):
     box = page.locator("[data-tile='sample']").first.bounding_box()
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    words = page.locator(".xv-read", has_text="second best").first
+    words = page.locator(".xv-read", has_text="second-best cluster").first
     words.wait_for()
     text = words.inner_text()
     assert "cluster" in text
     assert text.count("share of") == 3
 
 
-def test_taking_a_cluster_away_and_undoing_it(page, server):
+def test_a_cluster_is_removed_beside_the_ledger_and_brought_back(page, server):
     root = opened(page, server)
     click(page, "sample", 0.5, 0.5)
-    tab(page, "Cluster")
+    chosen = page.locator(".xv-ledger tr.xv-selected").get_attribute("data-row")
     logit = footer(page)["the network's logit"]
-    changed(page, root, page.get_by_role("button", name="Take away").click)
+    edits = page.locator(".xv-acts")
+    changed(page, root, edits.get_by_role("button", name=f"Remove cluster {chosen}").click)
     after = footer(page)
-    assert "logit after the ablation" in after
     assert after["the network's logit"] == logit
-    assert after["logit after the ablation"] != logit
-    page.get_by_text("went from").wait_for()
-    changed(page, root, page.get_by_role("button", name="Undo").first.click)
-    assert "logit after the ablation" not in footer(page)
-    changed(page, root, page.get_by_role("button", name="Keep only this").click)
+    before, removed = after["logit, before → after removal"].split(" → ")
+    assert before == logit != removed
+    expect(edits).to_contain_text("Edits apply to bird-test-00000 only.")
+    changed(page, root, edits.get_by_role("button", name="Undo").click)
+    assert "logit, before → after removal" not in footer(page)
+    tab(page, "Cluster")
+    changed(page, root, page.get_by_role("button", name="Keep only this cluster").click)
     wait_query(page, "keep", "true")
 
 
@@ -144,7 +146,7 @@ def test_a_name_is_shown_in_the_ledger_and_kept_in_the_address(page, server):
 
 def test_similar_places_follow_the_click(page, server):
     opened(page, server)
-    tab(page, "Similar places")
+    tab(page, "Similar positions")
     page.locator("[data-tile='layer-0']").first.wait_for()
     page.locator(".xv[data-state=idle] [data-tile='layer-0']").first.wait_for()
     before = at_rest(page.locator("[data-tile='layer-2']").first)
@@ -184,12 +186,12 @@ def test_the_address_restores_the_page(page, server):
     opened(page, server, "&k=7&cluster=2&weights=equal&shown=entropy")
     expect(page.locator(".xv-ledger tbody tr")).to_have_count(7)
     expect(page.locator(".xv-ledger tr.xv-selected")).to_have_attribute("data-row", "2")
-    expect(page.get_by_role("combobox", name="Picture")).to_have_text("entropy")
+    expect(page.get_by_role("combobox", name="Main picture")).to_have_text("uncertainty")
 
 
 def test_a_wrong_address_is_a_sentence_for_each_mistake(page, server):
     opened(page, server, "&k=99&mode=magic&touched=%5B%7B%22kind%22%3A%22x%22%7D%5D&taps=5")
-    for said in ("k='99'", "mode='magic'", "touched=", "taps="):
+    for said in ("sets k to '99'", "sets mode to 'magic'", "sets touched", "sets taps"):
         expect(page.get_by_role("alert").first).to_contain_text(said)
 
 

@@ -70,11 +70,11 @@ def test_the_ledger_adds_up_to_the_networks_logit(page, server):
     for _ in range(3):
         lines = footer(page)
         values = [float(t.replace("−", "-")) for t in page.locator(".xv-ledger .xv-number").all_inner_texts()]
-        evidence, bias = lines["evidence of all its support samples"], lines["bias"]
+        evidence, bias = lines["total evidence"], lines["bias"]
         assert len(values) == 3
         assert sum(values) == pytest.approx(evidence, abs=2e-4)
         assert evidence + bias == pytest.approx(lines["the network's logit"], abs=2e-4)
-        assert abs(lines["residual: what the pixels leave open"]) < 1e-3
+        assert abs(lines["residual (not attributed to pixels)"]) < 1e-3
         step(page, root, "ArrowRight")
     assert page.problems == []
 
@@ -144,7 +144,7 @@ def test_the_address_restores_the_page(page, server):
     key = key_of(root)
     page.wait_for_url(re.compile(rf"sample={key.split('|')[0]}&.*target=5"))
     address = page.url
-    assert query(page)["v"] == "1"
+    assert query(page)["v"] == "2"
     page.goto("about:blank")
     page.goto(address)
     wait_key(page, key, 60_000)
@@ -153,7 +153,7 @@ def test_the_address_restores_the_page(page, server):
 
 def test_a_wrong_address_opens_with_a_sentence(page, server):
     opened(page, server, "&sample=nobody&target=oops&sort=never")
-    expect(page.locator(".note.error")).to_contain_text("sample='nobody'")
+    expect(page.locator(".note.error")).to_contain_text("sample 'nobody'")
     assert "Traceback" not in page.content()
 
 
@@ -167,10 +167,12 @@ def test_a_brushed_region_splits_the_evidence(page, server):
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.8, steps=6)
     page.mouse.up()
     page.keyboard.up("Shift")
-    words = page.get_by_text(re.compile(r"The region holds \d+ of 784 pixels"))
-    words.wait_for()
-    inside = int(re.search(r"holds (\d+)", words.inner_text()).group(1))
-    assert 200 < inside < 380  # 0.6 x 0.6 of the picture is 282 pixels
+    chip = page.locator(".xv-chip >> visible=true").first  # at the region itself
+    expect(chip).to_have_text(
+        re.compile(r"The region covers \S+ % of the pixels and \S+ % of the evidence \(.* of .*\)\.")
+    )
+    share = float(re.search(r"covers (\S+) %", chip.inner_text()).group(1))
+    assert 25 < share < 48  # 0.6 x 0.6 of the picture
     rows = page.locator(".xl tr[data-id] >> visible=true")
     expect(rows).to_have_count(3)
     for row in rows.all():
@@ -215,7 +217,7 @@ def test_an_uploaded_image_is_explained(page, server):
     upload(page, "one.png", png())
     wait_key(page, "upload-1|")
     lines = footer(page)
-    assert lines["sum of bias and evidence"] == pytest.approx(lines["the network's logit"], abs=2e-4)
+    assert lines["total evidence"] + lines["bias"] == pytest.approx(lines["the network's logit"], abs=2e-4)
 
 
 def test_a_bad_upload_is_a_sentence(page, server):
@@ -271,7 +273,7 @@ def test_supports_are_excluded_and_taken_back(page, server):
     first = rows.first.get_attribute("data-id").split("-")[0]
     rows.first.click()
     page.get_by_role("heading", name=re.compile(f"train {first} supports")).wait_for()
-    changed(page, root, lambda: press(page, "Exclude it"))
+    changed(page, root, lambda: press(page, "Exclude"))
     expect(page.locator(".xv-ledger tbody tr")).to_have_count(2)
     page.get_by_text(re.compile(r"Support samples 30 → 29\.")).wait_for()
     page.wait_for_url(re.compile(rf"excluded=%5B{first}%5D"))

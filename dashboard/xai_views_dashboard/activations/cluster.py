@@ -57,12 +57,8 @@ class ClusterPanel(Panel):
         )
         self.given = pmui.TextInput(label="Name of this cluster", width=220, size="small", max_length=40)
         self.given.param.watch(self._named, "value")
-        self.take = pmui.Button(label="Remove cluster", variant="outlined", size="small")
         self.only = pmui.Button(label="Keep only this cluster", variant="outlined", size="small")
-        self.back = pmui.Button(label="Undo", variant="outlined", size="small", disabled=True)
-        self.take.on_click(lambda _: self._edit(False))
-        self.only.on_click(lambda _: self._edit(True))
-        self.back.on_click(lambda _: state.undo())
+        self.only.on_click(lambda _: self._keep())
         self.where = pmui.Select(
             label="Remove",
             options={"in the last layer": "latent", "in the image": "input"},
@@ -90,14 +86,10 @@ class ClusterPanel(Panel):
         if event.new != self.app.state.where:
             self.app.state.edit(where=event.new, fill=FILLS[event.new][0])
 
-    def _edit(self, keep: bool) -> None:
+    def _keep(self) -> None:
         state = self.app.state
-        if state.cluster < 0:
-            self.app.problem = "Select a cluster on the picture or in the table first."
-            return
-        self.app.problem = ""
-        before = set() if keep or state.keep else set(state.ablated)
-        state.edit(ablated=sorted({*before, state.cluster}), keep=keep)
+        if state.cluster >= 0:
+            state.edit(ablated=[state.cluster], keep=True)
 
     def _named(self, event: Any) -> None:
         state = self.app.state
@@ -126,8 +118,7 @@ class ClusterPanel(Panel):
         """Write sentences and table."""
         state, c, k = self.app.state, self.app.state.cluster, result.sizes["cluster"]
         known = 0 <= c < k
-        self.back.disabled = not state.can_undo
-        self.take.disabled = self.only.disabled = self.given.disabled = not known
+        self.only.disabled = self.given.disabled = not known
         self.given.value = str(state.names.get(str(c), "")) if known else ""
         asked = result["target_class"].values[0]
         self.listing.rows = [self.row(result, t, int(q), c) for t, q in enumerate(asked)]
@@ -137,12 +128,11 @@ class ClusterPanel(Panel):
 
     def row(self, result: Any, t: int, q: int, c: int) -> dict[str, Any]:
         """Return the row of one class."""
-        ablated = "ablated_" if "ablated_logit" in result else ""
         answers = {
             "before": "logit",
-            "after": f"{ablated}logit",
+            "after": "ablated_logit",
             "p_before": "probability",
-            "p_after": f"{ablated}probability",
+            "p_after": "ablated_probability",
         }
         known = 0 <= c < result.sizes["cluster"]
         shapley = known and "cluster_shapley" in result
@@ -151,7 +141,7 @@ class ClusterPanel(Panel):
             "class": self.app.model.classes[q],
             "share": float(result["cluster_contribution"].values[0, t, c]) if known else 0.0,
             "shapley": float(result["cluster_shapley"].values[0, t, c]) if shapley else None,
-            **{column: float(result[name].values[0, q]) for column, name in answers.items()},
+            **{c: float(result[n].values[0, q]) if n in result else None for c, n in answers.items()},
         }
 
     def sentence(self, result: Any, names: list[str]) -> str:
@@ -177,7 +167,7 @@ class ClusterPanel(Panel):
         )
 
     def __panel__(self) -> Any:
-        tools = (self.take, self.only, self.back, self.where, self.fill, self.given)
+        tools = (self.only, self.where, self.fill, self.given)
         return pn.Column(
             caption(
                 "Removing a cluster shows how the prediction changes without it; the result depends on the replacement, and zero "

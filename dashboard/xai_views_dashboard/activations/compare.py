@@ -79,8 +79,13 @@ class ComparePanel(PicturePanel):
         )
         self.said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(4, 16))
         self.refused()
-        self.choice.param.watch(lambda e: setattr(app.state, "compared", list(e.new)), "value")
+        self.choice.param.watch(self.taken, "value")
         app.state.param.watch(self.chosen, "compared")
+
+    def taken(self, event: Any) -> None:
+        """Keep the chosen models; a choice that only follows the state changes nothing."""
+        if list(event.new) != self.names()[1:]:
+            self.app.state.compared = list(event.new)
 
     def chosen(self, *_: Any) -> None:
         """Take over the models of the state."""

@@ -134,11 +134,11 @@ def build(
     frame.photo(image, "photo")
     _main(frame, name, result, words, shown)
     frame.signed_map("contribution", "contribution", contribution_of(result))
-    frame.legend("contribution", title=PER_PIXEL, target=classes[target], unit="logit")
-    kind = "" if is_exact(result) else "gradient × activation"
+    per_pixel = PER_PIXEL if is_exact(result) else f"{PER_PIXEL}: gradient × activation"
+    frame.legend("contribution", title=per_pixel, target=classes[target], unit="logit")
     frame.tile(
         "contribution",
-        title=kind,
+        title="",
         alt=f"Each pixel's share of its cluster's contribution to {classes[target]}",
     )
     entropy = result["entropy"].values[0]
@@ -225,10 +225,11 @@ def _ledger(
     total = sum(r["value"] for r in lines)
     bias, residual = float(result["bias"].values[target]), float(result["residual"].values[0, 0])
     logit = float(result["logit"].values[0, target])
-    columns = ["cluster", "class read-out" if is_exact(result) else "name", "share"]
+    named = any(names)
+    columns = ["cluster", *(["class read-out" if is_exact(result) else "name"] if named else []), "share"]
     table = []
     for r in lines:
-        cells = [r["id"], r["name"], f"{r['size']:.0%}"]
+        cells = [r["id"], *([r["name"]] if named else []), f"{r['size']:.0%}"]
         table.append(
             {
                 "id": r["id"],

@@ -352,7 +352,7 @@ class App(pn.viewable.Viewer):
         state.param.watch(lambda *_: canvas.compose(**self.composed(state.look)), ["look", "hidden"])
         state.param.watch(lambda e: setattr(self.line, "hidden", e.new), "hidden")
         state.param.watch(lambda e: setattr(self.line, "pinned", e.new), "pinned")
-        state.param.watch(lambda e: e.new != self.tabs.open.title and self.tabs.show(e.new), "tab")
+        state.param.watch(lambda e: e.new != self.tabs.open.title and self.tabs.bring(e.new), "tab")
         self.line.on_hide(self.hide)
         self.line.on_pin(self.pin)
 
@@ -426,7 +426,7 @@ class App(pn.viewable.Viewer):
         self.look_typical()
         if self._newly_pinned and self.session.names[self.state.sample] != self.state.pinned:
             self._newly_pinned = False  # the second of two: show both
-            self.tabs.show(PINNED)
+            self.tabs.bring(PINNED)
             self.kept.menu.reveal("xv-area-tabs")
 
     def into_view(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,20 @@ from xai_views.contract.content import Content
 
 SLIDER = 64  # most values of an integer with a slider
 FEW = 12  # most options of a choice without search
+#: Shows the label above an empty field, and in the field what that stands for.
+_SHRUNK = {
+    "& .MuiInputLabel-root": {"transform": "translate(14px, -9px) scale(.75)"},
+    "& .MuiOutlinedInput-notchedOutline legend": {"maxWidth": "100%"},
+    "& .MuiInputBase-root.MuiInputBase-formControl input.MuiInputBase-input::placeholder": {
+        "opacity": "1 !important"
+    },
+}
+#: After a choice the keys belong to the page again.
+_LEAVE = """
+let held = document.activeElement
+while (held?.shadowRoot?.activeElement) held = held.shadowRoot.activeElement
+if (held?.matches("[role=combobox]")) held.blur()
+"""
 
 
 def linked(widget: Any, state: param.Parameterized, name: str) -> Any:
@@ -34,11 +49,6 @@ def linked(widget: Any, state: param.Parameterized, name: str) -> Any:
     return widget
 
 
-def choice(**look: Any) -> pmui.Select:
-    """Make a choice; one with more than :data:`FEW` options can be searched by typing."""
-    return pmui.Select(**{"searchable": len(look.get("options", ())) > FEW, "size": "small", **look})
-
-
 def class_choice(
     state: param.Parameterized,
     classes: Sequence[str],
@@ -46,8 +56,8 @@ def class_choice(
     label: str = "Explained class",
     other: str = "predicted class",
     **look: Any,
-) -> pmui.Select:
-    """Make the choice of a class, linked to ``state``.
+) -> Any:
+    """Make the choice of a class, linked to ``state``; one with more than :data:`FEW` classes is found by typing.
 
     Parameters
     ----------
@@ -62,8 +72,36 @@ def class_choice(
     **look
         Passed to the widget.
     """
-    options = {other: -1} | {c: i for i, c in enumerate(classes)}
-    return linked(choice(**{"label": label, "options": options, "width": 180, **look}), state, name)
+    about = {"label": label, "width": 180, "size": "small", **look}
+    if len(classes) <= FEW:
+        options = {other: -1} | {c: i for i, c in enumerate(classes)}
+        return linked(pmui.Select(**{"options": options, **about}), state, name)
+    return _found(state, name, classes, other, about)
+
+
+def _found(state: param.Parameterized, name: str, classes: Sequence[str], other: str, about: Any) -> Any:
+    """Make a choice that is found by typing any part of its name; an empty field stands for -1."""
+    count = Counter(classes)
+    names = [c if count[c] == 1 else f"{c} ({i})" for i, c in enumerate(classes)]
+    widget = pmui.AutocompleteInput(
+        options=names, placeholder=other, value=None, min_characters=0, search_strategy="includes", case_sensitive=False,
+        sx=_SHRUNK, **about,
+    )  # fmt: skip
+    place = {c: i for i, c in enumerate(names)}
+
+    def write(event: Any) -> None:
+        if place.get(event.new, -1) != getattr(state, name):
+            setattr(state, name, place.get(event.new, -1))
+
+    def read(*_: Any) -> None:
+        chosen = getattr(state, name)
+        widget.value = names[chosen] if 0 <= chosen < len(names) else None
+
+    read()
+    widget.param.watch(write, "value")
+    state.param.watch(read, name)
+    widget.jscallback(value=_LEAVE)
+    return widget
 
 
 def label_of(name: str) -> str:
@@ -99,7 +137,7 @@ def control(state: param.Parameterized, name: str, label: str = "", **look: Any)
     if hidden or isinstance(declared, Content | param.List | param.Dict):
         return None
     if isinstance(declared, param.Selector):
-        return linked(choice(**{"options": list(declared.objects), **about}), state, name)
+        return linked(pmui.Select(**{"options": list(declared.objects), **about}), state, name)
     about.pop("size") if isinstance(declared, param.Boolean | param.Integer | param.Number) else None
     if isinstance(declared, param.Boolean):
         about.pop("description")

@@ -130,7 +130,7 @@ class Population(pn.viewable.Viewer):
         try:
             state.param.update(**values)
         except (ValueError, TypeError):
-            self.show()
+            self.redraw()
 
     def reset(self) -> None:
         """Drop all filters; the order stays."""
@@ -211,7 +211,7 @@ class Population(pn.viewable.Viewer):
         if self.film.items != index:
             self.film.items = index
         self.index = index
-        self.show()
+        self.redraw()
         if at != state.sample:
             state.sample = at
 
@@ -269,12 +269,12 @@ class Population(pn.viewable.Viewer):
     def count(self, done: int) -> None:
         """Tell on how many samples the model has been run."""
         self._counted = done
-        self.show()
+        self.redraw()
 
     def failed(self, sentence: str) -> None:
         """Say why there are no predictions."""
         self.trouble = sentence
-        self.show()
+        self.redraw()
 
     def take(self, own: Predictions, found: Predictions) -> None:
         """Take what the model predicts; filters and orders that waited for it hold from here on."""
@@ -314,7 +314,7 @@ class Population(pn.viewable.Viewer):
             marks = np.where(found.correct == 0, ERROR, "").tolist()
         return [*captions, *yours], [*marks, *([YOURS] * len(yours))]
 
-    def show(self) -> None:
+    def redraw(self) -> None:
         """Write the form as the state says, and the sentence."""
         state = self.app.state
         n, found = self.app.session.population.n, self.predictions

@@ -74,7 +74,7 @@ class QuestionTabs(pn.viewable.Viewer):
         outer = self.outer.active
         return self.groups[outer][self.inner[outer].active]
 
-    def show(self, title: str) -> None:
+    def bring(self, title: str) -> None:
         """Bring the panel of a title into view."""
         self.first = title
         if self.outer is None:

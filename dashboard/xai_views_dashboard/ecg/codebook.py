@@ -73,7 +73,7 @@ class CodebookPanel(Job):
         )
         self.update()
 
-    def named(self, fitted: Fitted) -> Fitted:
+    def with_names(self, fitted: Fitted) -> Fitted:
         """Return a codebook with your names."""
         given = self.app.state.names
         names = [given.get(str(c), "") or n for c, n in enumerate(fitted.book.names)]
@@ -86,7 +86,7 @@ class CodebookPanel(Job):
         if fitted is None:
             self.say("This model ships no codebook: each record is clustered on its own until you fit one.")
             return
-        book, chosen = self.named(fitted).book, self.app.state.cluster
+        book, chosen = self.with_names(fitted).book, self.app.state.cluster
         self.listing.rows = [
             {"id": str(c), "swatch": swatch(c), "cluster": str(c), "name": name, "share": float(share)}
             for c, (name, share) in enumerate(zip(book.names, fitted.share, strict=True))
@@ -103,7 +103,7 @@ class CodebookPanel(Job):
         """Return the codebook as a zip: weights as safetensors and a card with the names, for ``Fitted.load``."""
         if self.app.fitted is None:
             raise XaiViewsError("there is no codebook to save; fit one first.")
-        return zipped(self.named(self.app.fitted).save, "clusters")
+        return zipped(self.with_names(self.app.fitted).save, "clusters")
 
     def __panel__(self) -> Any:
         return pn.Column(

@@ -142,8 +142,8 @@ class RegionPanel(Listed):
         found = region_entries(result, mask, self.app.model.module.temperature)
         at = [int(result["support_sample"].values[e.row]) for e in found]
         rows = [{"id": str(i), "support": support_name(i), **vars(e)} for i, e in zip(at, found, strict=True)]
-        shape = result["contribution"].shape[-2:]
-        return rows, "", covered(inside(result["contribution"].values[0, 0], region, shape))
+        map_ = result["contribution"].values[0, 0]
+        return rows, "", covered(inside(map_, region, (map_.shape[0], map_.shape[1])))
 
 
 def covered(found: Inside) -> str:

@@ -20,7 +20,6 @@ from xai_views.methods.sic.support_sets import RULES, UNCHANGED
 from xai_views.methods.sic.what_if import Change, effect
 from xai_views.models.supports import Supports
 from xai_views.views import Listing
-from xai_views_dashboard.core.controls import choice
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
 from xai_views_dashboard.core.tasks import on_page, start
@@ -93,7 +92,7 @@ class SupportPanel(Panel):
             label="Selection rule", options=names, value=state.rule, width=170, size="small", margin=0
         )
         which = {"explained class": EXPLAINED, "all classes": ALL} | {c: i for i, c in enumerate(classes)}
-        self.which = choice(label="Supports of", options=which, value=EXPLAINED, width=240, **small)
+        self.which = pmui.Select(label="Supports of", options=which, value=EXPLAINED, width=240, **small)
         pool = {"of this class": False, "of all classes": True}
         self.pool = pmui.Select(label="Candidates", options=pool, value=False, width=220, **small)
         self.table = Listing(columns=rows_of.COLUMNS, page=60, height_limit=620, margin=(4, 16))
@@ -203,8 +202,9 @@ class SupportPanel(Panel):
     async def vector(self, wish: Wish, known: Predictions | None) -> np.ndarray:
         """Return the evidence vector ``[1, p]`` of the current sample, from the cache or by running the network."""
         i = wish.sample
-        if known is not None and i < len(known.latent):
-            return known.latent[i : i + 1]
+        latent = None if known is None else known.latent
+        if latent is not None and i < len(latent):
+            return latent[i : i + 1]
         ask = wish.ask.replace(**UNCHANGED, matches=False, rendering=False, everything=False)
         return (await self.app.session.explain(i, ask, priority=1))["latent"].values[:1]
 

@@ -181,7 +181,7 @@ async def test_a_closed_panel_computes_nothing(app):
     app.tabs.begin()
     await asyncio.sleep(0.01)
     assert panel.asked == 1
-    app.tabs.show("Explain")
+    app.tabs.bring("Explain")
     app.state.sample = 0
     await asyncio.sleep(0.01)
     assert panel.asked == 1

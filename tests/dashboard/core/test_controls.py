@@ -5,7 +5,8 @@ import param
 import pytest
 
 from xai_views.contract.content import Content
-from xai_views_dashboard.core.controls import control, controls
+from xai_views_dashboard.core.controls import class_choice, control, controls
+from xai_views_dashboard.core.state import AppState
 
 
 class Declared(param.Parameterized):
@@ -45,3 +46,26 @@ def test_what_no_hand_can_set_has_none():
     state = Declared()
     assert [control(state, n) for n in ("taps", "book", "inner")] == [None] * 3
     assert len(controls(state, [n for n in state.param if n != "name"])) == 6
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_class_is_chosen_by_name_and_tied_both_ways(count):
+    state = AppState()
+    classes = [*(f"class {i}" for i in range(count - 2)), "crane", "crane"]
+    widget = class_choice(state, classes)
+    assert isinstance(widget, pmui.Select if count < 10 else pmui.AutocompleteInput)
+    assert widget.label == "Explained class"
+
+    def name(c):
+        return c if count < 10 else f"crane ({c})" if c >= count - 2 else classes[c]
+
+    if count < 10:
+        assert "predicted class" in widget.options
+    else:
+        assert (widget.value, widget.placeholder) == (None, "predicted class")
+    widget.value = name(0)
+    assert state.target == 0
+    state.target = count - 1
+    assert widget.value == name(count - 1)
+    state.target = -1
+    assert widget.value in (-1, None)

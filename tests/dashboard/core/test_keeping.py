@@ -190,7 +190,7 @@ def test_report_and_table_are_those_of_the_explanation(open_page, key):
 
 def test_the_table_of_the_open_tab(open_page):
     app = open_page()
-    app.tabs.show("Case")
+    app.tabs.bring("Case")
     app.kept.write(note="n")
     app.kept.editor.read()
     table = exports.open_table_of(app)

@@ -99,14 +99,14 @@ def test_nothing_is_computed_for_a_tab_that_nobody_opened(page):
         with set_curdoc(page.doc):
             tab, follows = OTHER[page.kind]
             page.build()
-            page.tabs.show(next(p.title for p in page.app.panels if type(p).__name__ == tab))
+            page.tabs.bring(next(p.title for p in page.app.panels if type(p).__name__ == tab))
             pn.state._on_load(page.doc)
             await page.quiet()
             assert page.asked == follows
             page.app.state.sample = 2
             await page.quiet()
             assert page.asked == 2 * follows
-            page.tabs.show(page.app.panels[0].title)
+            page.tabs.bring(page.app.panels[0].title)
             await page.quiet()
             assert page.asked == [*follows, *follows, FIRST[page.kind]]
 

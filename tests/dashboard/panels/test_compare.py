@@ -159,7 +159,7 @@ def test_the_second_of_two_samples_opens_the_tab_once(open_page):
     assert app.tabs.open.title != "Pinned"
     app.state.sample = 2
     assert app.tabs.open.title == "Pinned"
-    app.tabs.show("Explain")
+    app.tabs.bring("Explain")
     app.state.sample = 3
     assert app.tabs.open.title == "Explain", "not again"
 

@@ -31,7 +31,7 @@ async def opened(app, kind):
     """Open a tab, and wait until it is written; return its panel."""
     panel = panel_of(app, kind)
     await begun(app)
-    app.tabs.show(panel.title)
+    app.tabs.bring(panel.title)
     await quiet()
     return panel
 

@@ -167,3 +167,14 @@ def test_without_maps_of_single_supports_the_bill_is_there(open_app):
     assert "support_contribution" not in result
     assert len(shown.header["table"]["rows"]) == 3
     same_map(shown.maps["sample", "contribution"], result["contribution"].values[0, 0])
+
+
+def test_an_edited_set_stands_beside_the_networks_logit(open_app):
+    app = open_app(target=1)
+    own = float(app.result()["logit"].values[0, 1])
+    app.state.edit(excluded=[int(app.model.supports.index[app.model.supports.of_class(1)[0]])])
+    footer = dict(frame_of(app).header["table"]["footer"])
+    edited = float(app.result()["logit"].values[0, 1])
+    assert "the network's logit" not in footer
+    assert footer["the network's logit (original supports)"] == number(own)
+    assert footer["logit with this support set"] == number(edited) != number(own)

@@ -116,7 +116,7 @@ async def test_the_map_waits_for_the_samples(toy, samples, monkeypatch):
 
     monkeypatch.setattr(app.session, "predicted", late)
     app.begin()
-    app.tabs.show("Latent map")
+    app.tabs.bring("Latent map")
     for _ in range(20):
         await asyncio.sleep(0.005)
     assert tab(app).pane.object is None
@@ -210,7 +210,7 @@ async def test_neighbours_are_arranged_off_the_loop_and_only_shown_when_still_as
 async def test_a_closed_map_follows_when_it_is_opened(app):
     view = tab(app)
     ring = dict(view._ring.data)
-    app.tabs.show("All classes")
+    app.tabs.bring("All classes")
     await quiet()
     app.state.sample = 5
     await quiet()

@@ -188,7 +188,7 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
         if hasattr(panel, "compute"):
             monkeypatch.setattr(panel, "compute", counting(panel, computed))
     await begun(app)
-    app.tabs.show("About")
+    app.tabs.bring("About")
     await quiet()
     written.clear()
     computed.clear()
@@ -201,7 +201,7 @@ async def test_closed_tabs_compute_and_write_nothing(open_app, monkeypatch):
     await quiet()
     assert computed == []
     assert {p for p, _ in written} <= {"Your image"}, "its list marks the sample in view"
-    app.tabs.show("All classes")
+    app.tabs.bring("All classes")
     await quiet()
     assert computed == ["All classes"]
     assert "All classes" in {p for p, _ in written}
@@ -256,3 +256,29 @@ async def test_every_tab_opens(open_app):
     assert "All classes" in panel_of(app, UploadPanel).hint
     hand = await Hand.at(app)
     assert hand.said.startswith("These are the original support samples")
+
+
+async def test_digits_explain_nothing_while_the_output_is_hidden(open_app):
+    app = open_app()
+    app.state.hidden = True
+    app.pressed("1")
+    await quiet()
+    assert app.state.target == -1
+    app.state.hidden = False
+    app.pressed("1")
+    await quiet()
+    assert app.state.target >= 0
+
+
+async def test_a_region_says_its_share_on_the_picture(open_app):
+    app = open_app()
+    await begun(app)
+    app.canvas._handle_msg(
+        {"type": "region", "tile": "sample", "polygon": [[0, 0], [10, 0], [10, 5], [0, 5]]}
+    )
+    await quiet()
+    assert app.canvas.chip["tile"] == "sample"
+    assert app.canvas.chip["text"].startswith("The region covers 50.0 % of the pixels and ")
+    app.state.hidden = True
+    await quiet()
+    assert not app.canvas.chip["text"]

@@ -89,7 +89,7 @@ async def test_before_all_samples_are_observed_it_says_so(open_app, monkeypatch)
     monkeypatch.setattr(app.session, "predicted", late)
     panel = panel_of(app, SupportPanel)
     app.begin()
-    app.tabs.show(panel.title)
+    app.tabs.bring(panel.title)
     while panel.seen is None:
         await asyncio.sleep(0.01)
     app.state.edit(excluded=[int(app.model.supports.index[0])])

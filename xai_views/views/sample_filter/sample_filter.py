@@ -84,10 +84,8 @@ class SampleFilter(OneWayComponent):
         if not isinstance(message, Mapping):
             return
         kind, values = str(message.get("type")), message.get("values")
-        if kind == "set" and not isinstance(values, Mapping):
-            return
         for function in self._callbacks.get(kind, ()):
-            if kind == "set":
-                function({k: v for k, v in values.items() if k in VALUES})
-            else:
+            if kind != "set":
                 function()
+            elif isinstance(values, Mapping):
+                function({k: v for k, v in values.items() if k in VALUES})
