@@ -66,6 +66,7 @@ def test_the_notebook_in_jupyterlab(open_lab):
     assert lab.pixels() != before
     lab.says("app.result().sample.item()", "bird-test-00003")
     lab.answers("bird-test-00003")
+    assert lab.page.get_by_text("no connection to the kernel").count() == 0
     assert lab.page.problems == []
 
 
@@ -173,6 +174,13 @@ def test_two_apps_in_two_cells_are_independent(open_lab):
     lab.answers("bird-test-00002")
     lab.answers("bird-test-00003")
     assert lab.page.problems == []
+
+
+def test_jupyterlab_without_the_extension_says_what_to_install(open_lab, lab_without_extension):
+    """The app is drawn, but nothing that the page sends arrives: without a sentence it stays grey for ever."""
+    lab = open_lab([START, f"{OPEN}\napp"], lab_without_extension)
+    assert errors(lab.run_all()) == []
+    lab.page.get_by_role("alert").filter(has_text="pip install pyviz_comms").wait_for(timeout=90_000)
 
 
 def test_what_is_written_before_the_page_is_drawn_arrives_in_order(open_lab):
