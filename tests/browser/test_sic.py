@@ -168,7 +168,9 @@ def test_a_brushed_region_splits_the_evidence(page, server):
     page.mouse.up()
     page.keyboard.up("Shift")
     chip = page.locator(".xv-chip >> visible=true").first  # at the region itself
-    expect(chip).to_have_text(re.compile(r"The region covers \S+ % of the pixels and \S+ % of the evidence \(.* of .*\)\."))
+    expect(chip).to_have_text(
+        re.compile(r"The region covers \S+ % of the pixels and \S+ % of the evidence \(.* of .*\)\.")
+    )
     share = float(re.search(r"covers (\S+) %", chip.inner_text()).group(1))
     assert 25 < share < 48  # 0.6 x 0.6 of the picture
     rows = page.locator(".xl tr[data-id] >> visible=true")
@@ -197,7 +199,7 @@ def test_two_visitors_do_not_see_each_other(page, server, chromium):
 
 def upload(page, name: str, data: bytes) -> None:
     tab(page, "Your image")
-    page.locator("input[type='file']").first.set_input_files(
+    page.locator("input[type='file']:not([aria-label='Case file'])").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )
 
