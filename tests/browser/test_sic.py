@@ -199,7 +199,7 @@ def test_two_visitors_do_not_see_each_other(page, server, chromium):
 
 def upload(page, name: str, data: bytes) -> None:
     tab(page, "Your image")
-    page.locator("input[type='file']").first.set_input_files(
+    page.locator("input[type='file']:not([aria-label='Case file'])").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )
 
