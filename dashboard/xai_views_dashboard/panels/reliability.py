@@ -72,8 +72,8 @@ class ReliabilityPanel(Panel):
             return f"No {noun} has a label, so accuracy and calibration cannot be computed."
         return (
             f"{found.accuracy:.1%} of {found.count} labelled {noun}s are classified correctly (95 % interval {found.low:.1%} to "
-            f"{found.high:.1%}). The probabilities ({calibration_of(self.app.model)}) differ from the accuracy by {found.ece:.3f} "
-            "on average (expected calibration error, 5 bins)."
+            f"{found.high:.1%}). The probabilities ({calibration_of(self.app.model)}) differ from the accuracy by "
+            f"{found.ece:.3f} on average (expected calibration error, 5 bins)."
         )
 
     def __panel__(self) -> Any:
