@@ -58,7 +58,7 @@ def test_an_example_that_cannot_be_opened_is_left_out():
 
 
 def test_the_guide_stays_with_its_model():
-    assert "remove it" in examples.guide("shortcut", "birds-cnn-watermark")
+    assert "Remove cluster 2" in examples.guide("shortcut", "birds-cnn-watermark")
     assert examples.guide("shortcut", "birds-sic") == ""
     assert examples.guide("<script>", "birds-sic") == ""
 
