@@ -11,7 +11,8 @@ button.addEventListener("click", () => location.reload())
 words.textContent = "The connection to the server was lost."
 box.append(words, button)
 document.body.append(box)
-const main = document.querySelector("main")
+const find = (root) => root.querySelector("main") ?? [...root.querySelectorAll("*")].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean)
+const main = find(document)
 if (main) { main.style.opacity = "0.35"; main.inert = true }
 const ask = setInterval(async () => {
   try {
