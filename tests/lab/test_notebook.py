@@ -176,7 +176,7 @@ def test_two_apps_in_two_cells_are_independent(open_lab):
     assert lab.page.problems == []
 
 
-def test_jupyterlab_without_the_extension_says_what_to_install(open_lab, lab_without_extension):
+def test_jupyterlab_without_the_extension_says_what_to_install(lab_without_extension, open_lab):
     """The app is drawn, but nothing that the page sends arrives: without a sentence it stays grey for ever."""
     lab = open_lab([START, f"{OPEN}\napp"], lab_without_extension)
     assert errors(lab.run_all()) == []

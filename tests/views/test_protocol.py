@@ -171,6 +171,10 @@ def test_canvas_answers_messages_and_calls_back():
         assert canvas.sample == "s1"
         assert canvas.row == "r4"
         assert canvas.jump == before  # the hand is not sent back to where it was
+        _cells = [canvas.get_root(), canvas.get_root()]
+        canvas._handle_msg({"type": "position", "position": 1, "view": "a"})
+        assert canvas.jump["by"] == "a"  # the other view follows; this one knows that it was itself
+        assert (canvas.jump["position"], canvas.jump["n"]) == (1, before.get("n", 0) + 1)
         canvas.sample = "s2"
         assert canvas.jump["position"] == 2
         assert canvas.jump["n"] > before["n"]

@@ -240,10 +240,12 @@ class Canvas(OneWayComponent):
             position = int(message.get("position", 0))
             if 0 <= position < max(1, len(self.order)):
                 self._quietly(position=position)
+                self._tell_others(message)
                 self._call("position", position)
         elif kind == "select":
             if message.get("row") is not None:
                 self._quietly(row=str(message["row"]))
+                self._tell_others(message)
             self._call("select", dict(message))
         elif kind == "key":
             self._call("key", str(message.get("key", "")))
@@ -271,6 +273,16 @@ class Canvas(OneWayComponent):
             self.param.update(**params)
         finally:
             self._from_browser = False
+
+    def _tell_others(self, message: Mapping[str, Any]) -> None:
+        """Take along the other views of this canvas, such as the same app in another cell, to where one of them is."""
+        if len(self._models) > 1:
+            self.jump = {
+                "n": self.jump.get("n", 0) + 1,
+                "position": self.position,
+                "row": self.row,
+                "by": str(message.get("view") or ""),
+            }
 
     def _forget_chip(self, *_) -> None:
         """Drop what was told of a region that is no longer there."""

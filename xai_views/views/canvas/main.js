@@ -4,7 +4,7 @@ const NARROW = 600, WIDE = 900; // px of the component: below, pictures come fir
 
 class CanvasApp {
   constructor(model) {
-    Object.assign(this, {model, settings: {...model.settings}, layout: model.layout ?? {}, frame: null, tool: "pan", chip: model.chip ?? {}, draft: null});
+    Object.assign(this, {id: Math.random().toString(36).slice(2), model, settings: {...model.settings}, layout: model.layout ?? {}, frame: null, tool: "pan", chip: model.chip ?? {}, draft: null});
     this.links = new Map();
     this.tiles = new Map();
     this.told = {...model.settings};
@@ -65,7 +65,8 @@ class CanvasApp {
   take() { if (this.model.frame?.byteLength) this.scrubber.take(this.model.frame); }
 
   takeJump() {
-    const {position, row} = this.model.jump;
+    const {position, row, by = ""} = this.model.jump;
+    if (by === this.id) return; // another view of this canvas follows this one
     if (row !== this.ledger.selected) this.ledger.setSelected(row);
     this.reported = position;
     if (position !== this.scrubber.position) this.go(position, false);
@@ -216,14 +217,14 @@ class CanvasApp {
     const {position: at, order} = this.scrubber;
     if (this.reported === at) return;
     this.reported = at;
-    this.model.send_msg({type: "position", position: at, sample: order[at] ?? ""});
+    this.model.send_msg({type: "position", position: at, sample: order[at] ?? "", view: this.id});
   }
 
   select({row = null, tile = null, x = null, y = null, labels = {}}) {
     if (row !== null) this.ledger.setSelected(row);
     this.root.focus({preventScroll: true});
     this.tellPosition();
-    this.model.send_msg({type: "select", tile, row, x, y, labels, sample: this.scrubber.order[this.scrubber.position] ?? ""});
+    this.model.send_msg({type: "select", view: this.id, tile, row, x, y, labels, sample: this.scrubber.order[this.scrubber.position] ?? ""});
   }
 
   forward(key) { this.model.send_msg({type: "key", key}); }

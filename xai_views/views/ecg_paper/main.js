@@ -8,7 +8,7 @@ const WIDE = 900; // CSS pixels from which on the ledger stands beside the paper
 
 class PaperApp {
   constructor(model) {
-    Object.assign(this, {model, settings: {...model.settings}, told: {...model.settings}, record: null, tool: "pan", start: 0, zoom: 1, ox: 0, oy: 0, width: 0, height: 0, at: null});
+    Object.assign(this, {id: Math.random().toString(36).slice(2), model, settings: {...model.settings}, told: {...model.settings}, record: null, tool: "pan", start: 0, zoom: 1, ox: 0, oy: 0, width: 0, height: 0, at: null});
     this.scrubber = new RecordScrubber({
       send: (message) => model.send_msg(message), show: (frame) => this.show(frame), state: (state, error = "") => this.setState(state, error),
       kept: (count) => { this.root.dataset.cached = count; }, view: () => ({start: this.start, stop: this.start + this.visible}),
@@ -52,7 +52,7 @@ class PaperApp {
     model.on("settings", () => this.takeSettings());
     model.on("order", () => { scrubber.order = model.order ?? []; scrubber.refresh(); this.tools.update(); this.announce(); });
     model.on("context", () => { scrubber.context = model.context; scrubber.refresh(); });
-    model.on("jump", () => { const {position} = model.jump; this.reported = position; if (position !== scrubber.position) this.go(position, false, false); });
+    model.on("jump", () => { const {position, by = ""} = model.jump; if (by === this.id) return; this.reported = position; if (position !== scrubber.position) this.go(position, false, false); });
     model.on("dark", () => this.themes.update());
     model.on("chip", () => this.placeChip());
     model.on("export", () => this.save(model.export));
@@ -347,7 +347,7 @@ class PaperApp {
       const {position: at, order} = this.scrubber;
       if (this.reported === at) return;
       this.reported = at;
-      this.model.send_msg({type: "position", position: at, sample: order[at] ?? ""});
+      this.model.send_msg({type: "position", position: at, sample: order[at] ?? "", view: this.id});
     }, now ? 0 : TOLD_MS);
   }
 
