@@ -115,7 +115,7 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
-    def get(self, path: str = "/", timeout: float = 30) -> tuple[int, dict[str, str], str]:
+    def get(self, path: str = "/", timeout: float = 120) -> tuple[int, dict[str, str], str]:
         """Status, headers (lower case) and text of one request."""
         try:
             with urllib.request.urlopen(self.url + path, timeout=timeout) as answer:
@@ -135,7 +135,7 @@ class Server:
 
 
 def start(
-    command: Sequence[str], folder: Path, wait: float = 60, port: int | None = None, **env: str
+    command: Sequence[str], folder: Path, wait: float = 180, port: int | None = None, **env: str
 ) -> Server:
     """Start a server with a free port as ``{port}`` in the command, and wait until it answers."""
     port = port or free_port()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_ones_own_network_opens_in_the_app_that_suits_it():
     assert result.attrs["method"] == "nave"
     assert result.sizes["cluster"] == 4
     assert abs(float(result["residual"].values[0, 0])) < 1e-4
+
+
+@pytest.mark.parametrize("package", apps.NOTEBOOK)
+def test_a_kernel_that_lacks_a_package_says_what_to_install(monkeypatch, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    monkeypatch.setattr(apps, "in_notebook", lambda: True)
+    monkeypatch.setattr(apps, "_loaded", False)
+    with pytest.raises(XaiViewsError) as error:
+        xv.explore(MODEL, SAMPLES)
+    assert f"lacks {package}," in sentence(error)
+    assert f"'%pip install {package}'" in sentence(error)
+    assert not apps._loaded
 
 
 def test_here_is_no_notebook():

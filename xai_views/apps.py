@@ -9,6 +9,7 @@ installed package can add one::
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from xai_views.models.user_model import OwnModel
 
 # Panel registers an extension for the whole process, so servers and notebooks load the same list.
 EXTENSIONS: tuple[str, ...] = ()
+
+#: Packages that connect a page of a notebook with its kernel: without them, what it shows stays grey.
+NOTEBOOK = ("panel", "pyviz_comms")
 
 
 def classes() -> dict[str, Any]:
@@ -140,8 +144,19 @@ def notebook() -> None:
 
     In a notebook Panel fetches its scripts from a CDN by default, and shows nothing where that cannot be
     reached; this embeds the scripts in the notebook. Running the cell again does no harm.
+
+    Raises
+    ------
+    XaiViewsError
+        When a package is missing that connects pages and kernel.
     """
     global _loaded  # noqa: PLW0603
+    lacking = [name for name in NOTEBOOK if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise XaiViewsError(
+            f"this kernel lacks {' and '.join(lacking)}, without which apps stay grey in a notebook; run "
+            f"'%pip install {' '.join(lacking)}' in a cell, restart the kernel and reload the page."
+        )
     import holoviews as hv
     import panel as pn
     import panel_material_ui  # noqa: F401  the extension embeds its scripts too

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 APPS = {"sic": "digits-sic", "activations": "birds-cnn", "ecg": "ecg-resnet"}
 TELEPHONE = {"width": 390, "height": 844}
-WORK = "[data-state=idle]:not([data-key=''])"
+WORK = ".xv[data-state=idle]:not([data-key=''])"
 #: What axe-core finds, without what people cannot act on: [rule, impact, elements with what is wrong].
 RUN = """(options) => axe.run(options).then(({violations}) => violations
   .filter((v) => v.impact === "serious" || v.impact === "critical")

@@ -50,7 +50,7 @@ IDLE = """() => {
 #: The words of sentences on the first screen: not those of tables, lists, controls, legends and the answer line.
 WORDS = """() => {
   const skipped = [
-    "table, select, option, button, label, input, textarea, nav, a, svg, canvas, style, script, template, datalist",
+    "table, select, option, button, label, input, textarea, nav, a, pre, code, svg, canvas, style, script, template, datalist",
     "[role=tab], [role=tablist], [role=listbox], [role=menu], [role=combobox], [role=toolbar], [role=slider]",
     ".xv-top, .xe-top, .xv-title, .xv-label, .xe-line, .xa, .xp, .xf, .MuiAppBar-root", // values and scales
   ].join();

@@ -8,7 +8,9 @@ import acts  # noqa: F401 - sets how long is waited
 import pytest
 from playwright.sync_api import Error, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+READY = 120_000  # ms until an app is opened by a server that has just begun, beside other tests
 
 APPS = ("sic?model=birds-sic", "activations?model=birds-cnn", "ecg?model=ecg-resnet")
 LOUD = (
@@ -21,8 +23,8 @@ LOUD = (
 
 def at_work(page, server, app: str) -> None:
     """Open an app, move on, and leave its tabs before they are filled."""
-    page.goto(f"{server.url}/{app}")
-    page.locator("canvas").first.wait_for()
+    page.goto(f"{server.url}/{app}", timeout=READY)
+    page.locator("canvas").first.wait_for(timeout=READY)
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     tabs = page.get_by_role("tab")
@@ -55,15 +57,16 @@ def test_pages_closed_during_work_leave_nothing_in_the_log(page, chromium, serve
 
 def test_a_page_says_that_its_server_was_restarted(page, serve_app):
     server = serve_app([])
-    page.goto(f"{server.url}/sic?model=birds-sic")
-    page.locator("canvas").first.wait_for()
+    page.goto(f"{server.url}/sic?model=birds-sic", timeout=READY)
+    page.locator("canvas").first.wait_for(timeout=READY)
     server.stop()
-    expect(page.get_by_role("alert").filter(has_text="connection to the server was lost")).to_be_visible()
+    lost = page.get_by_role("alert").filter(has_text="connection to the server was lost")
+    expect(lost).to_be_visible(timeout=READY)
     assert page.locator("main").evaluate("e => e.inert"), "what it shows cannot be used any more"
     serve_app([], port=server.port)
     restarted = page.get_by_text("The server was restarted; reload the page.")
-    expect(restarted).to_be_visible()
+    expect(restarted).to_be_visible(timeout=READY)
     page.get_by_role("button", name="Reload").click()
-    expect(restarted).to_have_count(0)
-    page.locator("canvas").first.wait_for(timeout=90_000)
+    expect(restarted).to_have_count(0, timeout=READY)
+    page.locator("canvas").first.wait_for(timeout=READY)
     page.problems.clear()  # what could not be asked for while there was no server

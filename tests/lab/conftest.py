@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,10 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -66,9 +70,17 @@ class Lab:
             value = self.run(f"_ = {expression}\nprint(_)").strip()
         assert value == expected, expression
 
-    def shows(self, part: str) -> None:
-        """Wait until the canvas shows a frame whose key contains ``part``."""
-        self.page.wait_for_selector(f'.xv[data-state=idle][data-key*="{part}"]', timeout=60_000)
+    def shows(self, part: str, times: int = 1) -> None:
+        """Wait until ``times`` canvases show a frame whose key contains ``part``."""
+        found = self.page.locator(f'.xv[data-state=idle][data-key*="{part}"]')
+        expect(found).to_have_count(times, timeout=60_000)
+
+    def answers(self, sample: str, times: int = 1) -> None:
+        """Wait until ``times`` answer lines tell what the model predicts for a sample."""
+        line = self.page.locator(f'.xa[data-sample="{sample}"]').filter(
+            has=self.page.locator(".xa-predicted")
+        )
+        expect(line.filter(has_text=re.compile(r"p \d\.\d\d"))).to_have_count(times, timeout=60_000)
 
     @property
     def canvas(self):
@@ -90,8 +102,12 @@ def folder(tmp_path_factory) -> Path:
     return place
 
 
-@pytest.fixture(scope="module")
-def lab_url(folder) -> Iterator[str]:
+@contextmanager
+def running(folder: Path, home: Path, **page: Any) -> Iterator[str]:
+    """Run a JupyterLab with settings of its own below ``home``; ``page`` is the configuration of its page."""
+    settings = home / "config" / "labconfig"
+    settings.mkdir(parents=True)
+    (settings / "page_config.json").write_text(json.dumps(page))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -101,17 +117,15 @@ def lab_url(folder) -> Iterator[str]:
         "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip
-    own = {
-        f"JUPYTER_{k}_DIR": str(folder.parent / k.lower()) for k in ("CONFIG", "RUNTIME")
-    }  # nobody's settings
-    own["JUPYTERLAB_SETTINGS_DIR"] = str(folder.parent / "settings")
-    own["JUPYTERLAB_WORKSPACES_DIR"] = str(folder.parent / "workspaces")
-    log = folder.parent / "lab.log"
+    own = {f"JUPYTER_{k}_DIR": str(home / k.lower()) for k in ("CONFIG", "RUNTIME")}  # nobody's settings
+    own["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+    own["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
+    log = home / "lab.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **own}
         )
-    end = time.monotonic() + 90
+    end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -130,13 +144,26 @@ def lab_url(folder) -> Iterator[str]:
         process.wait()
 
 
+@pytest.fixture(scope="module")
+def lab_url(folder, tmp_path_factory) -> Iterator[str]:
+    with running(folder, tmp_path_factory.mktemp("home")) as url:
+        yield url
+
+
 @pytest.fixture
-def open_lab(page, lab_url, folder, request):
+def lab_without_extension(folder, tmp_path) -> Iterator[str]:
+    """A JupyterLab as in an environment without pyviz_comms: its page lacks Panel's extension."""
+    with running(folder, tmp_path, disabledExtensions={"@pyviz/jupyterlab_pyviz": True}) as url:
+        yield url
+
+
+@pytest.fixture
+def open_lab(page, folder, request):
     """``open_lab("sic.ipynb")`` or ``open_lab(["source of a cell", …])``; the kernel ends with the test."""
     page.set_viewport_size({"width": 1440, "height": 1600})
     opened = []
 
-    def get(what: str | list[str]) -> Lab:
+    def get(what: str | list[str], url: str = "") -> Lab:
         if not isinstance(what, str):
             book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in what])
             book.metadata.kernelspec = {
@@ -146,7 +173,7 @@ def open_lab(page, lab_url, folder, request):
             }
             what = re.sub(r"\W+", "_", request.node.name) + ".ipynb"
             nbformat.write(book, folder / what)
-        opened.append(Lab(page, lab_url, what))
+        opened.append(Lab(page, url or request.getfixturevalue("lab_url"), what))
         return opened[-1]
 
     yield get

@@ -20,7 +20,7 @@ from torch import nn
 from xai_views.catalogue import named_classes
 from xai_views.contract import registry
 from xai_views.contract.family import Family
-from xai_views.errors import ModelError, XaiViewsError, nearest
+from xai_views.errors import ModelError, XaiViewsError, cause, nearest
 from xai_views.models.model import Model
 from xai_views.models.stored import CARD, LATENTS, SUPPORTS, WEIGHTS, file_sha256, read_tensors
 from xai_views.models.supports import Latents, Supports
@@ -67,7 +67,7 @@ def build(architecture: dict, family: Family | None = None) -> nn.Module:
             f"the card's architecture lacks the entry {missing}; write the card again."
         ) from None
     except (TypeError, ValueError, RuntimeError) as e:
-        said = str(e).partition("\n")[0][:120]
+        said = cause(e, 120)
         raise ModelError(f"the card's architecture cannot be built ({said}); restore the card.") from None
 
 

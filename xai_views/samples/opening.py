@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xai_views import catalogue, kinds
-from xai_views.errors import SamplesError, nearest
+from xai_views.errors import SamplesError, cause, nearest
 from xai_views.kinds.image import dataset
 from xai_views.samples.readers.arrays import load_npz
 from xai_views.samples.readers.folder import open_folder
@@ -143,7 +143,7 @@ def _zarr(path: Path) -> xr.Dataset:
     try:
         ds = xr.open_zarr(path)
     except Exception as e:  # noqa: BLE001 - zarr raises many types for other folders
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(
             f"{path.name!r} cannot be read as a Zarr folder ({why}); save samples with Dataset.to_zarr."
         ) from None

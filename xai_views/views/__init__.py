@@ -11,6 +11,7 @@ _WHERE = {
     "AnswerLine": "answer_line.answer_line",
     "Canvas": "canvas.canvas",
     "SETTINGS": "canvas.canvas",
+    "Connection": "connection.connection",
     "ECGPaper": "ecg_paper.paper",
     "Record": "ecg_paper.record",
     "record_of": "ecg_paper.record",

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, features
 
 from xai_views.contract.grids import overlap
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 
 MAGIC = b"XV1\0"
 MISSING = -128  # the int8 code of "no value here" (NaN) in a signed map
@@ -346,7 +346,7 @@ def _plain(value):
 
 def error_frame(key: str, sentence: str, seq: int = 0) -> bytes:
     """Return a frame that carries nothing but one sentence about what went wrong."""
-    sentence = " ".join(str(sentence).split())
+    sentence = without_folders(sentence)
     sentence = sentence[:1].upper() + sentence[1:]
     return Frame(key, text=sentence).header(error=sentence).to_bytes(seq)
 

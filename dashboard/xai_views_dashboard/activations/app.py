@@ -60,7 +60,7 @@ class ActivationsApp(App):
     }
     words = (
         "Positions of the same colour are represented alike in the chosen layers; the table shows what each cluster adds to "
-        "the logit. A name is the class that the last layer reads from the cluster, or yours; it is not what the object is."
+        "the logit. A cluster is not an object."
     )
     source = (
         "After Boubekki, Fadel and Mair: Neuro-Activated Vision Explanations (arXiv 2411.19700) and superpixels (arXiv "

@@ -16,7 +16,7 @@ from xai_views.contract.method import PREDICTED
 from xai_views.engine.clusters.labels import resize_labels
 from xai_views.engine.clusters.match import match_labels
 from xai_views.engine.clusters.measures import compared
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.models import open_model
 from xai_views.views import Frame
 from xai_views_dashboard.activations.frame import PER_PIXEL, SEGMENT, contribution_of
@@ -128,7 +128,11 @@ class ComparePanel(PicturePanel):
         if name not in self._others:
             app = self.app
             model = await asyncio.wrap_future(
-                app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+                app.session.job(
+                    ("model", name),
+                    lambda progress: open_model(name),  # noqa: ARG005
+                    title=f"Opening {name}",
+                )
             )
             if model.channels != app.model.channels:
                 raise XaiViewsError(
@@ -145,7 +149,7 @@ class ComparePanel(PicturePanel):
             try:
                 other = await self.other(name)
             except XaiViewsError as error:
-                found.append(Named(name, [], None, str(error)))
+                found.append(Named(name, [], None, without_folders(error)))
                 continue
             same = other.model.classes == app.model.classes
             own = ask.replace(
@@ -158,7 +162,7 @@ class ComparePanel(PicturePanel):
             try:
                 found.append(Named(name, other.model.classes, await other.explain(sample, own, priority=1)))
             except XaiViewsError as error:
-                found.append(Named(name, other.model.classes, None, str(error)))
+                found.append(Named(name, other.model.classes, None, without_folders(error)))
         return found
 
     def draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views_dashboard.activations.session import Layers
 from xai_views_dashboard.core.picture_panel import PicturePanel
 from xai_views_dashboard.core.tasks import on_page, start
@@ -26,7 +26,7 @@ class LayeredPanel(PicturePanel):
         try:
             layers = await self.app.session.layers()
         except XaiViewsError as error:
-            sentence = str(error)
+            sentence = without_folders(error)
             on_page(lambda: self.failed(sentence))
             return
         on_page(lambda: self.learned(layers))

@@ -36,7 +36,8 @@ class ActivationsSession(Session):
         """Return the layers; found once for all visitors."""
         model, size = self.model, self.size
         key = ("layers", model.sha256, size)
-        return await asyncio.wrap_future(self.job(key, lambda progress: Layers.of(model, size)))  # noqa: ARG005
+        job = self.job(key, lambda progress: Layers.of(model, size), title="Finding the layers")  # noqa: ARG005
+        return await asyncio.wrap_future(job)
 
 
 class Fitted(Session):

@@ -19,7 +19,7 @@ from xai_views.views import AnswerLine, Canvas, with_header
 from xai_views_dashboard.core.answers import answer_of, typical_words
 from xai_views_dashboard.core.keeping.keeping import Keeping
 from xai_views_dashboard.core.method_pages import link as link_to_page
-from xai_views_dashboard.core.page import note, page
+from xai_views_dashboard.core.page import connection, note, page
 from xai_views_dashboard.core.panel import Panel, offered
 from xai_views_dashboard.core.population import Population
 from xai_views_dashboard.core.protocols import PageSession
@@ -272,7 +272,7 @@ class App(pn.viewable.Viewer):
         return workbench(
             notes=self.notes(),
             population=self.population(),
-            answer=[self.line],
+            answer=[*connection(), self.line],
             controls=self.controls(),
             case=[*self.case(), under(self.words, self.link_to_method())],
             tabs=[self.beneath()],

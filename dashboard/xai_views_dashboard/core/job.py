@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views_dashboard.core.panel import Panel
 from xai_views_dashboard.core.tasks import caller, on_page, start
 
@@ -105,7 +105,7 @@ class Job(Panel):
         try:
             wish = self.wished = self.wish()
         except XaiViewsError as error:
-            self.say(str(error))
+            self.say(without_folders(error))
             return
         page = caller()
         self.running, self._unwanted = True, False
@@ -126,7 +126,7 @@ class Job(Panel):
         except asyncio.CancelledError:
             said = self.stopped
         except XaiViewsError as error:
-            said = str(error)
+            said = without_folders(error)
         on_page(lambda: self._ended(answer, said))
 
     def _count(self, wish: Any, done: int, total: int, part: Any) -> None:

@@ -16,7 +16,8 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
 
-from xai_views.views import patches
+from xai_views.apps import in_notebook
+from xai_views.views import Connection, patches
 from xai_views_dashboard.core.bar import Guide, HeaderBar, HelpButton
 
 NAME = "XAI Views"
@@ -243,6 +244,11 @@ def note(text: str, kind: str = "info") -> pn.pane.HTML:
         sizing_mode="stretch_width",
         margin=(8, 16),
     )
+
+
+def connection() -> list[Connection]:
+    """Return what an app in a notebook shows when its kernel does not hear it; nothing in a page of the server."""
+    return [Connection()] if in_notebook() else []
 
 
 NOTE_CSS = """

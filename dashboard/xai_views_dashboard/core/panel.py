@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import panel as pn
 
 from xai_views.contract.method import QUESTIONS
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views_dashboard.core.page import note
 from xai_views_dashboard.core.protocols import PageApp
 from xai_views_dashboard.core.tasks import on_page, start
@@ -90,7 +90,7 @@ class Panel(pn.viewable.Viewer):
         except asyncio.CancelledError:
             return
         except XaiViewsError as e:
-            sentence = str(e)
+            sentence = without_folders(e)
             on_page(lambda: turn == self._turn and self.failed(sentence))
             return
         on_page(lambda: turn == self._turn and self._written(answer))

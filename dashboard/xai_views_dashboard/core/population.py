@@ -12,7 +12,7 @@ import param
 
 from xai_views import kinds
 from xai_views.engine.predictions import Predictions, labelled_with
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.samples import inputs
 from xai_views.views import Filmstrip, SampleFilter
 from xai_views_dashboard.core.state import NONE
@@ -261,7 +261,7 @@ class Population(pn.viewable.Viewer):
         except asyncio.CancelledError:
             return
         except XaiViewsError as e:
-            sentence = str(e)
+            sentence = without_folders(e)
             on_page(lambda: turn == self._turn and self.failed(sentence))
             return
         on_page(lambda: turn == self._turn and self.take(own, found))

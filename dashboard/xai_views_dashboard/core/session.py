@@ -270,7 +270,9 @@ class Session:
             return predict(model, population.samples, progress)
 
         key = ("predictions", model.sha256, population.key)
-        return await asyncio.wrap_future(self.job(key, run, counted, PREFETCH))
+        return await asyncio.wrap_future(
+            self.job(key, run, counted, PREFETCH, title="Running the model on all samples")
+        )
 
     async def typicality(self, i: int) -> Typicality | None:
         """How typical sample ``i`` is of the training data; None where the model holds none to compare it with."""
@@ -282,7 +284,11 @@ class Session:
         def work(progress: Any) -> Typicality | None:  # noqa: ARG001 - one pass
             return typicality_of(model, given)
 
-        return await asyncio.wrap_future(self.job(("typicality", model.sha256, self.digest(i)), work))
+        return await asyncio.wrap_future(
+            self.job(
+                ("typicality", model.sha256, self.digest(i)), work, title="Comparing with the training data"
+            )
+        )
 
     # -- beside another model ------------------------------------------------------------------------------------
 
@@ -328,7 +334,7 @@ class Session:
         def explained(progress: Any) -> xr.Dataset:
             return explain(self.model, samples, ask, progress=progress)
 
-        return self.wait(self.kernel.run(explained))
+        return self.wait(self.kernel.run(explained, title="Explaining the sample"))
 
     @staticmethod
     def wait(future: Future) -> Any:

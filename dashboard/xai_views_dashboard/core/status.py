@@ -9,6 +9,7 @@ from typing import Any
 
 import panel as pn
 
+from xai_views.errors import without_folders
 from xai_views_dashboard.core.tasks import caller
 
 REST_S = 0.15  # an answer changes the kernel's state many times; the line is written once for all of them
@@ -70,7 +71,7 @@ class StatusLine(pn.viewable.Viewer):
         s = self._kernel.status()
         done = f" ({s.progress[0]} of {s.progress[1]})" if s.running and s.progress else ""
         now = [f"{s.running}{done}" if s.running else "", f"{s.queued} waiting" if s.queued else ""]
-        now.append(f"Last error: {s.error}" if s.error else "")
+        now.append(f"Last error: {without_folders(s.error)}" if s.error else "")
         counts = " · ".join([(s.device or "starting").upper(), f"{s.hits} cached", f"{s.misses} computed"])
         # Only what runs or went wrong is announced: the counts change at each step.
         said = escape(" · ".join(filter(None, now)))

@@ -123,7 +123,12 @@ class BeatsPanel(Job):
         """Survey the records first; they are compared on the worker."""
         session = self.app.session
         found, samples = await asyncio.wrap_future(session.surveyed(wish.fitted)), session.population.samples
-        return session.job(self.key(wish), lambda progress: waves(samples, found, wish.known, progress), told)
+        return session.job(
+            self.key(wish),
+            lambda progress: waves(samples, found, wish.known, progress),
+            told,
+            title=self.named(wish),
+        )
 
     def take(self, answer: tuple[Alignment, Averages | None]) -> None:
         """Write the table and its summary."""

@@ -104,7 +104,11 @@ class ComparePanel(Panel):
                     f"there is no shipped ECG model {name!r} to compare with; choose one from the list."
                 )
             if name not in self._sessions:
-                job = app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+                job = app.session.job(
+                    ("model", name),
+                    lambda progress: open_model(name),  # noqa: ARG005
+                    title=f"Opening {name}",
+                )
                 model = await asyncio.wrap_future(job)
                 self._sessions[name] = await asyncio.to_thread(EcgSession, model, app.samples)
             return self._sessions[name], await asyncio.to_thread(self._of_other, name, sample)

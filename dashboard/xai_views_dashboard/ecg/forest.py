@@ -68,7 +68,12 @@ class ForestPanel(Job):
                 f"There are {len(found)} records, and ten folds need at least {FEW}; open a larger set."
             )
         model, samples = session.model, session.population.samples
-        return session.job(self.key(wish), lambda progress: judged(model, samples, found, progress), told)
+        return session.job(
+            self.key(wish),
+            lambda progress: judged(model, samples, found, progress),
+            told,
+            title=self.named(wish),
+        )
 
     def take(self, answer: list[Surrogate]) -> None:
         """Show the tables, and give the predictions to the table of records."""

@@ -10,7 +10,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.samples.readers.long_record import LongRecord, open_long, standing_in
 from xai_views.views.long_strip.long_strip import LongStrip
 from xai_views_dashboard.core.page import caption, note
@@ -102,7 +102,7 @@ class LongPanel(Panel):
         try:
             low, high = await asyncio.to_thread(self.record.window, begin, begin + seconds, columns)
         except XaiViewsError as e:
-            said = str(e)
+            said = without_folders(e)
             on_page(lambda: self.failed(said))
             return
         if turn == self._windows:
@@ -114,7 +114,7 @@ class LongPanel(Panel):
         try:
             added = await asyncio.to_thread(self._cut, first, last)
         except XaiViewsError as e:
-            said = str(e)
+            said = without_folders(e)
             on_page(lambda: self.failed(said))
             return
         on_page(lambda: self._show(*added, first))

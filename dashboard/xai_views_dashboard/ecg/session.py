@@ -247,7 +247,11 @@ class EcgSession(Session):
         ask = registry.plain("ecg_clusters").ask(mode="codebook", temperature=fitted.cool, codebook=given)
         model, samples = self.model, self.population.samples
         key = ("ecg survey", model.sha256, self.population.key, fitted.key)
-        return self.job(key, lambda progress: survey(model, samples, ask, progress))
+        return self.job(
+            key,
+            lambda progress: survey(model, samples, ask, progress),
+            title="Running the model on all records",
+        )
 
     def dataset(self, i: int) -> xr.Dataset:
         """Return the original of record ``i``, which :func:`xai_views.explain` prepares for the model as this page does."""

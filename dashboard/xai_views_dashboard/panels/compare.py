@@ -19,7 +19,7 @@ from xai_views.contract.ask import Ask
 from xai_views.contract.explanation import with_roles
 from xai_views.engine.clusters.match import match_labels
 from xai_views.engine.comparing import Map, answers, apart, difference, label_map, limit_of, main_map
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.methods.choosing import suited
 from xai_views.models import open_model
 from xai_views.views import Canvas, ECGPaper, Frame, Listing
@@ -45,6 +45,8 @@ WORDS = (
     "minus the pinned side. It shows where two explanations differ, not why."
 )
 SIDES = ("left", "right")
+#: What the status line says meanwhile.
+METHODS = "Checking which methods fit the model"
 SIZE = 250
 
 
@@ -188,7 +190,7 @@ class PinnedPanel(Panel):
             ask = await asyncio.to_thread(app.session.asked_of, wish.sample, wish)
             await self._explain(side, app.session, wish.sample, ask)
         except XaiViewsError as error:
-            side.reason = str(error)
+            side.reason = without_folders(error)
 
     async def _left(self, side: Side, sample: int, wish: Any, said: list[str]) -> None:
         state, app = self.app.state, self.app
@@ -205,7 +207,7 @@ class PinnedPanel(Panel):
             ask = await asyncio.to_thread(self._ask, session, key, sample, wish)
             await self._explain(side, session, sample, ask)
         except XaiViewsError as error:
-            side.reason = str(error)
+            side.reason = without_folders(error)
             return
         parts = [
             session.model.name if chosen_model else "",
@@ -265,7 +267,11 @@ class PinnedPanel(Panel):
         if name not in self.models.values():
             raise XaiViewsError(f"Model {name!r} cannot open these samples; choose one from the list.")
         if name not in self._sessions:
-            job = app.session.job(("model", name), lambda progress: open_model(name))  # noqa: ARG005
+            job = app.session.job(
+                ("model", name),
+                lambda progress: open_model(name),  # noqa: ARG005
+                title=f"Opening {name}",
+            )
             model = await asyncio.wrap_future(job)
             self._sessions[name] = await asyncio.to_thread(app.session.beside, model)
         return self._sessions[name]
@@ -277,11 +283,17 @@ class PinnedPanel(Panel):
         def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - the kernel passes it
             return {m.key: m.fits(model) for m in registry.methods()}
 
-        return await asyncio.wrap_future(self.app.session.job(("methods", model.sha256), reasons))
+        return await asyncio.wrap_future(
+            self.app.session.job(("methods", model.sha256), reasons, title=METHODS)
+        )
 
     async def _suited(self, session: Any) -> str:
         model = session.model
-        job = self.app.session.job(("suited", model.sha256), lambda progress: suited(model))  # noqa: ARG005
+        job = self.app.session.job(
+            ("suited", model.sha256),
+            lambda progress: suited(model),  # noqa: ARG005
+            title=METHODS,
+        )
         return await asyncio.wrap_future(job)
 
     async def _offer(self) -> None:

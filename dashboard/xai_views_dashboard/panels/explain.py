@@ -29,6 +29,8 @@ COLUMNS = [
     {"key": "what", "title": "quantity"},
     {"key": "value", "title": "value", "kind": "number", "digits": 4},
 ]
+#: What the status line says meanwhile.
+METHODS = "Checking which methods fit the model"
 
 
 @dataclass(eq=False)
@@ -54,6 +56,7 @@ class ExplainPanel(Job):
     question = "compared"
     watched = ("sample",)
     verb = "Explain"
+    doing = "Computing an explanation"
     stopped = "Cancelled; the pictures show what was computed until then."
 
     def __init__(self, app: Any) -> None:
@@ -85,7 +88,7 @@ class ExplainPanel(Job):
         def reasons(progress: Any) -> dict[str, str]:  # noqa: ARG001 - passed by the kernel
             return {m.key: m.fits(model) for m in registry.methods()}
 
-        run = self.app.session.job(("methods", model.sha256), reasons)
+        run = self.app.session.job(("methods", model.sha256), reasons, title=METHODS)
         return await asyncio.wrap_future(run)
 
     def write(self, reasons: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.kinds.pixels import decode_sized, pictures_in
 from xai_views.samples import fit
 from xai_views.views import Listing, patches
@@ -190,7 +190,7 @@ class FilePanel(Panel):
             taken = await read_alone(self.read, arrived(data, self.smaller), file)
         except XaiViewsError as e:
             asked = self.asked_for(e)
-            text = asked or str(e)
+            text = asked or without_folders(e)
             # where the page has fields, what is in them may be what is wrong: the file is kept to be read again
             self._held = (
                 (data, file)

@@ -8,7 +8,7 @@ from typing import Any
 import panel as pn
 
 from xai_views.contract import registry
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views_dashboard.core.page import NAME, note, page
 from xai_views_dashboard.shell.examples import guide
 from xai_views_dashboard.shell.header import address, header
@@ -43,7 +43,7 @@ def app_page(name: str, shelf: Shelf) -> Any:
         try:
             opened, found = future.result()
         except XaiViewsError as error:  # other samples, or another model, may do
-            return failed(name, str(error), header(shelf, name, model, samples))
+            return failed(name, without_folders(error), header(shelf, name, model, samples))
         kind = registry.load("apps", name)
         reason = kind.fits(opened)
         if reason:
@@ -52,7 +52,7 @@ def app_page(name: str, shelf: Shelf) -> Any:
         try:
             app = kind(opened, found)
         except XaiViewsError as error:
-            return failed(name, str(error), bar)
+            return failed(name, without_folders(error), bar)
         app.servable(header=bar, guide=guide(asked_for(pn.state.session_args or {}, "task"), model))
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 import panel as pn
 import param
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.samples.uploaded import ACCEPT, open_uploaded
 from xai_views.views.patches import OneWayComponent
 from xai_views_dashboard.core.page import note
@@ -87,7 +87,7 @@ class Upload(pn.viewable.Viewer):
         try:
             uploaded = await read_alone(lambda: open_uploaded(file, arrived(data, "choose a smaller file.")))
         except XaiViewsError as error:
-            text = str(error)
+            text = without_folders(error)
             shown: Any = note(text[:1].upper() + text[1:], "error")
         else:
             name = self.shelf.uploads.add(uploaded)

@@ -26,7 +26,7 @@ from panel.io.server import get_server
 
 from xai_views import apps as installed_apps
 from xai_views.contract import registry
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.views import patches
 from xai_views_dashboard.core import method_pages
 from xai_views_dashboard.core.page import NAME, note, page
@@ -99,7 +99,7 @@ def report(error: BaseException) -> None:
     if not known:
         logger.error("A callback failed.", exc_info=error)
     if pn.state.curdoc is not None and pn.state.notifications is not None:
-        pn.state.notifications.error(str(error) if known else FAILED_LATER, duration=10_000)
+        pn.state.notifications.error(without_folders(error) if known else FAILED_LATER, duration=10_000)
 
 
 def guarded(make: Callable[[], Any]) -> Callable[[], None]:
@@ -123,7 +123,7 @@ def guarded(make: Callable[[], Any]) -> Callable[[], None]:
             _render(make())
         except Exception as error:
             if isinstance(error, XaiViewsError):
-                sentence = str(error)
+                sentence = without_folders(error)
             else:
                 sentence = FAILED
                 logger.exception("A page failed to open.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.methods.sic.support_sets import UNCHANGED, check_supports
 from xai_views_dashboard.core.app import App
 from xai_views_dashboard.core.region import RegionResult
@@ -118,7 +118,7 @@ class SicApp(App):
         except XaiViewsError as error:
             if not self.state.undo():  # it came from an address or a script
                 self.state.param.update(**UNCHANGED)
-            return str(error)
+            return without_folders(error)
         return ""
 
     def selected(self, message: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import panel_material_ui as pmui
 from xai_views.contract.ask import Ask
 from xai_views.contract.method import PREDICTED
 from xai_views.engine.predictions import Predictions
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.methods.sic.observation import logits
 from xai_views.methods.sic.support_sets import RULES, UNCHANGED
 from xai_views.methods.sic.what_if import Change, effect
@@ -157,7 +157,7 @@ class SupportPanel(Panel):
         try:
             await asyncio.to_thread(self.app.session.supports, ask)
         except XaiViewsError as error:
-            problem = str(error)
+            problem = without_folders(error)
         on_page(lambda: self._prepared(changes, problem))
 
     def _prepared(self, changes: dict[str, Any], problem: str = "") -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from xai_views.contract import registry
 from xai_views_dashboard.core import status
+from xai_views_dashboard.core.job import Job
 from xai_views_dashboard.core.status import StatusLine
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Kernel:
@@ -91,3 +97,40 @@ def test_what_runs_is_said_in_words_with_its_count(kernel):
     line = StatusLine(kernel)._pane.object
     assert "CPU · 111 cached · 206 computed" in line
     assert "Computing activation clusters (3 of 16) · 2 waiting" in line
+
+
+def test_the_last_error_names_no_folder_of_the_server(kernel):
+    kernel.status = lambda: SimpleNamespace(
+        device="cpu",
+        running="",
+        progress=None,
+        queued=0,
+        hits=0,
+        misses=0,
+        error="no file '/srv/private/a.pt'.",
+    )
+    line = StatusLine(kernel)._pane.object
+    assert "Last error: no file &#x27;a.pt&#x27;." in line
+    assert "private" not in line
+
+
+def test_all_work_that_a_page_starts_has_a_name():
+    """Without ``title=`` the status bar can only say "Computing"."""
+    nameless = []
+    for file in sorted((ROOT / "dashboard").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = (
+                node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            )
+            on = ast.unparse(node.func.value) if name else ""
+            work = name == "job" or (name in {"run", "shared"} and on.endswith("kernel"))
+            if work and not any(k.arg == "title" for k in node.keywords):
+                nameless.append(f"{file.name}:{node.lineno}")
+    assert nameless == []
+
+
+def test_all_work_behind_a_button_has_a_name():
+    for entry in registry.entries("apps"):
+        for panel in registry.load("apps", entry).panel_kinds():
+            if issubclass(panel, Job):
+                assert panel.doing or panel.named is not Job.named, panel

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 
 
 def load_npz(path: Path | BinaryIO) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def load_npz(path: Path | BinaryIO) -> dict[str, np.ndarray]:
         NotImplementedError,
         MemoryError,
     ) as e:  # a header may claim any size
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         name = getattr(path, "name", "the file")  # an upload has none
         raise SamplesError(
             f"{name!r} is not a complete .npz of plain arrays ({why}); save it again "

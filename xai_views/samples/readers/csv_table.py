@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,5 +26,5 @@ def read_table(file: Path, **options: Any) -> pd.DataFrame:
             file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True, **options
         )
     except (ValueError, pd.errors.ParserError, OSError) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(f"{file.name!r} cannot be read as CSV in UTF-8 ({why}); save it again.") from None

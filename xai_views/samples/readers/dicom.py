@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.kinds.signal_schema import LEADS, lead_name
 from xai_views.samples.readers.raw_record import Source, positive_rate, to_mv, unique_leads
 from xai_views.samples.signal_quality import listed
@@ -59,7 +59,7 @@ def dicom_source(file: Path | BinaryIO, name: str) -> Source:
         ds = pydicom.dcmread(file)
     except Exception as e:  # noqa: BLE001 - pydicom raises many types for other files
         raise SamplesError(
-            f"{shown!r} cannot be read as a DICOM file ({_why(e)}); export it again."
+            f"{shown!r} cannot be read as a DICOM file ({cause(e)}); export it again."
         ) from None
     groups = list(ds.get("WaveformSequence", None) or [])
     if not groups:
@@ -100,7 +100,7 @@ def _source(ds: Any, groups: list[Any], index: int, name: str, shown: str) -> So
         counts = _counts(group)
     except Exception as e:  # noqa: BLE001 - as above
         raise SamplesError(
-            f"the waveform of DICOM file {shown!r} cannot be read ({_why(e)}); export it again."
+            f"the waveform of DICOM file {shown!r} cannot be read ({cause(e)}); export it again."
         ) from None
     units = [_unit(c) for c in channels]
     kept = [i for i, u in enumerate(units) if to_mv(u) is not None]
@@ -176,8 +176,3 @@ def _rhythm(group: Any) -> bool:
 
 def _number(group: Any, key: str) -> int:
     return int(group.get(key, 0) or 0)
-
-
-def _why(e: Exception) -> str:
-    text = str(e).splitlines()[0][:80] if str(e) else ""
-    return text.rstrip(".") or type(e).__name__

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import xarray as xr
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.samples.readers.dicom import DEFLATED, dicom_source
 from xai_views.samples.readers.ecg_files import sources_of
 from xai_views.samples.readers.ecg_header import FORM, PLAIN, rows_of
@@ -201,7 +201,7 @@ def _zip(data: bytes, most: float, values: float) -> xr.Dataset:
         ValueError,
         OSError,
     ) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(f"the upload is not a complete .zip ({why}); pack it again.") from None
 
 

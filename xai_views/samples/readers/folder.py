@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.kinds.checks import from_names
 from xai_views.kinds.image import dataset
 from xai_views.kinds.pixels import checked_size, plain, resize
@@ -123,7 +123,7 @@ def read(file: Path, size: tuple[int, int] | None = None, channels: int = 3) -> 
             array = np.asarray(resize(plain(image, grey=channels == 1), size))
     except Exception as e:  # noqa: BLE001 - Pillow raises many types for a broken file
         raise SamplesError(
-            f"{file.name!r} cannot be read as an image ({str(e)[:60]}); replace or remove it."
+            f"{file.name!r} cannot be read as an image ({cause(e, 60)}); replace or remove it."
         ) from None
     return array[..., None] if array.ndim == 2 else array
 

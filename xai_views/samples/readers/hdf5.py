@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.kinds.signal_schema import LEADS
 from xai_views.samples.readers.raw_record import Source, chosen, positive_rate, unique_leads
 
@@ -143,5 +143,5 @@ def _with(path: Path, look: Callable[[Any], Any]) -> Any:
         with h5py.File(path, "r") as file:
             return look(file)
     except (OSError, KeyError, RuntimeError) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(f"{path.name!r} cannot be read as HDF5 ({why}); restore the file.") from None

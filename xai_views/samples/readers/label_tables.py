@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.kinds.signal_schema import LEADS, lead_name
 from xai_views.samples.readers.raw_record import (
     MissingError,
@@ -173,7 +173,7 @@ def _read(text: bytes, name: str) -> pd.DataFrame:
             skipinitialspace=True, low_memory=False,
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError, MemoryError) as e:
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(f"{name!r} cannot be read as a table ({why}); save it as CSV in UTF-8.") from None
 
 

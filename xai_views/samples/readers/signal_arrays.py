@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.kinds.checks import as_labels
 from xai_views.kinds.signal_schema import lead_name, validate_signals
 from xai_views.samples.readers.raw_record import (
@@ -118,7 +118,7 @@ def open_zarr(
     try:
         ds = xr.open_zarr(path)
     except Exception as e:  # noqa: BLE001 - zarr raises many types for other folders
-        why = str(e).splitlines()[0][:80] if str(e) else type(e).__name__
+        why = cause(e)
         raise SamplesError(
             f"{path.name!r} cannot be read as a Zarr folder ({why}); save records with Dataset.to_zarr."
         ) from None

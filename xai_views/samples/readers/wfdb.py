@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_views.errors import SamplesError
+from xai_views.errors import SamplesError, cause
 from xai_views.samples.readers.ecg_header import Header, read_header
 from xai_views.samples.readers.raw_record import Source
 from xai_views.samples.signal_quality import listed
@@ -98,7 +98,7 @@ def _read(header: Header, start: int, stop: int, *, counts: bool) -> tuple[np.nd
         values = record.dac(return_res=32) if counts else record.p_signal
         signal = np.asarray(values, np.float32).T[:, : stop - start]
     except Exception as e:  # noqa: BLE001 - wfdb raises many types for other files
-        why = (str(e).splitlines()[0][:80] if str(e) else "").rstrip(".") or type(e).__name__
+        why = cause(e)
         raise SamplesError(
             f"the signals of record {header.path.stem!r} cannot be read ({why}); restore its files."
         ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,17 +13,13 @@ import numpy as np
 import param
 from PIL import Image
 
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.views.patches import OneWayComponent
 from xai_views.views.scripts import esm
 from xai_views.views.wire import TINY, Frame, as_uint8, stamp
 
 log = logging.getLogger("xai_views.views")
 CHUNK = 256  # thumbnails in one sprite
-#: The folders of a path, in quotation marks or without; its last part stays.
-_FOLDERS = re.compile(
-    r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'"]+[\\/])+"""
-)
 
 
 class Filmstrip(OneWayComponent):
@@ -194,7 +189,7 @@ def reason(error: Exception) -> str:
         What its reader raised.
     """
     if isinstance(error, XaiViewsError):
-        return " ".join(_FOLDERS.sub("", str(error)).split())
+        return without_folders(error)
     return f"this picture could not be read ({type(error).__name__})"
 
 

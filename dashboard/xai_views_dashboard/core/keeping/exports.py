@@ -58,7 +58,7 @@ async def explained(app: Any) -> xr.Dataset:
     def made(progress: Any) -> xr.Dataset:
         return explain(model, samples, ask, progress=progress)
 
-    return await asyncio.wrap_future(app.session.job(None, made))
+    return await asyncio.wrap_future(app.session.job(None, made, title="Explaining the sample for a file"))
 
 
 async def shown(app: Any) -> Shown:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from xai_views import catalogue
 from xai_views.contract import registry
-from xai_views.errors import XaiViewsError
+from xai_views.errors import XaiViewsError, without_folders
 from xai_views.views import Canvas, SaveMenu
 from xai_views_dashboard.core.keeping import exports
 from xai_views_dashboard.core.keeping.cases import Case, CaseFile, Notebook, read
@@ -121,7 +121,7 @@ class Keeping:
         except asyncio.CancelledError:
             return
         except XaiViewsError as error:
-            sentence = str(error)
+            sentence = without_folders(error)
             on_page(lambda: self.menu.say(sentence, lasting=True))
             return
         if self.app.state.hidden != hidden_before:  # hidden while it was made
@@ -188,7 +188,7 @@ class Keeping:
         try:
             found = read(text)
         except XaiViewsError as error:
-            self.menu.say(str(error), lasting=True)
+            self.menu.say(without_folders(error), lasting=True)
             return
         elsewhere = self.elsewhere(found)
         if elsewhere:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xai_views.errors import ModelError
+from xai_views.errors import ModelError, cause
 
 PIP = "pip install 'xai-views[imagenet]'"
 #: In smaller images the last map would be a single cell made of padding.
@@ -163,7 +163,7 @@ def elsewhere(build: Callable[[], nn.Module], weights: Any) -> tuple[nn.Module, 
         state = torch.load(path, map_location="cpu", weights_only=True)
         module.get_submodule("net").load_state_dict(state)
     except (UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError) as e:
-        said = str(e).partition("\n")[0][:120]
+        said = cause(e, 120)
         raise ModelError(
             f"{path.name} does not hold the weights of this network ({said}); restore it."
         ) from None

@@ -1,0 +1,1 @@
+"""Whether a page of a notebook and its kernel hear each other."""
