@@ -226,7 +226,7 @@ def test_a_bad_upload_is_a_sentence(page, server):
     for name, data, sentence in (
         ("cut.png", png()[:60], "The image is damaged or cut off"),
         ("words.png", b"these are only words", "The upload is not an image that can be read"),
-        ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000), "The file has more than 10 MB"),
+        ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000), "The file is too large (limit: 10 MB)"),
     ):
         upload(page, name, data)
         page.get_by_role("alert").filter(has_text=sentence).wait_for()
