@@ -257,7 +257,8 @@ async def test_every_tab_opens(open_app):
         "Pinned",
     }  # from entry points, whose order is that of the installation
     assert titles[5:7] == ["Supports", "Your image"]
-    assert set(titles[7:]) == {"Case", "About"}
+    assert titles[7:9] == ["Reliability", "Provenance"]
+    assert set(titles[9:]) == {"Case", "About"}
     assert "All classes" in panel_of(app, UploadPanel).hint
     hand = await Hand.at(app)
     assert hand.said.startswith("These are the original support samples")
