@@ -141,7 +141,7 @@ def test_the_first_screen_in_a_narrow_cell(open_lab):
     )
     lab.page.get_by_role("tab", name="What if?").click()
     lab.page.get_by_role("tab", name="Supports", exact=True).click()
-    lab.page.get_by_role("button", name="Restore original supports").wait_for(timeout=60_000)
+    lab.page.get_by_role("button").filter(has_text="Restore original supports").wait_for(timeout=60_000)
     lab.says("app.state.tab", "Supports")
     assert lab.page.problems == []
 
