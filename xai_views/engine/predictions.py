@@ -44,7 +44,7 @@ def calibration_of(model: Any) -> str:
     if said:
         return said
     if model.supports is not None:
-        return "calibrated on training data"
+        return "scaled on training data"
     return "not calibrated"
 
 
