@@ -44,12 +44,19 @@ class Page:
     def _watched(self, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
         follow, written = kind._follow, kind._written
 
+        def in_a_tab(
+            panel,
+        ):  # what is shown on the picture itself, such as the share of a region, is always open
+            return any(p is panel for p in getattr(getattr(self, "app", None), "panels", ()))
+
         def asked(panel, turn):
-            self.asked.append(type(panel).__name__)
+            if in_a_tab(panel):
+                self.asked.append(type(panel).__name__)
             return follow(panel, turn)
 
         def wrote(panel, answer):
-            self.written.append(type(panel).__name__)
+            if in_a_tab(panel):
+                self.written.append(type(panel).__name__)
             written(panel, answer)
 
         monkeypatch.setattr(kind, "_follow", asked)
