@@ -153,7 +153,7 @@ def test_an_own_image_is_clustered(page, server, tmp_path):
     Image.fromarray(np.tile(np.arange(90, dtype=np.uint8), (120, 1))).save(file)
     root = opened(page, server)
     tab(page, "Your image")
-    page.set_input_files("input[type=file]", file)
+    page.set_input_files("input[type=file]:not([aria-label='Case file'])", file)
     page.get_by_text("upload-1: cropped").wait_for(timeout=30_000)  # the picture's title begins alike
     page.wait_for_function(
         "e => e.dataset.state === 'idle' && e.dataset.key.startsWith('upload-1|')",

@@ -199,7 +199,7 @@ def test_two_visitors_do_not_see_each_other(page, server, chromium):
 
 def upload(page, name: str, data: bytes) -> None:
     tab(page, "Your image")
-    page.locator("input[type='file']").first.set_input_files(
+    page.locator("input[type='file']:not([aria-label='Case file'])").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )
 
@@ -226,7 +226,7 @@ def test_a_bad_upload_is_a_sentence(page, server):
     for name, data, sentence in (
         ("cut.png", png()[:60], "The image is damaged or cut off"),
         ("words.png", b"these are only words", "The upload is not an image that can be read"),
-        ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000), "The file has more than 10 MB"),
+        ("huge.png", b"\x89PNG\r\n" + bytes(10_500_000), "The file is too large (limit: 10 MB)"),
     ):
         upload(page, name, data)
         page.get_by_role("alert").filter(has_text=sentence).wait_for()

@@ -158,7 +158,7 @@ def test_a_task_opens_with_its_guide(page, server):
     opened(page, server.url)
     page.get_by_role("link", name="Find a shortcut").click()
     guide = page.get_by_role("complementary", name="Guide")
-    expect(guide).to_contain_text("Press a to remove it")
+    expect(guide).to_contain_text("Press “Remove cluster 2”")
     page.get_by_role("button", name="Close the guide").click()
     expect(guide).to_have_count(0)
 

@@ -309,38 +309,39 @@ class SupportPanel(Panel):
         self.effect.object = f'<p class="effect" role="status">{escape(text)}</p>'
 
     def _buttons(self) -> None:
-        """Disable what is impossible now, with the reason as a tooltip."""
+        """Disable what is impossible now, and say why."""
         s = self.app.state
         reasons: dict[Any, str] = {}
         if self.seen is None:
             return
         candidate, words = self.candidates.selected, self.app.model.classes[self.seen.target]
         if not self.chosen:
-            reasons[self.exclude] = reasons[self.replace] = "Select a support sample in the table first."
+            reasons[self.exclude] = reasons[self.replace] = (
+                "Select a support sample to exclude or replace it."
+            )
         elif len(self.seen.supports) < 2:
             reasons[self.exclude] = "The last support sample cannot be excluded."
         if self.chosen and not self.candidates.rows:
             reasons[self.replace] = f"There is no other training image for {words}."
         if not candidate:
-            reasons[self.add] = "Select a candidate first."
+            reasons[self.add] = "Select a candidate to add it."
         if not s.can_undo:
-            reasons[self.undo] = "No edit to undo."
+            reasons[self.undo] = ""
         if not s.can_redo:
-            reasons[self.redo] = "No edit to redo."
+            reasons[self.redo] = ""
         if not s.edited:
-            reasons[self.reset] = "These are the original support samples."
+            reasons[self.reset] = ""
         if self.app.model.latents is None:
             reasons[self.count] = reasons[self.rule] = "The model holds no training vectors to select from."
         for widget in (
             self.exclude, self.replace, self.add, self.undo, self.redo, self.reset, self.count, self.rule,
         ):  # fmt: skip
             widget.disabled = self._busy or widget in reasons
-            if isinstance(widget, pmui.Button):
-                widget.description = reasons.get(widget, "")
         self.add.label = f"Add candidate to {words}"
         self.replace.label = "Replace with candidate" if candidate else "Replace with nearest"
-        missing = reasons.get(self.count, "")  # a slider has no tooltip
-        self.why.object = f'<p class="why">{escape(missing)}</p>' if missing else ""
+        said = [reasons[w] for w in (self.count, self.exclude, self.replace, self.add) if w in reasons]
+        text = escape(" ".join(dict.fromkeys(said)))
+        self.why.object = f'<p class="why">{text}</p>' if text else ""
 
     def __panel__(self) -> Any:
         row = {"gap": "12px", "align_items": "center", "margin": (6, 16), "sizing_mode": "stretch_width"}

@@ -151,7 +151,7 @@ async def test_frames_are_kept_by_content(app):
 
 def test_panels_stand_by_question_and_say_why_they_are_closed(app):
     titles = [p.title for p in app.panels]
-    assert titles == ["Counting", "Explain", "Pinned", "Never", "About", "Case"]
+    assert titles == ["Counting", "Explain", "Pinned", "Never", "Reliability", "Provenance", "About", "Case"]
     closed = app.panels[3]
     assert isinstance(closed, Closed)
     assert closed.reason == "this model has nothing to try."

@@ -41,7 +41,7 @@ async def test_excluding_all_of_a_class_leaves_the_bias(open_app):
     np.testing.assert_allclose(logits(app, supports_of(app))[:, 1], app.model.module.bias, atol=1e-6)
     assert hand.panel.exclude.disabled
     assert hand.panel.table.rows == []
-    assert "Select a support sample" in hand.panel.exclude.description
+    assert "Select a support sample" in hand.panel.why.object
 
 
 async def test_a_second_click_before_the_page_has_answered_changes_nothing(open_app):
@@ -62,7 +62,7 @@ async def test_the_last_support_of_all_stays(open_app):
     await hand.set(hand.panel.which, ALL)
     await hand.choose()
     assert hand.panel.exclude.disabled
-    assert "last support sample" in hand.panel.exclude.description
+    assert "last support sample" in hand.panel.why.object
     assert not hand.panel.replace.disabled
 
 

@@ -92,7 +92,7 @@ def test_the_key_is_of_all_that_explanations_depend_on(planted):
 def test_json_that_is_no_book_is_one_sentence(planted, wrong):
     value = planted[2].to_json()
     wrong(value)
-    with pytest.raises(MethodError, match="came as JSON that is no Codebook") as caught:
+    with pytest.raises(MethodError, match="got JSON that is not a Codebook") as caught:
         NaveMethod(codebook=value)
     assert "\n" not in str(caught.value)
 

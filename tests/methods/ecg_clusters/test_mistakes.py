@@ -30,10 +30,10 @@ def one_sentence(e: BaseException) -> bool:
 def test_images_are_one_sentence():
     model = image_model()
     assert METHOD.fits(model).startswith(
-        "method 'ecg_clusters' is for signals and 'planted-gap' takes images;"
+        "method 'ecg_clusters' takes signals and 'planted-gap' takes images;"
     )
     assert METHOD.fits(local()) == ""
-    with pytest.raises(MethodError, match="is for signals and 'planted-gap' takes images") as e:
+    with pytest.raises(MethodError, match="takes signals and 'planted-gap' takes images") as e:
         METHOD.observe(model, picture()[0][None], [METHOD.ask()], [None])
     assert one_sentence(e.value)
     with pytest.raises(XaiViewsError, match="expects signals") as e:
