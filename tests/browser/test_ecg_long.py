@@ -29,7 +29,7 @@ def server(serve_app, tmp_path_factory):
 
 def opened(page, server, query: str = ""):
     """Open the tab and wait for overview and window."""
-    page.goto(f"{server.url}/ecg?tab=10{query}")
+    page.goto(f"{server.url}/ecg?tab=Long%20record{query}")
     page.locator(".xe[data-state=idle]:not([data-key=''])").first.wait_for(timeout=90_000)
     page.locator(".ll[data-state=idle][data-overview=true]").wait_for(timeout=30_000)
     page.wait_for_timeout(300)

@@ -88,7 +88,9 @@ def csv(seconds: float = 6, rate: int = 250) -> bytes:
 
 
 def upload(page, name: str, data: bytes) -> None:
-    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+    page.locator("input[type=file]:not([aria-label='Case file'])").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": data}
+    )
 
 
 def test_an_uploaded_record_is_brought_to_the_network_and_a_bad_file_is_a_sentence(page, server):
