@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from acts import until
+from acts import tab, until
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -111,16 +111,16 @@ def test_a_window_shows_its_beats_and_is_explained(page, server):
         return int(np.diff(tall.astype(int)).clip(0).sum())
 
     assert until(page, lambda: 9 <= beats() <= 11)
-    page.get_by_role("button", name="Explain this window").click()
+    page.get_by_role("button", name="Explain window").click()
     page.locator(".xe[data-key^='day-7199.88s|'][data-state=idle]").wait_for(timeout=30_000)
     said = page.get_by_text("as record day-7199.88s").inner_text()
-    assert re.search(r"2 leads of 10.2 s at 250 Hz; resampled to 400 Hz; .*MLII taken as II", said)
+    assert re.search(r"2 leads, 10.2 s at 250 Hz; resampled to 400 Hz; .*MLII taken as II", said)
     root.focus()
     settled(page, root, lambda: page.keyboard.press("ArrowRight"))
     page.keyboard.press("Enter")
     page.locator(".xe[data-key^='day-7202.38s|'][data-state=idle]").wait_for(timeout=30_000)
-    page.get_by_role("tab", name="Ledger").click()
-    page.locator("p", has_text="the network's own").wait_for()
+    tab(page, "Ledger")
+    page.locator("p", has_text="the network's logit for").wait_for()
 
 
 def test_a_narrow_page_holds_the_strip(page, server):

@@ -108,8 +108,11 @@ def test_clusters_lie_in_a_row_above_pink_paper_and_behind_the_trace_when_asked(
     centre = {0: 0.16, 1: 0.3, 2: 0.52}
     for id_, share in centre.items():
         x, y = int((15 + (1.6 + share * 0.8) * 25) * 4), int((rhythm.band + 0.8) * 4)
-        expected = [int(CATEGORICAL[id_][i : i + 2], 16) for i in (1, 3, 5)]
-        assert pixels[y, x].tolist() == expected, id_
+        colour = np.array([int(CATEGORICAL[id_][i : i + 2], 16) for i in (1, 3, 5)])
+        ink, seen = 255 - colour, 255 - pixels[y, x]  # a number's white rim may lie over the colour
+        share = float(ink @ seen / (ink @ ink))
+        assert 0.7 < share < 1.05, id_
+        assert seen == pytest.approx(share * ink, abs=20), id_
     paper.choose("bands", "full")
     pixels = paper.pixels()
     assert pixels[2, 20].tolist() == [0xC6] * 3
@@ -140,7 +143,7 @@ def test_strip_has_signed_colours_shared_limits_and_totals(paper):
         assert heights[lead] == pytest.approx(16 * gain / 1.2, abs=1.6), lead
     scale = paper.page.locator(".xv-scale")
     assert scale.get_attribute("data-limit") == "0.024"
-    assert re.search(r"wide QRS.*lowers −0.024.*0.024 raises", " ".join(scale.inner_text().split()))
+    assert re.search(r"wide QRS.*lowers −0.024.*0.024\d* raises", " ".join(scale.inner_text().split()))
     paper.page.locator(".xe-twin summary").click()
     twin = paper.page.locator(".xe-twin").inner_text()
     total = app.RECORDS["beats"].totals[0]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 # app, model, number of samples, errors among them
 APPS = [
     ("sic", "birds-sic", 200, 4),
-    ("activations", "birds-cnn-watermark", 285, 62),
+    ("activations", "birds-vit", 200, 14),
     ("ecg", "ecg-resnet", 150, 4),
 ]
 apps = pytest.mark.parametrize(("app", "model", "count", "errors"), APPS)

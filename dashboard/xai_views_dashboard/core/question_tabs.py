@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,9 +11,13 @@ import panel as pn
 import panel_material_ui as pmui
 
 from xai_views.contract.method import QUESTIONS
+from xai_views_dashboard.core.tasks import start
 
 #: What stands over the panels that answer none of the questions.
 ABOUT = "About"
+#: Panel may overtake its own message that puts a panel into the page by one that writes the panel; what is written first is
+#: then lost. A panel that was just put there computes after this time.
+SETTLED_S = 0.15
 #: Tabs that leave the first screen to the case.
 _LOW = {"& .MuiTabs-root": {"minHeight": 36}, "& .MuiTab-root": {"minHeight": 36, "paddingY": "4px"}}
 UNBOUNDED = {"max-height": "none"}  # Panel's own limit makes what is long overlap what follows
@@ -94,19 +99,28 @@ class QuestionTabs(pn.viewable.Viewer):
             tabs.param.watch(self._tell, "active")
         self._tell()
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
         place = self._places[self.open.title]
-        if not place.objects:
-            place.objects = [self.open]
+        if place.objects:
+            return False
+        place.objects = [self.open]
+        return True
 
     def _tell(self, *_: Any) -> None:
-        self._fill()
         chosen = self.open
-        for group in self.groups:
-            for panel in group:
-                if hasattr(panel, "active"):
-                    panel.active = panel is chosen
+        for panel in (p for group in self.groups for p in group):
+            if panel is not chosen and hasattr(panel, "active"):
+                panel.active = False
+        if self._fill():
+            start(self._settled(chosen))
+        elif hasattr(chosen, "active"):
+            chosen.active = True
         self._opened(chosen.title)
+
+    async def _settled(self, chosen: Any) -> None:
+        await asyncio.sleep(SETTLED_S)
+        if chosen is self.open and hasattr(chosen, "active"):
+            chosen.active = True
 
     def __panel__(self) -> Any:
         return self.build()
