@@ -25,8 +25,8 @@ from xai_views_dashboard.activations.session import ActivationsSession
 from xai_views_dashboard.activations.state import ActivationsState
 from xai_views_dashboard.activations.touch import TouchPanel
 from xai_views_dashboard.core.app import App
-from xai_views_dashboard.core.numbers import number
-from xai_views_dashboard.core.region import RegionResult, percent
+from xai_views_dashboard.core.numbers import number, percent
+from xai_views_dashboard.core.region import RegionResult
 from xai_views_dashboard.panels.upload import UploadPanel
 
 

@@ -15,6 +15,7 @@ from xai_views.engine.predictions import Predictions, labelled_with
 from xai_views.errors import XaiViewsError, without_folders
 from xai_views.samples import inputs
 from xai_views.views import Filmstrip, SampleFilter
+from xai_views_dashboard.core.numbers import percent
 from xai_views_dashboard.core.state import NONE
 from xai_views_dashboard.core.tasks import caller, on_page, start
 
@@ -346,13 +347,9 @@ class Population(pn.viewable.Viewer):
             return f"{text} · no labels"
         over = "" if labelled == n else f" on {labelled} with a label"
         edited = self.own is not None and self.own is not found
-        was = f" (original supports: {_percent(self.own.accuracy)})" if edited and self.own else ""
+        was = f" (original supports: {percent(self.own.accuracy)})" if edited and self.own else ""
         errors = f"{found.errors} error{'' if found.errors == 1 else 's'}"
-        return f"{text} · accuracy {_percent(found.accuracy)}{over}{was}, {errors}"
+        return f"{text} · accuracy {percent(found.accuracy)}{over}{was}, {errors}"
 
     def __panel__(self) -> Any:
         return pn.Column(self.form, self.film, sizing_mode="stretch_width", styles=FILL, margin=0)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

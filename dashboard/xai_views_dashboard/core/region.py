@@ -59,8 +59,3 @@ class RegionResult(Panel):
         """Show it at the region."""
         if answer or self.app.canvas.chip.get("text"):
             self.app.canvas.tell(self.tile, answer)
-
-
-def percent(share: float) -> str:
-    """Return a share in percent with one decimal place."""
-    return f"{100 * share:.1f} %".replace("-", "−")

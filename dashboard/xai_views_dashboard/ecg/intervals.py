@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xai_views.methods.ecg_clusters.interval import Inside, inside
-from xai_views_dashboard.core.numbers import number
+from xai_views_dashboard.core.numbers import number, percent
 from xai_views_dashboard.core.panel import ASK, Panel
 
 TILE = "ecg"
@@ -13,7 +13,7 @@ class IntervalResult(Panel):
     """How much of the logit the brushed interval carries; it stands in no tab but on the paper."""
 
     title = "Interval"
-    watched = ("sample", "interval", ASK)
+    watched = ("sample", "interval", "hidden", ASK)
 
     async def compute(self) -> str:
         """Return the sentence for the brushed interval; "" where there is none."""
@@ -35,9 +35,9 @@ class IntervalResult(Panel):
 def sentence(found: Inside, lead: str) -> str:
     """Say what an interval holds; ``lead`` is named where only its attribution is counted."""
     if found.share != found.share:  # NaN
-        return f"{100 * found.time:.1f} % of the time; all contributions are zero, so there is no share."
+        return f"{percent(found.time)} of the time; all contributions are zero, so there is no share."
     where = f"lead {lead}" if found.by_lead and lead else "all leads"
     return (
-        f"{100 * found.time:.1f} % of the time, {100 * found.share:.1f} % of the absolute contribution ({where}): "
+        f"{percent(found.time)} of the time, {percent(found.share)} of the absolute contribution ({where}): "
         f"{number(found.part)} of the logit {number(found.logit)}."
     )

@@ -16,9 +16,9 @@ from xai_views.engine.predictions import typicalities
 from xai_views.methods.sic.ledger import class_sums, region_entries
 from xai_views.views import Listing
 from xai_views_dashboard.core.answers import typical_words
+from xai_views_dashboard.core.numbers import percent
 from xai_views_dashboard.core.page import caption
 from xai_views_dashboard.core.panel import ASK, Panel
-from xai_views_dashboard.core.region import percent
 from xai_views_dashboard.sic.frame import support_name
 
 HOW_TO_BRUSH = (

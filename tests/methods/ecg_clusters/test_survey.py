@@ -57,7 +57,6 @@ def test_the_queue_has_the_most_disagreements_first_and_then_the_most_uncertain(
     assert found.queue(forest).tolist() == [1, 0, 2]
     assert found.uncertain().tolist() == [2]
     assert found.uncertain(2).tolist() == [2, 4]
-    assert found.labelled_with(1).tolist() == [0, 4]
     assert len(found) == 5
 
 

@@ -107,10 +107,6 @@ class Survey:
         order = np.lexsort((-self.entropy, -count))
         return order[count[order] > 0]
 
-    def labelled_with(self, c: int) -> np.ndarray:
-        """Positions of records labelled with a class."""
-        return np.flatnonzero([c in k for k in self.known])
-
 
 def survey(
     model: Any,
